@@ -1,0 +1,34 @@
+"""Handwritten digits: the embedded stand-in for CIFAR-10.
+
+The 1797 grey 8x8 images of ten digits that scikit-learn ships (the test set of the UCI ML hand-written
+digits data set), enlarged bilinearly and repeated over three colour channels. They have CIFAR-10's input shape
+and number of classes, but are far easier.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from dlas.datasets import Dataset, split
+
+STEM = "small_input"
+
+
+def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
+    """Return the digits as uint8 [N, size, size, 3].
+
+    `settings` gives `size`, `validation_fraction` and `test_fraction`. Raises StudyError for bad fractions.
+    """
+    digits = load_digits()
+    # Values run from 0 to 16.
+    grey = np.round(digits.images * 255 / 16).astype(np.uint8)
+    size = (settings["size"], settings["size"])
+    large = [
+        np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)) for image in grey
+    ]
+    images = np.repeat(np.stack(large)[..., np.newaxis], 3, axis=3)
+    names = tuple(str(name) for name in digits.target_names)
+    return split(images, digits.target.astype(np.int64), names, settings, seed)

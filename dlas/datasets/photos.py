@@ -1,0 +1,70 @@
+"""Tiles of photographs: the embedded stand-in for ImageNet.
+
+The class of a tile is the photograph that it was cut from: twelve photographs, all shipped inside
+scikit-image and scikit-learn. Tiles come from one grid without overlap, so no pixel is in two splits. Training
+and test tiles do come from the same photographs: this is the recognition of textures, not of objects.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from skimage import color, data
+from sklearn.datasets import load_sample_image
+
+from dlas.datasets import Dataset, split
+from dlas.errors import StudyError
+
+STEM = "large_input"
+
+
+def photographs() -> dict[str, np.ndarray]:
+    """Return the photographs by name, each uint8 [height, width, 3]; none is downloaded."""
+    pictures = {
+        "brick": data.brick(),
+        "chelsea": data.chelsea(),
+        "china": load_sample_image("china.jpg"),
+        "coffee": data.coffee(),
+        "flower": load_sample_image("flower.jpg"),
+        "grass": data.grass(),
+        "gravel": data.gravel(),
+        "hubble_deep_field": data.hubble_deep_field(),
+        "immunohistochemistry": data.immunohistochemistry(),
+        "moon": data.moon(),
+        "retina": data.retina(),
+        "rocket": data.rocket(),
+    }
+    return {
+        name: color.gray2rgb(picture) if picture.ndim == 2 else picture
+        for name, picture in pictures.items()
+    }
+
+
+def tiles(photograph: np.ndarray, size: int, minimum_deviation: float) -> np.ndarray:
+    """Cut uint8 [height, width, 3] into its grid of whole tiles, uint8 [N, size, size, 3].
+
+    Tiles whose grey values have a standard deviation below `minimum_deviation` (of 255) are left out:
+    black margins and empty sky look the same in every photograph.
+    """
+    rows, columns = photograph.shape[0] // size, photograph.shape[1] // size
+    grid = photograph[: rows * size, : columns * size].reshape(rows, size, columns, size, 3)
+    cut = grid.transpose(0, 2, 1, 3, 4).reshape(rows * columns, size, size, 3)
+    return cut[cut.mean(axis=3).std(axis=(1, 2)) >= minimum_deviation]
+
+
+def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
+    """Return the tiles as uint8 [N, size, size, 3].
+
+    `settings` gives `size`, `minimum_deviation`, `validation_fraction` and `test_fraction`. Raises
+    StudyError for bad fractions and where a photograph has too few tiles to be in every split.
+    """
+    size, minimum_deviation = settings["size"], settings["minimum_deviation"]
+    cut = {name: tiles(picture, size, minimum_deviation) for name, picture in photographs().items()}
+    for name, found in cut.items():
+        if len(found) < 10:
+            raise StudyError(
+                f"the photograph {name} has {len(found)} tiles at size {size} and minimum_deviation "
+                f"{minimum_deviation}; at least 10 are needed"
+            )
+    labels = np.repeat(np.arange(len(cut)), [len(found) for found in cut.values()])
+    return split(np.concatenate(list(cut.values())), labels, tuple(cut), settings, seed)
