@@ -104,7 +104,7 @@ def split(
     return assemble(train, validation_split, test_split, class_names)
 
 
-def hold_out(images: Split, size: float | int, seed: int) -> tuple[Split, Split]:
+def hold_out(images: Split, size: float, seed: int) -> tuple[Split, Split]:
     """Return (the rest, `size` images drawn by `seed`, stratified by class); a float is a share."""
     kept, held = train_test_split(
         np.arange(len(images.labels)), test_size=size, stratify=images.labels, random_state=seed

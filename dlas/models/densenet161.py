@@ -1,0 +1,22 @@
+"""DenseNet161 (Huang et al., arXiv:1608.06993)."""
+
+from torch import nn
+
+from dlas.models.vision import channels, models
+
+
+def build(classes: int, width: float, stem: str) -> nn.Module:
+    """Return DenseNet161. The width scales its growth rate, of which all numbers of channels are multiples.
+
+    The small-input stem is one 3x3 convolution with stride 1 and no max pooling.
+    """
+    growth_rate = channels(48, width)
+    network = models.DenseNet(
+        growth_rate, (6, 12, 36, 24), num_init_features=2 * growth_rate, num_classes=classes
+    )
+    if stem == "small_input":
+        convolution = nn.Conv2d(3, 2 * growth_rate, 3, padding=1, bias=False)
+        nn.init.kaiming_normal_(convolution.weight)
+        network.features.conv0 = convolution
+        network.features.pool0 = nn.Identity()
+    return network

@@ -1,0 +1,30 @@
+"""MobileNetV2 (Sandler et al., arXiv:1801.04381)."""
+
+from torch import nn
+
+from dlas.models.vision import models
+
+# Expansion, output channels, repetitions and stride of each stage: table 2 of the paper.
+STAGES = [
+    [1, 16, 1, 1],
+    [6, 24, 2, 2],
+    [6, 32, 3, 2],
+    [6, 64, 4, 2],
+    [6, 96, 3, 1],
+    [6, 160, 3, 2],
+    [6, 320, 1, 1],
+]
+
+
+def build(classes: int, width: float, stem: str) -> nn.Module:
+    """Return MobileNetV2; as in the paper, widths below 1 leave its last convolution as wide as it is.
+
+    The small-input stem has stride 1 in the first convolution and in the second stage.
+    """
+    stages = [list(stage) for stage in STAGES]
+    if stem == "small_input":
+        stages[1][3] = 1
+    network = models.MobileNetV2(classes, width_mult=width, inverted_residual_setting=stages)
+    if stem == "small_input":
+        network.features[0][0].stride = (1, 1)
+    return network

@@ -1,0 +1,11 @@
+"""ResNet50 (He et al., arXiv:1512.03385), with the stride in the 3x3 convolution as in torchvision."""
+
+from torch import nn
+
+from dlas.models.resnet import ResNet
+from dlas.models.vision import models
+
+
+def build(classes: int, width: float, stem: str) -> nn.Module:
+    """Return ResNet50: four stages of 3, 4, 6 and 3 bottlenecks."""
+    return ResNet(models.resnet.Bottleneck, [3, 4, 6, 3], classes, width, stem)
