@@ -23,13 +23,12 @@ def build(name: str, classes: int, width: float, stem: str, seed: int = 0) -> nn
     "small_input" for those that the literature on CIFAR-10 uses, which shrink the image less. Raises StudyError
     for an unknown name or stem, and for a width that is not above 0.
     """
-    modules = [module.name for module in pkgutil.iter_modules(__path__)]
-    module = importlib.import_module(f"{__name__}.{name}") if name in modules else None
-    if not hasattr(module, "build"):
-        imported = {other: importlib.import_module(f"{__name__}.{other}") for other in modules}
-        raise unknown(
-            "model", name, [other for other in imported if hasattr(imported[other], "build")]
-        )
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    module = importlib.import_module(f"{__name__}.{name}") if name in names else None
+    if module is None or not hasattr(module, "build"):
+        imported = {other: importlib.import_module(f"{__name__}.{other}") for other in names}
+        allowed = [other for other in names if hasattr(imported[other], "build")]
+        raise unknown("model", name, allowed)
     if stem not in STEMS:
         raise unknown("stem", stem, STEMS)
     if not (0 < width < math.inf):

@@ -1,0 +1,203 @@
+"""Training from random weights: one-cycle learning rate, best checkpoint, history by epoch."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from dlas.datasets import Dataset, Split, normalize, top1
+from dlas.errors import StudyError, unknown
+from dlas.files import whole
+from dlas.models import accuracy
+
+OPTIMIZERS = ("adamw", "sgd")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train one model on one data set.
+
+    `learning_rate` is the peak of the one-cycle schedule (Smith and Topin, arXiv:1708.07120). `pad_crop` is how many
+    pixels an image is padded by, with the mean colour, before a random crop of its own size; 0 switches it off. `weight_decay`
+    spares biases and batch normalization. `bfloat16` computes the forward pass in mixed precision, which is faster for
+    networks of dense convolutions and slower for depthwise ones. Raises StudyError for values out of range.
+    """
+
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    epochs: int
+    batch_size: int
+    pad_crop: int = 0
+    horizontal_flip: bool = False
+    label_smoothing: float = 0.0
+    bfloat16: bool = False
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise unknown("optimizer", self.optimizer, OPTIMIZERS)
+        for name, right, allowed in (
+            ("learning_rate", self.learning_rate > 0, "a number above 0"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("epochs", self.epochs >= 1, "1 or more"),
+            ("batch_size", self.batch_size >= 2, "2 or more, for batch normalization"),
+            ("pad_crop", self.pad_crop >= 0, "0 or more"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "from 0 to below 1"),
+        ):
+            if not right:
+                raise StudyError(
+                    f"the {name} {getattr(self, name)} is not allowed; it must be {allowed}"
+                )
+
+
+def recipe(settings: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a mapping with the names of Recipe. Raises StudyError for a wrong or missing name."""
+    names = {field.name for field in fields(Recipe)}
+    for name in settings:
+        if name not in names:
+            raise unknown("training setting", name, names)
+    try:
+        return Recipe(**settings)
+    except TypeError as error:
+        raise StudyError(f"the training settings are incomplete: {error}") from error
+
+
+def train(
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    threads: int = 1,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train the model in place and leave it with the weights of its best epoch, in evaluation mode.
+
+    Best is the highest top-1 on the validation split, then the lowest loss there. The result is the same for the
+    same seed, thread count and machine. A progress bar on stderr shows rate, time left and validation top-1. Returns one
+    row for each epoch: epoch, learning_rate, train_loss, train_top1, validation_loss, validation_top1, seconds. Raises
+    StudyError where the loss is not finite any more.
+    """
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return _train(model, dataset, recipe, progress)
+    finally:
+        torch.set_num_threads(threads_before)
+
+
+def _train(model: nn.Module, dataset: Dataset, recipe: Recipe, progress: bool) -> pd.DataFrame:
+    count = len(dataset.train.labels)
+    batch_size = min(recipe.batch_size, count)
+    # The last, smaller batch is dropped; which images it has differs in each epoch.
+    steps = count // batch_size
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = _optimizer(model, recipe)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        recipe.learning_rate,
+        epochs=recipe.epochs,
+        steps_per_epoch=steps,
+        cycle_momentum=False,
+    )
+    images, labels = torch.from_numpy(dataset.train.images), torch.from_numpy(dataset.train.labels)
+    best, best_weights = (-1.0, 0.0), model.state_dict()
+    rows = []
+    with tqdm(total=recipe.epochs * steps, unit="batch", disable=not progress) as bar:
+        for epoch in range(1, recipe.epochs + 1):
+            start = time.perf_counter()
+            model.train()
+            loss_sum, correct = 0.0, 0
+            for chosen in torch.randperm(count)[: steps * batch_size].split(batch_size):
+                batch = _augment(_normalized(images[chosen], dataset), recipe)
+                with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+                    outputs = model(batch)
+                loss = functional.cross_entropy(
+                    outputs.float(), labels[chosen], label_smoothing=recipe.label_smoothing
+                )
+                loss_value = loss.item()
+                if not math.isfinite(loss_value):
+                    raise StudyError(
+                        f"training diverged: the loss is {loss_value} in epoch {epoch}; "
+                        f"the learning_rate {recipe.learning_rate} must be lower"
+                    )
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                learning_rate = schedule.get_last_lr()[0]
+                schedule.step()
+                loss_sum += loss_value
+                correct += int((outputs.argmax(1) == labels[chosen]).sum())
+                bar.update()
+            validation_loss, validation_top1 = evaluate(model, dataset.validation, dataset)
+            rows.append(
+                {
+                    "epoch": epoch,
+                    "learning_rate": learning_rate,
+                    "train_loss": loss_sum / steps,
+                    "train_top1": 100 * correct / (steps * batch_size),
+                    "validation_loss": validation_loss,
+                    "validation_top1": validation_top1,
+                    "seconds": time.perf_counter() - start,
+                }
+            )
+            if (validation_top1, -validation_loss) > best:
+                best = (validation_top1, -validation_loss)
+                best_weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            bar.set_postfix_str(f"validation top-1 {validation_top1:.1f} %")
+    model.load_state_dict(best_weights)
+    model.eval()
+    return pd.DataFrame(rows)
+
+
+def evaluate(model: nn.Module, split: Split, dataset: Dataset) -> tuple[float, float]:
+    """Return the mean cross-entropy and the top-1 in percent on a split of `dataset`."""
+    outputs = accuracy.logits(model, normalize(split.images, dataset.mean, dataset.deviation))
+    loss = functional.cross_entropy(torch.from_numpy(outputs), torch.from_numpy(split.labels))
+    return loss.item(), top1(outputs, split.labels)
+
+
+def save_history(history: pd.DataFrame, path: str | Path) -> None:
+    """Write what `train` returned as CSV, whole or not at all."""
+    with whole(path) as temporary:
+        history.to_csv(temporary, index=False)
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the optimizer, with weight decay on the weights of convolutions and linear layers alone."""
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, recipe.learning_rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, recipe.learning_rate)
+
+
+def _normalized(images: Tensor, dataset: Dataset) -> Tensor:
+    return torch.from_numpy(normalize(images.numpy(), dataset.mean, dataset.deviation))
+
+
+def _augment(images: Tensor, recipe: Recipe) -> Tensor:
+    """Return float32 [B, 3, H, W], cropped and mirrored at random, each image by itself."""
+    count, _, height, width = images.shape
+    if recipe.pad_crop:
+        padded = functional.pad(images, [recipe.pad_crop] * 4)
+        top, left = torch.randint(2 * recipe.pad_crop + 1, (2, count))
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)
+        images = windows[torch.arange(count), :, top, left]
+    if recipe.horizontal_flip:
+        mirrored = torch.rand(count) < 0.5
+        images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+    return images.contiguous(memory_format=torch.channels_last)
