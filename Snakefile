@@ -1,0 +1,24 @@
+# The DLAS study: from images to verdicts, one rule file per layer of the stack.
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/datasets.smk"
+include: "rules/models.smk"
+include: "rules/compiler.smk"
+include: "rules/hardware.smk"
+include: "rules/analysis.smk"
+
+
+report: "report/study.rst"
+
+
+rule all:
+    default_target: True
+    input:
+        study.path("study"),
+        study.path("noise_floor"),
+        study.path("observations"),
+        observations("plot", extension=list(study.PLOT_EXTENSIONS)),

@@ -1,0 +1,158 @@
+"""What a configuration of the study is, which ones the config asks for, and where every artifact lies.
+
+The study varies one choice on every layer of the stack; a configuration is one choice on each. This module knows
+names and paths only. `config` is always the merged content of config.yaml and its overlays.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+Config = Mapping[str, Any]
+
+# A method is a file in its layer's folder that defines this function.
+METHODS = {
+    "datasets": "prepare",
+    "models": "build",
+    "primitives": "convolve",
+    "analysis/observations": "observe",
+}
+COMPRESSIONS = ("none",)
+FORMATS = ("dense",)
+TUNINGS = ("untuned",)
+
+_NETWORK = "results/networks/{dataset}/{model}/{compression}"
+_LIBRARY = "{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}"
+PATHS = {
+    "dataset": "results/datasets/{dataset}.npz",
+    "checkpoint": "results/models/{dataset}/{model}/checkpoint.safetensors",
+    "history": "results/models/{dataset}/{model}/history.csv",
+    "network": f"{_NETWORK}/network.json",
+    "parameters": f"{_NETWORK}/parameters.safetensors",
+    "reference": f"{_NETWORK}/reference.npz",
+    "summary": f"{_NETWORK}/summary.json",
+    "library": f"results/libraries/{_LIBRARY}.so",
+    "record": f"results/libraries/{_LIBRARY}.json",
+    "check": f"results/checks/{_LIBRARY}.json",
+    "platform": "results/platforms/{platform}.json",
+    "timing": "results/timings/{dataset}/{model}/{platform}.csv",
+    "study": "results/study.csv",
+    "noise_floor": "results/noise_floor.csv",
+    "verdict": "results/observations/{number}.csv",
+    "observations": "results/observations.csv",
+    "plot": "plots/observation_{number}.{extension}",
+}
+PLOT_EXTENSIONS = ("pdf", "svg", "png")
+
+
+@dataclass(frozen=True, order=True)
+class Configuration:
+    """One choice on every layer of the stack."""
+
+    dataset: str
+    model: str
+    compression: str
+    primitive: str
+    format: str
+    tuning: str
+    platform: str
+
+
+def path(name: str, **choices: str) -> str:
+    """Return the path of an artifact; each choice that is not given stays a wildcard.
+
+    `path("dataset")` is "results/datasets/{dataset}.npz", `path("dataset", dataset="digits")` is the file of one data
+    set. Choices that the path does not contain are ignored, so that a configuration's fields can be passed as they are.
+    """
+    pattern = PATHS[name]
+    wildcards = [field for _, field, _, _ in Formatter().parse(pattern) if field]
+    return pattern.format(**{field: choices.get(field, f"{{{field}}}") for field in wildcards})
+
+
+def configurations(config: Config, **choices: str) -> list[Configuration]:
+    """Return the configurations that the config asks for and that agree with `choices`, in a canonical order."""
+    study = config["study"]
+    every = (
+        Configuration(dataset, model, compression, primitive, format_, tuning, platform)
+        for platform, dataset, model in timings(config)
+        for compression in study["compression"]
+        for primitive in study["primitives"]
+        for format_ in study["formats"]
+        for tuning in study["tuning"]
+    )
+    return sorted(one for one in every if choices.items() <= vars(one).items())
+
+
+def choices(config: Config, **choices: str) -> list[dict[str, str]]:
+    """Return `configurations` as plain dictionaries."""
+    return [dict(vars(one)) for one in configurations(config, **choices)]
+
+
+def pairs(config: Config) -> list[tuple[str, str]]:
+    """Return every (dataset, model) that takes part."""
+    study = config["study"]
+    return sorted(
+        (dataset, model) for dataset in study["datasets"] for model in study["models"][dataset]
+    )
+
+
+def timings(config: Config) -> list[tuple[str, str, str]]:
+    """Return every (platform, dataset, model) that is timed: a platform may name a subset of the models."""
+    return sorted(
+        (platform, dataset, model)
+        for platform in config["study"]["platforms"]
+        for dataset, model in pairs(config)
+        if model in config["platforms"][platform].get("models", [model])
+    )
+
+
+def artifacts(name: str, configurations: list[Configuration]) -> list[str]:
+    """Return the paths of one kind of artifact over some configurations, each once."""
+    return list(dict.fromkeys(path(name, **vars(one)) for one in configurations))
+
+
+@cache
+def methods(layer: str) -> tuple[str, ...]:
+    """Return the names of a layer's methods: the files in its folder that define the layer's function."""
+    folder = Path(__file__).parent / layer
+    return tuple(
+        sorted(file.stem for file in folder.glob("*.py") if METHODS[layer] in _functions(file))
+    )
+
+
+def _functions(file: Path) -> Iterator[str]:
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            yield node.name
+
+
+def recipe(config: Config, dataset: str, model: str) -> dict[str, Any]:
+    """Return the training recipe of a model: its data set's, with what the model does differently."""
+    common = dict(config["models"]["training"][dataset])
+    differences = common.pop("models", {})
+    return common | differences.get(model, {})
+
+
+def observation_module(config: Config, number: str) -> str:
+    """Return the name of the module behind an observation's number."""
+    return f"dlas.analysis.observations.{config['observations'][number]}"
+
+
+def value(config: Config, key: str) -> Any:
+    """Return the value at a dotted key."""
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+def canonical(value: Any) -> Any:
+    """Return a value in the one form that stands for all equal ones: keys sorted, 1 for 1.0."""
+    if isinstance(value, Mapping):
+        return {key: canonical(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

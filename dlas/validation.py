@@ -1,0 +1,101 @@
+"""Whether a configuration can be run as it is; if not, one line that names the key and what is allowed."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.exceptions import relevance
+
+from dlas import study
+from dlas.errors import StudyError, unknown
+
+Schema = Mapping[str, Any]
+
+# JSON Schema's keywords in words; {} stands for the keyword's value.
+MEANINGS = {
+    "type": "must be a {}",
+    "enum": "allowed: {}",
+    "minimum": "must be at least {}",
+    "maximum": "must be at most {}",
+    "exclusiveMinimum": "must be greater than {}",
+    "exclusiveMaximum": "must be less than {}",
+    "minItems": "must name at least {}",
+    "minLength": "must not be empty",
+    "uniqueItems": "must not name anything twice",
+}
+
+
+def validate(config: study.Config, schema: Schema) -> None:
+    """Raise a StudyError unless `config` has the shape of the JSON Schema `schema` and its names exist."""
+    errors = list(Draft202012Validator(schema).iter_errors(config))
+    if errors:
+        raise StudyError(f"config: {_explain(max(errors, key=relevance), schema)}")
+    check_names(config)
+
+
+def _explain(error: ValidationError, schema: Schema) -> str:
+    key = ".".join(str(part) for part in error.absolute_path) or "the top level"
+    value, keyword, limit = error.instance, str(error.validator), error.validator_value
+    if "propertyNames" in error.schema_path:
+        return f"unknown key {value!r} in {key}; allowed: {error.schema['description']}"
+    if keyword in ("additionalProperties", "unevaluatedProperties"):
+        allowed = _keys(error.schema, schema)
+        return f"unknown key {_join(set(value) - set(allowed))} in {key}; allowed: {_join(allowed)}"
+    if keyword == "required":
+        return f"{key} lacks {_join(set(limit) - set(value))}"
+    if "description" in error.schema:
+        return f"{key} is {value!r}; allowed: {error.schema['description']}"
+    if keyword in MEANINGS:
+        meaning = MEANINGS[keyword].format(_join(limit) if isinstance(limit, list) else limit)
+        return f"{key} is {value!r}; {meaning}"
+    return f"{key}: {error.message}"
+
+
+def _keys(part: Schema, schema: Schema) -> list[str]:
+    """Return the keys that a part of the schema knows, its definition's included."""
+    shared = schema["$defs"][part["$ref"].rsplit("/", 1)[1]] if "$ref" in part else {}
+    return [*part.get("properties", {}), *shared.get("properties", {})]
+
+
+def _join(names: Collection[str]) -> str:
+    return ", ".join(sorted(str(name) for name in names))
+
+
+def check_names(config: study.Config) -> None:
+    """Raise a StudyError for a name that nothing defines and for a combination that cannot be run."""
+    chosen, training = config["study"], config["models"]["training"]
+    datasets, models = study.methods("datasets"), study.methods("models")
+    _check("dataset", "datasets", config["datasets"], datasets)
+    _check("dataset", "study.datasets", chosen["datasets"], config["datasets"])
+    _check("dataset", "study.models", chosen["models"], config["datasets"])
+    _check("dataset", "models.training", training, config["datasets"])
+    for dataset in chosen["datasets"]:
+        _check("dataset", "a training recipe (models.training)", [dataset], training)
+        _check("dataset", "a choice of models (study.models)", [dataset], chosen["models"])
+    for dataset, names in chosen["models"].items():
+        _check("model", f"study.models.{dataset}", names, models)
+    for dataset, common in training.items():
+        _check("model", f"models.training.{dataset}.models", common.get("models", {}), models)
+    _check("compression", "study.compression", chosen["compression"], study.COMPRESSIONS)
+    _check("primitive", "study.primitives", chosen["primitives"], study.methods("primitives"))
+    _check("format", "study.formats", chosen["formats"], study.FORMATS)
+    _check("tuning", "study.tuning", chosen["tuning"], study.TUNINGS)
+    _check("platform", "study.platforms", chosen["platforms"], config["platforms"])
+    for platform, settings in config["platforms"].items():
+        _check("model", f"platforms.{platform}.models", settings.get("models", []), models)
+    timed = {platform for platform, _, _ in study.timings(config)}
+    for platform in set(chosen["platforms"]) - timed:
+        taking_part = {model for _, model in study.pairs(config)}
+        raise StudyError(
+            f"config: platforms.{platform}.models names no model that takes part; allowed: {_join(taking_part)}"
+        )
+    for number, name in config["observations"].items():
+        _check(
+            "observation", f"observations.{number}", [name], study.methods("analysis/observations")
+        )
+
+
+def _check(kind: str, key: str, names: Collection[str], allowed: Collection[str]) -> None:
+    for name in names:
+        if name not in allowed:
+            raise StudyError(f"config: {key}: {unknown(kind, name, allowed)}")

@@ -1,0 +1,86 @@
+# What the measurements say: one table, one figure and one verdict per observation.
+
+
+rule tabulate_study:
+    input:
+        summaries=every("summary"),
+        records=every("record"),
+        checks=every("check"),
+        timings=every("timing"),
+        platforms=every("platform"),
+    output:
+        study=report(
+            study.path("study"),
+            caption="../report/study_table.rst",
+            category="Tables",
+            labels={"table": "All measured configurations"},
+        ),
+        noise_floor=report(
+            study.path("noise_floor"),
+            caption="../report/noise_floor.rst",
+            category="Tables",
+            labels={"table": "Noise floor of the timings"},
+        ),
+    log:
+        "results/logs/tabulate_study.log",
+    benchmark:
+        "results/benchmarks/tabulate_study.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(configurations=study.choices),
+        code=code("tabulate_study"),
+    script:
+        "../workflow/scripts/tabulate_study.py"
+
+
+rule assess_observation:
+    input:
+        study=study.path("study"),
+        noise_floor=study.path("noise_floor"),
+    output:
+        verdict=study.path("verdict"),
+        pdf=study.path("plot", extension="pdf"),
+        svg=report(
+            study.path("plot", extension="svg"),
+            caption="../report/observation.rst",
+            category="Observations",
+            labels=lambda wildcards: {
+                "number": wildcards.number,
+                "observation": config["observations"][wildcards.number].replace("_", " "),
+            },
+        ),
+        png=study.path("plot", extension="png"),
+    log:
+        "results/logs/assess_observation/{number}.log",
+    benchmark:
+        "results/benchmarks/assess_observation/{number}.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(observation="observations.{number}"),
+        code=code("assess_observation", study.observation_module),
+    script:
+        "../workflow/scripts/assess_observation.py"
+
+
+rule tabulate_observations:
+    input:
+        verdicts=observations("verdict"),
+    output:
+        observations=report(
+            study.path("observations"),
+            caption="../report/observations.rst",
+            category="Tables",
+            labels={"table": "Verdicts on the observations"},
+        ),
+    log:
+        "results/logs/tabulate_observations.log",
+    benchmark:
+        "results/benchmarks/tabulate_observations.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        code=code("tabulate_observations"),
+    script:
+        "../workflow/scripts/tabulate_observations.py"

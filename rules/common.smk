@@ -1,0 +1,80 @@
+# Validation of the config and the helpers of the rules, nothing else.
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from dlas import closure, study, validation
+from dlas.errors import StudyError
+
+ROOT = Path(workflow.basedir)
+
+try:
+    validation.validate(config, yaml.safe_load((ROOT / "config/schema.yaml").read_text()))
+except StudyError as error:
+    sys.exit(str(error))
+
+
+wildcard_constraints:
+    dataset="[a-z0-9_]+",
+    model="[a-z0-9_]+",
+    compression="[a-z0-9_]+",
+    primitive="[a-z0-9_]+",
+    format="[a-z]+",
+    tuning="[a-z_]+",
+    platform="[a-z0-9_]+",
+    number="[0-9]{2}",
+
+
+def settings(**keys):
+    """The values of the config that a job depends on: each a dotted key, or a function of config and wildcards.
+
+    A dotted key may hold wildcards. What comes out is in a canonical order and form, because a rerun is decided by it.
+    """
+
+    def read(wildcards):
+        return study.canonical(
+            {
+                name: (
+                    study.value(config, key.format(**wildcards))
+                    if isinstance(key, str)
+                    else key(config, **wildcards)
+                )
+                for name, key in keys.items()
+            }
+        )
+
+    return read
+
+
+def code(script, *modules):
+    """The content of a script and of all it imports; `modules` are those found by name, and may hold wildcards."""
+
+    def read(wildcards):
+        names = tuple(
+            name.format(**wildcards) if isinstance(name, str) else name(config, **wildcards)
+            for name in modules
+        )
+        return closure.code_hash(ROOT, ROOT / f"workflow/scripts/{script}.py", names)
+
+    return read
+
+
+def libraries(name):
+    """The artifacts `name` of all libraries that one timing job takes."""
+
+    def files(wildcards):
+        return study.artifacts(name, study.configurations(config, **wildcards))
+
+    return files
+
+
+def every(name):
+    """The artifacts `name` of the whole study."""
+    return study.artifacts(name, study.configurations(config))
+
+
+def observations(name, **choices):
+    """The artifacts `name` of all observations."""
+    return expand(study.path(name), number=sorted(config["observations"]), **choices)

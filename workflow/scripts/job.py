@@ -1,0 +1,39 @@
+"""What all scripts share: a log of their own, and bad input told in one line."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from dlas.errors import StudyError
+
+logger = logging.getLogger("dlas")
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[None]:
+    """Run one job: its messages and the traceback of an error go to the rule's log file.
+
+    A StudyError is bad input: one line on stderr and in the log, and the exit status 1. Progress bars stay on stderr.
+    """
+    logging.basicConfig(
+        filename=snakemake.log[0],
+        filemode="w",
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        force=True,
+    )
+    logging.captureWarnings(True)
+    logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
+    start = time.perf_counter()
+    try:
+        yield
+    except StudyError as error:
+        logger.error("%s", error)
+        sys.exit(f"error: {error}")
+    except BaseException:
+        logger.exception("failed")
+        raise
+    logger.info("finished in %.1f s", time.perf_counter() - start)

@@ -1,0 +1,9 @@
+"""Prepare the three splits of one dataset."""
+
+from dlas import datasets
+from job import job
+
+with job(snakemake):
+    settings = snakemake.params.settings
+    dataset = datasets.prepare(snakemake.wildcards.dataset, settings["dataset"], settings["seed"])
+    datasets.save(dataset, snakemake.output.dataset)

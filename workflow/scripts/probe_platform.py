@@ -1,0 +1,10 @@
+"""Measure what one platform can reach at best."""
+
+from dlas.files import write_json
+from dlas.hardware.peak import measure_platform
+from dlas.hardware.platforms import Platform
+from job import job
+
+with job(snakemake):
+    platform = Platform(snakemake.wildcards.platform, **snakemake.params.settings)
+    write_json(snakemake.output.platform, measure_platform(platform))

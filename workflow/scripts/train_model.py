@@ -1,0 +1,28 @@
+"""Train one model on one dataset."""
+
+import sys
+
+from dlas import datasets, models
+from dlas.models import checkpoint, training
+from job import job
+
+with job(snakemake):
+    settings, chosen = snakemake.params.settings, snakemake.wildcards
+    dataset = datasets.load(snakemake.input.dataset)
+    model = models.build(
+        chosen.model,
+        len(dataset.class_names),
+        settings["width"],
+        datasets.stem(chosen.dataset),
+        settings["seed"],
+    )
+    history = training.train(
+        model,
+        dataset,
+        training.recipe(settings["recipe"]),
+        settings["seed"],
+        snakemake.threads,
+        progress=sys.stderr.isatty(),
+    )
+    training.save_history(history, snakemake.output.history)
+    checkpoint.save(model, snakemake.output.checkpoint)
