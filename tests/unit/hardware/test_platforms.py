@@ -1,0 +1,160 @@
+"""Targets, and what this host can and cannot run."""
+
+import platform as system
+from pathlib import Path
+
+import pytest
+from tvm.target import Target, codegen
+
+from dlas.errors import StudyError
+from dlas.hardware import host, platforms
+from dlas.hardware.platforms import Platform, host_lacks, require_host, status, target, vector_bits
+
+X86 = system.machine() in ("x86_64", "AMD64")
+x86 = pytest.mark.skipif(not X86, reason="names x86 instructions")
+V3 = Platform("v3", {"kind": "llvm", "mcpu": "x86-64-v3"}, 1)
+A73 = {
+    "kind": "llvm",
+    "mtriple": "aarch64-linux-gnu",
+    "mcpu": "cortex-a73",
+    "mattr": ["+neon"],
+    "num-cores": 4,
+}
+MALI = {"kind": "opencl", "device": "mali", "max_threads_per_block": 256}
+
+# LLVM's names of the extensions whose Linux names are not merely spelled with other separators
+LINUX_NAMES = {
+    "sse3": "pni",
+    "bmi": "bmi1",
+    "lzcnt": "abm",
+    "sha": "sha_ni",
+    "prfchw": "3dnowprefetch",
+}
+
+
+def test_the_host_target_is_all_that_the_host_has_and_nothing_else():
+    here = target(Platform("here"))
+    implied = codegen.llvm_get_cpu_features(Target(here))
+    assert {name for name, has in host.features().items() if has} == implied & set(host.features())
+    assert here["num-cores"] == len(host.cores())
+    assert status(Platform("here")) == "ok" and host_lacks(here) == []
+
+
+@x86
+def test_no_vector_instruction_is_used_that_the_kernel_does_not_list():
+    flags = next(
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")
+    )
+    spelled = {flag.replace("_", "") for flag in flags.split(":")[1].split()}
+    used = codegen.llvm_get_cpu_features(Target(target(Platform("here")))) & set(host.features())
+    prefixes = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "lzcnt", "popcnt")
+    computing = [name for name in used if name.startswith(prefixes)]
+    assert len(computing) > 5
+    for name in computing:
+        assert (
+            LINUX_NAMES.get(name, name).replace(".", "").replace("-", "").replace("_", "")
+            in spelled
+        ), name
+
+
+def test_features_that_a_hypervisor_masks_are_switched_off(monkeypatch):
+    full = host.features()
+    masked = next(name for name in ("avx512vnni", "avx2", "sse4.2", "neon") if full.get(name))
+    monkeypatch.setattr(host, "features", lambda: {**full, masked: False})
+    here = target(Platform("here"))
+    assert f"-{masked}" in here["mattr"]
+    assert masked not in codegen.llvm_get_cpu_features(Target(here))
+
+
+@x86
+def test_an_explicit_cpu_limits_the_instructions():
+    limited = target(V3)
+    implied = codegen.llvm_get_cpu_features(Target(limited))
+    assert not [name for name in implied if "avx512" in name or "vnni" in name or "fp16" in name]
+    assert {"avx2", "fma"} <= implied
+    assert limited["vector-width"] == 256 and limited["num-cores"] == 1
+
+
+@pytest.mark.parametrize(
+    ("described", "bits"),
+    [
+        ({"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "x86-64"}, 128),
+        ({"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "x86-64-v3"}, 256),
+        ({"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "x86-64-v4"}, 512),
+        (
+            {
+                "kind": "llvm",
+                "mtriple": "x86_64-linux-gnu",
+                "mcpu": "znver4",
+                "mattr": ["-avx512f"],
+            },
+            256,
+        ),
+        (A73, 128),
+    ],
+)
+def test_vector_width(described, bits):
+    assert vector_bits(described) == bits
+
+
+def test_what_the_config_names_is_kept():
+    named = {
+        "kind": "llvm",
+        "mtriple": "aarch64-linux-gnu",
+        "mcpu": "cortex-a73",
+        "num-cores": 4,
+        "vector-width": 64,
+    }
+    assert target(Platform("board", named, "all")) == named
+    assert target(Platform("mali", MALI)) == MALI
+
+
+@pytest.mark.parametrize(
+    ("described", "message"),
+    [
+        ({"kind": "llvm", "mcpu": "banana"}, "'banana'; allowed:"),
+        ({"kind": "banana"}, "banana"),
+        ({"kind": "llvm", "colour": 1}, "colour"),
+        ({"kind": "llvm", "mattr": ["+banana"]}, r"\+banana"),
+        ({"kind": "llvm", "mattr": ["avx2"]}, "avx2"),
+        ({**A73, "mcpu": "x86-64-v3"}, "x86-64-v3"),
+    ],
+)
+def test_a_target_that_does_not_exist_gives_one_line(described, message):
+    with pytest.raises(StudyError, match=message) as error:
+        target(Platform("mine", described))
+    assert "\n" not in str(error.value) and "mine" in str(error.value)
+
+
+@x86
+def test_a_library_for_another_cpu_is_refused_in_one_line():
+    with pytest.raises(
+        StudyError, match=r"net\.so.*cortex-a73.*lacks the architecture aarch64; allowed:"
+    ) as error:
+        require_host("net.so", A73)
+    assert "\n" not in str(error.value)
+    require_host("net.so", target(Platform("here")))
+
+
+@x86
+def test_a_newer_cpu_of_the_same_family_is_refused(monkeypatch):
+    monkeypatch.setattr(
+        host, "features", lambda: {"avx2": True, "avx512f": False, "avx512vnni": False}
+    )
+    newer = {"kind": "llvm", "mcpu": "icelake-server"}
+    assert host_lacks(newer) == ["avx512f", "avx512vnni"]
+    assert status(Platform("newer", newer, 1)) == "unavailable: the host lacks avx512f, avx512vnni"
+    assert status(V3) == "ok"
+
+
+@x86
+def test_status_of_what_cannot_run_here():
+    assert status(Platform("board", A73)) == "unavailable: the host lacks the architecture aarch64"
+    assert status(Platform("gpu", MALI)) == "unavailable: the host lacks a device of kind opencl"
+    many = len(host.cores()) + 1
+    assert f"the platform asks for {many} threads" in status(Platform("many", "host", many))
+
+
+def test_threads():
+    assert platforms.threads(Platform("one", "host", 1)) == 1
+    assert platforms.threads(Platform("all")) == len(host.cores())

@@ -1,0 +1,134 @@
+"""Timing of real kernels of known relative cost."""
+
+import math
+from functools import partial
+
+import pytest
+
+from dlas.hardware import host, peak, timing
+from dlas.hardware.platforms import Platform, target
+from dlas.hardware.timing import COLUMNS, Variant, time_libraries
+
+HOST = target(Platform("host", threads=1))
+SHORT, LONG = 20_000, 80_000
+
+
+class Counted:
+    """A kernel that also notes how it was called."""
+
+    def __init__(self, steps, calls, name):
+        self.kernel = peak.arithmetic(HOST, 1, steps=steps)
+        self.calls, self.name = calls, name
+
+    def time(self, number):
+        self.calls.append((self.name, number))
+        return self.kernel.time(number)
+
+
+def variant(primitive):
+    return Variant("none", primitive, "dense", "untuned")
+
+
+@pytest.fixture(scope="module")
+def timed():
+    host.use_threads(1)
+    calls = []
+    libraries = {
+        variant("direct"): partial(Counted, SHORT, calls, "direct"),
+        variant("gemm"): partial(Counted, LONG, calls, "gemm"),
+    }
+    reference = Counted(SHORT, calls, "reference")
+    samples = time_libraries(
+        libraries, reference, rounds=15, min_repeat_ms=2, warmup=3, seed=1, twins=1
+    )
+    return samples, calls
+
+
+def test_columns_and_one_sample_of_each_in_every_round(timed):
+    samples, _ = timed
+    assert list(samples.columns) == COLUMNS
+    assert sorted(samples["round"].unique()) == list(range(15))
+    for _, turn in samples.groupby("round"):
+        rows = (
+            turn[["primitive", "role"]]
+            .fillna("")
+            .sort_values(["role", "primitive"])
+            .to_numpy()
+            .tolist()
+        )
+        assert rows == [
+            ["direct", "measured"],
+            ["gemm", "measured"],
+            ["", "reference"],
+            ["direct", "repeat"],
+        ]
+
+
+def test_latency_is_the_cost_of_one_run(timed):
+    samples, _ = timed
+    latency = (
+        samples[samples.role == "measured"].groupby("primitive").latency_ms.min()
+    )  # others may use this core
+    assert latency["gemm"] / latency["direct"] == pytest.approx(LONG / SHORT, rel=0.25)
+    flops = 2 * 12 * HOST["vector-width"] // 32 * SHORT
+    assert (
+        1 < flops / latency["direct"] / 1e6 < 1000
+    )  # GFLOP/s of one core: the unit is milliseconds
+
+
+def test_a_twin_agrees_with_its_library(timed):
+    samples, _ = timed
+    direct = samples[samples.primitive == "direct"].groupby("role").latency_ms.min()
+    assert direct["repeat"] / direct["measured"] == pytest.approx(1, rel=0.25)
+
+
+def test_a_sample_fills_the_minimum_time(timed):
+    samples, calls = timed
+    numbers = {name: number for name, number in calls[-4:]}
+    cost = samples.groupby(samples.primitive.fillna("reference")).latency_ms.min()
+    assert all(numbers[name] * cost[name] > 2 * 0.4 for name in numbers)
+    assert numbers["direct"] > numbers["gemm"]
+
+
+def test_warmup_runs_come_first_and_the_order_is_shuffled(timed):
+    _, calls = timed
+    assert [number for _, number in calls[:12]] == [1] * 12  # 4 contenders, 3 runs each
+    rounds = [
+        tuple(name for name, _ in calls[start : start + 4]) for start in range(12, len(calls), 4)
+    ]
+    assert len(rounds) == 15 and len(set(rounds)) > 1
+
+
+@pytest.mark.parametrize(("twins", "expected"), [(0, 0), (1, 1), (3, 2)])
+def test_twins_are_at_most_the_libraries(twins, expected):
+    calls = []
+    libraries = {variant(name): partial(Counted, 1000, calls, name) for name in ("direct", "gemm")}
+    samples = time_libraries(
+        libraries,
+        Counted(1000, calls, "r"),
+        rounds=1,
+        min_repeat_ms=0,
+        warmup=1,
+        seed=0,
+        twins=twins,
+    )
+    assert (samples.role == "repeat").sum() == expected
+
+
+def test_a_repeat_is_loaded_anew():
+    loaded = []
+
+    def load():
+        loaded.append(peak.arithmetic(HOST, 1, steps=1000))
+        return loaded[-1]
+
+    time_libraries(
+        {variant("direct"): load},
+        peak.arithmetic(HOST, 1, steps=1000),
+        rounds=1,
+        min_repeat_ms=0,
+        warmup=1,
+        seed=0,
+    )
+    assert len(loaded) == 2 and loaded[0] is not loaded[1]
+    assert math.isfinite(timing.fmean(loaded[0].time(1)))
