@@ -1,0 +1,59 @@
+# make study    the whole study on the embedded data -> results/, plots/  (CORES=n, CONFIG=config/smoke.yaml)
+# make test     the test suite                                            (PYTEST="options of pytest")
+# make report   report.html from the finished study
+# make bench    the primitives against PyTorch and ONNX Runtime -> benchmarks/results/
+# make lint     style, types, workflow
+# make clean    remove what can be made again in minutes; asks before what took hours
+# Each needs Python >= 3.11 alone: the environment is made in .venv, from exact pins, where it is missing or old.
+
+PYTHON ?= python3
+CORES  ?= all
+CONFIG ?=
+PYTEST ?=
+
+VENV      := .venv
+SNAKEMAKE := $(VENV)/bin/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+
+.PHONY: help study report test bench lint clean
+.DELETE_ON_ERROR:
+
+help:
+	@grep '^# ' Makefile | cut -c 3-
+
+study: $(VENV)/study
+	$(SNAKEMAKE) all
+
+report: $(VENV)/study
+	$(SNAKEMAKE) --report report.html
+
+test: $(VENV)/test
+	$(VENV)/bin/python -m pytest $(PYTEST)
+
+bench: $(VENV)/benchmark
+	$(VENV)/bin/python -m benchmarks.networks
+
+lint: $(VENV)/test
+	$(VENV)/bin/python -m pytest --quiet tests/unit/test_style.py
+
+clean:
+	rm -rf plots report.html .snakemake/log results/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@if [ -e results ] || [ -e $(VENV) ]; then \
+	  printf 'Also remove results/ (trained models, timings) and $(VENV)? [y/N] '; \
+	  read -r answer; \
+	  if [ "$$answer" = y ]; then rm -rf results .snakemake $(VENV); else echo 'kept'; fi; \
+	fi
+
+# One stamp for each set of requirements: made again when a file that it is made from is newer.
+$(VENV)/study: requirements.txt
+	$(call install,requirements.txt)
+$(VENV)/test: requirements-test.txt requirements.txt
+	$(call install,requirements-test.txt)
+$(VENV)/benchmark: requirements-benchmark.txt requirements.txt
+	$(call install,requirements-benchmark.txt)
+
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=...")'
+	@[ -x $(VENV)/bin/pip ] || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(1)
+	@touch $@
+endef
