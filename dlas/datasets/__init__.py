@@ -1,7 +1,7 @@
-"""Layer 1 of the stack: image classification data sets, one file each, and the form that they share.
+"""Layer 1 of the stack: image classification data sets, one file each, in one shared form.
 
-A data set is found by the name of its file. Each file gives `prepare(settings, seed) -> Dataset` and
-`STEM`, the kind of first layers that networks have on images of that size.
+A data set is found by the name of its file. Each file gives `prepare(settings, seed) -> Dataset`
+and `STEM`, the kind of first layers that networks have on images of that size.
 """
 
 import importlib
@@ -34,8 +34,8 @@ class Split:
 class Dataset:
     """Three splits of one data set: every choice is made on `validation`, `test` is only reported.
 
-    `mean` and `deviation` are float32 [3], one number per colour channel in units of 0..1, taken from
-    the training split alone.
+    `mean` and `deviation` are float32 [3], one number per colour channel in units of 0..1, taken
+    from the training split alone.
     """
 
     train: Split
@@ -47,7 +47,7 @@ class Dataset:
 
 
 def prepare(name: str, settings: Mapping[str, Any], seed: int) -> Dataset:
-    """Return the data set `name`, split by `seed`. Raises StudyError for an unknown name or bad data."""
+    """Return the data set `name`, split by `seed`; StudyError for an unknown name or bad data."""
     dataset: Dataset = _module(name).prepare(settings, seed)
     return dataset
 
@@ -99,15 +99,15 @@ def split(
             "both must be above 0 and their sum below 1"
         )
     everything = Split(images, labels)
-    rest, test_split = hold_out(everything, test, seed)
-    train, validation_split = hold_out(rest, validation / (1 - test), seed)
+    rest, test_split = hold_out(everything, round(test * len(labels)), seed)
+    train, validation_split = hold_out(rest, round(validation * len(labels)), seed)
     return assemble(train, validation_split, test_split, class_names)
 
 
-def hold_out(images: Split, size: float, seed: int) -> tuple[Split, Split]:
-    """Return (the rest, `size` images drawn by `seed`, stratified by class); a float is a share."""
+def hold_out(images: Split, count: int, seed: int) -> tuple[Split, Split]:
+    """Return (the rest, `count` images drawn by `seed`, stratified by class)."""
     kept, held = train_test_split(
-        np.arange(len(images.labels)), test_size=size, stratify=images.labels, random_state=seed
+        np.arange(len(images.labels)), test_size=count, stratify=images.labels, random_state=seed
     )
     return (
         Split(images.images[kept], images.labels[kept]),
@@ -132,14 +132,15 @@ def save(dataset: Dataset, path: str | Path) -> None:
 def load(path: str | Path) -> Dataset:
     """Read a data set that `save` wrote.
 
-    Raises StudyError where the file is missing or truncated or where an array is not what `Dataset` says.
+    Raises StudyError where the file is missing or truncated or where an array is not what `Dataset`
+    says.
     """
     if not Path(path).is_file():
         raise StudyError(f"the data set {path} does not exist")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise StudyError(
             f"the data set {path} is truncated or not an .npz file: {error}"
         ) from error
@@ -182,12 +183,13 @@ def load(path: str | Path) -> Dataset:
 
 
 def normalize(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    """Return uint8 [N, height, width, 3] as float32 [N, 3, height, width], scaled to the statistics."""
+    """Return uint8 [N, height, width, 3] as float32 [N, 3, height, width], standardized."""
     scale = 1 / (255 * deviation)
     scaled = images * scale.astype(np.float32) - (mean / deviation).astype(np.float32)
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
 
 
 def top1(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the percentage of rows of `logits` [N, classes] whose largest entry is the label [N]."""
+    """Return the percentage of rows of `logits` [N, classes] with the largest entry at the
+    label."""
     return 100.0 * float(np.mean(np.argmax(logits, axis=1) == labels))

@@ -1,4 +1,4 @@
-"""CIFAR-10 from its official binary archive (Krizhevsky, 2009): 60000 colour images of ten classes."""
+"""CIFAR-10 (Krizhevsky, 2009) from its official binary archive: 60000 images of ten classes."""
 
 import tarfile
 import zlib
@@ -22,8 +22,9 @@ RECORD = 1 + 3 * 32 * 32
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     """Return CIFAR-10 as uint8 [N, 32, 32, 3] with its official test set.
 
-    `settings` gives `source`, the path of cifar-10-binary.tar.gz, and `validation_images`, how many are cut from
-    the training images. Raises StudyError where the archive is missing, truncated or has a file of a wrong size.
+    `settings` gives `source`, the path of cifar-10-binary.tar.gz, and `validation_images`, how many
+    are cut from the training images. Raises StudyError where the archive is missing, truncated or
+    has a file of a wrong size.
     """
     source = Path(settings["source"])
     if not source.is_file():

@@ -1,8 +1,8 @@
 """Handwritten digits: the embedded stand-in for CIFAR-10.
 
-The 1797 grey 8x8 images of ten digits that scikit-learn ships (the test set of the UCI ML hand-written
-digits data set), enlarged bilinearly and repeated over three colour channels. They have CIFAR-10's input shape
-and number of classes, but are far easier.
+The 1797 grey 8x8 images of ten digits that scikit-learn ships (the test set of the UCI ML
+hand-written digits data set), enlarged bilinearly and repeated over three colour channels. They
+have CIFAR-10's input shape and number of classes, but are far easier.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,8 @@ STEM = "small_input"
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     """Return the digits as uint8 [N, size, size, 3].
 
-    `settings` gives `size`, `validation_fraction` and `test_fraction`. Raises StudyError for bad fractions.
+    `settings` gives `size`, `validation_fraction` and `test_fraction`. Raises StudyError for bad
+    fractions.
     """
     digits = load_digits()
     # Values run from 0 to 16.

@@ -1,7 +1,7 @@
-"""ImageNet (ILSVRC 2012) from the usual folder tree, as a subset with the same number of images for each class.
+"""ImageNet (ILSVRC 2012) from the usual folder tree, the same number of images for each class.
 
-The tree is `train/<class>/*.JPEG` and `val/<class>/*.JPEG`. The official validation images are this study's
-test split; its validation split is cut from the official training images.
+The tree is `train/<class>/*.JPEG` and `val/<class>/*.JPEG`. The official validation images are this
+study's test split; its validation split is cut from the official training images.
 """
 
 from collections.abc import Mapping
@@ -20,16 +20,17 @@ STEM = "large_input"
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     """Return the images as uint8 [N, size, size, 3], with the names of the class folders.
 
-    `settings` gives `source`, the folder that holds train/ and val/; `images_per_class` with `train`,
-    `validation` and `test`; `resize`, the length of the shorter side; `size`, the side of the centre crop. All images are
-    held in memory: 150 kB each at 224x224. Raises StudyError where a folder is missing, has too few images, or
-    has an image that cannot be read.
+    `settings` gives `source`, the folder that holds train/ and val/; `images_per_class` with
+    `train`, `validation` and `test`; `resize`, the length of the shorter side; `size`, the side of
+    the centre crop. All images are held in memory: 150 kB each at 224x224. Raises StudyError where
+    a folder is missing, has too few images, or has an image that cannot be read.
     """
     source, counts = Path(settings["source"]), settings["images_per_class"]
     for folder in (source / "train", source / "val"):
         if not folder.is_dir():
             raise StudyError(
-                f"datasets.imagenet.source: {folder} does not exist; {source} must hold train/ and val/"
+                f"datasets.imagenet.source: {folder} does not exist; "
+                f"{source} must hold train/ and val/"
             )
     names = tuple(sorted(folder.name for folder in (source / "train").iterdir() if folder.is_dir()))
     if not names:
@@ -53,7 +54,8 @@ def _draw(folder: Path, count: int, generator: np.random.Generator) -> list[Path
     paths = sorted(folder.glob("*.JPEG"))
     if len(paths) < count:
         raise StudyError(
-            f"datasets.imagenet.images_per_class needs {count} images in {folder}; it has {len(paths)}"
+            f"datasets.imagenet.images_per_class needs {count} images in {folder}; "
+            f"it has {len(paths)}"
         )
     return [paths[index] for index in generator.permutation(len(paths))[:count]]
 

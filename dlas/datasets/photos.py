@@ -1,8 +1,9 @@
 """Tiles of photographs: the embedded stand-in for ImageNet.
 
 The class of a tile is the photograph that it was cut from: twelve photographs, all shipped inside
-scikit-image and scikit-learn. Tiles come from one grid without overlap, so no pixel is in two splits. Training
-and test tiles do come from the same photographs: this is the recognition of textures, not of objects.
+scikit-image and scikit-learn. Tiles come from one grid without overlap, so no pixel is in two
+splits. Training and test tiles do come from the same photographs: this is the recognition of
+textures, not of objects.
 """
 
 from collections.abc import Mapping
@@ -43,8 +44,8 @@ def photographs() -> dict[str, np.ndarray]:
 def tiles(photograph: np.ndarray, size: int, minimum_deviation: float) -> np.ndarray:
     """Cut uint8 [height, width, 3] into its grid of whole tiles, uint8 [N, size, size, 3].
 
-    Tiles whose grey values have a standard deviation below `minimum_deviation` (of 255) are left out:
-    black margins and empty sky look the same in every photograph.
+    Tiles whose grey values have a standard deviation below `minimum_deviation` (of 255) are left
+    out: black margins and empty sky look the same in every photograph.
     """
     rows, columns = photograph.shape[0] // size, photograph.shape[1] // size
     grid = photograph[: rows * size, : columns * size].reshape(rows, size, columns, size, 3)
@@ -63,8 +64,8 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     for name, found in cut.items():
         if len(found) < 10:
             raise StudyError(
-                f"the photograph {name} has {len(found)} tiles at size {size} and minimum_deviation "
-                f"{minimum_deviation}; at least 10 are needed"
+                f"the photograph {name} has {len(found)} tiles at size {size} and "
+                f"minimum_deviation {minimum_deviation}; at least 10 are needed"
             )
     labels = np.repeat(np.arange(len(cut)), [len(found) for found in cut.values()])
     return split(np.concatenate(list(cut.values())), labels, tuple(cut), settings, seed)

@@ -18,10 +18,11 @@ STEMS = ("small_input", "large_input")
 def build(name: str, classes: int, width: float, stem: str, seed: int = 0) -> nn.Module:
     """Return the architecture `name` with random weights drawn by `seed`.
 
-    It maps float32 [B, 3, H, W] to logits float32 [B, classes]. `width` multiplies the channels of all layers
-    (kept divisible by 8; 1 is the published network). `stem` is "large_input" for the published first layers,
-    "small_input" for those that the literature on CIFAR-10 uses, which shrink the image less. Raises StudyError
-    for an unknown name or stem, and for a width that is not above 0.
+    It maps float32 [B, 3, H, W] to logits float32 [B, classes]. `width` multiplies the channels of
+    all layers (kept divisible by 8; 1 is the published network). `stem` is "large_input" for the
+    published first layers, "small_input" for those that the literature on CIFAR-10 uses, which
+    shrink the image less. Raises StudyError for an unknown name or stem, and for a width that is
+    not above 0.
     """
     names = [module.name for module in pkgutil.iter_modules(__path__)]
     module = importlib.import_module(f"{__name__}.{name}") if name in names else None

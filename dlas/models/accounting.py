@@ -25,7 +25,8 @@ def model_bytes(model: nn.Module) -> int:
 def macs(model: nn.Module, input_shape: Sequence[int]) -> int:
     """Return the multiply-accumulate operations of one inference on `input_shape` [B, 3, H, W].
 
-    Convolutions and linear layers count, as in the literature; torch counts two operations for each.
+    Convolutions and linear layers count, as in the literature; torch counts two operations for
+    each.
     """
     training = model.training
     model.eval()

@@ -6,7 +6,8 @@ from torch import nn
 
 
 def logits(model: nn.Module, images: np.ndarray, batch_size: int = 128) -> np.ndarray:
-    """Return float32 [N, classes] for normalized images, float32 [N, 3, H, W], in evaluation mode."""
+    """Return float32 [N, classes] for normalized images, float32 [N, 3, H, W], in evaluation
+    mode."""
     training = model.training
     model.eval()
     with torch.inference_mode():

@@ -20,7 +20,8 @@ def save(model: nn.Module, path: str | Path) -> None:
 def load(model: nn.Module, path: str | Path) -> None:
     """Read what `save` wrote into a model of the same architecture, width and classes.
 
-    Raises StudyError where the file is missing, truncated or of another model; the model is unchanged then.
+    Raises StudyError where the file is missing, truncated or of another model; the model is
+    unchanged then.
     """
     if not Path(path).is_file():
         raise StudyError(f"the checkpoint {path} does not exist")

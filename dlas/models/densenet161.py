@@ -6,9 +6,10 @@ from dlas.models.vision import channels, models
 
 
 def build(classes: int, width: float, stem: str) -> nn.Module:
-    """Return DenseNet161. The width scales its growth rate, of which all numbers of channels are multiples.
+    """Return DenseNet161. The width scales its growth rate.
 
-    The small-input stem is one 3x3 convolution with stride 1 and no max pooling.
+    All numbers of channels are multiples of the growth rate, as published. The small-input stem is
+    one 3x3 convolution with stride 1 and no max pooling.
     """
     growth_rate = channels(48, width)
     network = models.DenseNet(

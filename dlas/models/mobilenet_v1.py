@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from dlas.models.vision import channels
+from dlas.models.vision import channels, initialize
 
 # Output channels and stride of each depthwise separable convolution: table 1 of the paper.
 LAYERS = [
@@ -30,16 +30,15 @@ def build(classes: int, width: float, stem: str) -> nn.Module:
     network = nn.Sequential(
         *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(current, classes)
     )
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    initialize(network)
     return network
 
 
 def convolution(
     inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1
 ) -> list[nn.Module]:
-    """Return a convolution that keeps the image's size but for its stride, batch normalization and ReLU."""
+    """Return a convolution that keeps the image's size but for its stride, batch normalization and
+    ReLU."""
     return [
         nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),

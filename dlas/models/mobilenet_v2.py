@@ -17,7 +17,8 @@ STAGES = [
 
 
 def build(classes: int, width: float, stem: str) -> nn.Module:
-    """Return MobileNetV2; as in the paper, widths below 1 leave its last convolution as wide as it is.
+    """Return MobileNetV2; as in the paper, widths below 1 leave its last convolution as wide as it
+    is.
 
     The small-input stem has stride 1 in the first convolution and in the second stage.
     """

@@ -1,4 +1,5 @@
-"""ResNet50 (He et al., arXiv:1512.03385), with the stride in the 3x3 convolution as in torchvision."""
+"""ResNet50 (He et al., arXiv:1512.03385); the 3x3 convolutions have the strides, as in
+torchvision."""
 
 from torch import nn
 

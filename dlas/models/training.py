@@ -25,10 +25,11 @@ OPTIMIZERS = ("adamw", "sgd")
 class Recipe:
     """How to train one model on one data set.
 
-    `learning_rate` is the peak of the one-cycle schedule (Smith and Topin, arXiv:1708.07120). `pad_crop` is how many
-    pixels an image is padded by, with the mean colour, before a random crop of its own size; 0 switches it off. `weight_decay`
-    spares biases and batch normalization. `bfloat16` computes the forward pass in mixed precision, which is faster for
-    networks of dense convolutions and slower for depthwise ones. Raises StudyError for values out of range.
+    `learning_rate` is the peak of the one-cycle schedule (Smith and Topin, arXiv:1708.07120).
+    `pad_crop` is how many pixels an image is padded by, with the mean colour, before a random crop
+    of its own size; 0 switches it off. `weight_decay` spares biases and batch normalization.
+    `bfloat16` computes the forward pass in mixed precision, which is faster for networks of dense
+    convolutions and slower for depthwise ones. Raises StudyError for values out of range.
     """
 
     optimizer: str
@@ -59,7 +60,8 @@ class Recipe:
 
 
 def recipe(settings: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a mapping with the names of Recipe. Raises StudyError for a wrong or missing name."""
+    """Return the recipe of a mapping with the names of Recipe. Raises StudyError for a wrong or
+    missing name."""
     names = {field.name for field in fields(Recipe)}
     for name in settings:
         if name not in names:
@@ -80,10 +82,11 @@ def train(
 ) -> pd.DataFrame:
     """Train the model in place and leave it with the weights of its best epoch, in evaluation mode.
 
-    Best is the highest top-1 on the validation split, then the lowest loss there. The result is the same for the
-    same seed, thread count and machine. A progress bar on stderr shows rate, time left and validation top-1. Returns one
-    row for each epoch: epoch, learning_rate, train_loss, train_top1, validation_loss, validation_top1, seconds. Raises
-    StudyError where the loss is not finite any more.
+    Best is the highest top-1 on the validation split, then the lowest loss there. The result is the
+    same for the same seed, thread count and machine. A progress bar on stderr shows rate, time left
+    and validation top-1. Returns one row for each epoch: epoch, learning_rate, train_loss,
+    train_top1, validation_loss, validation_top1, seconds. Raises StudyError where the loss is not
+    finite any more.
     """
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -173,7 +176,8 @@ def save_history(history: pd.DataFrame, path: str | Path) -> None:
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the optimizer, with weight decay on the weights of convolutions and linear layers alone."""
+    """Return the optimizer, with weight decay on the weights of convolutions and linear layers
+    alone."""
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [

@@ -1,6 +1,7 @@
-"""torchvision's architectures, importable beside a CPU build of torch, and the rounding of channels."""
+"""torchvision's architectures, importable beside a CPU build of torch, and what ours share."""
 
 import torch
+from torch import nn
 
 try:
     from torchvision import models
@@ -14,13 +15,23 @@ except RuntimeError:
 
 from torchvision.models._utils import _make_divisible
 
-__all__ = ["channels", "models"]
+__all__ = ["channels", "initialize", "models"]
 
 
 def channels(published: int, width: float) -> int:
-    """Return the number of channels at a width: divisible by 8 and not more than 10 % below the product.
+    """Return the number of channels at a width, divisible by 8 and at least 90 % of the product.
 
-    The published number itself at width 1. The rule is that of MobileNetV2's authors (arXiv:1801.04381).
+    The published number itself at width 1. The rule is that of MobileNetV2's authors
+    (arXiv:1801.04381).
     """
     divisible: int = published if width == 1 else _make_divisible(published * width, 8)
     return divisible
+
+
+def initialize(network: nn.Module) -> None:
+    """Draw the weights of all convolutions as torchvision does (He et al., arXiv:1502.01852)."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

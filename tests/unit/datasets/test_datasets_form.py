@@ -1,0 +1,184 @@
+"""The form that all data sets share: splits, statistics, the file and what a bad one answers."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from dlas import datasets
+from dlas.datasets import Split
+from dlas.errors import StudyError
+
+FRACTIONS = {"validation_fraction": 0.2, "test_fraction": 0.3}
+
+
+def images_with_their_number(count: int, classes: int) -> Split:
+    """Images whose every pixel holds the image's number, so that each can be found again."""
+    images = (
+        np.zeros((count, 4, 4, 3), np.uint8) + np.arange(count, dtype=np.uint8)[:, None, None, None]
+    )
+    return Split(images, np.arange(count) % classes)
+
+
+@pytest.fixture
+def dataset():
+    everything = images_with_their_number(200, 4)
+    return datasets.split(
+        everything.images, everything.labels, ("a", "b", "c", "d"), FRACTIONS, seed=3
+    )
+
+
+def numbers(split: Split) -> list[int]:
+    return split.images[:, 0, 0, 0].tolist()
+
+
+def test_splits_hold_every_image_once_and_each_class_in_its_share(dataset):
+    parts = [dataset.train, dataset.validation, dataset.test]
+    assert sorted(number for part in parts for number in numbers(part)) == list(range(200))
+    for part, share in zip(parts, (0.5, 0.2, 0.3), strict=True):
+        assert np.bincount(part.labels).tolist() == [50 * share] * 4
+        assert part.labels.tolist() == [number % 4 for number in numbers(part)]
+
+
+def test_splits_are_fixed_by_the_seed():
+    everything = images_with_their_number(200, 4)
+
+    def test_numbers(seed):
+        names = ("a", "b", "c", "d")
+        return numbers(
+            datasets.split(everything.images, everything.labels, names, FRACTIONS, seed).test
+        )
+
+    assert test_numbers(1) == test_numbers(1) != test_numbers(2)
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0, 0.2), (0.2, 0), (0.5, 0.5), (-0.1, 0.2)])
+def test_fractions_that_leave_a_split_empty_are_refused(validation, test):
+    everything = images_with_their_number(200, 4)
+    settings = {"validation_fraction": validation, "test_fraction": test}
+    with pytest.raises(StudyError, match="validation_fraction"):
+        datasets.split(everything.images, everything.labels, ("a",) * 4, settings, seed=0)
+
+
+def test_statistics_are_those_of_the_training_images_alone(dataset):
+    values = dataset.train.images / 255
+    assert dataset.mean == pytest.approx(values.mean(axis=(0, 1, 2)), rel=1e-6)
+    assert dataset.deviation == pytest.approx(values.std(axis=(0, 1, 2)), rel=1e-6)
+    everything = np.concatenate([dataset.train.images, dataset.test.images]) / 255
+    assert dataset.mean != pytest.approx(everything.mean(axis=(0, 1, 2)), rel=1e-6)
+
+
+@given(
+    images=arrays.arrays(np.uint8, (2, 3, 5, 3)),
+    mean=st.tuples(*[st.floats(0, 1, width=32)] * 3),
+    deviation=st.tuples(*[st.floats(0.0625, 1, width=32)] * 3),
+)
+def test_normalize_is_the_textbook_formula_channel_by_channel(images, mean, deviation):
+    normalized = datasets.normalize(images, np.float32(mean), np.float32(deviation))
+    assert normalized.dtype == np.float32 and normalized.shape == (2, 3, 3, 5)
+    assert normalized.flags["C_CONTIGUOUS"]
+    for channel in range(3):
+        expected = (images[..., channel] / 255 - mean[channel]) / deviation[channel]
+        assert normalized[:, channel] == pytest.approx(expected, abs=1e-5)
+
+
+def test_top1_is_the_percentage_of_rows_whose_largest_entry_is_the_label():
+    logits = np.array([[1, 2, 0], [5, 4, 3], [0, 0, 1], [9, 1, 1]], np.float32)
+    assert datasets.top1(logits, np.array([1, 0, 2, 2])) == 75.0
+
+
+def test_a_saved_data_set_is_read_as_it_was(dataset, tmp_path):
+    path = tmp_path / "some" / "set.npz"
+    datasets.save(dataset, path)
+    read = datasets.load(path)
+    for name in datasets.SPLITS:
+        for field in ("images", "labels"):
+            written, found = (getattr(getattr(source, name), field) for source in (dataset, read))
+            assert found.dtype == written.dtype
+            np.testing.assert_array_equal(found, written)
+    assert read.class_names == dataset.class_names
+    np.testing.assert_array_equal(read.mean, dataset.mean)
+    np.testing.assert_array_equal(read.deviation, dataset.deviation)
+
+
+def test_the_same_data_set_gives_the_same_bytes(dataset, tmp_path):
+    for name in ("one.npz", "two.npz"):
+        datasets.save(dataset, tmp_path / name)
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+
+
+def error_of_loading(path) -> str:
+    with pytest.raises(StudyError) as caught:
+        datasets.load(path)
+    message = str(caught.value)
+    assert "\n" not in message and str(path) in message
+    return message
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert "does not exist" in error_of_loading(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_a_truncated_file_is_named(dataset, tmp_path, share):
+    path = tmp_path / "set.npz"
+    datasets.save(dataset, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    assert "truncated" in error_of_loading(path)
+
+
+def test_a_single_array_is_not_a_data_set(tmp_path):
+    path = tmp_path / "set.npz"
+    with open(path, "wb") as file:
+        np.save(file, np.zeros(3))
+    assert "not an .npz file" in error_of_loading(path)
+
+
+def with_array(dataset, path, name, array):
+    datasets.save(dataset, path)
+    with np.load(path) as file:
+        content = {key: file[key] for key in file.files}
+    if array is None:
+        del content[name]
+    else:
+        content[name] = array
+    np.savez(path, **content)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("test_images", np.zeros((60, 4, 4), np.uint8)),
+        ("test_images", np.zeros((60, 4, 4, 1), np.uint8)),
+        ("test_images", np.zeros((60, 4, 5, 3), np.uint8)),
+        ("test_images", np.zeros((0, 4, 4, 3), np.uint8)),
+        ("test_images", np.zeros((60, 4, 4, 3), np.float32)),
+        ("test_images", np.uint8(1)),
+        ("train_images", np.uint8(1)),
+        ("test_labels", np.zeros(59, np.int64)),
+        ("test_labels", np.zeros(60, np.int32)),
+        ("test_labels", np.full(60, 4)),
+        ("test_labels", np.full(60, -1)),
+        ("mean", np.zeros(1, np.float32)),
+        ("deviation", np.zeros(3)),
+    ],
+)
+def test_an_array_of_a_wrong_shape_or_type_is_named(dataset, tmp_path, name, array):
+    path = tmp_path / "set.npz"
+    with_array(dataset, path, name, array)
+    message = error_of_loading(path)
+    assert message.startswith(name) and "allowed:" in message
+
+
+def test_a_missing_array_is_named(dataset, tmp_path):
+    path = tmp_path / "set.npz"
+    with_array(dataset, path, "validation_labels", None)
+    assert "lacks validation_labels" in error_of_loading(path)
+
+
+@pytest.mark.parametrize("use", [lambda name: datasets.prepare(name, {}, 0), datasets.stem])
+def test_an_unknown_name_is_answered_with_the_allowed_ones(use):
+    with pytest.raises(StudyError, match="'mnist'; allowed: cifar10, digits, imagenet, photos"):
+        use("mnist")

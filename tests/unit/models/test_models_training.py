@@ -1,0 +1,187 @@
+"""Training learns, is repeatable, keeps its best epoch and stops when it diverges."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from dlas import datasets
+from dlas.errors import StudyError
+from dlas.models import training
+from dlas.models.training import Recipe
+
+SGD = {
+    "optimizer": "sgd",
+    "learning_rate": 0.05,
+    "weight_decay": 5e-4,
+    "epochs": 2,
+    "batch_size": 32,
+}
+COLUMNS = (
+    "epoch learning_rate train_loss train_top1 validation_loss validation_top1 seconds".split()
+)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    settings = {"size": 8, "validation_fraction": 0.15, "test_fraction": 0.2}
+    return datasets.prepare("digits", settings, seed=0)
+
+
+def trained(dataset, recipe, seed=0):
+    """Train a network of two convolutions that is fast enough for a test; return it and the history."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = nn.Sequential(
+            *(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()),
+            *(nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
+            *(nn.Flatten(), nn.Dropout(0.1), nn.Linear(32 * 16, 10)),
+        )
+    history = training.train(model, dataset, recipe, seed, progress=False)
+    return model, history
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SGD | {"pad_crop": 1},
+        SGD
+        | {"optimizer": "adamw", "learning_rate": 0.01, "bfloat16": True, "label_smoothing": 0.1},
+    ],
+)
+def test_training_learns_the_digits(digits, settings):
+    model, history = trained(digits, Recipe(**{**settings, "epochs": 5}))
+    assert list(history.columns) == COLUMNS
+    assert history.epoch.tolist() == [1, 2, 3, 4, 5]
+    assert history.train_loss.iloc[-1] < history.train_loss.iloc[0]
+    _, test_top1 = training.evaluate(model, digits.test, digits)
+    assert test_top1 > 85  # by chance: 10
+    assert not model.training
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(digits):
+    recipe = Recipe(**SGD, pad_crop=2, horizontal_flip=True)
+    before, threads = torch.random.get_rng_state(), torch.get_num_threads()
+    (one, one_history), (two, two_history), (other, _) = (
+        trained(digits, recipe, seed) for seed in (1, 1, 2)
+    )
+    pd.testing.assert_frame_equal(
+        one_history.drop(columns="seconds"), two_history.drop(columns="seconds")
+    )
+    weights = [model.state_dict() for model in (one, two, other)]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+    assert not all(torch.equal(tensor, weights[2][name]) for name, tensor in weights[0].items())
+    assert torch.equal(torch.random.get_rng_state(), before) and torch.get_num_threads() == threads
+
+
+def test_the_best_epoch_is_kept_though_later_ones_are_worse(digits):
+    """A huge learning rate makes validation results jump, so that the best epoch is not the last."""
+    recipe = Recipe(**{**SGD, "epochs": 8, "learning_rate": 3.0})
+    for seed in range(5):
+        model, history = trained(digits, recipe, seed)
+        ranked = history.sort_values(
+            ["validation_top1", "validation_loss"], ascending=[False, True]
+        )
+        best = ranked.iloc[0]
+        loss, top1 = training.evaluate(model, digits.validation, digits)
+        assert (loss, top1) == (best.validation_loss, best.validation_top1)
+        if best.epoch != 8:
+            return
+    pytest.fail("the last epoch was the best one for every seed")
+
+
+def test_the_learning_rate_goes_through_one_cycle(digits):
+    _, history = trained(digits, Recipe(**{**SGD, "epochs": 6}))
+    rates = history.learning_rate.to_numpy()
+    peak = rates.argmax()
+    assert 0 < peak < 5 and rates.max() == pytest.approx(0.05, rel=0.1)
+    assert (np.diff(rates[: peak + 1]) > 0).all() and (np.diff(rates[peak:]) < 0).all()
+    assert rates[-1] < 0.001
+
+
+def test_a_loss_that_is_not_finite_stops_training(digits):
+    recipe = Recipe(**{**SGD, "learning_rate": 1e30})
+    with pytest.raises(
+        StudyError, match=r"training diverged: the loss is \w+ in epoch 1"
+    ) as caught:
+        trained(digits, recipe)
+    assert "\n" not in str(caught.value) and "learning_rate 1e+30" in str(caught.value)
+
+
+def test_weight_decay_spares_biases_and_batch_normalization():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 2))
+    for optimizer in ("sgd", "adamw"):
+        groups = training._optimizer(model, Recipe(**{**SGD, "optimizer": optimizer})).param_groups
+        decay = {
+            id(weight): group["weight_decay"] for group in groups for weight in group["params"]
+        }
+        assert {name: decay[id(weight)] for name, weight in model.named_parameters()} == {
+            "0.weight": 5e-4,
+            "0.bias": 0,
+            "1.weight": 0,
+            "1.bias": 0,
+            "3.weight": 5e-4,
+            "3.bias": 0,
+        }
+
+
+@given(pad_crop=st.integers(0, 3), flip=st.booleans(), seed=st.integers(0, 2**32))
+def test_augmented_images_are_windows_of_the_padded_image_or_its_mirror(pad_crop, flip, seed):
+    torch.manual_seed(seed)
+    images = torch.randn(4, 3, 5, 6)
+    augmented = training._augment(images, Recipe(**SGD, pad_crop=pad_crop, horizontal_flip=flip))
+    assert augmented.shape == images.shape
+    padded = np.pad(images.numpy(), [(0, 0), (0, 0), (pad_crop, pad_crop), (pad_crop, pad_crop)])
+    for number, found in enumerate(augmented.numpy()):
+        windows = [
+            padded[number, :, top : top + 5, left : left + 6]
+            for top in range(2 * pad_crop + 1)
+            for left in range(2 * pad_crop + 1)
+        ]
+        allowed = windows + [window[..., ::-1] for window in windows] * flip
+        assert any(np.array_equal(found, window) for window in allowed)
+
+
+def test_augmentation_draws_every_shift_and_both_mirrors():
+    torch.manual_seed(0)
+    images = torch.arange(1.0, 17).reshape(1, 1, 4, 4).repeat(500, 3, 1, 1)
+    augmented = training._augment(images, Recipe(**SGD, pad_crop=1, horizontal_flip=True))
+    assert len(np.unique(augmented[:, 0].reshape(500, -1).numpy(), axis=0)) == 9 * 2
+
+
+def test_a_history_is_written_as_csv(digits, tmp_path):
+    history = pd.DataFrame([[1, 0.05, 2.3, 10.0, 2.2, 12.5, 1.5]], columns=COLUMNS)
+    training.save_history(history, tmp_path / "history.csv")
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    assert lines == [",".join(COLUMNS), "1,0.05,2.3,10.0,2.2,12.5,1.5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("optimizer", "lion"),
+        ("learning_rate", 0),
+        ("learning_rate", math.nan),
+        ("weight_decay", -1),
+        ("epochs", 0),
+        ("batch_size", 1),
+        ("pad_crop", -1),
+        ("label_smoothing", 1.0),
+    ],
+)
+def test_a_value_out_of_range_is_named(name, value):
+    with pytest.raises(StudyError) as caught:
+        training.recipe({**SGD, name: value})
+    assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_recipe_with_a_wrong_or_missing_name_is_refused():
+    with pytest.raises(StudyError, match="setting 'momentum'; allowed: batch_size, bf"):
+        training.recipe(SGD | {"momentum": 0.9})
+    with pytest.raises(StudyError, match=r"incomplete: .*epochs"):
+        training.recipe({name: value for name, value in SGD.items() if name != "epochs"})
