@@ -55,7 +55,8 @@ def _read(file: Path, package: str) -> tuple[str, tuple[str, ...]]:
         match node:
             case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 if ast.get_docstring(node, clean=False) is not None:
-                    node.body = node.body[1:] or [ast.Pass()]
+                    empty: list[ast.stmt] = [] if isinstance(node, ast.Module) else [ast.Pass()]
+                    node.body = node.body[1:] or empty
     return ast.unparse(tree), tuple(_imports(tree, package))
 
 

@@ -111,8 +111,8 @@ def timings(config: Config) -> list[tuple[str, str, str]]:
 
 
 def artifacts(name: str, configurations: list[Configuration]) -> list[str]:
-    """Return the paths of one kind of artifact over some configurations, each once."""
-    return list(dict.fromkeys(path(name, **vars(one)) for one in configurations))
+    """Return the path of one kind of artifact for each configuration, in their order."""
+    return [path(name, **vars(one)) for one in configurations]
 
 
 @cache
@@ -120,7 +120,7 @@ def methods(layer: str) -> tuple[str, ...]:
     """Return the names of a layer's methods: the files in its folder that define the layer's function."""
     folder = Path(__file__).parent / layer
     return tuple(
-        sorted(file.stem for file in folder.glob("*.py") if METHODS[layer] in _functions(file))
+        sorted(file.stem for file in folder.glob("[!_]*.py") if METHODS[layer] in _functions(file))
     )
 
 

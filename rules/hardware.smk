@@ -26,7 +26,6 @@ rule time_libraries:
         libraries=libraries("library"),
         records=libraries("record"),
         checks=libraries("check"),
-        references=libraries("reference"),
         platform=study.path("platform"),
     output:
         timing=study.path("timing"),

@@ -1,0 +1,130 @@
+"""Each wrong config gives one line that names the key and what is allowed."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from dlas.errors import StudyError
+from dlas.validation import validate
+
+ROOT = Path(__file__).parents[2]
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
+
+# (dotted key, its wrong value, what the line must say)
+WRONG = [
+    ("seed", -1, "seed is -1; must be at least 0"),
+    ("seed", "zero", "seed is 'zero'; must be a integer"),
+    ("sed", 1, "unknown key sed in the top level; allowed: compiler, datasets"),
+    ("study.primitive", ["gemm"], "unknown key primitive in study; allowed: compression"),
+    ("study.datasets", [], "study.datasets is []; must name at least 1"),
+    ("study.datasets", ["digits", "digits"], "must not name anything twice"),
+    ("study.datasets", ["mnist"], "study.datasets: unknown dataset 'mnist'; allowed: digits"),
+    ("study.models.mnist", ["vgg16"], "study.models: unknown dataset 'mnist'; allowed: digits"),
+    (
+        "study.models.digits",
+        ["vgg19"],
+        "study.models.digits: unknown model 'vgg19'; allowed: dense",
+    ),
+    ("study.models.digits", ["training"], "unknown model 'training'; allowed: densenet161"),
+    ("study.compression", ["zip"], "study.compression: unknown compression 'zip'; allowed: none"),
+    (
+        "study.primitives",
+        ["fft"],
+        "study.primitives: unknown primitive 'fft'; allowed: direct, gemm",
+    ),
+    ("study.formats", ["csr2"], "study.formats: unknown format 'csr2'; allowed: dense"),
+    ("study.tuning", ["lucky"], "study.tuning: unknown tuning 'lucky'; allowed: untuned"),
+    (
+        "study.platforms",
+        ["abacus"],
+        "study.platforms: unknown platform 'abacus'; allowed: local_cpu",
+    ),
+    ("datasets.mnist", {}, "datasets: unknown dataset 'mnist'; allowed: cifar10"),
+    (
+        "datasets.digits.sizes",
+        32,
+        "unknown key sizes in datasets.digits; allowed: size, test_fraction",
+    ),
+    ("datasets.digits.size", 4, "datasets.digits.size is 4; must be at least 8"),
+    ("datasets.photos.test_fraction", 1, "datasets.photos.test_fraction is 1; must be less than 1"),
+    ("models.width", 0, "models.width is 0; must be greater than 0"),
+    ("models.width", 5, "models.width is 5; must be at most 4"),
+    ("models.width", "wide", "models.width is 'wide'; must be a number"),
+    ("models.training.digits.epochs", 0, "models.training.digits.epochs is 0; must be at least 1"),
+    (
+        "models.training.digits.epoch",
+        1,
+        "unknown key epoch in models.training.digits; allowed: bat",
+    ),
+    ("models.training.digits.optimizer", "lion", "is 'lion'; allowed: adamw, sgd"),
+    ("models.training.digits.models.vgg19", {}, "unknown model 'vgg19'; allowed: densenet161"),
+    ("models.training.digits.models.vgg16", {"depth": 1}, "unknown key depth in models.training"),
+    ("models.training.digits.models.vgg16", {"epochs": 0}, "vgg16.epochs is 0; must be at least 1"),
+    ("models.training.digits.bfloat16", "yes", "bfloat16 is 'yes'; must be a boolean"),
+    ("compiler.check.tolerance", 0, "compiler.check.tolerance is 0; must be greater than 0"),
+    ("platforms.local_cpu.threads", 0, "threads is 0; allowed: all, or a number of at least 1"),
+    ("platforms.local_cpu.target", "host2", "target is 'host2'; allowed: host, or a TVM target"),
+    ("platforms.local_cpu.timing.rounds", 1, "timing.rounds is 1; must be at least 2"),
+    ("platforms.local_cpu.models", ["vgg19"], "platforms.local_cpu.models: unknown model 'vgg19'"),
+    ("platforms.board", {"target": "host"}, "platforms.board lacks threads, timing"),
+    (
+        "observations.4",
+        "fastest_primitive",
+        "unknown key '4' in observations; allowed: numbers of two",
+    ),
+    ("observations.04", "slowest", "observations.04: unknown observation 'slowest'; allowed: "),
+]
+
+
+def changed(key: str, value: object) -> dict:
+    config = copy.deepcopy(CONFIG)
+    place = config
+    *parents, last = key.split(".")
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    return config
+
+
+@pytest.mark.parametrize(("key", "value", "line"), WRONG)
+def test_a_wrong_config_is_told_in_one_line(key, value, line):
+    with pytest.raises(StudyError) as error:
+        validate(changed(key, value), SCHEMA)
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_dataset_needs_a_choice_of_models_and_a_recipe():
+    for section in ("study.models", "models.training"):
+        config = copy.deepcopy(CONFIG)
+        place = config
+        for part in section.split("."):
+            place = place[part]
+        del place["photos"]
+        with pytest.raises(StudyError, match=rf"\({section}\): unknown dataset 'photos'"):
+            validate(config, SCHEMA)
+
+
+def test_a_platform_without_any_of_the_models_is_told():
+    config = changed("platforms.local_cpu_avx2.models", ["vgg16"])
+    config["study"]["models"]["digits"] = ["resnet18"]
+    with pytest.raises(StudyError, match=r"local_cpu_avx2.models names no model that takes part"):
+        validate(config, SCHEMA)
+
+
+@pytest.mark.parametrize("overlay", [None, "smoke", "paper"])
+def test_the_configs_that_come_with_the_study_are_right(overlay):
+    config = copy.deepcopy(CONFIG)
+    if overlay:
+        update_config(config, yaml.safe_load((ROOT / f"config/{overlay}.yaml").read_text()))
+    validate(config, SCHEMA)
+
+
+def test_a_new_method_needs_no_entry_in_the_schema():
+    """The schema knows the keys of some datasets, but names no method, so that a file is enough."""
+    assert "enum" not in str(SCHEMA["properties"]["study"])
+    assert SCHEMA["properties"]["datasets"]["additionalProperties"] == {"type": "object"}

@@ -1,0 +1,16 @@
+"""Judge one observation by the study's table, and draw it."""
+
+from dlas.analysis import figures, observation, table
+from job import job
+
+with job(snakemake):
+    study = table.read_table(snakemake.input.study)
+    noise_floor = table.read_table(snakemake.input.noise_floor)
+    module = observation.load(snakemake.params.settings["observation"])
+    found = module.observe(study, noise_floor)
+    figures.save(
+        module.draw(study, noise_floor, found),
+        [snakemake.output.pdf, snakemake.output.svg, snakemake.output.png],
+    )
+    row = table.observation_row(snakemake.wildcards.number, module, found)
+    table.write_table(snakemake.output.verdict, table.observations_table([row]))
