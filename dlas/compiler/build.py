@@ -1,0 +1,95 @@
+"""Layer 5, systems software: from a network to a library for one target."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm import relax, tirx
+from tvm.s_tir import Schedule
+from tvm.target import Target
+
+from dlas import primitives
+from dlas.compiler.library import CompiledNetwork, link
+from dlas.compiler.lowering import lower
+from dlas.compiler.network import Network
+from dlas.compiler.schedules import schedule_between
+from dlas.errors import unknown
+from dlas.files import whole
+from dlas.primitives import tiling
+from dlas.primitives.vector import vector_unit
+
+FORMATS = ("dense",)
+
+
+@dataclass(frozen=True)
+class Library:
+    """A compiled network that is not on disk yet, and how it was made."""
+
+    executable: Any
+    target: dict[str, Any]
+    kernels: int
+    convolutions: int
+    seconds: float
+
+    def export(self, path: str | Path) -> None:
+        """Write a shared library, whole or not at all."""
+        with whole(path) as temporary:
+            self.executable.export_library(str(temporary), fcompile=link)
+
+    def load(self) -> CompiledNetwork:
+        """Return the network ready to run in this process."""
+        return CompiledNetwork(self.executable)
+
+    def record(self) -> dict[str, Any]:
+        """Return what is worth knowing of the build: target, counts, seconds."""
+        return {
+            "target": self.target,
+            "kernels": self.kernels,
+            "convolutions": self.convolutions,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def build_library(
+    network: Network, primitive: str, format: str, target: dict[str, Any]
+) -> Library:
+    """Compile a network with one primitive and the default schedules, untuned.
+
+    Raises StudyError for an unknown primitive or format and for a network that it cannot express.
+    """
+    if format not in FORMATS:
+        raise unknown("format", format, FORMATS)
+    start = time.perf_counter()
+    algorithm = primitives.load(primitive)
+    vector = vector_unit(Target(target))
+    module = fuse_operators(lower(network, algorithm, vector))
+    scheduled = {}
+    convolutions = 0
+    for name, function in module.functions_items():
+        if not isinstance(function, tirx.PrimFunc):
+            scheduled[name] = function
+            continue
+        schedule = Schedule(function)
+        if tiling.CONVOLUTION in tiling.block_names(schedule):
+            algorithm.schedule(schedule, vector)
+            convolutions += 1
+        else:
+            schedule_between(schedule, vector)
+        scheduled[name] = schedule.mod["main"].with_attr("global_symbol", name.name_hint)
+    executable = tvm.compile(tvm.IRModule(scheduled), target=Target(target))
+    kernels = len(scheduled) - 1
+    return Library(executable, target, kernels, convolutions, time.perf_counter() - start)
+
+
+def fuse_operators(module: tvm.IRModule) -> tvm.IRModule:
+    """Return the module with each operator a loop nest, and those fused that run as one kernel."""
+    passes = [
+        relax.transform.LegalizeOps(),
+        relax.transform.AnnotateTIROpPattern(),
+        relax.transform.FuseOps(),
+        relax.transform.FuseTIR(),
+        relax.transform.DeadCodeElimination(),
+    ]
+    return tvm.transform.Sequential(passes)(module)

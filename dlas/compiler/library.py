@@ -1,0 +1,62 @@
+"""A compiled network on disk: linked, loaded and run."""
+
+import subprocess
+from collections.abc import Callable
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from dlas.errors import StudyError
+
+
+def link(output: str, objects: list[str], **_: Any) -> None:
+    """Link object files to a shared library with the LLVM linker that the package ziglang carries.
+
+    So a machine needs no compiler of its own, and every machine links the same way.
+    """
+    package = util.find_spec("ziglang")
+    assert package is not None and package.origin is not None, "requirements.txt holds ziglang"
+    linker = Path(package.origin).with_name("zig")
+    command = [str(linker), "ld.lld", "-shared", "--gc-sections", "-o", str(output), *objects]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise StudyError(f"the linker failed on {output}: {done.stderr.strip()}")
+
+
+class CompiledNetwork:
+    """A compiled network, loaded and ready to run on the CPU."""
+
+    def __init__(self, executable: Any) -> None:
+        self.machine = relax.VirtualMachine(executable, tvm.cpu())
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Return the logits [N, classes] of images [N, C, H, W], float32, run one by one."""
+        rows = [self.machine["main"](tvm.runtime.tensor(image[None])).numpy() for image in images]
+        return np.concatenate(rows)
+
+    def timer(self, image: np.ndarray) -> Callable[[int], float]:
+        """Return a function that runs the network `number` times on one image [1, C, H, W].
+
+        It returns the mean seconds of a run, Python left out.
+        """
+        self.machine.set_input("main", tvm.runtime.tensor(np.ascontiguousarray(image)))
+
+        def sample(number: int) -> float:
+            evaluate = self.machine.time_evaluator("invoke_stateful", tvm.cpu(), number=number)
+            return float(evaluate("main").mean)
+
+        return sample
+
+
+def load_library(path: str | Path) -> CompiledNetwork:
+    """Load a compiled network; raises StudyError for a missing or damaged library."""
+    if not Path(path).is_file():
+        raise StudyError(f"library {path} is missing; the build of the network makes it")
+    try:
+        return CompiledNetwork(tvm.runtime.load_module(str(path)))
+    except Exception as error:  # the loader raises several kinds for what is no library
+        raise StudyError(f"library {path} cannot be loaded: it is damaged or not one") from error

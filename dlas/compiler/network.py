@@ -1,0 +1,52 @@
+"""A network as this study stores it: a Relax module and its parameters."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+import tvm
+from safetensors import SafetensorError
+
+from dlas.errors import StudyError
+from dlas.files import whole
+
+
+@dataclass(frozen=True)
+class Network:
+    """A Relax module whose function `main` takes the image and then the parameters, by name."""
+
+    module: tvm.IRModule
+    parameters: dict[str, np.ndarray]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape [N, C, H, W] of the image."""
+        return tuple(int(extent) for extent in self.module["main"].params[0].ty.shape)
+
+
+def save_network(network: Network, network_path: str | Path, parameters_path: str | Path) -> None:
+    """Write the module as JSON and the parameters as safetensors, each whole or not at all."""
+    with whole(network_path) as temporary:
+        temporary.write_text(tvm.ir.save_json(network.module))
+    with whole(parameters_path) as temporary:
+        safetensors.numpy.save_file(network.parameters, temporary)
+
+
+def load_network(network_path: str | Path, parameters_path: str | Path) -> Network:
+    """Read what `save_network` wrote; raises StudyError for a missing or damaged file."""
+    for path in (network_path, parameters_path):
+        if not Path(path).is_file():
+            raise StudyError(f"network file {path} is missing; the import of the network makes it")
+    try:
+        module = tvm.ir.load_json(Path(network_path).read_text())
+    except Exception as error:  # TVM raises several kinds for JSON that is not a module
+        raise StudyError(f"network file {network_path} is damaged: not a Relax module") from error
+    try:
+        parameters = safetensors.numpy.load_file(parameters_path)
+    except SafetensorError as error:
+        raise StudyError(f"parameter file {parameters_path} is damaged: {error}") from error
+    missing = [p.name for p in module["main"].params[1:] if p.name not in parameters]
+    if missing:
+        raise StudyError(f"parameter file {parameters_path} lacks {missing[0]} of {network_path}")
+    return Network(module, parameters)

@@ -1,0 +1,41 @@
+"""Default schedules for what lies between the convolutions: pooling, concatenation, element-wise arithmetic."""
+
+from tvm.s_tir import Schedule
+from tvm.s_tir.schedule import ScheduleError
+
+from dlas.primitives import tiling
+from dlas.primitives.vector import VectorUnit
+
+
+def schedule_between(function: Schedule, vector: VectorUnit) -> None:
+    """Inline what only computes element by element; run the rest in parallel, vectorized where memory is."""
+    names = tiling.block_names(function)
+    for name in names[:-1]:
+        try:
+            function.compute_inline(function.get_sblock(name))
+        except ScheduleError:  # a reduction, or read by several: it keeps its own loops
+            continue
+    for name in tiling.block_names(function):
+        _schedule_block(function, name, vector)
+
+
+def _schedule_block(function: Schedule, name: str, vector: VectorUnit) -> None:
+    block = function.get_sblock(name)
+    kinds = [variable.iter_type for variable in function.get(block).iter_vars]
+    loops = function.get_loops(block)
+    if not loops:
+        return
+    spatial = [
+        loop for loop, kind in zip(loops, kinds, strict=True) if kind == tiling.DATA_PARALLEL
+    ]
+    reduced = [loop for loop in loops if loop not in spatial]
+    extent = tiling.extents(function, [spatial[-1]])[0]
+    lanes = tiling.divisors(extent, vector.lanes)[-1]
+    *outer, last = spatial
+    last, lane = function.split(last, [None, lanes])
+    function.reorder(*outer, last, *reduced, lane)
+    tiling.parallelize(function, [*outer, last], vector)
+    if lanes > 1:
+        function.vectorize(lane)
+    if reduced:
+        function.decompose_reduction(block, reduced[0])

@@ -1,0 +1,136 @@
+"""Direct convolution: the loops as they stand, on feature maps in NCHW.
+
+Where a row of the output fills vectors, a vector holds neighbouring positions of that row; on smaller feature
+maps it holds output channels of one position. The register tile over positions and output channels follows "High
+Performance Zero-Memory Overhead Direct Convolutions" (Zhang et al., ICML 2018, section 3).
+"""
+
+import numpy as np
+from tvm import te, tirx
+from tvm.s_tir import Schedule
+
+from dlas.primitives import tiling
+from dlas.primitives.convolution import Convolution
+from dlas.primitives.layout import NCHW, Layout, Packing, pad
+from dlas.primitives.tiling import Tile
+from dlas.primitives.vector import VectorUnit
+
+ROW_CHANNELS = 4  # output channels that share a loaded row, where a vector holds positions
+
+
+def layout(channels: int, vector: VectorUnit) -> Layout:
+    """Return NCHW, whatever the channels."""
+    return NCHW
+
+
+def row_vector(columns: int, vector: VectorUnit) -> int:
+    """Return the positions of a row of `columns` that go in one vector, or 0 where rows are too short."""
+    widths = (width for width in (16, 8, 4) if vector.lanes <= 2 * width <= 2 * vector.lanes)
+    return next((width for width in widths if columns % width == 0), 0)
+
+
+def packing(convolution: Convolution, vector: VectorUnit) -> Packing:
+    """Return how this layer's weight is packed and what its vectors hold.
+
+    Vectors hold columns where rows are long enough and read without gaps, and in depthwise layers always.
+    """
+    if convolution.depthwise:
+        return Packing(1, "columns")
+    if convolution.stride[1] == 1 and row_vector(convolution.out_width, vector):
+        return Packing(tiling.divisors(convolution.out_channels, ROW_CHANNELS)[-1], "columns")
+    return Packing(vector.block(convolution.out_channels))
+
+
+def pack_weight(
+    weight: np.ndarray, convolution: Convolution, data_layout: Layout, packing: Packing
+) -> np.ndarray:
+    """Pack a weight [K, C / groups, R, S] as [K / block, C / groups, R, S, block]."""
+    out_channels, channels, rows, columns = convolution.weight_shape
+    block = packing.block
+    blocks = -(-out_channels // block)
+    filled = np.zeros((blocks * block, channels, rows, columns), weight.dtype)
+    filled[:out_channels] = weight
+    split = filled.reshape(blocks, block, channels, rows, columns)
+    return np.ascontiguousarray(split.transpose(0, 2, 3, 4, 1))
+
+
+def convolve(
+    data: te.Tensor,
+    weight: te.Tensor,
+    convolution: Convolution,
+    data_layout: Layout,
+    packing: Packing,
+) -> te.Tensor:
+    """Return the convolution of `data` in NCHW with a packed `weight`, in NCHW."""
+    padded = pad(data, data_layout, convolution.padding)
+    down, across = convolution.stride
+    rows, columns = convolution.kernel
+    group_in = convolution.in_channels // convolution.groups
+    group_out = convolution.out_channels // convolution.groups
+    r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
+    c = te.reduce_axis((0, group_in), "c")
+
+    block = packing.block
+
+    def sums(n, k, o, h, w):  # type: ignore[no-untyped-def]
+        group = tirx.floordiv(k * block + o, group_out) if convolution.groups > 1 else 0
+        if convolution.groups > 1 and convolution.out_channels % block:
+            group = tirx.Min(group, convolution.groups - 1)
+        element = padded[n, group * group_in + c, h * down + r, w * across + s]
+        return te.sum(element * weight[k, c, r, s, o], axis=[c, r, s])
+
+    batch, out_channels = convolution.batch, convolution.out_channels
+    height, width = convolution.out_height, convolution.out_width
+    blocks = -(-out_channels // block)
+    along = {"lanes": packing.lanes}
+    if packing.lanes == "columns":
+        packed = te.compute(
+            (batch, blocks, block, height, width), sums, name=tiling.CONVOLUTION, attrs=along
+        )
+    else:
+        packed = te.compute(
+            (batch, blocks, height, width, block),
+            lambda n, k, h, w, o: sums(n, k, o, h, w),
+            name=tiling.CONVOLUTION,
+            attrs=along,
+        )
+
+    def unpack(n, k, h, w):  # type: ignore[no-untyped-def]
+        outer, inner = tirx.floordiv(k, block), tirx.floormod(k, block)
+        if packing.lanes == "columns":
+            return packed[n, outer, inner, h, w]
+        return packed[n, outer, h, w, inner]
+
+    return te.compute((batch, out_channels, height, width), unpack, name="unpack")
+
+
+def schedule(function: Schedule, vector: VectorUnit) -> None:
+    """Tile rows or output channels in registers, whichever a vector holds."""
+    convolution = function.get(function.get_sblock(tiling.CONVOLUTION))
+    along_columns = str(convolution.annotations["lanes"]) == "columns"
+    kernel = tiling.reduction_extents(function)[1:]
+    channel_block = tiling.spatial_extents(function)[2 if along_columns else 4]
+    output = tiling.fuse_epilogue(function, {"pad"})
+    image, channel, row, column = function.get_loops(output)
+    channels, rows, columns = tiling.extents(function, [channel, row, column])
+    if along_columns:
+        lanes = row_vector(columns, vector) or tiling.divisors(columns, vector.lanes)[-1]
+        tile = tiling.choose_tile(1, rows, columns // lanes, vector.accumulators // channel_block)
+        tile = Tile(channel_block, tile.rows, tile.columns)
+        column, lane = function.split(column, [None, lanes])
+    else:
+        tile = tiling.choose_tile(
+            -(-channels // channel_block), rows, columns, vector.accumulators
+        )
+        channel, lane = function.split(channel, [None, channel_block])
+        function.reorder(image, channel, row, column, lane)
+    tiling.tile_convolution(
+        function,
+        (image, channel, row, column, lane),
+        tile,
+        vector,
+        reduction=(0, 1, 2),
+        unrolled=tiling.steps_to_unroll(tile, kernel),
+        contiguous=along_columns,
+    )
+    tiling.parallel_copy(function, "pad", vector, vectorized=False)

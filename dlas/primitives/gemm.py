@@ -1,0 +1,150 @@
+"""GEMM: the input unrolled into a matrix of patches (im2col), then one matrix product.
+
+im2col follows "High Performance Convolutional Neural Networks for Document Processing" (Chellapilla et al., 2006,
+section 3). Feature maps are in NHWC, so that a row of the patch matrix is made of contiguous runs and a 1x1
+layer needs no patches at all.
+"""
+
+import math
+
+import numpy as np
+from tvm import te, tirx
+from tvm.s_tir import Schedule
+
+from dlas.primitives import tiling
+from dlas.primitives.convolution import Convolution
+from dlas.primitives.layout import Layout, Packing
+from dlas.primitives.vector import VectorUnit
+
+PANEL_BYTES = 128 * 1024  # of the patch matrix made at a time, so that it is read back from cache
+RESIDENT_BYTES = 1024 * 1024  # of weights that may be read again for each panel
+
+
+def layout(channels: int, vector: VectorUnit) -> Layout:
+    """Return NHWC, whatever the channels."""
+    return Layout("NHWC")
+
+
+def packing(convolution: Convolution, vector: VectorUnit) -> Packing:
+    """Return how this layer's weight is packed: a vector of output channels together."""
+    return Packing(vector.block(convolution.out_channels))
+
+
+def pack_weight(
+    weight: np.ndarray, convolution: Convolution, data_layout: Layout, packing: Packing
+) -> np.ndarray:
+    """Pack a weight [K, C / groups, R, S] as column panels [K / block, R, S, C / groups, block]."""
+    out_channels, channels, rows, columns = convolution.weight_shape
+    block = packing.block
+    blocks = -(-out_channels // block)
+    filled = np.zeros((blocks * block, channels, rows, columns), weight.dtype)
+    filled[:out_channels] = weight
+    split = filled.reshape(blocks, block, channels, rows, columns)
+    return np.ascontiguousarray(split.transpose(0, 3, 4, 2, 1))
+
+
+def convolve(
+    data: te.Tensor,
+    weight: te.Tensor,
+    convolution: Convolution,
+    data_layout: Layout,
+    packing: Packing,
+) -> te.Tensor:
+    """Return the convolution of `data` in NHWC with a packed `weight`, in NHWC."""
+    rows, columns = convolution.kernel
+    block = packing.block
+    group_in = convolution.in_channels // convolution.groups
+    group_out = convolution.out_channels // convolution.groups
+    patches = None if convolution.pointwise else im2col(data, convolution)
+    r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
+    c = te.reduce_axis((0, group_in), "c")
+
+    def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
+        group = tirx.floordiv(k * block + o, group_out)
+        if convolution.groups == 1:
+            group = 0
+        elif convolution.out_channels % block:
+            group = tirx.Min(group, convolution.groups - 1)
+        channel = group * group_in + c
+        element = data[n, h, w, channel] if patches is None else patches[n, h, w, r, s, channel]
+        return te.sum(element * weight[k, r, s, c, o], axis=[r, s, c])
+
+    blocks = -(-convolution.out_channels // block)
+    shape = (convolution.batch, blocks, convolution.out_height, convolution.out_width, block)
+    product = te.compute(shape, sums, name=tiling.CONVOLUTION)
+    return te.compute(
+        data_layout.shape(
+            convolution.batch,
+            convolution.out_channels,
+            convolution.out_height,
+            convolution.out_width,
+        ),
+        lambda n, h, w, k: product[n, tirx.floordiv(k, block), h, w, tirx.floormod(k, block)],
+        name="unpack",
+    )
+
+
+def im2col(data: te.Tensor, convolution: Convolution) -> te.Tensor:
+    """Return the patch matrix of `data` in NHWC: [N, output height, output width, R, S, C]."""
+    top, left, _, _ = convolution.padding
+    down, across = convolution.stride
+    zero = tirx.const(0, data.dtype)
+
+    def element(n, h, w, r, s, c):  # type: ignore[no-untyped-def]
+        y, x = h * down + r - top, w * across + s - left
+        if not convolution.padded:
+            return data[n, y, x, c]
+        inside = tirx.all(y >= 0, y < convolution.height, x >= 0, x < convolution.width)
+        return tirx.if_then_else(inside, data[n, y, x, c], zero)
+
+    shape = (
+        convolution.batch,
+        convolution.out_height,
+        convolution.out_width,
+        *convolution.kernel,
+        convolution.in_channels,
+    )
+    return te.compute(shape, element, name="im2col")
+
+
+def schedule(function: Schedule, vector: VectorUnit) -> None:
+    """Tile the product's rows and column panels in registers, a panel's row a vector.
+
+    The patch matrix is made a few rows at a time where all of it would fall out of the cache.
+    """
+    lanes = tiling.spatial_extents(function)[-1]
+    patches = "im2col" in tiling.block_names(function)
+    output = tiling.fuse_epilogue(function, {"im2col"})
+    image, row, column, channel = function.get_loops(output)
+    channel, lane = function.split(channel, [None, lanes])
+    channels, rows, columns = tiling.extents(function, [channel, row, column])
+    reductions = tiling.reduction_extents(function)
+    depth = 4 * math.prod(reductions)
+    tile = tiling.choose_tile(channels, rows, columns, vector.accumulators)
+    row_bytes = tiling.buffer_bytes(function, "im2col") // rows if patches else 0
+    panel = tiling.divisors(rows, max(PANEL_BYTES // max(row_bytes, 1), tile.rows))[-1]
+    panelled = (
+        patches
+        and panel % tile.rows == 0
+        and rows // panel >= vector.threads
+        and row_bytes * rows > 2 * PANEL_BYTES
+        and depth * channels * lanes < RESIDENT_BYTES
+    )
+    if panelled:
+        outer, row = function.split(row, [None, panel])
+        function.reorder(image, outer, channel, row, column, lane)
+        image = function.fuse(image, outer)
+    else:
+        function.reorder(image, channel, row, column, lane)
+    tiling.tile_convolution(
+        function,
+        (image, channel, row, column, lane),
+        tile,
+        vector,
+        reduction=tuple(range(len(reductions))),
+        unrolled=0,
+        contiguous=True,
+        panel="im2col" if panelled else None,
+    )
+    if patches and not panelled:
+        tiling.parallel_copy(function, "im2col", vector, vectorized=True)

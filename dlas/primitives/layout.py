@@ -1,0 +1,124 @@
+"""How a feature map lies in memory, and how it gets from one layout to another."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from tvm import te, tirx
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The order of a feature map's axes.
+
+    `order` is NCHW, NHWC or NCHWc. NCHWc has the channels in blocks of `block`, the position in the block
+    innermost: shape [N, ceil(C / block), H, W, block]. Where the block does not divide the channels,
+    the last block ends in channels that no weight reads.
+    """
+
+    order: str
+    block: int = 1
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis that concatenation joins."""
+        return 3 if self.order == "NHWC" else 1
+
+    @property
+    def spatial_axes(self) -> tuple[int, int]:
+        """The axes of height and width."""
+        return (1, 2) if self.order == "NHWC" else (2, 3)
+
+    @property
+    def pooling(self) -> str:
+        """The layout's name among TVM's pooling operators."""
+        return f"NCHW{self.block}c" if self.order == "NCHWc" else self.order
+
+    def shape(self, batch: int, channels: int, height: int, width: int) -> tuple[int, ...]:
+        """Return the physical shape of a logical [N, C, H, W]."""
+        if self.order == "NCHW":
+            return (batch, channels, height, width)
+        if self.order == "NHWC":
+            return (batch, height, width, channels)
+        return (batch, -(-channels // self.block), height, width, self.block)
+
+    def read(self, data: te.Tensor, n, c, h, w):  # type: ignore[no-untyped-def]
+        """Return the element of `data` at logical position (n, c, h, w)."""
+        if self.order == "NCHW":
+            return data[n, c, h, w]
+        if self.order == "NHWC":
+            return data[n, h, w, c]
+        return data[n, tirx.floordiv(c, self.block), h, w, tirx.floormod(c, self.block)]
+
+    def per_channel(self, values: np.ndarray) -> np.ndarray:
+        """Shape values [C, H, W] so that they broadcast against a feature map in this layout.
+
+        Channels that fill up the last block get zero.
+        """
+        channels, height, width = values.shape
+        if self.order == "NCHW":
+            return values[None]
+        if self.order == "NHWC":
+            return np.ascontiguousarray(values.transpose(1, 2, 0))[None]
+        blocks = -(-channels // self.block)
+        filled = np.zeros((blocks * self.block, height, width), values.dtype)
+        filled[:channels] = values
+        split = filled.reshape(blocks, self.block, height, width)
+        return np.ascontiguousarray(split.transpose(0, 2, 3, 1))[None]
+
+
+NCHW = Layout("NCHW")
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How a kernel reads its weight: the output channels side by side, and what its vectors hold.
+
+    `lanes` is "channels" where a vector holds the block's output channels at one position, "columns" where it
+    holds neighbouring positions of one output channel.
+    """
+
+    block: int
+    lanes: str = "channels"
+
+
+def relayout(data: te.Tensor, channels: int, source: Layout, target: Layout) -> te.Tensor:
+    """Return `data`, a feature map of `channels` channels, moved from one layout to another."""
+    batch = int(data.shape[0])
+    height, width = (int(data.shape[axis]) for axis in source.spatial_axes)
+    zero = tirx.const(0, data.dtype)
+
+    def element(*index):  # type: ignore[no-untyped-def]
+        if target.order == "NCHW":
+            n, c, h, w = index
+        elif target.order == "NHWC":
+            n, h, w, c = index
+        else:
+            n, outer, h, w, inner = index
+            c = outer * target.block + inner
+            if channels % target.block:
+                return tirx.if_then_else(c < channels, source.read(data, n, c, h, w), zero)
+        return source.read(data, n, c, h, w)
+
+    return te.compute(target.shape(batch, channels, height, width), element, name="relayout")
+
+
+def pad(data: te.Tensor, layout: Layout, padding: tuple[int, int, int, int]) -> te.Tensor:
+    """Return `data` with a border of zeros; `padding` is (top, left, bottom, right)."""
+    top, left, bottom, right = padding
+    if not any(padding):
+        return data
+    rows, columns = layout.spatial_axes
+    height, width = int(data.shape[rows]), int(data.shape[columns])
+    shape = list(data.shape)
+    shape[rows] = height + top + bottom
+    shape[columns] = width + left + right
+    zero = tirx.const(0, data.dtype)
+
+    def element(*index):  # type: ignore[no-untyped-def]
+        h, w = index[rows] - top, index[columns] - left
+        inside = tirx.all(h >= 0, h < height, w >= 0, w < width)
+        source = list(index)
+        source[rows], source[columns] = h, w
+        return tirx.if_then_else(inside, data(*source), zero)
+
+    return te.compute(shape, element, name="pad")

@@ -1,0 +1,118 @@
+"""Spatial pack: channels in blocks of a vector's width, which stay packed from layer to layer.
+
+The layout NCHWc and the register tile over it follow "Optimizing CNN Model Inference on CPUs" (Liu et al., USENIX
+ATC 2019, section 3.1), which TVM calls spatial pack.
+"""
+
+import numpy as np
+from tvm import te, tirx
+from tvm.s_tir import Schedule
+
+from dlas.primitives import tiling
+from dlas.primitives.convolution import Convolution
+from dlas.primitives.layout import Layout, Packing, pad
+from dlas.primitives.vector import VectorUnit
+
+
+def layout(channels: int, vector: VectorUnit) -> Layout:
+    """Return NCHWc with as many channels in a block as a vector holds."""
+    return Layout("NCHWc", vector.block(channels))
+
+
+def packing(convolution: Convolution, vector: VectorUnit) -> Packing:
+    """Return how this layer's weight is packed: a vector of output channels together."""
+    return Packing(vector.block(convolution.out_channels))
+
+
+def pack_weight(
+    weight: np.ndarray, convolution: Convolution, data_layout: Layout, packing: Packing
+) -> np.ndarray:
+    """Pack a weight [K, C / groups, R, S].
+
+    Returns [K / block, C / block, R, S, block of C, block of K], for depthwise layers [K / block, R, S, block]
+    and for grouped ones [K / block, C / groups, R, S, block]; what fills up the blocks is zero.
+    """
+    out_channels, channels, rows, columns = convolution.weight_shape
+    block = packing.block
+    out_blocks = -(-out_channels // block)
+    in_block = data_layout.block if convolution.groups == 1 else 1
+    in_blocks = -(-channels // in_block)
+    filled = np.zeros((out_blocks * block, in_blocks * in_block, rows, columns), weight.dtype)
+    filled[:out_channels, :channels] = weight
+    split = filled.reshape(out_blocks, block, in_blocks, in_block, rows, columns)
+    packed = split.transpose(0, 2, 4, 5, 3, 1)
+    if convolution.depthwise:
+        packed = packed[:, 0, :, :, 0]
+    elif convolution.groups > 1:
+        packed = packed[:, :, :, :, 0]
+    return np.ascontiguousarray(packed)
+
+
+def convolve(
+    data: te.Tensor,
+    weight: te.Tensor,
+    convolution: Convolution,
+    data_layout: Layout,
+    packing: Packing,
+) -> te.Tensor:
+    """Return the convolution of `data` in NCHWc with a packed `weight`, in NCHWc."""
+    block = packing.block
+    padded = pad(data, data_layout, convolution.padding)
+    down, across = convolution.stride
+    rows, columns = convolution.kernel
+    r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
+    shape = Layout("NCHWc", block).shape(
+        convolution.batch,
+        convolution.out_channels,
+        convolution.out_height,
+        convolution.out_width,
+    )
+    if convolution.depthwise:
+
+        def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
+            element = padded[n, k, h * down + r, w * across + s, o]
+            return te.sum(element * weight[k, r, s, o], axis=[r, s])
+
+    elif convolution.groups > 1:
+        group_in = convolution.in_channels // convolution.groups
+        group_out = convolution.out_channels // convolution.groups
+        c = te.reduce_axis((0, group_in), "c")
+        last = convolution.groups - 1
+
+        def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
+            group = tirx.floordiv(k * block + o, group_out)
+            if convolution.out_channels % block:
+                group = tirx.Min(group, last)
+            channel = group * group_in + c
+            element = data_layout.read(padded, n, channel, h * down + r, w * across + s)
+            return te.sum(element * weight[k, c, r, s, o], axis=[c, r, s])
+
+    else:
+        c = te.reduce_axis((0, int(padded.shape[1])), "c")
+        i = te.reduce_axis((0, data_layout.block), "i")
+
+        def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
+            element = padded[n, c, h * down + r, w * across + s, i]
+            return te.sum(element * weight[k, c, r, s, i, o], axis=[c, r, s, i])
+
+    return te.compute(shape, sums, name=tiling.CONVOLUTION)
+
+
+def schedule(function: Schedule, vector: VectorUnit) -> None:
+    """Tile output channel blocks and positions in registers, a block of output channels a vector."""
+    output = tiling.fuse_epilogue(function, {"pad"})
+    loops = tuple(function.get_loops(output))
+    _, channels, rows, columns, _ = tiling.extents(function, loops)
+    reductions = tiling.reduction_extents(function)
+    depthwise = len(reductions) == 2
+    tile = tiling.choose_tile(1 if depthwise else channels, rows, columns, vector.accumulators)
+    tiling.tile_convolution(
+        function,
+        loops,
+        tile,
+        vector,
+        reduction=tuple(range(len(reductions))),
+        unrolled=2 if depthwise else 0,
+        contiguous=True,
+    )
+    tiling.parallel_copy(function, "pad", vector, vectorized=True)
