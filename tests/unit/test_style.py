@@ -1,0 +1,115 @@
+"""The project's own standards: style, types, layers of the stack, environments."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+LAYERS = ("datasets", "models", "compression", "primitives", "compiler", "hardware", "analysis")
+SHARED = ("errors", "files")  # below all layers
+TORCH = ("dlas/models/", "dlas/compression/", "dlas/compiler/importer.py")
+LIBRARY = sorted(file.relative_to(ROOT) for file in ROOT.glob("dlas/**/*.py"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ruff check .",
+        "ruff format --check .",
+        "mypy dlas",
+        "snakefmt --check Snakefile rules",
+        "snakemake --lint",
+    ],
+)
+def test_a_checker_has_nothing_to_say(command):
+    module, *arguments = command.split()
+    found = subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def imported(file: Path) -> set[str]:
+    """Return the full names of the modules that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / file).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: a relative import hides the layer"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize("file", LIBRARY, ids=str)
+def test_imports_go_down_the_stack_only(file):
+    layer = file.parts[1] if len(file.parts) > 2 else None
+    below = LAYERS[: LAYERS.index(layer) + 1] if layer else ("study",)
+    for name in imported(file):
+        package, *rest = name.split(".")
+        if package == "dlas" and rest:
+            assert rest[0] in (*below, *SHARED), f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("file", LIBRARY, ids=str)
+def test_torch_is_used_for_training_and_import_only(file):
+    frameworks = {"torch", "torchvision"}
+    if frameworks & {name.split(".")[0] for name in imported(file)}:
+        assert file.as_posix().startswith(TORCH), f"{file} imports torch"
+
+
+def test_every_layer_is_a_folder():
+    assert {file.parts[1] for file in LIBRARY if len(file.parts) > 2} == set(LAYERS)
+
+
+def test_nothing_unpickles_code():
+    wrong = re.compile(r"import (pickle|dill|joblib)|allow_pickle=True|weights_only=False|torch\.load")
+    for file in LIBRARY:
+        assert not wrong.search((ROOT / file).read_text()), file
+
+
+def pins(lines: list[str]) -> dict[str, str]:
+    return dict(
+        re.fullmatch(r"([\w.-]+)==([\w.!]+)", line.split("#")[0].strip()).groups()
+        for line in lines
+        if line.split("#")[0].strip() and not line.startswith("-r ")
+    )
+
+
+REQUIREMENTS = {
+    name: pins((ROOT / f"requirements{name}.txt").read_text().splitlines())
+    for name in ("", "-test", "-benchmark")
+}
+
+
+def test_every_requirement_is_pinned_once():
+    names = [name for part in REQUIREMENTS.values() for name in part]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("envs/*.yaml")), ids=lambda file: file.stem)
+def test_an_environment_repeats_the_requirements(file):
+    *conda, pip = yaml.safe_load(file.read_text())["dependencies"]
+    assert conda == ["python >=3.11", "pip"]
+    assert pins(pip["pip"]).items() <= REQUIREMENTS[""].items()
+
+
+def test_every_job_has_an_environment_that_exists():
+    for rules in ROOT.glob("rules/*.smk"):
+        text = rules.read_text()
+        environments = re.findall(r'conda:\s+"(.*?)"', text)
+        assert len(environments) == text.count("\nrule ")
+        for environment in environments:
+            assert (rules.parent / environment).is_file()
+
+
+def test_every_script_belongs_to_the_rule_of_its_name():
+    rules = "".join(file.read_text() for file in ROOT.glob("rules/*.smk"))
+    named = set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))
+    scripts = {file.stem for file in ROOT.glob("workflow/scripts/*.py")} - {"job"}
+    assert named == scripts == set(re.findall(r"workflow/scripts/(\w+)\.py", rules))
