@@ -26,6 +26,7 @@ rule time_libraries:
         libraries=libraries("library"),
         records=libraries("record"),
         checks=libraries("check"),
+        references=libraries("reference"),
         platform=study.path("platform"),
     output:
         timing=study.path("timing"),
@@ -39,8 +40,8 @@ rule time_libraries:
     params:
         settings=settings(
             timing="platforms.{platform}.timing",
-            threads="platforms.{platform}.threads",
             configurations=study.choices,
+            seed="seed",
         ),
         code=code("time_libraries"),
     script:

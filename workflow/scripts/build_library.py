@@ -1,0 +1,18 @@
+"""Compile one network with one primitive for one platform."""
+
+from pathlib import Path
+
+from dlas.compiler.build import build_library
+from dlas.compiler.network import load_network
+from dlas.files import write_json
+from dlas.hardware.platforms import Platform, target
+from job import job
+
+with job(snakemake):
+    chosen = snakemake.wildcards
+    network = load_network(snakemake.input.network, snakemake.input.parameters)
+    platform = Platform(chosen.platform, **snakemake.params.settings)
+    library = build_library(network, chosen.primitive, chosen.format, target(platform))
+    library.export(snakemake.output.library)
+    size = Path(snakemake.output.library).stat().st_size
+    write_json(snakemake.output.record, library.record() | {"library_bytes": size})

@@ -1,0 +1,92 @@
+"""The smoke study from images to verdicts: every rule runs, and what comes out is what is promised."""
+
+import json
+import re
+
+import pandas as pd
+import yaml
+
+from dlas import study
+
+COLUMNS = """dataset model compression level primitive format dtype tuning platform params nonzero_params
+    macs model_bytes library_bytes top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats
+    threads gflops peak_fraction status""".split()
+
+
+def merged(project):
+    found = yaml.safe_load((project.folder / "config.yaml").read_text())
+    from snakemake.utils import update_config
+
+    update_config(found, yaml.safe_load((project.folder / "config/smoke.yaml").read_text()))
+    return found
+
+
+def test_every_rule_has_run(finished):
+    rules = "".join(file.read_text() for file in finished.folder.glob("rules/*.smk"))
+    named = set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))
+    ran = {folder.name for folder in (finished.folder / "results/benchmarks").iterdir()}
+    ran |= {file.stem for file in (finished.folder / "results/benchmarks").glob("*.tsv")}
+    assert {name.removesuffix(".tsv") for name in ran} == named
+
+
+def test_each_configuration_has_one_row(finished):
+    table = pd.read_csv(finished.folder / "results/study.csv", keep_default_na=False)
+    assert list(table.columns) == COLUMNS
+    layers = list(study.Configuration.__dataclass_fields__)
+    rows = [study.Configuration(*row) for row in table[layers].itertuples(index=False)]
+    assert sorted(rows) == study.configurations(merged(finished))
+
+
+def test_each_row_is_measured_or_says_why_not(finished):
+    table = pd.read_csv(finished.folder / "results/study.csv")
+    measured = table[table.status == "ok"]
+    assert (measured.platform == "local_cpu").any()
+    assert set(table.status) == {"ok"} or not table[table.status != "ok"].latency_ms.notna().any()
+    assert (measured.latency_ms_low <= measured.latency_ms).all()
+    assert (measured.latency_ms <= measured.latency_ms_high).all()
+    assert ((measured.top1 - measured.top1_compiled).abs() <= 0.5).all()
+    assert measured.peak_fraction.between(0, 1).all()
+    assert (measured.repeats == 5).all()
+
+
+def test_every_observation_has_a_verdict_and_a_figure(finished):
+    observations = pd.read_csv(finished.folder / "results/observations.csv", dtype=str)
+    numbers = sorted(merged(finished)["observations"])
+    assert list(observations.observation) == numbers
+    assert set(observations.verdict) <= {"supported", "contradicted", "inconclusive"}
+    assert set(observations.origin) <= {"abstract", "formulated"}
+    for number in numbers:
+        for extension, start in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):
+            plot = finished.folder / f"plots/observation_{number}.{extension}"
+            assert plot.read_bytes().startswith(start)
+
+
+def test_every_library_was_checked_before_it_was_timed(finished):
+    for configuration in study.configurations(merged(finished)):
+        check = finished.folder / study.path("check", **vars(configuration))
+        timing = finished.folder / study.path("timing", **vars(configuration))
+        assert json.loads(check.read_text())["status"]
+        assert check.stat().st_mtime_ns <= timing.stat().st_mtime_ns
+
+
+def test_a_second_run_does_nothing(finished):
+    before = finished.artifacts()
+    output = finished.snakemake("--cores", "2", "all")
+    assert "Nothing to be done" in output
+    assert finished.artifacts() == before
+
+
+def test_each_log_tells_the_job_and_its_time(finished):
+    logs = [*(finished.folder / "results/logs").glob("**/*.log")]
+    assert logs
+    for log in logs:
+        assert re.search(r"finished in \d+\.\d s", log.read_text()), log
+
+
+def test_the_report_has_every_figure_and_table(finished):
+    finished.snakemake("--report", "report.html")
+    report = (finished.folder / "report.html").read_text()
+    for number in merged(finished)["observations"]:
+        assert f"observation_{number}.svg" in report
+    for table in ("study.csv", "noise_floor.csv", "observations.csv"):
+        assert table in report
