@@ -1,0 +1,1 @@
+"""What the measurements say: tables, statistics, and one module for each observation."""

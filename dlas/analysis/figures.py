@@ -1,0 +1,428 @@
+"""The one visual language of all figures.
+
+Colour is the compression, marker the primitive, hatch of a bar, line style of a curve and fill of a marker the tuning,
+column the platform. The colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart.
+"""
+
+import textwrap
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from dlas.analysis.observation import Observation
+from dlas.files import whole
+
+Name = TypeVar("Name", bound=Hashable)
+
+COLOURS = {
+    "none": "#0072B2",
+    "weight_pruning": "#E69F00",
+    "channel_pruning": "#009E73",
+    "float16": "#CC79A7",
+    "int8": "#D55E00",
+}
+MARKERS = {"direct": "o", "gemm": "s", "spatial_pack": "^"}
+LINES = {"untuned": "-", "auto_scheduled": "--"}
+FILLS = {"untuned": "full", "auto_scheduled": "none"}
+HATCHES = {"untuned": "", "auto_scheduled": "////"}
+VERDICT_COLOURS = {"supported": "#007A5A", "contradicted": "#B34700", "inconclusive": "#5A5A5A"}
+OTHER_COLOUR, OTHER_MARKER, OTHER_LINE, OTHER_FILL = (
+    "#56B4E9",
+    "D",
+    ":",
+    "left",
+)  # of a method that has no place in the palette yet
+GREY = "#8C8C8C"
+COLUMN_INCHES = 3.5  # of print; a figure of one or two platforms is this wide
+PLATFORM_INCHES = 1.5  # more for each further platform
+
+NAMES = {
+    "resnet18": "ResNet18",
+    "resnet50": "ResNet50",
+    "vgg16": "VGG-16",
+    "mobilenet_v1": "MobileNetV1",
+    "mobilenet_v2": "MobileNetV2",
+    "densenet161": "DenseNet161",
+    "efficientnet_b0": "EfficientNetB0",
+    "cifar10": "CIFAR-10",
+    "imagenet": "ImageNet",
+    "gemm": "GEMM",
+    "csr": "CSR",
+    "none": "no compression",
+    "local_cpu": "this CPU",
+    "local_cpu_avx2": "this CPU, AVX2",
+}
+_STYLE = {
+    "font.size": 7.5,
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "grid.linewidth": 0.4,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 4.0,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "dlas",  # else every SVG has random identifiers
+    "savefig.dpi": 300,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the study's style; serves as a decorator too."""
+    with seaborn.axes_style("whitegrid"), matplotlib.rc_context(_STYLE):
+        yield
+
+
+def label(name: str) -> str:
+    """Return the name that readers know a method by."""
+    return NAMES.get(name, name.replace("_", " "))
+
+
+def colour(compression: str) -> str:
+    """Return the colour of a compression."""
+    return COLOURS.get(compression, OTHER_COLOUR)
+
+
+def marker(primitive: str) -> str:
+    """Return the marker of a primitive."""
+    return MARKERS.get(primitive, OTHER_MARKER)
+
+
+def line(tuning: str) -> str:
+    """Return the line style of a tuning."""
+    return LINES.get(tuning, OTHER_LINE)
+
+
+def fill(tuning: str) -> Any:
+    """Return the marker fill of a tuning."""
+    return FILLS.get(tuning, OTHER_FILL)
+
+
+def ordered(values: Iterable[str], known: Iterable[str] = ()) -> list[str]:
+    """Return the distinct values: the known ones in their order, then the others by name."""
+    present = set(values)
+    first = [value for value in known if value in present]
+    return first + sorted(present - set(first))
+
+
+def columns(
+    platforms: Sequence[str], rows: int = 1, height: float = 2.2, **share: Any
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its axes [rows, platforms], one column for each platform, titled with its name."""
+    width = COLUMN_INCHES + PLATFORM_INCHES * max(0, len(platforms) - 2)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, max(1, len(platforms)), squeeze=False, **share)
+    for axis, platform in zip(axes[0], platforms, strict=False):
+        axis.set_title(label(platform))
+    return figure, axes
+
+
+def finish(
+    figure: Figure, claim: str, observation: Observation, rule: str, legend: Sequence[Line2D] = ()
+) -> Figure:
+    """Put claim and verdict above a figure, and legend, reason and decision rule below it, wrapped to its width."""
+    width, height = figure.get_size_inches()
+    title = textwrap.fill(claim[0].upper() + claim[1:], int(16.5 * width))
+    verdict = textwrap.fill(observation.headline, int(15.5 * width))
+    texts = [] if observation.reason.startswith("needs") else [_sentence(observation.reason)]
+    below = _paragraphs([*texts, "Rule: " + " ".join(rule.split())], int(22 * width))
+    columns = max(1, int(width / 1.15))
+    lines = {
+        name: text.count("\n") + 1
+        for name, text in (("title", title), ("verdict", verdict), ("below", below))
+    }
+    above_inches = 0.135 * (lines["title"] + lines["verdict"]) + 0.1
+    below_inches = 0.092 * lines["below"] + 0.08
+    legend_inches = 0.15 * -(-len(legend) // columns)
+    total = height + above_inches + below_inches + legend_inches
+    figure.set_size_inches(width, total)
+    bottom = (below_inches + legend_inches) / total
+    figure.set_layout_engine("constrained", rect=(0, bottom, 1, height / total))
+    figure.text(0.02, 1 - 0.03 / total, title, va="top", fontsize=7.5)
+    top = 1 - (0.05 + 0.135 * lines["title"]) / total
+    look: dict[str, Any] = {
+        "color": VERDICT_COLOURS[observation.verdict],
+        "fontweight": "bold",
+        "fontsize": 7.5,
+    }
+    figure.text(0.02, top, verdict, va="top", **look)
+    figure.text(
+        0.02, 0.03 / total, below, va="bottom", fontsize=6, color="#404040", linespacing=1.1
+    )
+    if legend:
+        figure.legend(
+            handles=legend,
+            loc="lower center",
+            bbox_to_anchor=(0.5, below_inches / total),
+            ncols=min(columns, len(legend)),
+            handletextpad=0.3,
+            columnspacing=1.0,
+            borderpad=0.1,
+            labelspacing=0.25,
+        )
+    return figure
+
+
+def _paragraphs(texts: Sequence[str], width: int) -> str:
+    return "\n".join(textwrap.fill(text, width) for text in texts)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def note(axis: Axes, text: str) -> None:
+    """Say in an otherwise empty panel why it is empty."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.text(
+        0.5,
+        0.5,
+        textwrap.fill(text, 22),
+        ha="center",
+        va="center",
+        transform=axis.transAxes,
+        color=GREY,
+    )
+
+
+def log_axis(axis: Any, low: float, high: float) -> None:
+    """Make an x- or y-axis logarithmic over at least this range, with plain numbers at 1, 2 and 5 (or powers of ten)."""
+    margin = max((high / low) ** 0.06, 1.03)
+    limits = low / margin, high * margin
+    axis.axes.set(**{f"{axis.axis_name}scale": "log", f"{axis.axis_name}lim": limits})
+    decades = np.log10(high / low)
+    if decades < 0.35:
+        axis.set_major_locator(FixedLocator(_fine_ticks(*limits)))
+    else:
+        axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if decades < 1.6 else (1,)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _fine_ticks(low: float, high: float) -> list[float]:
+    step = 10 ** np.floor(np.log10((high - low) / 2))
+    step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (factor * step) <= 4)
+    return [
+        float(f"{value:.6g}")
+        for value in np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    ]
+
+
+def handles(kind: str, names: Sequence[str]) -> list[Line2D]:
+    """Return legend entries for compressions (colour), primitives (marker) or tunings (fill)."""
+    looks: dict[str, Callable[[str], dict[str, Any]]] = {
+        "compression": lambda name: {"color": colour(name), "marker": "o", "linestyle": ""},
+        "primitive": lambda name: {"color": "#404040", "marker": marker(name), "linestyle": ""},
+        "tuning": lambda name: {
+            "color": "#404040",
+            "marker": "o",
+            "linestyle": "",
+            "fillstyle": fill(name),
+        },
+    }
+    return [Line2D([], [], label=label(name), **looks[kind](name)) for name in names]
+
+
+def intervals(
+    axis: Axes,
+    rows: pd.DataFrame,
+    at: Sequence[float],
+    names: tuple[str, str, str] = ("latency_ms", "latency_ms_low", "latency_ms_high"),
+    **look: Any,
+) -> None:
+    """Draw estimates along x with their intervals, at these heights; `names` are the three columns."""
+    centre, low, high = (rows[name].to_numpy(float) for name in names)
+    error = np.clip(np.nan_to_num([centre - low, high - centre]), 0, None)
+    axis.errorbar(
+        centre,
+        at,
+        xerr=error,
+        linestyle="",
+        markersize=3.6,
+        elinewidth=0.8,
+        capsize=1.5,
+        capthick=0.8,
+        **look,
+    )
+
+
+def name_points(
+    axis: Axes,
+    points: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    obstacles: Sequence[tuple[float, float]],
+    panel: tuple[float, float] = (105.0, 85.0),
+) -> None:
+    """Write a name of two lines beside each point, where it covers least of the obstacles and of the other names.
+
+    The axes' limits and scales must be final; `panel` is the panel's width and height in points, roughly.
+    """
+
+    def place(point: tuple[float, float]) -> np.ndarray:
+        return axis.transAxes.inverted().transform(axis.transData.transform(point)) * panel
+
+    taken = [(*place(point) - 3, *place(point) + 3) for point in obstacles]
+    for point, name in zip(points, names, strict=True):
+        x, y = place(point)
+        width, height = 3.4 * max(len(text) for text in name.splitlines()), 13.0
+        options = [
+            (x + 4 if side == 1 else x - 4 - width, y + shift - height / 2, side, shift)
+            for shift in sorted(range(-40, 41, 2), key=abs)
+            for side in (1, -1)
+        ]
+
+        def cost(option: tuple[float, float, int, int]) -> float:
+            left, bottom, _, shift = option
+            box = (left, bottom, left + width, bottom + height)  # noqa: B023 (used in this turn only)
+            outside = max(0, -left, box[2] - panel[0]) + max(0, -bottom, box[3] - panel[1])
+            return sum(_overlap(box, other) for other in taken) + 10 * outside + 0.5 * abs(shift)
+
+        left, bottom, side, shift = min(options, key=cost)
+        taken.append((left, bottom, left + width, bottom + height))
+        text = axis.annotate(
+            name,
+            point,
+            (4 * side, shift),
+            textcoords="offset points",
+            ha="left" if side == 1 else "right",
+            va="center",
+            fontsize=5.8,
+            linespacing=0.95,
+        )
+        text.set_path_effects([withStroke(linewidth=1.5, foreground="white")])
+
+
+def _overlap(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the common area of two boxes (left, bottom, right, top)."""
+    sides = [
+        min(first[axis + 2], second[axis + 2]) - max(first[axis], second[axis]) for axis in (0, 1)
+    ]
+    return max(0.0, sides[0]) * max(0.0, sides[1])
+
+
+def rows_of(axes: np.ndarray, places: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Lay out one row a model on the shared y-axis of one line of panels, and return the rows' heights.
+
+    `places` are the distinct (dataset, model), sorted; data sets stand apart, with their name as a heading.
+    """
+    heights: dict[tuple[str, str], float] = {}
+    first = axes[0, 0]
+    height, last = 0.0, None
+    for dataset, model in places.itertuples(index=False):
+        height -= 1.0 if dataset == last else 1.8
+        if dataset != last:
+            first.text(
+                -0.03,
+                height + 0.62,
+                label(dataset),
+                transform=first.get_yaxis_transform(),
+                ha="right",
+                va="bottom",
+                fontweight="bold",
+                fontsize=7,
+            )
+        heights[dataset, model] = height
+        last = dataset
+    for axis in axes[0]:
+        axis.grid(axis="y", visible=False)
+        for stripe in list(heights.values())[::2]:
+            axis.axhspan(stripe - 0.5, stripe + 0.5, color="#F2F5F8", linewidth=0, zorder=0)
+    first.set_yticks(list(heights.values()), [label(model) for _, model in heights])
+    first.set_ylim(min(heights.values(), default=0) - 0.6, -0.5)
+    return heights
+
+
+def spread(names: Sequence[Name]) -> dict[Name, float]:
+    """Return an offset from a row's height for each name, so that their marks stand one above another."""
+    step = min(0.24, 0.75 / max(1, len(names)))
+    return {name: step * ((len(names) - 1) / 2 - index) for index, name in enumerate(names)}
+
+
+def absent(axis: Axes, height: float) -> None:
+    """Say in a row that it has no data in this panel."""
+    axis.text(
+        0.5,
+        height,
+        "not measured",
+        transform=axis.get_yaxis_transform(),
+        color=GREY,
+        fontsize=6,
+        ha="center",
+        va="center",
+    )
+
+
+@style()
+def overview(study: pd.DataFrame) -> Figure:
+    """Return the study at a glance: latency of every uncompressed model by primitive and platform, with intervals."""
+    rows = study[(study["compression"] == "none") & (study["format"] == "dense")]
+    platforms, primitives = ordered(rows["platform"], NAMES), ordered(rows["primitive"], MARKERS)
+    tunings = ordered(rows["tuning"], LINES)
+    places = rows[["dataset", "model"]].drop_duplicates().sort_values(["dataset", "model"])
+    measured = rows[rows["latency_ms"].notna()]
+    figure, axes = columns(platforms, height=0.8 + 0.30 * len(places), sharey=True)
+    figure.set_size_inches(max(5.5, figure.get_size_inches()[0]), figure.get_size_inches()[1])
+    heights = rows_of(axes, places)
+    for axis, platform in zip(axes[0], platforms, strict=False):
+        for (dataset, model), height in heights.items():
+            here = measured[
+                (measured["platform"] == platform)
+                & (measured["dataset"] == dataset)
+                & (measured["model"] == model)
+            ]
+            if here.empty:
+                absent(axis, height)
+            for primitive, offset in spread(primitives).items():
+                for tuning in tunings:
+                    one = here[(here["primitive"] == primitive) & (here["tuning"] == tuning)]
+                    intervals(
+                        axis,
+                        one,
+                        [height + offset] * len(one),
+                        color=colour("none"),
+                        marker=marker(primitive),
+                        fillstyle=fill(tuning),
+                    )
+        if len(measured):
+            log_axis(
+                axis.xaxis, measured["latency_ms_low"].min(), measured["latency_ms_high"].max()
+            )
+        axis.set_xlabel("latency (ms, log scale)")
+    entries = handles("primitive", primitives)
+    if len(tunings) > 1:
+        entries += handles("tuning", tunings)
+    figure.legend(
+        handles=entries, loc="outside lower center", ncols=len(entries), handletextpad=0.3
+    )
+    return figure
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure, whole or not at all; the suffix (pdf, svg, png) is the format.
+
+    The same figure gives the same bytes.
+    """
+    metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(Path(path).suffix)
+    with style(), whole(path) as temporary:
+        figure.savefig(temporary, metadata=metadata)

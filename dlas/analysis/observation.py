@@ -1,0 +1,83 @@
+"""What an observation is, and the selections that the observations share."""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+import pandas as pd
+
+from dlas.analysis import statistics
+from dlas.analysis.statistics import Interval
+from dlas.errors import unknown
+
+USABLE = ("ok", "emulated")  # the values of status that stand for a measurement
+Verdict = Literal["supported", "contradicted", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the study's measurements say on one claim.
+
+    `statistic` names the effect size, `estimate` with `ci_low` and `ci_high` is its value with a 95 % interval (NaN
+    where there is none), `n` is what was counted for it. `reason` is one sentence on how the verdict came about; where
+    data is missing it begins with "needs". `evidence` is the table of what was compared, for the figure; its columns are
+    the observation's own.
+    """
+
+    verdict: Verdict
+    reason: str
+    statistic: str
+    estimate: float = float("nan")
+    ci_low: float = float("nan")
+    ci_high: float = float("nan")
+    n: int = 0
+    evidence: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, repr=False)
+
+    @property
+    def headline(self) -> str:
+        """The verdict, with what is missing where it is: "inconclusive: needs a second platform"."""
+        return f"{self.verdict}: {self.reason}" if self.reason.startswith("needs") else self.verdict
+
+
+def load(name: str) -> ModuleType:
+    """Return the module of an observation.
+
+    It has CLAIM, ORIGIN ("abstract" or "formulated"), RULE, observe(study, noise_floor) -> Observation and
+    draw(study, observation) -> Figure. Raises a StudyError for an unknown name.
+    """
+    folder = Path(__file__).parent / "observations"
+    names = [file.stem for file in folder.glob("*.py") if file.stem != "__init__"]
+    if name not in names:
+        raise unknown("observation", name, names)
+    return import_module(f"dlas.analysis.observations.{name}")
+
+
+def needs(what: str, statistic: str) -> Observation:
+    """Return the verdict on a claim whose data is not in the study's grid."""
+    return Observation("inconclusive", f"needs {what}", statistic)
+
+
+def measured(study: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that stand for a measurement with an interval."""
+    return study[study["status"].isin(USABLE) & study["latency_ms_low"].notna()]
+
+
+def latency(row: pd.Series) -> Interval:
+    """Return a row's latency in milliseconds with its 95 % interval."""
+    return Interval(row["latency_ms"], row["latency_ms_low"], row["latency_ms_high"])
+
+
+def fastest(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return the row of the lowest latency of each group."""
+    return rows.loc[rows.groupby(by, sort=False)["latency_ms"].idxmin()]
+
+
+def floors(noise_floor: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Return for each (platform, dataset) the noise floor: the largest factor of its models' A/A pairs."""
+    found: dict[tuple[str, str], float] = {}
+    for row in noise_floor.itertuples():
+        factor = statistics.noise_floor(Interval(row.ratio, row.low, row.high))
+        found[row.platform, row.dataset] = max(factor, found.get((row.platform, row.dataset), 1.0))
+    return found

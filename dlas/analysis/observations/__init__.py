@@ -1,0 +1,1 @@
+"""The observations, a file each: claim, rule, verdict and figure."""

@@ -1,0 +1,153 @@
+"""The speedups that compression techniques give are very hardware dependent.
+
+The speedup of a compression on a platform is the latency of the uncompressed network over that of the compressed one,
+each in its fastest configuration there with the same tuning. For every compression and pair of platforms the two
+speedups of each model are divided; their geometric mean over the models, with Student's t interval, says by which
+factor the hardware changes what the compression is worth. See RULE.
+"""
+
+from itertools import combinations, product
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dlas.analysis import figures, statistics
+from dlas.analysis.observation import Observation, Verdict, fastest, floors, measured, needs
+
+CLAIM = "the speedups that compression techniques give are very hardware dependent"
+ORIGIN = "abstract"
+VERY = 1.25
+RULE = f"""
+For each compression and pair of platforms: geometric mean over the models of the ratio of their speedups (fastest
+configuration, same tuning), with a t interval at a family-wise 95 %. Threshold: {VERY}x, or the product of the two A/A
+noise floors if that is larger. Supported: the interval of some compression and pair lies beyond the threshold.
+Contradicted: all intervals lie within it. Inconclusive otherwise.
+"""
+STATISTIC = "geometric mean ratio of a compression's speedups on two platforms, where it is largest"
+NETWORK = ["dataset", "model", "compression", "level", "tuning"]
+
+
+def speedups(study: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each compressed network and platform: NETWORK, platform, speedup, low and high.
+
+    The limits come from the two latencies' intervals, taken as independent.
+    """
+    rows = measured(study).assign(level=lambda table: table["level"].fillna(0))
+    best = fastest(rows, [*NETWORK, "platform"])
+    best["error"] = [
+        statistics.log_standard_error(statistics.Interval(*values))
+        for values in best[["latency_ms", "latency_ms_low", "latency_ms_high"]].itertuples(
+            index=False
+        )
+    ]
+    same = ["dataset", "model", "tuning", "platform"]
+    baseline = best.loc[best["compression"] == "none", [*same, "latency_ms", "error"]]
+    both = best[best["compression"] != "none"].merge(baseline, on=same, suffixes=("", "_baseline"))
+    both["speedup"] = both["latency_ms_baseline"] / both["latency_ms"]
+    reach = np.exp(1.96 * np.hypot(both["error"], both["error_baseline"]))
+    both["low"], both["high"] = both["speedup"] / reach, both["speedup"] * reach
+    return both[[*NETWORK, "platform", "speedup", "low", "high"]]
+
+
+def observe(study: pd.DataFrame, noise_floor: pd.DataFrame) -> Observation:
+    """Return the verdict under RULE; the evidence is one row for each compression and pair of platforms."""
+    if study.loc[study["compression"] != "none"].empty:
+        return needs("compressed networks", STATISTIC)
+    if study["platform"].nunique() < 2:
+        return needs("a second platform", STATISTIC)
+    table = speedups(study).pivot(index=NETWORK, columns="platform", values="speedup")
+    pairs = [
+        (compression, first, second, group[[first, second]].dropna())
+        for compression, group in table.groupby(level="compression")
+        for first, second in combinations(table.columns, 2)
+    ]
+    pairs = [pair for pair in pairs if len(pair[3]) > 1]
+    floor = floors(noise_floor)
+    if not pairs:
+        return needs("two networks with the same compression measured on two platforms", STATISTIC)
+    confidence = 1 - statistics.ERROR_RATE / len(pairs)
+    found = []
+    for compression, first, second, values in pairs:
+        datasets = values.index.get_level_values("dataset")
+        noise = [
+            max(floor.get((platform, name), np.inf) for name in datasets)
+            for platform in (first, second)
+        ]
+        ratio = statistics.geometric_mean_ratio(values[first], values[second], confidence)
+        found.append(
+            (compression, first, second, *ratio, max(VERY, noise[0] * noise[1]), len(values))
+        )
+    columns = ["compression", "first", "second", "ratio", "low", "high", "threshold", "networks"]
+    evidence = pd.DataFrame(found, columns=columns)
+    beyond = evidence[
+        (evidence["low"] > evidence["threshold"]) | (evidence["high"] < 1 / evidence["threshold"])
+    ]
+    within = (evidence["low"] > 1 / evidence["threshold"]) & (
+        evidence["high"] < evidence["threshold"]
+    )
+    verdict: Verdict = (
+        "supported" if len(beyond) else "contradicted" if within.all() else "inconclusive"
+    )
+    shown = beyond if len(beyond) else evidence
+    top = shown.loc[np.log(shown["ratio"]).abs().idxmax()]
+    reason = (
+        f"{figures.label(top['compression'])} speeds networks up {top['ratio']:.2f} times as much on "
+        f"{figures.label(top['first'])} as on {figures.label(top['second'])} "
+        f"[{top['low']:.2f}, {top['high']:.2f}]; beyond the threshold: {len(beyond)} of {len(evidence)} comparisons"
+    )
+    return Observation(
+        verdict,
+        reason,
+        STATISTIC,
+        top["ratio"],
+        top["low"],
+        top["high"],
+        n=int(top["networks"]),
+        evidence=evidence,
+    )
+
+
+@figures.style()
+def draw(study: pd.DataFrame, observation: Observation) -> Figure:
+    """Return the speedup of each compressed network by platform; 1 is the uncompressed network."""
+    platforms = figures.ordered(study["platform"], figures.NAMES)
+    compressions = figures.ordered(set(study["compression"]) - {"none"}, figures.COLOURS)
+    tunings = figures.ordered(study["tuning"], figures.FILLS)
+    found = speedups(study)
+    if found.empty:
+        figure, axes = figures.columns(platforms, height=1.2)
+        for axis in axes[0]:
+            figures.note(axis, "no compressed network was measured")
+        return figures.finish(figure, CLAIM, observation, RULE)
+    places = found[["dataset", "model"]].drop_duplicates().sort_values(["dataset", "model"])
+    figure, axes = figures.columns(platforms, height=0.6 + 0.3 * len(places), sharey=True)
+    heights = figures.rows_of(axes, places)
+    marks = list(product(compressions, tunings))
+    for axis, platform in zip(axes[0], platforms, strict=False):
+        for (dataset, model), height in heights.items():
+            here = found[
+                (found["dataset"] == dataset)
+                & (found["model"] == model)
+                & (found["platform"] == platform)
+            ]
+            if here.empty:
+                figures.absent(axis, height)
+            for (compression, tuning), offset in figures.spread(marks).items():
+                one = here[(here["compression"] == compression) & (here["tuning"] == tuning)]
+                figures.intervals(
+                    axis,
+                    one,
+                    [height + offset] * len(one),
+                    ("speedup", "low", "high"),
+                    color=figures.colour(compression),
+                    marker="o",
+                    fillstyle=figures.fill(tuning),
+                )
+        figures.log_axis(axis.xaxis, min(found["low"].min(), 0.9), max(found["high"].max(), 1.1))
+        axis.axvline(1, color=figures.GREY, linewidth=0.8)
+        axis.set_xlabel("speedup")
+    legend = figures.handles("compression", compressions)
+    if len(tunings) > 1:
+        legend += figures.handles("tuning", tunings)
+    return figures.finish(figure, CLAIM, observation, RULE, legend)

@@ -1,0 +1,159 @@
+"""Untuned, no one primitive is fastest for all models and platforms.
+
+For each model on each platform all primitives of the study are compared, uncompressed, dense and untuned. A primitive
+wins clearly if it beats each other one by more than noise; see RULE. The effect size is what it costs to use one
+primitive everywhere: the geometric mean of its latency over that of each network's fastest primitive, for the
+primitive with which this mean is smallest. Its interval is a percentile bootstrap over the networks.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+
+from dlas.analysis import figures, statistics
+from dlas.analysis.observation import Observation, Verdict, floors, latency, measured, needs
+
+CLAIM = "untuned, no one primitive is fastest for all models and platforms"
+ORIGIN = "formulated"
+RULE = """
+Networks: each model on each platform with every primitive measured, uncompressed, dense, untuned. A primitive wins
+clearly if each other one is slower by more than the A/A noise floor and the intervals, with a family-wise error of 5 %
+over all comparisons. Supported: two different primitives win clearly on some network each. Contradicted: one primitive
+wins clearly on every network, of at least two. Inconclusive otherwise.
+"""
+STATISTIC = "geometric mean slowdown of the best single primitive against each network's fastest"
+NETWORK = ["dataset", "model", "platform"]
+
+
+def candidates(study: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that the claim is about, measured or not."""
+    chosen = (
+        (study["compression"] == "none")
+        & (study["format"] == "dense")
+        & (study["tuning"] == "untuned")
+    )
+    return study[chosen]
+
+
+def observe(study: pd.DataFrame, noise_floor: pd.DataFrame) -> Observation:
+    """Return the verdict under RULE; the evidence is one row for each network with its clear winner, or "none"."""
+    rows = candidates(study)
+    primitives = sorted(set(rows["primitive"]))
+    floor = floors(noise_floor)
+    latencies = (
+        measured(rows).pivot(index=NETWORK, columns="primitive", values="latency_ms").dropna()
+    )
+    complete = {
+        network: group.set_index("primitive")
+        for network, group in measured(rows).groupby(NETWORK)
+        if set(group["primitive"]) == set(primitives) and (network[2], network[0]) in floor
+    }
+    if len(primitives) < 2 or len(complete) < 2:
+        return needs("two networks, each measured with the same two or more primitives", STATISTIC)
+    comparisons = len(complete) * len(primitives) * (len(primitives) - 1)
+    winners = [
+        _clear_winner(group, floor[network[2], network[0]], comparisons)
+        for network, group in complete.items()
+    ]
+    evidence = pd.DataFrame(list(complete), columns=NETWORK)
+    evidence["winner"] = winners
+    slowdown = _slowdown(latencies.loc[list(complete)].to_numpy())
+    wins = evidence["winner"][evidence["winner"] != "none"].value_counts()
+    counted = (
+        ", ".join(f"{figures.label(name)} on {count}" for name, count in wins.items()) or "none"
+    )
+    reason = f"clear winners: {counted}, of {len(complete)} networks"
+    verdict: Verdict = "inconclusive"
+    if len(wins) > 1:
+        verdict = "supported"
+    elif len(wins) == 1 and wins.iloc[0] == len(complete):
+        verdict = "contradicted"
+    return Observation(verdict, reason, STATISTIC, *slowdown, n=len(complete), evidence=evidence)
+
+
+def _clear_winner(group: pd.DataFrame, floor: float, comparisons: int) -> str:
+    best = group["latency_ms"].idxmin()
+    return (
+        str(best)
+        if all(
+            statistics.clearly_above(latency(row), latency(group.loc[best]), floor, comparisons)
+            for primitive, row in group.iterrows()
+            if primitive != best
+        )
+        else "none"
+    )
+
+
+def _slowdown(latencies: np.ndarray) -> statistics.Interval:
+    """Return the effect size of latencies [networks, primitives]."""
+    logarithms = np.log(latencies / latencies.min(axis=1, keepdims=True))
+
+    def smallest_mean(*primitives: np.ndarray, axis: int = -1) -> np.ndarray:
+        return np.exp(np.min([values.mean(axis=axis) for values in primitives], axis=0))
+
+    limits = stats.bootstrap(
+        tuple(logarithms.T),
+        smallest_mean,
+        paired=True,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return statistics.Interval(
+        float(smallest_mean(*logarithms.T)), float(limits.low), float(limits.high)
+    )
+
+
+@figures.style()
+def draw(study: pd.DataFrame, observation: Observation) -> Figure:
+    """Return each primitive's latency over the network's lowest; the clear winner is named at the right."""
+    rows = candidates(study)
+    winners = observation.evidence.set_index(NETWORK)["winner"] if len(observation.evidence) else {}
+    platforms, primitives = (
+        figures.ordered(rows[name], known)
+        for name, known in (("platform", figures.NAMES), ("primitive", figures.MARKERS))
+    )
+    places = rows[["dataset", "model"]].drop_duplicates().sort_values(["dataset", "model"])
+    figure, axes = figures.columns(platforms, height=0.6 + 0.26 * len(places), sharey=True)
+    relative = measured(rows).copy()
+    best = relative.groupby(NETWORK)["latency_ms"].transform("min")
+    for name in ("latency_ms", "latency_ms_low", "latency_ms_high"):
+        relative[name] /= best
+    heights = figures.rows_of(axes, places)
+    for axis, platform in zip(axes[0], platforms, strict=False):
+        for (dataset, model), height in heights.items():
+            here = relative[
+                (relative["dataset"] == dataset)
+                & (relative["model"] == model)
+                & (relative["platform"] == platform)
+            ]
+            if here.empty:
+                figures.absent(axis, height)
+            for primitive, offset in figures.spread(primitives).items():
+                one = here[here["primitive"] == primitive]
+                figures.intervals(
+                    axis,
+                    one,
+                    [height + offset] * len(one),
+                    color=figures.colour("none"),
+                    marker=figures.marker(primitive),
+                )
+            winner = winners.get((dataset, model, platform), "none")
+            if winner != "none":
+                axis.text(
+                    0.97,
+                    height,
+                    figures.label(winner),
+                    transform=axis.get_yaxis_transform(),
+                    ha="right",
+                    va="center",
+                    fontsize=5.8,
+                    fontstyle="italic",
+                )
+        if len(relative):
+            figures.log_axis(axis.xaxis, 1, relative["latency_ms_high"].max() * 2)
+        axis.axvline(1, color=figures.GREY, linewidth=0.8)
+        axis.set_xlabel("latency / fastest")
+    return figures.finish(
+        figure, CLAIM, observation, RULE, figures.handles("primitive", primitives)
+    )

@@ -1,0 +1,215 @@
+"""Model size, accuracy and inference time are not guaranteed to be correlated.
+
+A guarantee falls with one clear counterexample, so the rule looks for pairs of networks that are ordered the other
+way round, and for nothing else; Spearman's rho on the figure says how close the orders are on the whole. A network is
+a model with a compression; its latency on a platform is that of its fastest configuration there, so that no
+counterexample comes from an unsuitable primitive. See RULE.
+"""
+
+from itertools import combinations, product
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dlas.analysis import figures, statistics
+from dlas.analysis.observation import Observation, fastest, floors, latency, measured, needs
+
+CLAIM = "model size, accuracy and inference time are not guaranteed to be correlated"
+ORIGIN = "abstract"
+RULE = """
+All pairs of networks on a data set and platform; a network is timed in its fastest configuration. A pair is
+discordant if the one of more bytes is clearly faster or clearly less accurate, or the more accurate one is clearly faster.
+Clear: latency differs by more than the A/A noise floor and its interval, top-1 by more than its binomial error, with a
+family-wise error of 5 % over all comparisons. Supported: at least one discordant pair. Contradicted: none, and the 95 %
+upper limit of their share among the clearly ordered pairs is below 25 %. Inconclusive otherwise.
+"""
+STATISTIC = "share of clearly ordered pairs of networks that are discordant"
+LARGEST_SHARE = 0.25
+RELATIONS = (("size", "latency"), ("size", "accuracy"), ("accuracy", "latency"))
+NETWORK = ["model", "compression"]
+DISCORDANT = "#B34700"
+MOST_LINES = 10  # of discordant pairs in a panel; more would hide the points
+
+
+def networks(study: pd.DataFrame) -> pd.DataFrame:
+    """Return the fastest configuration of each network on each platform."""
+    return fastest(measured(study), ["dataset", "platform", *NETWORK])
+
+
+def observe(study: pd.DataFrame, noise_floor: pd.DataFrame) -> Observation:
+    """Return the verdict under RULE; the evidence is one row for each clearly ordered pair."""
+    floor = floors(noise_floor)
+    groups = {
+        place: group
+        for place, group in networks(study).groupby(["platform", "dataset"])
+        if len(group) > 1 and place in floor
+    }
+    if not groups:
+        return needs("two networks timed on one data set and platform", STATISTIC)
+    pairs = _clear_pairs(groups, floor)
+    discordant = pairs[pairs["discordant"]]
+    share = statistics.proportion(len(discordant), len(pairs))
+    if len(discordant):
+        counts = discordant["relation"].value_counts()
+        found = ", ".join(f"{count} in {relation}" for relation, count in counts.items())
+        reason = f"discordant among the {len(pairs)} clearly ordered pairs: {found}"
+        return Observation("supported", reason, STATISTIC, *share, n=len(pairs), evidence=pairs)
+    reason = f"none of the {len(pairs)} clearly ordered pairs is discordant"
+    if share.high < LARGEST_SHARE:
+        return Observation("contradicted", reason, STATISTIC, *share, n=len(pairs), evidence=pairs)
+    reason += ", too few to exclude that some are"
+    return Observation("inconclusive", reason, STATISTIC, *share, n=len(pairs), evidence=pairs)
+
+
+def _clear_pairs(
+    groups: dict[tuple[str, str], pd.DataFrame], floor: dict[tuple[str, str], float]
+) -> pd.DataFrame:
+    """Return the pairs of networks that are clearly ordered in both quantities of a relation.
+
+    Size and accuracy are the same on every platform, so their relation is counted on one platform only.
+    """
+    # each pair has two orders in latency and in accuracy, and each of them could be a false one
+    comparisons = 4 * sum(len(group) * (len(group) - 1) // 2 for group in groups.values())
+    found, seen = [], set()
+    for (platform, dataset), group in groups.items():
+        images = statistics.fewest_images(group["top1"])
+        for first, second in combinations([row for _, row in group.iterrows()], 2):
+            order = {
+                "size": int(np.sign(first["model_bytes"] - second["model_bytes"])),
+                "accuracy": _accuracy_order(first, second, images, comparisons),
+                "latency": _latency_order(first, second, floor[platform, dataset], comparisons),
+            }
+            names = [tuple(row[NETWORK]) for row in (first, second)]
+            for one, other in RELATIONS:
+                key = (
+                    (dataset, *names, one, other)
+                    if other == "accuracy"
+                    else (platform, dataset, *names, one, other)
+                )
+                if order[one] and order[other] and key not in seen:
+                    seen.add(key)
+                    found.append(
+                        (platform, dataset, f"{one}-{other}", *names, order[one] != order[other])
+                    )
+    return pd.DataFrame(
+        found, columns=["platform", "dataset", "relation", "first", "second", "discordant"]
+    ).astype({"discordant": bool})
+
+
+def _latency_order(first: pd.Series, second: pd.Series, floor: float, comparisons: int) -> int:
+    """Return 1 if the first is clearly slower, -1 if it is clearly faster, else 0."""
+    pair = latency(first), latency(second)
+    slower = statistics.clearly_above(*pair, floor, comparisons)
+    return slower - statistics.clearly_above(*pair[::-1], floor, comparisons)
+
+
+def _accuracy_order(first: pd.Series, second: pd.Series, images: int, comparisons: int) -> int:
+    """Return 1 if the first is clearly more accurate, -1 if it is clearly less so, else 0."""
+    pair = first["top1"], second["top1"]
+    better = statistics.accuracy_clearly_above(*pair, images, comparisons)
+    return better - statistics.accuracy_clearly_above(*pair[::-1], images, comparisons)
+
+
+@figures.style()
+def draw(study: pd.DataFrame, observation: Observation) -> Figure:
+    """Return latency over size, with top-1 beside each model.
+
+    Lines join the pairs that are discordant in size and latency.
+    """
+    rows = networks(study)
+    platforms, datasets = (
+        figures.ordered(study[name], figures.NAMES) for name in ("platform", "dataset")
+    )
+    figure, axes = figures.columns(
+        platforms, len(datasets), 0.3 + 1.75 * len(datasets), sharex="row", sharey="row"
+    )
+    for (line, dataset), (column, platform) in product(enumerate(datasets), enumerate(platforms)):
+        axis, rows_here = axes[line, column], rows[rows["dataset"] == dataset]
+        axis.set_title(f"{figures.label(platform)}, {figures.label(dataset)}")
+        figures.log_axis(axis.xaxis, *_range(rows_here["model_bytes"] / 1e6, 2.2))
+        figures.log_axis(axis.yaxis, *_range(rows_here["latency_ms"], 1.4))
+        if column == 0:
+            axis.set_ylabel("latency (ms)")
+        here = rows_here[rows_here["platform"] == platform]
+        _panel(axis, here, observation.evidence)
+        axis.set_xlabel(
+            "\n".join(["model size (MB)", *_correlations(here)]), fontsize=6.2, linespacing=1.15
+        )
+    legend = figures.handles("primitive", figures.ordered(rows["primitive"], figures.MARKERS))
+    if rows["compression"].nunique() > 1:
+        legend += figures.handles(
+            "compression", figures.ordered(rows["compression"], figures.COLOURS)
+        )
+    legend.append(Line2D([], [], color=DISCORDANT, linestyle=":", label="discordant pair"))
+    return figures.finish(figure, CLAIM, observation, RULE, legend)
+
+
+def _range(values: pd.Series, margin: float) -> tuple[float, float]:
+    return (values.min() / margin, values.max() * margin) if len(values) else (0.1, 10)
+
+
+def _correlations(here: pd.DataFrame) -> list[str]:
+    """Return Spearman's rho of each relation in words, with its interval."""
+    quantity = {
+        "size": here["model_bytes"],
+        "accuracy": here["top1"],
+        "latency": here["latency_ms"],
+    }
+    texts = ["Spearman's \N{GREEK SMALL LETTER RHO} [95 % interval]"]
+    for one, other in RELATIONS:
+        rho = statistics.rank_correlation(quantity[one], quantity[other])
+        value = "undefined"
+        if np.isfinite(rho.estimate):
+            value = f"{rho.estimate:.1f} [{rho.low:.1f}, {rho.high:.1f}]"
+        texts.append(f"{one}-{other}: {value}")
+    return texts
+
+
+def _panel(axis: Axes, here: pd.DataFrame, pairs: pd.DataFrame) -> None:
+    if here.empty:
+        axis.text(
+            0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", color=figures.GREY
+        )
+        return
+    points = {
+        tuple(row[NETWORK]): (row["model_bytes"] / 1e6, row["latency_ms"])
+        for _, row in here.iterrows()
+    }
+    if len(pairs):
+        place = (pairs["platform"] == here["platform"].iloc[0]) & (
+            pairs["dataset"] == here["dataset"].iloc[0]
+        )
+        shown = pairs[place & pairs["discordant"] & (pairs["relation"] == "size-latency")]
+        for pair in shown.itertuples() if len(shown) <= MOST_LINES else ():
+            ends = zip(points[pair.first], points[pair.second], strict=True)
+            axis.plot(*ends, ":", color=DISCORDANT, zorder=1)
+        axis.text(
+            0.97,
+            0.03,
+            f"{len(shown)} in size and latency",
+            transform=axis.transAxes,
+            ha="right",
+            fontsize=5.8,
+            color=DISCORDANT,
+        )
+    for _, row in here.iterrows():
+        low, centre, high = row["latency_ms_low"], row["latency_ms"], row["latency_ms_high"]
+        axis.errorbar(
+            row["model_bytes"] / 1e6,
+            centre,
+            yerr=[[centre - low], [high - centre]],
+            capsize=1.5,
+            elinewidth=0.8,
+            color=figures.colour(row["compression"]),
+            marker=figures.marker(row["primitive"]),
+        )
+    named = here[here["compression"] == "none"]
+    figures.name_points(
+        axis,
+        [points[tuple(row[NETWORK])] for _, row in named.iterrows()],
+        [f"{figures.label(row['model'])}\n{row['top1']:.1f} %" for _, row in named.iterrows()],
+        list(points.values()),
+    )
