@@ -185,8 +185,8 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": others, "weight_decay": 0.0},
     ]
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, recipe.learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, recipe.learning_rate)
+        return torch.optim.SGD(groups, recipe.learning_rate, momentum=0.9, nesterov=True, fused=True)
+    return torch.optim.AdamW(groups, recipe.learning_rate, fused=True)
 
 
 def _normalized(images: Tensor, dataset: Dataset) -> Tensor:
