@@ -206,7 +206,7 @@ def note(axis: Axes, text: str) -> None:
 
 
 def log_axis(axis: Any, low: float, high: float) -> None:
-    """Make an x- or y-axis logarithmic over at least this range, with plain numbers at 1, 2 and 5 (or powers of ten)."""
+    """Make an x- or y-axis logarithmic over at least this range, with plain numbers at 1, 2 and 5."""
     margin = max((high / low) ** 0.06, 1.03)
     limits = low / margin, high * margin
     axis.axes.set(**{f"{axis.axis_name}scale": "log", f"{axis.axis_name}lim": limits})
@@ -259,7 +259,7 @@ def intervals(
         at,
         xerr=error,
         linestyle="",
-        markersize=3.6,
+        markersize=4.2,
         elinewidth=0.8,
         capsize=1.5,
         capthick=0.8,
@@ -271,10 +271,9 @@ def name_points(
     axis: Axes,
     points: Sequence[tuple[float, float]],
     names: Sequence[str],
-    obstacles: Sequence[tuple[float, float]],
     panel: tuple[float, float] = (105.0, 85.0),
 ) -> None:
-    """Write a name of two lines beside each point, where it covers least of the obstacles and of the other names.
+    """Write a name of two lines beside each point, where it covers least of the points and of the other names.
 
     The axes' limits and scales must be final; `panel` is the panel's width and height in points, roughly.
     """
@@ -282,13 +281,13 @@ def name_points(
     def place(point: tuple[float, float]) -> np.ndarray:
         return axis.transAxes.inverted().transform(axis.transData.transform(point)) * panel
 
-    taken = [(*place(point) - 3, *place(point) + 3) for point in obstacles]
+    taken = [(*place(point) - 3, *place(point) + 3) for point in points]
     for point, name in zip(points, names, strict=True):
         x, y = place(point)
-        width, height = 3.4 * max(len(text) for text in name.splitlines()), 13.0
+        width, height = 3.4 * max(map(len, name.splitlines())), 6.5 * len(name.splitlines())
         options = [
             (x + 4 if side == 1 else x - 4 - width, y + shift - height / 2, side, shift)
-            for shift in sorted(range(-40, 41, 2), key=abs)
+            for shift in sorted(range(-16, 17, 2), key=abs)
             for side in (1, -1)
         ]
 
@@ -418,11 +417,12 @@ def overview(study: pd.DataFrame) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure, whole or not at all; the suffix (pdf, svg, png) is the format.
+def save(figure: Figure, paths: Iterable[str | Path]) -> None:
+    """Write a figure to each path, whole or not at all; the suffix (pdf, svg, png) is the format.
 
     The same figure gives the same bytes.
     """
-    metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(Path(path).suffix)
-    with style(), whole(path) as temporary:
-        figure.savefig(temporary, metadata=metadata)
+    for path in map(Path, paths):
+        metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix)
+        with style(), whole(path) as temporary:
+            figure.savefig(temporary, metadata=metadata)

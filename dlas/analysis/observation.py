@@ -22,8 +22,8 @@ class Observation:
 
     `statistic` names the effect size, `estimate` with `ci_low` and `ci_high` is its value with a 95 % interval (NaN
     where there is none), `n` is what was counted for it. `reason` is one sentence on how the verdict came about; where
-    data is missing it begins with "needs". `evidence` is the table of what was compared, for the figure; its columns are
-    the observation's own.
+    data is missing it begins with "needs". `evidence` is the table of what was compared, for the figure; its columns
+    are the observation's own.
     """
 
     verdict: Verdict

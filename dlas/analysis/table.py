@@ -68,7 +68,8 @@ def study_row(
 def _status(*records: Record | None) -> str:
     """Return the first reason against measuring; else "emulated" if a record says so, else "ok"."""
     found = ["missing" if record is None else record.get("status", "ok") for record in records]
-    return next((status for status in found if status not in USABLE), max(found, key=USABLE.index))
+    reasons = [status for status in found if status not in USABLE]
+    return reasons[0] if reasons else max(found, key=USABLE.index)
 
 
 def _measured(configuration: Mapping[str, str], samples: pd.DataFrame | None) -> pd.Series:

@@ -21,7 +21,8 @@ CLAIM = "model size, accuracy and inference time are not guaranteed to be correl
 ORIGIN = "abstract"
 RULE = """
 All pairs of networks on a data set and platform; a network is timed in its fastest configuration. A pair is
-discordant if the one of more bytes is clearly faster or clearly less accurate, or the more accurate one is clearly faster.
+discordant if the one of more bytes is clearly faster or clearly less accurate, or the more accurate one is clearly
+faster.
 Clear: latency differs by more than the A/A noise floor and its interval, top-1 by more than its binomial error, with a
 family-wise error of 5 % over all comparisons. Supported: at least one discordant pair. Contradicted: none, and the 95 %
 upper limit of their share among the clearly ordered pairs is below 25 %. Inconclusive otherwise.
@@ -117,7 +118,7 @@ def _accuracy_order(first: pd.Series, second: pd.Series, images: int, comparison
 def draw(study: pd.DataFrame, observation: Observation) -> Figure:
     """Return latency over size, with top-1 beside each model.
 
-    Lines join the pairs that are discordant in size and latency.
+    Lines join the pairs that are discordant in size and latency, unless they are many.
     """
     rows = networks(study)
     platforms, datasets = (
@@ -129,7 +130,7 @@ def draw(study: pd.DataFrame, observation: Observation) -> Figure:
     for (line, dataset), (column, platform) in product(enumerate(datasets), enumerate(platforms)):
         axis, rows_here = axes[line, column], rows[rows["dataset"] == dataset]
         axis.set_title(f"{figures.label(platform)}, {figures.label(dataset)}")
-        figures.log_axis(axis.xaxis, *_range(rows_here["model_bytes"] / 1e6, 2.2))
+        figures.log_axis(axis.xaxis, *_range(rows_here["model_bytes"] / 1e6, 3.0))
         figures.log_axis(axis.yaxis, *_range(rows_here["latency_ms"], 1.4))
         if column == 0:
             axis.set_ylabel("latency (ms)")
@@ -186,15 +187,11 @@ def _panel(axis: Axes, here: pd.DataFrame, pairs: pd.DataFrame) -> None:
         for pair in shown.itertuples() if len(shown) <= MOST_LINES else ():
             ends = zip(points[pair.first], points[pair.second], strict=True)
             axis.plot(*ends, ":", color=DISCORDANT, zorder=1)
-        axis.text(
-            0.97,
-            0.03,
-            f"{len(shown)} in size and latency",
-            transform=axis.transAxes,
-            ha="right",
-            fontsize=5.8,
-            color=DISCORDANT,
-        )
+        if len(shown) > MOST_LINES:
+            text = f"{len(shown)} discordant pairs"
+            axis.text(
+                0.03, 0.97, text, transform=axis.transAxes, va="top", fontsize=5.8, color=DISCORDANT
+            )
     for _, row in here.iterrows():
         low, centre, high = row["latency_ms_low"], row["latency_ms"], row["latency_ms_high"]
         axis.errorbar(
@@ -206,10 +203,9 @@ def _panel(axis: Axes, here: pd.DataFrame, pairs: pd.DataFrame) -> None:
             color=figures.colour(row["compression"]),
             marker=figures.marker(row["primitive"]),
         )
-    named = here[here["compression"] == "none"]
-    figures.name_points(
-        axis,
-        [points[tuple(row[NETWORK])] for _, row in named.iterrows()],
-        [f"{figures.label(row['model'])}\n{row['top1']:.1f} %" for _, row in named.iterrows()],
-        list(points.values()),
-    )
+    if set(here["compression"]) == {"none"}:  # with compressed networks there is no room for names
+        figures.name_points(
+            axis,
+            list(points.values()),
+            [f"{figures.label(row['model'])}\n{row['top1']:.1f} %" for _, row in here.iterrows()],
+        )

@@ -1,0 +1,151 @@
+"""Rows of the tables from the records they are made of."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dlas.analysis import observation, table
+from dlas.analysis.table import noise_floor_row, study_row
+from dlas.errors import StudyError
+
+CONFIGURATION = {
+    "dataset": "digits", "model": "resnet18", "compression": "none", "primitive": "direct",
+    "format": "dense", "tuning": "untuned", "platform": "local_cpu",
+}  # fmt: skip
+SUMMARY = {
+    "top1": 98.75, "validation_top1": 99.0, "params": 700_000, "nonzero_params": 700_000, "macs": 35_000_000,
+    "model_bytes": 2_800_000, "level": 0.0, "dtype": "float32", "input_shape": [1, 3, 32, 32], "classes": 10,
+}  # fmt: skip
+PLATFORM = {"status": "ok", "threads": 1, "peak_gflops": 100.0, "bandwidth_gbs": 20.0}
+BUILD = {"library_bytes": 12345}
+CHECK = {"status": "ok", "largest_relative_error": 1e-6, "top1_compiled": 98.5}
+
+
+def timings(direct=2.0, twin=2.02, gemm=3.0, rounds=20):
+    draw = np.random.default_rng(0)
+    rows = []
+    for turn in range(rounds):
+        drift = 1 + 0.01 * turn
+        for primitive, role, latency in (
+            ("direct", "measured", direct), ("direct", "repeat", twin), ("gemm", "measured", gemm),
+            ("gemm", "repeat", gemm), (None, "reference", 1.0),
+        ):  # fmt: skip
+            noise = np.exp(0.0005 * draw.standard_normal())
+            variant = [None] * 4 if primitive is None else ["none", primitive, "dense", "untuned"]
+            rows.append([*variant, role, turn, latency * drift * noise])
+    return pd.DataFrame(
+        rows,
+        columns=["compression", "primitive", "format", "tuning", "role", "round", "latency_ms"],
+    )
+
+
+def test_columns_are_those_of_the_contract():
+    assert ",".join(table.STUDY_COLUMNS) == (
+        "dataset,model,compression,level,primitive,format,dtype,tuning,platform,params,nonzero_params,macs,model_bytes,"
+        "library_bytes,top1,top1_compiled,latency_ms,latency_ms_low,latency_ms_high,repeats,threads,gflops,"
+        "peak_fraction,status"
+    )
+
+
+def test_a_measured_row():
+    samples = timings()
+    row = study_row(CONFIGURATION, SUMMARY, PLATFORM, BUILD, CHECK, samples)
+    own = samples[(samples.primitive == "direct") & (samples.role == "measured")].latency_ms
+    assert list(row) == table.STUDY_COLUMNS
+    assert row["latency_ms"] == own.median() and row["repeats"] == 20
+    assert row["latency_ms_low"] < row["latency_ms"] < row["latency_ms_high"]
+    assert row["gflops"] == pytest.approx(2 * 35e6 / (own.median() * 1e-3) / 1e9)
+    assert row["peak_fraction"] == pytest.approx(row["gflops"] / 100)
+    assert row["status"] == "ok" and row["library_bytes"] == 12345 and row["top1_compiled"] == 98.5
+    assert row["threads"] == 1 and row["top1"] == 98.75 and row["dtype"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("platform", "build", "check", "status"),
+    [
+        (
+            {"status": "unavailable: no board", "threads": 4, "peak_gflops": None},
+            BUILD,
+            CHECK,
+            "unavailable: no board",
+        ),
+        (PLATFORM, {"status": "layer too large"}, CHECK, "layer too large"),
+        (PLATFORM, BUILD, {"status": "error 0.1"}, "error 0.1"),
+        (PLATFORM, None, CHECK, "missing"),
+    ],
+)
+def test_what_could_not_be_measured_is_there_with_its_reason(platform, build, check, status):
+    row = study_row(CONFIGURATION, SUMMARY, platform, build, check, None)
+    assert row["status"] == status
+    assert row["params"] == 700_000
+    for name in (
+        "latency_ms",
+        "latency_ms_low",
+        "latency_ms_high",
+        "repeats",
+        "gflops",
+        "peak_fraction",
+    ):
+        assert row[name] is None
+
+
+def test_emulated_is_measured():
+    row = study_row(
+        CONFIGURATION, SUMMARY, PLATFORM, {**BUILD, "status": "emulated"}, CHECK, timings()
+    )
+    assert row["status"] == "emulated" and row["latency_ms"] > 0
+
+
+def test_missing_samples_are_an_error():
+    with pytest.raises(StudyError, match="no timing samples of digits / resnet18"):
+        study_row(
+            {**CONFIGURATION, "primitive": "spatial_pack"},
+            SUMMARY,
+            PLATFORM,
+            BUILD,
+            CHECK,
+            timings(),
+        )
+
+
+def test_noise_floor_is_the_pair_that_differs_most_without_the_drift():
+    row = noise_floor_row("local_cpu", "digits", "resnet18", timings(twin=2.0 * 1.03))
+    assert list(row) == table.NOISE_FLOOR_COLUMNS
+    assert row["ratio"] == pytest.approx(1.03, abs=0.001)
+    assert 1.028 < row["low"] < row["ratio"] < row["high"] < 1.032
+
+
+def test_noise_floor_needs_a_twin():
+    samples = timings()
+    with pytest.raises(StudyError, match="at least one twin"):
+        noise_floor_row("local_cpu", "digits", "resnet18", samples[samples.role != "repeat"])
+
+
+def test_tables_survive_the_file(tmp_path):
+    rows = [study_row(CONFIGURATION, SUMMARY, PLATFORM, BUILD, CHECK, timings())]
+    rows.append(study_row(CONFIGURATION, SUMMARY, PLATFORM, None, None, None))
+    table.write_table(tmp_path / "study.csv", table.study_table(rows))
+    back = table.read_table(tmp_path / "study.csv")
+    pd.testing.assert_frame_equal(back, table.study_table(rows), check_dtype=False)
+    assert list(back["compression"]) == ["none", "none"]
+
+
+def test_observation_row_and_numbers_survive_the_file(tmp_path):
+    module = observation.load("fastest_primitive")
+    found = observation.needs("a second platform", module.STATISTIC)
+    row = table.observation_row("04", module, found)
+    assert (
+        list(row)[:9]
+        == "observation claim origin verdict statistic estimate ci_low ci_high n".split()
+    )
+    assert row["verdict"] == "inconclusive" and row["reason"] == "needs a second platform"
+    assert "\n" not in row["rule"]
+    table.write_table(tmp_path / "observations.csv", table.observations_table([row]))
+    assert table.read_table(tmp_path / "observations.csv")["observation"].tolist() == ["04"]
+
+
+def test_unknown_observation():
+    with pytest.raises(
+        StudyError, match=r"unknown observation 'nothing'; allowed: .*fastest_primitive"
+    ):
+        observation.load("nothing")
