@@ -68,7 +68,9 @@ def test_every_layer_is_a_folder():
 
 
 def test_nothing_unpickles_code():
-    wrong = re.compile(r"import (pickle|dill|joblib)|allow_pickle=True|weights_only=False|torch\.load")
+    wrong = re.compile(
+        r"import (pickle|dill|joblib)|allow_pickle=True|weights_only=False|torch\.load"
+    )
     for file in LIBRARY:
         assert not wrong.search((ROOT / file).read_text()), file
 

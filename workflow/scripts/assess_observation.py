@@ -9,7 +9,7 @@ with job(snakemake):
     module = observation.load(snakemake.params.settings["observation"])
     found = module.observe(study, noise_floor)
     figures.save(
-        module.draw(study, noise_floor, found),
+        module.draw(study, found),
         [snakemake.output.pdf, snakemake.output.svg, snakemake.output.png],
     )
     row = table.observation_row(snakemake.wildcards.number, module, found)
