@@ -100,8 +100,8 @@ class _Lowering:
             return self.evaluate(expression.tuple_value)[expression.index]  # type: ignore[index]
         if isinstance(expression, relax.Call):
             return self.call(expression)
-        if isinstance(expression, relax.Constant):
-            return expression.data.numpy()
+        if isinstance(expression, tvm.ir.GenericConst):
+            return expression.value.numpy()
         raise StudyError(f"the network holds {type(expression).__name__}, which is not compiled")
 
     def call(self, call: relax.Call) -> Value:

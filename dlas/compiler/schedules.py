@@ -6,20 +6,23 @@ from tvm.s_tir.schedule import ScheduleError
 from dlas.primitives import tiling
 from dlas.primitives.vector import VectorUnit
 
+UNROLLED_PIECES = 160  # vectors of channels written out when feature maps are joined
+
 
 def schedule_between(function: Schedule, vector: VectorUnit) -> None:
     """Inline what only computes element by element; run the rest in parallel, vectorized where memory is."""
     names = tiling.block_names(function)
+    joins = any("concat" in name for name in names)
     for name in names[:-1]:
         try:
             function.compute_inline(function.get_sblock(name))
         except ScheduleError:  # a reduction, or read by several: it keeps its own loops
             continue
     for name in tiling.block_names(function):
-        _schedule_block(function, name, vector)
+        _schedule_block(function, name, vector, joins)
 
 
-def _schedule_block(function: Schedule, name: str, vector: VectorUnit) -> None:
+def _schedule_block(function: Schedule, name: str, vector: VectorUnit, joins: bool) -> None:
     block = function.get_sblock(name)
     kinds = [variable.iter_type for variable in function.get(block).iter_vars]
     loops = function.get_loops(block)
@@ -34,7 +37,11 @@ def _schedule_block(function: Schedule, name: str, vector: VectorUnit) -> None:
     *outer, last = spatial
     last, lane = function.split(last, [None, lanes])
     function.reorder(*outer, last, *reduced, lane)
-    tiling.parallelize(function, [*outer, last], vector)
+    if joins and not reduced and tiling.extents(function, [last])[0] <= UNROLLED_PIECES:
+        tiling.parallelize(function, outer, vector)
+        function.unroll(last)  # which of the joined feature maps it reads is then known at each step
+    else:
+        tiling.parallelize(function, [*outer, last], vector)
     if lanes > 1:
         function.vectorize(lane)
     if reduced:

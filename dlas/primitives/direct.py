@@ -35,7 +35,7 @@ def packing(convolution: Convolution, vector: VectorUnit) -> Packing:
     Vectors hold columns where rows are long enough and read without gaps, and in depthwise layers always.
     """
     if convolution.depthwise:
-        return Packing(1, "columns")
+        return Packing(1, "columns" if convolution.stride[1] == 1 else "scalar")
     if convolution.stride[1] == 1 and row_vector(convolution.out_width, vector):
         return Packing(tiling.divisors(convolution.out_channels, ROW_CHANNELS)[-1], "columns")
     return Packing(vector.block(convolution.out_channels))
@@ -83,7 +83,7 @@ def convolve(
     height, width = convolution.out_height, convolution.out_width
     blocks = -(-out_channels // block)
     along = {"lanes": packing.lanes}
-    if packing.lanes == "columns":
+    if packing.lanes != "channels":
         packed = te.compute(
             (batch, blocks, block, height, width), sums, name=tiling.CONVOLUTION, attrs=along
         )
@@ -97,7 +97,7 @@ def convolve(
 
     def unpack(n, k, h, w):  # type: ignore[no-untyped-def]
         outer, inner = tirx.floordiv(k, block), tirx.floormod(k, block)
-        if packing.lanes == "columns":
+        if packing.lanes != "channels":
             return packed[n, outer, inner, h, w]
         return packed[n, outer, h, w, inner]
 
@@ -107,7 +107,8 @@ def convolve(
 def schedule(function: Schedule, vector: VectorUnit) -> None:
     """Tile rows or output channels in registers, whichever a vector holds."""
     convolution = function.get(function.get_sblock(tiling.CONVOLUTION))
-    along_columns = str(convolution.annotations["lanes"]) == "columns"
+    lanes_hold = str(convolution.annotations["lanes"])
+    along_columns = lanes_hold != "channels"
     kernel = tiling.reduction_extents(function)[1:]
     channel_block = tiling.spatial_extents(function)[2 if along_columns else 4]
     output = tiling.fuse_epilogue(function, {"pad"})
@@ -115,6 +116,7 @@ def schedule(function: Schedule, vector: VectorUnit) -> None:
     channels, rows, columns = tiling.extents(function, [channel, row, column])
     if along_columns:
         lanes = row_vector(columns, vector) or tiling.divisors(columns, vector.lanes)[-1]
+        lanes = lanes if lanes_hold == "columns" else 1
         tile = tiling.choose_tile(1, rows, columns // lanes, vector.accumulators // channel_block)
         tile = Tile(channel_block, tile.rows, tile.columns)
         column, lane = function.split(column, [None, lanes])

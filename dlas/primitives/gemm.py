@@ -119,15 +119,15 @@ def schedule(function: Schedule, vector: VectorUnit) -> None:
     channel, lane = function.split(channel, [None, lanes])
     channels, rows, columns = tiling.extents(function, [channel, row, column])
     reductions = tiling.reduction_extents(function)
+    depthwise = reductions[2] == 1
     depth = 4 * math.prod(reductions)
     tile = tiling.choose_tile(channels, rows, columns, vector.accumulators)
     row_bytes = tiling.buffer_bytes(function, "im2col") // rows if patches else 0
-    panel = tiling.divisors(rows, max(PANEL_BYTES // max(row_bytes, 1), tile.rows))[-1]
+    panel = max(PANEL_BYTES // max(row_bytes, 1), tile.rows)
+    panel = max(n for n in tiling.divisors(rows, panel) if n % tile.rows == 0)
     panelled = (
-        patches
-        and panel % tile.rows == 0
+        row_bytes * rows > 2 * PANEL_BYTES
         and rows // panel >= vector.threads
-        and row_bytes * rows > 2 * PANEL_BYTES
         and depth * channels * lanes < RESIDENT_BYTES
     )
     if panelled:
@@ -141,8 +141,8 @@ def schedule(function: Schedule, vector: VectorUnit) -> None:
         (image, channel, row, column, lane),
         tile,
         vector,
-        reduction=tuple(range(len(reductions))),
-        unrolled=0,
+        reduction=(2, 0, 1) if depthwise else (0, 1, 2),
+        unrolled=2 if depthwise else 0,
         contiguous=True,
         panel="im2col" if panelled else None,
     )

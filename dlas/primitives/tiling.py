@@ -37,10 +37,10 @@ def choose_tile(channels: int, rows: int, columns: int, accumulators: int) -> Ti
     """Return the tile that needs the fewest loads for each multiply-add and fits the registers.
 
     Each step of the reduction loads one operand a channel block and one a position. Below eight
-    accumulators the latency of the multiply-adds shows, so that small tiles cost more.
+    accumulators the latency of the multiply-adds shows, so that small tiles cost more. Of equal ones the widest wins.
     """
     best, cost = Tile(1, 1, 1), float("inf")
-    for width in divisors(columns, accumulators):
+    for width in reversed(divisors(columns, accumulators)):
         for height in divisors(rows, accumulators // width):
             for depth in divisors(channels, accumulators // (width * height)):
                 size = width * height * depth
@@ -147,7 +147,7 @@ def tile_convolution(
         schedule.vectorize(inner[-1])
     if panel is not None:
         schedule.compute_at(schedule.get_sblock(panel), outer[0], preserve_unit_loops=True)
-        schedule.vectorize(schedule.get_loops(schedule.get_sblock(panel))[-1])
+        vectorize_last(schedule, panel, vector)
     schedule.decompose_reduction(convolution, ordered[0])
     return outer
 
@@ -161,13 +161,23 @@ def parallelize(schedule: Schedule, loops: list[LoopRV], vector: VectorUnit) -> 
     return [fused, *rest]
 
 
+def vectorize_last(schedule: Schedule, name: str, vector: VectorUnit) -> list[LoopRV]:
+    """Vectorize the last loop of the block `name` as far as it divides; return the loops around the vector."""
+    *loops, last = schedule.get_loops(schedule.get_sblock(name))
+    lanes = divisors(extents(schedule, [last])[0], vector.lanes)[-1]
+    last, lane = schedule.split(last, [None, lanes])
+    schedule.vectorize(lane)
+    return [*loops, last]
+
+
 def parallel_copy(schedule: Schedule, name: str, vector: VectorUnit, vectorized: bool) -> None:
     """Run a block that only moves data, such as a padding, in parallel; nothing where it is not there."""
     if name not in block_names(schedule):
         return
-    loops = schedule.get_loops(schedule.get_sblock(name))
     if vectorized:
-        schedule.vectorize(loops[-1])
+        loops = vectorize_last(schedule, name, vector)
+    else:
+        loops = schedule.get_loops(schedule.get_sblock(name))
     parallelize(schedule, loops[:-1], vector)
 
 
