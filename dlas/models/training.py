@@ -26,8 +26,8 @@ class Recipe:
     """How to train one model on one data set.
 
     `learning_rate` is the peak of the one-cycle schedule (Smith and Topin, arXiv:1708.07120).
-    `pad_crop` is how many pixels an image is padded by, with the mean colour, before a random crop
-    of its own size; 0 switches it off. `weight_decay` spares biases and batch normalization.
+    `pad_crop` is how many pixels an image is padded by, with its own reflection, before a random
+    crop of its own size; 0 switches it off. `weight_decay` spares biases and batch normalization.
     `bfloat16` computes the forward pass in mixed precision, which is faster for networks of dense
     convolutions and slower for depthwise ones. Raises StudyError for values out of range.
     """
@@ -185,7 +185,9 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": others, "weight_decay": 0.0},
     ]
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, recipe.learning_rate, momentum=0.9, nesterov=True, fused=True)
+        return torch.optim.SGD(
+            groups, recipe.learning_rate, momentum=0.9, nesterov=True, fused=True
+        )
     return torch.optim.AdamW(groups, recipe.learning_rate, fused=True)
 
 
@@ -197,7 +199,7 @@ def _augment(images: Tensor, recipe: Recipe) -> Tensor:
     """Return float32 [B, 3, H, W], cropped and mirrored at random, each image by itself."""
     count, _, height, width = images.shape
     if recipe.pad_crop:
-        padded = functional.pad(images, [recipe.pad_crop] * 4)
+        padded = functional.pad(images, [recipe.pad_crop] * 4, mode="reflect")
         top, left = torch.randint(2 * recipe.pad_crop + 1, (2, count))
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)
         images = windows[torch.arange(count), :, top, left]

@@ -136,7 +136,8 @@ def test_augmented_images_are_windows_of_the_padded_image_or_its_mirror(pad_crop
     images = torch.randn(4, 3, 5, 6)
     augmented = training._augment(images, Recipe(**SGD, pad_crop=pad_crop, horizontal_flip=flip))
     assert augmented.shape == images.shape
-    padded = np.pad(images.numpy(), [(0, 0), (0, 0), (pad_crop, pad_crop), (pad_crop, pad_crop)])
+    border = [(0, 0), (0, 0), (pad_crop, pad_crop), (pad_crop, pad_crop)]
+    padded = np.pad(images.numpy(), border, mode="reflect")
     for number, found in enumerate(augmented.numpy()):
         windows = [
             padded[number, :, top : top + 5, left : left + 6]
