@@ -1,0 +1,35 @@
+"""Check one compiled network against its training framework, on real images."""
+
+import numpy as np
+
+from dlas import datasets
+from dlas.compiler.check import check_outputs, check_top1
+from dlas.compiler.library import load_library
+from dlas.files import read_json, write_json
+from dlas.hardware.host import use_threads
+from dlas.hardware.platforms import require_host
+from job import job
+
+with job(snakemake):
+    settings, chosen, files = snakemake.params.settings, snakemake.wildcards, snakemake.input
+    platform, record = read_json(files.platform), read_json(files.record)
+    check = {"status": platform["status"], "largest_relative_error": None, "top1_compiled": None}
+    if platform["status"] == "ok":
+        what = f"{' / '.join(chosen)} ({record['convolutions']} convolutions)"
+        require_host(files.library, record["target"])
+        use_threads(platform["threads"])
+        network = load_library(files.library)
+        with np.load(files.reference) as reference:
+            check["largest_relative_error"] = check_outputs(
+                network, reference["inputs"], reference["outputs"], settings["tolerance"], what
+            )
+        dataset = datasets.load(files.dataset)
+        check["top1_compiled"] = check_top1(
+            network,
+            datasets.normalize(dataset.test.images, dataset.mean, dataset.deviation),
+            dataset.test.labels,
+            read_json(files.summary)["top1"],
+            settings["top1_tolerance"],
+            what,
+        )
+    write_json(snakemake.output.check, check)
