@@ -52,9 +52,7 @@ class Library:
         }
 
 
-def build_library(
-    network: Network, primitive: str, format: str, target: dict[str, Any]
-) -> Library:
+def build_library(network: Network, primitive: str, format: str, target: dict[str, Any]) -> Library:
     """Compile a network with one primitive and the default schedules, untuned.
 
     Raises StudyError for an unknown primitive or format and for a network that it cannot express.

@@ -13,9 +13,13 @@ def import_network(model: torch.nn.Module, input_shape: tuple[int, int, int, int
 
     Batch normalizations that follow a convolution are folded into it first.
     """
-    model = fuse(model.to("cpu", torch.float32, memory_format=torch.contiguous_format).eval())
+    model = fuse(model.to("cpu", torch.float32).eval())
+    for parameter in model.parameters():  # training leaves them in channels_last
+        parameter.data = parameter.data.contiguous()
     exported = torch.export.export(model, (torch.zeros(input_shape),))
-    module = from_exported_program(exported, keep_params_as_input=True, unwrap_unit_return_tuple=True)
+    module = from_exported_program(
+        exported, keep_params_as_input=True, unwrap_unit_return_tuple=True
+    )
     module, parameters = detach_params(module)
     names = [variable.name for variable in module["main"].params[1:]]
     values = [tensor.numpy() for tensor in parameters["main"]]

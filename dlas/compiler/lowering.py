@@ -18,6 +18,7 @@ from tvm.relax import BlockBuilder
 
 from dlas.compiler.network import Network
 from dlas.errors import StudyError, unknown
+from dlas.primitives import tiling
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.vector import VectorUnit
@@ -50,6 +51,7 @@ class FeatureMap:
     shape: tuple[int, int, int, int]
 
 
+# What an expression of the network becomes; None where nothing reads it.
 Value = FeatureMap | np.ndarray | tuple[Any, ...] | None
 
 
@@ -70,6 +72,22 @@ class _Lowering:
         self.vector = vector
         self.builder = BlockBuilder()
         self.values: dict[relax.Var, Value] = {}
+        self.handlers: dict[str, Callable[[relax.Call], Value]] = {
+            "relax.nn.conv2d": self.convolution,
+            "relax.matmul": self.linear,
+            "relax.nn.batch_norm": self.batch_normalization,
+            "relax.nn.max_pool2d": self.pooling,
+            "relax.nn.avg_pool2d": self.pooling,
+            "relax.nn.adaptive_avg_pool2d": self.global_average,
+            "relax.mean": self.global_average,
+            "relax.concat": self.concatenation,
+            "relax.reshape": self.reshape,
+            "relax.permute_dims": self.permutation,
+            "relax.clip": self.clip,
+            "relax.zeros_like": lambda call: None,  # a pooling's indices, which nothing reads
+            **dict.fromkeys(UNARY, self.unary),
+            **dict.fromkeys(BINARY, self.binary),
+        }
 
     def run(self) -> tvm.IRModule:
         main = self.network.module["main"]
@@ -83,11 +101,9 @@ class _Lowering:
                 for block in main.body.blocks:
                     for binding in block.bindings:
                         self.values[binding.var] = self.evaluate(binding.value)
-                result = self.evaluate(main.body.body)
-                assert isinstance(result, FeatureMap)
-                logits = self.to_layout(result, NCHW)
-                shape = [int(extent) for extent in main.ret_ty.shape]
-                output = self.builder.emit_output(relax.op.reshape(logits.expression, shape))
+                logits = self.to_layout(self.feature(main.body.body), NCHW)
+                matrix = relax.op.reshape(logits.expression, _integers(main.ret_ty.shape))
+                output = self.builder.emit_output(matrix)
             self.builder.emit_func_output(output)
         return self.builder.finalize()
 
@@ -97,39 +113,31 @@ class _Lowering:
         if isinstance(expression, relax.Tuple):
             return tuple(self.evaluate(field) for field in expression.fields)
         if isinstance(expression, relax.TupleGetItem):
-            return self.evaluate(expression.tuple_value)[expression.index]  # type: ignore[index]
-        if isinstance(expression, relax.Call):
-            return self.call(expression)
+            fields = self.evaluate(expression.tuple_value)
+            assert isinstance(fields, tuple)
+            return fields[expression.index]
         if isinstance(expression, tvm.ir.GenericConst):
             return expression.value.numpy()
+        if isinstance(expression, relax.Call):
+            handler = self.handlers.get(expression.op.name)
+            if handler is None:
+                raise unknown("operator in the network", expression.op.name, self.handlers)
+            return handler(expression)
         raise StudyError(f"the network holds {type(expression).__name__}, which is not compiled")
 
-    def call(self, call: relax.Call) -> Value:
-        name = call.op.name
-        if name in ("relax.zeros_like",):  # the indices of a pooling, which nothing reads
-            return None
-        handler = {
-            "relax.nn.conv2d": self.convolution,
-            "relax.matmul": self.linear,
-            "relax.nn.batch_norm": self.batch_normalization,
-            "relax.nn.max_pool2d": self.pooling,
-            "relax.nn.avg_pool2d": self.pooling,
-            "relax.nn.adaptive_avg_pool2d": self.global_average,
-            "relax.mean": self.global_average,
-            "relax.concat": self.concatenation,
-            "relax.reshape": self.reshape,
-            "relax.permute_dims": self.permutation,
-            "relax.clip": self.clip,
-        }.get(name)
-        if handler is not None:
-            return handler(call)
-        operands = [self.evaluate(operand) for operand in call.args]
-        if name in UNARY:
-            feature = operands[0]
-            return self.emitted(feature, UNARY[name](feature.expression))  # type: ignore[union-attr]
-        if name in BINARY:
-            return self.binary(BINARY[name], *operands)
-        raise unknown("operator in the network", name, [*UNARY, *BINARY])
+    def feature(self, expression: relax.Expr) -> FeatureMap:
+        """The feature map that an operand stands for."""
+        value = self.evaluate(expression)
+        if not isinstance(value, FeatureMap):
+            raise StudyError(f"{expression} is constant; allowed: a feature map")
+        return value
+
+    def array(self, expression: relax.Expr) -> np.ndarray:
+        """The constant that an operand stands for."""
+        value = self.evaluate(expression)
+        if not isinstance(value, np.ndarray):
+            raise StudyError(f"{expression} is computed; allowed: a constant of the network")
+        return value
 
     def emitted(self, feature: FeatureMap, expression: relax.Expr) -> FeatureMap:
         """The value of an operator that keeps shape and layout."""
@@ -138,33 +146,24 @@ class _Lowering:
     # Convolutions and linear layers
 
     def convolution(self, call: relax.Call) -> FeatureMap:
-        data, weight = (self.evaluate(operand) for operand in call.args)
-        attributes = call.attrs
-        if [int(step) for step in attributes.dilation] != [1, 1]:
-            raise StudyError(f"convolution with dilation {list(attributes.dilation)}; allowed: 1")
-        batch, channels, height, width = data.shape  # type: ignore[union-attr]
+        data, weight = self.feature(call.args[0]), self.array(call.args[1])
+        if _integers(call.attrs.dilation) != (1, 1):
+            raise StudyError(f"convolution with dilation {call.attrs.dilation}; allowed: 1")
         layer = Convolution(
-            batch,
-            channels,
-            height,
-            width,
-            weight.shape[0],  # type: ignore[union-attr]
-            kernel=_integers(weight.shape[2:]),  # type: ignore[union-attr, arg-type]
-            stride=_integers(attributes.strides),  # type: ignore[arg-type]
-            padding=_integers(attributes.padding),  # type: ignore[arg-type]
-            groups=int(attributes.groups),
+            *data.shape,
+            out_channels=weight.shape[0],
+            kernel=weight.shape[2:],
+            stride=_integers(call.attrs.strides),
+            padding=_integers(call.attrs.padding),
+            groups=int(call.attrs.groups),
         )
-        return self.apply_primitive(data, weight, layer)  # type: ignore[arg-type]
+        return self.apply_primitive(data, weight, layer)
 
     def linear(self, call: relax.Call) -> FeatureMap:
         """A linear layer, as the 1x1 convolution of a 1x1 feature map."""
-        data, matrix = (self.evaluate(operand) for operand in call.args)
-        if not isinstance(matrix, np.ndarray):
-            raise StudyError("matrix product of two feature maps; allowed: with constant weights")
-        batch, channels, height, width = data.shape  # type: ignore[union-attr]
-        layer = Convolution(batch, channels, height, width, matrix.shape[1], kernel=(1, 1))
-        weight = np.ascontiguousarray(matrix.T)[:, :, None, None]
-        return self.apply_primitive(data, weight, layer)  # type: ignore[arg-type]
+        data, matrix = self.feature(call.args[0]), self.array(call.args[1])
+        layer = Convolution(*data.shape, out_channels=matrix.shape[1], kernel=(1, 1))
+        return self.apply_primitive(data, matrix.T[:, :, None, None], layer)
 
     def apply_primitive(
         self, data: FeatureMap, weight: np.ndarray, layer: Convolution
@@ -180,7 +179,7 @@ class _Lowering:
             compute,
             data.expression,
             relax.const(packed),
-            primfunc_name_hint="convolution",
+            primfunc_name_hint=tiling.CONVOLUTION,
             primfunc_attrs={"op_pattern": FUSE_WHAT_FOLLOWS},
         )
         layout = self.primitive.layout(layer.out_channels, self.vector)
@@ -189,45 +188,52 @@ class _Lowering:
 
     # What lies between them
 
-    def binary(self, operator: Callable[..., relax.Expr], left: Value, right: Value) -> FeatureMap:
-        feature = left if isinstance(left, FeatureMap) else right
-        if isinstance(left, FeatureMap) and isinstance(right, FeatureMap):
-            wide = left if math.prod(left.shape) >= math.prod(right.shape) else right
-            operands = [self.to_layout(side, wide.layout).expression for side in (left, right)]
-            return self.emitted(wide, operator(*operands))
-        assert isinstance(feature, FeatureMap)
-        operands = [
-            side.expression if isinstance(side, FeatureMap) else self.constant(side, feature)
-            for side in (left, right)
-        ]
-        return self.emitted(feature, operator(*operands))
+    def unary(self, call: relax.Call) -> FeatureMap:
+        feature = self.feature(call.args[0])
+        return self.emitted(feature, UNARY[call.op.name](feature.expression))
+
+    def clip(self, call: relax.Call) -> FeatureMap:
+        feature = self.feature(call.args[0])
+        return self.emitted(feature, relax.op.clip(feature.expression, *call.args[1:]))
+
+    def binary(self, call: relax.Call) -> FeatureMap:
+        left, right = (self.evaluate(operand) for operand in call.args)
+        return self.combine(BINARY[call.op.name], left, right)
+
+    def combine(self, operator: Callable[..., relax.Expr], left: Value, right: Value) -> FeatureMap:
+        """Apply an operator to two feature maps, or to one and a constant, which broadcast."""
+        features = [side for side in (left, right) if isinstance(side, FeatureMap)]
+        if not features:
+            raise StudyError("arithmetic on two constants; allowed: with a feature map")
+        widest = max(features, key=lambda feature: math.prod(feature.shape))
+
+        def operand(side: Value) -> relax.Expr:
+            if isinstance(side, FeatureMap):
+                return self.to_layout(side, widest.layout).expression
+            return self.constant(side, widest)
+
+        return self.emitted(widest, operator(operand(left), operand(right)))
 
     def constant(self, values: Value, feature: FeatureMap) -> relax.Expr:
         """A scalar or a vector over channels, shaped to broadcast against a feature map."""
-        assert isinstance(values, np.ndarray)
         channels = feature.shape[1]
-        if values.size == 1:
+        if isinstance(values, np.ndarray) and values.size == channels:
+            return relax.const(feature.layout.per_channel(values.reshape(channels, 1, 1)))
+        if isinstance(values, np.ndarray) and values.size == 1:
             return relax.const(values.reshape(()))
-        if values.size != channels:
-            raise StudyError(f"constant of shape {values.shape}; allowed: one value a channel")
-        return relax.const(feature.layout.per_channel(values.reshape(channels, 1, 1)))
-
-    def clip(self, call: relax.Call) -> FeatureMap:
-        feature = self.evaluate(call.args[0])
-        low, high = (relax.prim_value(bound) for bound in call.args[1:])
-        return self.emitted(feature, relax.op.clip(feature.expression, low, high))  # type: ignore[union-attr, arg-type]
+        raise StudyError(f"a constant beside {channels} channels; allowed: one value, or one each")
 
     def batch_normalization(self, call: relax.Call) -> tuple[FeatureMap, None, None]:
         """A normalization that no convolution could take in: one scale and one shift a channel."""
-        feature, gamma, beta, mean, variance = (self.evaluate(operand) for operand in call.args)
-        scale = gamma / np.sqrt(variance + call.attrs.epsilon)  # type: ignore[operator]
-        shift = beta - mean * scale  # type: ignore[operator]
-        scaled = self.binary(relax.op.multiply, feature, scale.astype("float32"))
-        return self.binary(relax.op.add, scaled, shift.astype("float32")), None, None
+        feature = self.feature(call.args[0])
+        gamma, beta, mean, variance = (self.array(operand) for operand in call.args[1:])
+        scale = (gamma / np.sqrt(variance + call.attrs.epsilon)).astype(gamma.dtype)
+        shift = (beta - mean * scale).astype(beta.dtype)
+        scaled = self.combine(relax.op.multiply, feature, scale)
+        return self.combine(relax.op.add, scaled, shift), None, None
 
     def pooling(self, call: relax.Call) -> FeatureMap:
-        feature = self.evaluate(call.args[0])
-        assert isinstance(feature, FeatureMap)
+        feature = self.feature(call.args[0])
         attributes = call.attrs
         kind = "max" if call.op.name.endswith("max_pool2d") else "avg"
 
@@ -244,24 +250,26 @@ class _Lowering:
                 bool(attributes.count_include_pad),
             )
 
-        result = self.builder.emit_te(compute, feature.expression, primfunc_name_hint=f"{kind}_pool")
-        shape = [int(extent) for extent in call.ty.shape]
-        return FeatureMap(result, feature.layout, tuple(shape))  # type: ignore[arg-type]
+        result = self.builder.emit_te(
+            compute, feature.expression, primfunc_name_hint=f"{kind}_pool"
+        )
+        return FeatureMap(result, feature.layout, _integers(call.ty.shape))
 
     def global_average(self, call: relax.Call) -> FeatureMap:
-        feature = self.evaluate(call.args[0])
-        assert isinstance(feature, FeatureMap)
-        shape = [int(extent) for extent in call.ty.shape]
-        if len(shape) == 2:
-            shape += [1, 1]
-        if shape[:2] != list(feature.shape[:2]) or shape[2:] != [1, 1]:
-            raise StudyError(f"average of {feature.shape} to {shape}; allowed: over whole planes")
+        feature = self.feature(call.args[0])
+        batch, channels = feature.shape[:2]
+        averaged = (batch, channels, 1, 1)
+        if _integers(call.ty.shape) not in (averaged, averaged[:2]):
+            raise StudyError(
+                f"average of {feature.shape} to {call.ty.shape}; allowed: over whole planes"
+            )
         mean = relax.op.mean(feature.expression, list(feature.layout.spatial_axes), keepdims=True)
-        return FeatureMap(self.builder.emit(mean), feature.layout, tuple(shape))  # type: ignore[arg-type]
+        return FeatureMap(self.builder.emit(mean), feature.layout, averaged)
 
     def concatenation(self, call: relax.Call) -> FeatureMap:
-        (operands,) = (self.evaluate(operand) for operand in call.args)
-        features: list[FeatureMap] = list(operands)  # type: ignore[arg-type]
+        features = self.evaluate(call.args[0])
+        if not isinstance(features, tuple) or not all(isinstance(f, FeatureMap) for f in features):
+            raise StudyError("concatenation of constants; allowed: of feature maps")
         if int(call.attrs.axis) != 1:
             raise StudyError(f"concatenation along axis {call.attrs.axis}; allowed: channels, 1")
         batch, _, height, width = features[0].shape
@@ -275,29 +283,24 @@ class _Lowering:
 
     def reshape(self, call: relax.Call) -> Value:
         value = self.evaluate(call.args[0])
-        shape = [int(extent) for extent in call.ty.shape]
+        shape = _integers(call.ty.shape)
         if isinstance(value, np.ndarray):
             return value.reshape(shape)
-        assert isinstance(value, FeatureMap)
-        while len(shape) > 2 and shape[-1] == 1:
-            shape.pop()
-        if len(shape) != 2 or shape[0] != value.shape[0]:
-            raise StudyError(f"reshape of {value.shape} to {shape}; allowed: flattening to [N, C]")
-        flat = (shape[0], shape[1], 1, 1)
-        if value.shape == flat:
-            return value
-        plain = self.to_layout(value, NCHW)
+        feature = self.feature(call.args[0])
+        flat = (feature.shape[0], math.prod(feature.shape[1:]), 1, 1)
+        if shape not in (flat, flat[:2]):
+            raise StudyError(f"reshape of {feature.shape} to {shape}; allowed: to one vector each")
+        if feature.shape == flat:
+            return feature
+        plain = self.to_layout(feature, NCHW)
         reshaped = self.builder.emit(relax.op.reshape(plain.expression, flat))
         return FeatureMap(reshaped, NCHW, flat)
 
     def permutation(self, call: relax.Call) -> np.ndarray:
-        value = self.evaluate(call.args[0])
-        if not isinstance(value, np.ndarray):
-            raise StudyError("permutation of a feature map's axes; allowed: of a constant's")
-        return value.transpose([int(axis) for axis in call.attrs.axes])
+        return self.array(call.args[0]).transpose(_integers(call.attrs.axes))
 
     def to_layout(self, feature: FeatureMap, layout: Layout) -> FeatureMap:
-        """The same feature map in another layout; no work where memory is the same already."""
+        """The same feature map in another layout."""
         if feature.layout == layout:
             return feature
 
@@ -308,5 +311,6 @@ class _Lowering:
         return FeatureMap(moved, layout, feature.shape)
 
 
-def _integers(values: Any) -> tuple[int, ...]:
+def _integers(values: Any) -> Any:
+    """A tuple of integers of the length that TVM's sequence has."""
     return tuple(int(value) for value in values)

@@ -20,9 +20,10 @@ class Network:
     parameters: dict[str, np.ndarray]
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
+    def input_shape(self) -> tuple[int, int, int, int]:
         """The shape [N, C, H, W] of the image."""
-        return tuple(int(extent) for extent in self.module["main"].params[0].ty.shape)
+        batch, channels, height, width = self.module["main"].params[0].ty.shape
+        return int(batch), int(channels), int(height), int(width)
 
 
 def save_network(network: Network, network_path: str | Path, parameters_path: str | Path) -> None:

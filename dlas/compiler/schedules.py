@@ -39,7 +39,9 @@ def _schedule_block(function: Schedule, name: str, vector: VectorUnit, joins: bo
     function.reorder(*outer, last, *reduced, lane)
     if joins and not reduced and tiling.extents(function, [last])[0] <= UNROLLED_PIECES:
         tiling.parallelize(function, outer, vector)
-        function.unroll(last)  # which of the joined feature maps it reads is then known at each step
+        function.unroll(
+            last
+        )  # which of the joined feature maps it reads is then known at each step
     else:
         tiling.parallelize(function, [*outer, last], vector)
     if lanes > 1:

@@ -121,9 +121,7 @@ def schedule(function: Schedule, vector: VectorUnit) -> None:
         tile = Tile(channel_block, tile.rows, tile.columns)
         column, lane = function.split(column, [None, lanes])
     else:
-        tile = tiling.choose_tile(
-            -(-channels // channel_block), rows, columns, vector.accumulators
-        )
+        tile = tiling.choose_tile(-(-channels // channel_block), rows, columns, vector.accumulators)
         channel, lane = function.split(channel, [None, channel_block])
         function.reorder(image, channel, row, column, lane)
     tiling.tile_convolution(

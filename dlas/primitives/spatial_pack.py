@@ -101,14 +101,14 @@ def convolve(
 def schedule(function: Schedule, vector: VectorUnit) -> None:
     """Tile output channel blocks and positions in registers, a block of output channels a vector."""
     output = tiling.fuse_epilogue(function, {"pad"})
-    loops = tuple(function.get_loops(output))
-    _, channels, rows, columns, _ = tiling.extents(function, loops)
+    image, channel, row, column, lane = function.get_loops(output)
+    channels, rows, columns = tiling.extents(function, [channel, row, column])
     reductions = tiling.reduction_extents(function)
     depthwise = len(reductions) == 2
     tile = tiling.choose_tile(1 if depthwise else channels, rows, columns, vector.accumulators)
     tiling.tile_convolution(
         function,
-        loops,
+        (image, channel, row, column, lane),
         tile,
         vector,
         reduction=tuple(range(len(reductions))),

@@ -16,7 +16,9 @@ from dlas.primitives.vector import VectorUnit
 
 DATA_PARALLEL = tirx.IterVar.DataPar
 CONVOLUTION = "convolution"  # the name of the block that multiplies and accumulates
-UNROLLED_STEPS = 320  # multiply-adds written out in one kernel, beyond which code outgrows its cache
+UNROLLED_STEPS = (
+    320  # multiply-adds written out in one kernel, beyond which code outgrows its cache
+)
 
 
 @dataclass(frozen=True)
@@ -174,10 +176,9 @@ def parallel_copy(schedule: Schedule, name: str, vector: VectorUnit, vectorized:
     """Run a block that only moves data, such as a padding, in parallel; nothing where it is not there."""
     if name not in block_names(schedule):
         return
+    loops = schedule.get_loops(schedule.get_sblock(name))
     if vectorized:
         loops = vectorize_last(schedule, name, vector)
-    else:
-        loops = schedule.get_loops(schedule.get_sblock(name))
     parallelize(schedule, loops[:-1], vector)
 
 
