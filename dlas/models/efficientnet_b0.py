@@ -17,9 +17,16 @@ STAGES = [
 
 
 def build(classes: int, width: float, stem: str) -> nn.Module:
-    """Return EfficientNetB0. The small-input stem has stride 1 in the first convolution."""
+    """Return EfficientNetB0. The small-input stem has stride 1 in the first convolution.
+
+    The rates of dropout and stochastic depth shrink with the width: larger members of the family
+    have higher ones, and small networks underfit with the published 0.2.
+    """
     stages = [models.efficientnet.MBConvConfig(*stage, width, 1.0) for stage in STAGES]
-    network = models.EfficientNet(stages, dropout=0.2, num_classes=classes)
+    rate = 0.2 * min(1.0, width)
+    network = models.EfficientNet(
+        stages, dropout=rate, stochastic_depth_prob=rate, num_classes=classes
+    )
     if stem == "small_input":
         network.features[0][0].stride = (1, 1)
     return network

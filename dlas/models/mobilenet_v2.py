@@ -25,7 +25,12 @@ def build(classes: int, width: float, stem: str) -> nn.Module:
     stages = [list(stage) for stage in STAGES]
     if stem == "small_input":
         stages[1][3] = 1
-    network = models.MobileNetV2(classes, width_mult=width, inverted_residual_setting=stages)
+    network = models.MobileNetV2(
+        classes,
+        width_mult=width,
+        inverted_residual_setting=stages,
+        dropout=0.2 * min(1.0, width),  # a small network underfits with the usual 0.2
+    )
     if stem == "small_input":
         network.features[0][0].stride = (1, 1)
     return network
