@@ -1,0 +1,1 @@
+"""Layer 3 of the stack: model optimizations, one file each."""
