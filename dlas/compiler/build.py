@@ -21,6 +21,8 @@ from dlas.primitives import tiling
 from dlas.primitives.vector import vector_unit
 
 FORMATS = ("dense",)
+# LLVM's level 3 makes kernels no faster here (the loops are written out already) and can take minutes for one kernel.
+OPTIMIZATION_LEVEL = 2
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ def build_library(network: Network, primitive: str, format: str, target: dict[st
         raise unknown("format", format, FORMATS)
     start = time.perf_counter()
     algorithm = primitives.load(primitive)
-    vector = vector_unit(Target(target))
+    compiled_for = Target({"opt-level": OPTIMIZATION_LEVEL, **target})
+    vector = vector_unit(compiled_for)
     module = fuse_operators(lower(network, algorithm, vector))
     scheduled = {}
     convolutions = 0
@@ -76,7 +79,7 @@ def build_library(network: Network, primitive: str, format: str, target: dict[st
         else:
             schedule_between(schedule, vector)
         scheduled[name] = schedule.mod["main"].with_attr("global_symbol", name.name_hint)
-    executable = tvm.compile(tvm.IRModule(scheduled), target=Target(target))
+    executable = tvm.compile(tvm.IRModule(scheduled), target=compiled_for)
     kernels = len(scheduled) - 1
     return Library(executable, target, kernels, convolutions, time.perf_counter() - start)
 
