@@ -1,5 +1,6 @@
 """A compiled network on disk: linked, loaded and run."""
 
+import struct
 import subprocess
 from collections.abc import Callable
 from importlib import util
@@ -52,11 +53,30 @@ class CompiledNetwork:
         return sample
 
 
+def is_whole(path: str | Path) -> bool:
+    """Return whether a file is a 64-bit ELF library with nothing cut off.
+
+    The dynamic loader maps a truncated one and the process dies on a bus error. The linker writes the table of sections
+    last; where it ends stands in the header (Tool Interface Standard, ELF specification 1.2, "ELF header").
+    """
+    content = Path(path)
+    with open(content, "rb") as file:
+        header = file.read(64)
+    if len(header) < 64 or header[:5] != b"\x7fELF\x02":
+        return False
+    order = "<" if header[5] == 1 else ">"
+    (offset,) = struct.unpack_from(f"{order}Q", header, 40)
+    entry_size, entries = struct.unpack_from(f"{order}HH", header, 58)
+    return content.stat().st_size >= offset + entry_size * entries > 0
+
+
 def load_library(path: str | Path) -> CompiledNetwork:
     """Load a compiled network; raises StudyError for a missing or damaged library."""
     if not Path(path).is_file():
         raise StudyError(f"library {path} is missing; the build of the network makes it")
+    if not is_whole(path):
+        raise StudyError(f"library {path} is damaged: truncated, or no library at all")
     try:
         return CompiledNetwork(tvm.runtime.load_module(str(path)))
     except Exception as error:  # the loader raises several kinds for what is no library
-        raise StudyError(f"library {path} cannot be loaded: it is damaged or not one") from error
+        raise StudyError(f"library {path} cannot be loaded as a compiled network") from error

@@ -1,0 +1,199 @@
+"""From a trained network to a library: import, storage, every network with every primitive, bad input."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from dlas import models
+from dlas.compiler.build import build_library
+from dlas.compiler.check import check_outputs, check_top1, largest_relative_error
+from dlas.compiler.importer import import_network
+from dlas.compiler.library import load_library
+from dlas.compiler.network import load_network, save_network
+from dlas.errors import StudyError
+from dlas.hardware.platforms import Platform, target
+from dlas.primitives import PRIMITIVES
+
+HOST = target(Platform("host", threads=1))
+PAIRS = [
+    ("resnet18", "small_input", 32),
+    ("vgg16", "small_input", 32),
+    ("mobilenet_v1", "small_input", 32),
+    ("mobilenet_v2", "small_input", 32),
+    ("resnet50", "large_input", 64),
+    ("densenet161", "large_input", 64),
+    ("efficientnet_b0", "large_input", 64),
+    ("mobilenet_v2", "large_input", 64),
+]
+
+
+def lively(model: torch.nn.Module) -> torch.nn.Module:
+    """Give batch normalizations statistics as training leaves them, so that nothing folds to nothing."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.1)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def networks():
+    """Return a function that imports a network of the pair, with images and the framework's logits."""
+    made = {}
+
+    def make(name, stem, size):
+        if (name, stem) not in made:
+            torch.manual_seed(0)
+            model = lively(models.build(name, 10, 0.125, stem))
+            images = torch.randn(2, 3, size, size)
+            with torch.inference_mode():
+                logits = model(images).numpy()
+            made[name, stem] = import_network(model, (1, 3, size, size)), images.numpy(), logits
+        return made[name, stem]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small(networks):
+    return networks("resnet18", "small_input", 32)
+
+
+@pytest.mark.parametrize("primitive", PRIMITIVES)
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
+def test_every_network_agrees_with_its_framework_under_every_primitive(networks, pair, primitive):
+    network, images, logits = networks(*pair)
+    library = build_library(network, primitive, "dense", HOST)
+    assert check_outputs(library.load(), images, logits, 1e-4, "network") <= 1e-4
+    assert library.record()["convolutions"] >= 5
+
+
+def test_a_network_is_stored_without_pickles_and_read_back(small, tmp_path):
+    network, _, _ = small
+    files = tmp_path / "network.json", tmp_path / "parameters.safetensors"
+    save_network(network, *files)
+    json.loads(files[0].read_text())
+    again = load_network(*files)
+    assert again.input_shape == (1, 3, 32, 32)
+    assert again.parameters.keys() == network.parameters.keys()
+    for name, values in network.parameters.items():
+        np.testing.assert_array_equal(again.parameters[name], values)
+
+
+def test_batch_normalizations_are_folded_into_convolutions(small):
+    assert "batch_norm" not in small[0].module.script()
+
+
+def test_an_exported_library_runs_from_disk_and_can_be_timed(small, tmp_path):
+    network, images, logits = small
+    library = build_library(network, "spatial_pack", "dense", HOST)
+    path = tmp_path / "network.so"
+    library.export(path)
+    loaded = load_library(path)
+    assert largest_relative_error(loaded.run(images), logits) < 1e-4
+    seconds = loaded.timer(images[:1])(3)
+    assert 1e-6 < seconds < 1
+    assert library.record()["target"] == HOST
+
+
+def test_two_builds_give_the_same_library(small, tmp_path):
+    for name in ("first.so", "second.so"):
+        build_library(small[0], "direct", "dense", HOST).export(tmp_path / name)
+    assert (tmp_path / "first.so").read_bytes() == (tmp_path / "second.so").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated"])
+def test_a_library_that_is_none_is_named(small, tmp_path, damage):
+    path = tmp_path / "network.so"
+    if damage != "missing":
+        build_library(small[0], "direct", "dense", HOST).export(path)
+        whole = path.read_bytes()
+        path.write_bytes(b"" if damage == "empty" else whole[: len(whole) // 3])
+    with pytest.raises(StudyError, match=r"network\.so is (missing|damaged)"):
+        load_library(path)
+
+
+@pytest.mark.parametrize("name", ["network.json", "parameters.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_damaged_network_is_named(small, tmp_path, name, damage):
+    files = tmp_path / "network.json", tmp_path / "parameters.safetensors"
+    save_network(small[0], *files)
+    broken = tmp_path / name
+    if damage == "missing":
+        broken.unlink()
+    else:
+        broken.write_bytes(broken.read_bytes()[:100])
+    with pytest.raises(StudyError, match=rf"{name} is (missing|damaged)"):
+        load_network(*files)
+
+
+def test_parameters_of_another_network_are_refused(small, networks, tmp_path):
+    files = tmp_path / "network.json", tmp_path / "parameters.safetensors"
+    save_network(networks("vgg16", "small_input", 32)[0], tmp_path / "other.json", files[1])
+    save_network(small[0], files[0], tmp_path / "other.safetensors")
+    with pytest.raises(StudyError, match="lacks"):
+        load_network(*files)
+
+
+class Dilated(torch.nn.Module):
+    """A network with a layer that the study's primitives do not compute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 4, 3, dilation=2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layer(images).mean((2, 3))
+
+
+class Sine(torch.nn.Module):
+    """A network with an operator that the compiler does not know."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.sin().mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Dilated(), "dilation .*; allowed: 1"),
+        (Sine(), "unknown operator in the network 'relax.sin'; allowed: .*relax.add"),
+    ],
+)
+def test_a_network_that_cannot_be_expressed_is_refused_in_one_line(model, message):
+    network = import_network(model, (1, 3, 16, 16))
+    with pytest.raises(StudyError, match=message) as caught:
+        build_library(network, "direct", "dense", HOST)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_format_is_named(small):
+    with pytest.raises(StudyError, match="unknown format 'coo'; allowed: dense"):
+        build_library(small[0], "direct", "coo", HOST)
+
+
+def test_a_wrong_network_is_never_let_through(small):
+    network, images, logits = small
+    broken = {name: values.copy() for name, values in network.parameters.items()}
+    broken["p_conv1_weight"][0] += 1
+    library = build_library(type(network)(network.module, broken), "gemm", "dense", HOST).load()
+    with pytest.raises(StudyError, match="digits / resnet18: the compiled network is wrong"):
+        check_outputs(library, images, logits, 1e-4, "digits / resnet18")
+    worst = logits.argmin(axis=1)
+    with pytest.raises(StudyError, match=r"the compiled network's top-1 is 0\.00 %"):
+        check_top1(library, images, worst, 100.0, 0.5, "digits / resnet18")
+
+
+@given(arrays.arrays("float32", (2, 5), elements=st.floats(1, 1000, width=32)))
+def test_the_relative_error_is_zero_of_itself_and_infinite_of_nothing(logits):
+    assert largest_relative_error(logits, logits) == 0
+    assert largest_relative_error(np.full_like(logits, np.nan), logits) == float("inf")
+    assert largest_relative_error(logits[:1], logits) == float("inf")
+    assert largest_relative_error(2 * logits, logits) == pytest.approx(1)
