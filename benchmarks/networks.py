@@ -21,14 +21,14 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from dlas import models
+from dlas import models, primitives
 from dlas.compiler.build import build_library
 from dlas.compiler.check import largest_relative_error
 from dlas.compiler.importer import import_network
+from dlas.compiler.library import NetworkTimer
 from dlas.files import whole
 from dlas.hardware import host
 from dlas.hardware.platforms import Platform, target
-from dlas.primitives import PRIMITIVES
 
 RESULTS = Path(__file__).parent / "results" / "networks.csv"
 
@@ -77,6 +77,11 @@ def repeated(run: Callable[[], object]) -> Callable[[int], float]:
     return sample
 
 
+def timed(timer: NetworkTimer) -> Callable[[int], float]:
+    """Return a function that gives the mean seconds of `number` runs of a compiled network."""
+    return lambda number: timer.time(number)[0]
+
+
 def runtimes(case: Case) -> list[Runtime]:
     """Return every runtime with the network loaded."""
     torch.manual_seed(0)
@@ -107,7 +112,7 @@ def runtimes(case: Case) -> list[Runtime]:
 
     network = import_network(model, tuple(images.shape))
     described = target(Platform("local_cpu", threads=1))
-    for primitive in PRIMITIVES:
+    for primitive in primitives.names():
         compiled = build_library(network, primitive, "dense", described).load()
         logits = compiled.run(images.numpy())
         found.append(Runtime("dlas", primitive, "untuned", compiled.timer(images.numpy()), logits))

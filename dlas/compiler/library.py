@@ -2,7 +2,6 @@
 
 import struct
 import subprocess
-from collections.abc import Callable
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -39,18 +38,22 @@ class CompiledNetwork:
         rows = [self.machine["main"](tvm.runtime.tensor(image[None])).numpy() for image in images]
         return np.concatenate(rows)
 
-    def timer(self, image: np.ndarray) -> Callable[[int], float]:
-        """Return a function that runs the network `number` times on one image [1, C, H, W].
+    def timer(self, image: np.ndarray) -> "NetworkTimer":
+        """Return what times this network on one image [1, C, H, W], float32."""
+        return NetworkTimer(self.machine, image)
 
-        It returns the mean seconds of a run, Python left out.
-        """
-        self.machine.set_input("main", tvm.runtime.tensor(np.ascontiguousarray(image)))
 
-        def sample(number: int) -> float:
-            evaluate = self.machine.time_evaluator("invoke_stateful", tvm.cpu(), number=number)
-            return float(evaluate("main").mean)
+class NetworkTimer:
+    """A compiled network that runs again and again on one image, Python left out."""
 
-        return sample
+    def __init__(self, machine: relax.VirtualMachine, image: np.ndarray) -> None:
+        machine.set_input("main", tvm.runtime.tensor(np.ascontiguousarray(image)))
+        self.machine = machine
+
+    def time(self, number: int) -> list[float]:
+        """Return the mean seconds of a run over `number` runs in a row, after one that does not count."""
+        evaluate = self.machine.time_evaluator("invoke_stateful", tvm.cpu(), number=number)
+        return [float(seconds) for seconds in evaluate("main").results]
 
 
 def is_whole(path: str | Path) -> bool:

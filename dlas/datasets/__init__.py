@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from dlas.errors import StudyError, unknown
 from dlas.files import whole
@@ -106,6 +105,8 @@ def split(
 
 def hold_out(images: Split, count: int, seed: int) -> tuple[Split, Split]:
     """Return (the rest, `count` images drawn by `seed`, stratified by class)."""
+    from sklearn.model_selection import train_test_split  # slow to import; readers do not need it
+
     kept, held = train_test_split(
         np.arange(len(images.labels)), test_size=count, stratify=images.labels, random_state=seed
     )

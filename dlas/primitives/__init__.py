@@ -3,21 +3,31 @@
 A primitive is a module of this package with
 
 - `layout(channels, vector)`: how it wants feature maps of that many channels to lie in memory,
-- `pack_weight(weight, convolution, data_layout, output_layout)`: the weight as its kernel reads it,
-- `convolve(data, weight, convolution, data_layout, output_layout)`: the computation as a tensor expression,
+- `packing(convolution, vector)`: how its kernel of one layer reads the weight,
+- `pack_weight(weight, convolution, data_layout, packing)`: the weight as the kernel reads it,
+- `convolve(data, weight, convolution, data_layout, packing)`: the computation as a tensor expression,
 - `schedule(function, vector)`: the default schedule of that computation with whatever was fused behind it.
 """
 
 import importlib
+import pkgutil
 from types import ModuleType
 
 from dlas.errors import unknown
 
-PRIMITIVES = ("direct", "gemm", "spatial_pack")
+
+def names() -> list[str]:
+    """Return the names of all primitives: the modules of this package that define `convolve`."""
+    found = [module.name for module in pkgutil.iter_modules(__path__)]
+    return [name for name in found if hasattr(_module(name), "convolve")]
 
 
 def load(name: str) -> ModuleType:
     """Return the module of the primitive `name`; raises StudyError for an unknown one."""
-    if name not in PRIMITIVES:
-        raise unknown("primitive", name, PRIMITIVES)
-    return importlib.import_module(f"dlas.primitives.{name}")
+    if name not in names():
+        raise unknown("primitive", name, names())
+    return _module(name)
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name}")

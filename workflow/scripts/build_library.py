@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import without_torch  # noqa: F401
 from dlas.compiler.build import build_library
 from dlas.compiler.network import load_network
 from dlas.files import write_json

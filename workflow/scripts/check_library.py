@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+import without_torch  # noqa: F401
 from dlas import datasets
 from dlas.compiler.check import check_outputs, check_top1
 from dlas.compiler.library import load_library

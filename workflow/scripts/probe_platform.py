@@ -1,5 +1,6 @@
 """Measure what one platform can reach at best."""
 
+import without_torch  # noqa: F401
 from dlas.files import write_json
 from dlas.hardware.peak import measure_platform
 from dlas.hardware.platforms import Platform

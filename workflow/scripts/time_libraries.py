@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+import without_torch  # noqa: F401
 from dlas.compiler.library import load_library
 from dlas.files import read_json, whole
 from dlas.hardware import host, peak, timing
@@ -12,15 +13,11 @@ from dlas.hardware.platforms import require_host
 from job import job
 
 
-class Timeable:
-    """A loaded library with an image to run on."""
-
-    def __init__(self, library, record, image):
-        require_host(library, read_json(record)["target"])
-        self.sample = load_library(library).timer(image)
-
-    def time(self, number):
-        return [self.sample(number)]
+def load(library, record, reference):
+    """Load a library to be timed on a real image, if it was built for this CPU."""
+    require_host(library, read_json(record)["target"])
+    with np.load(reference) as images:
+        return load_library(library).timer(images["inputs"][:1])
 
 
 with job(snakemake):
@@ -36,8 +33,7 @@ with job(snakemake):
     ):
         if read_json(check)["status"] == "ok":
             variant = timing.Variant(*(configuration[name] for name in timing.Variant._fields))
-            image = np.load(reference)["inputs"][:1]
-            libraries[variant] = partial(Timeable, library, record, image)
+            libraries[variant] = partial(load, library, record, reference)
     samples = pd.DataFrame(columns=timing.COLUMNS)
     if libraries:
         host.use_threads(platform["threads"])

@@ -114,7 +114,7 @@ def compute(name: str, layer: Convolution, described: dict, epilogue: bool) -> t
     return output, expected.numpy()
 
 
-@pytest.mark.parametrize("name", primitives.PRIMITIVES)
+@pytest.mark.parametrize("name", primitives.names())
 @given(layer=convolutions(), described=st.sampled_from(TARGETS), epilogue=st.booleans())
 @example(Convolution(1, 3, 32, 32, 64, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], True)
 @example(Convolution(1, 3, 64, 64, 32, (7, 7), (2, 2), (3, 3, 3, 3)), TARGETS[0], True)
