@@ -31,6 +31,7 @@ test: $(VENV)/test
 
 bench: $(VENV)/benchmark
 	$(VENV)/bin/python -m benchmarks.networks
+	$(VENV)/bin/python -m benchmarks.limits
 
 lint: $(VENV)/test
 	$(VENV)/bin/python -m pytest --quiet tests/unit/test_style.py

@@ -22,3 +22,4 @@ rule all:
         study.path("noise_floor"),
         study.path("observations"),
         observations("plot", extension=list(study.PLOT_EXTENSIONS)),
+        [study.path("overview", extension=extension) for extension in study.PLOT_EXTENSIONS],

@@ -115,7 +115,9 @@ def runtimes(case: Case) -> list[Runtime]:
     for primitive in primitives.names():
         compiled = build_library(network, primitive, "dense", described).load()
         logits = compiled.run(images.numpy())
-        found.append(Runtime("dlas", primitive, "untuned", compiled.timer(images.numpy()), logits))
+        found.append(
+            Runtime("dlas", primitive, "untuned", timed(compiled.timer(images.numpy())), logits)
+        )
     return found
 
 
@@ -154,6 +156,13 @@ def measure(case: Case, rounds: int, seconds: float) -> pd.DataFrame:
     )
 
 
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Print a table and write it as CSV, whole or not at all."""
+    with whole(path) as temporary:
+        table.to_csv(temporary, index=False)
+    print(table.to_string(index=False))
+
+
 def main() -> None:
     """Measure, print and write benchmarks/results/networks.csv."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -163,10 +172,7 @@ def main() -> None:
     torch.set_num_threads(1)
     host.use_threads(1)
     tables = [measure(case, arguments.rounds, arguments.seconds) for case in CASES]
-    table = pd.concat(tables, ignore_index=True)
-    with whole(RESULTS) as temporary:
-        table.to_csv(temporary, index=False)
-    print(table.to_string(index=False))
+    write(pd.concat(tables, ignore_index=True), RESULTS)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ PATHS = {
     "verdict": "results/observations/{number}.csv",
     "observations": "results/observations.csv",
     "plot": "plots/observation_{number}.{extension}",
+    "overview": "plots/latency.{extension}",
 }
 PLOT_EXTENSIONS = ("pdf", "svg", "png")
 

@@ -64,6 +64,30 @@ rule assess_observation:
         "../workflow/scripts/assess_observation.py"
 
 
+rule draw_overview:
+    input:
+        study=study.path("study"),
+    output:
+        pdf=study.path("overview", extension="pdf"),
+        svg=report(
+            study.path("overview", extension="svg"),
+            caption="../report/overview.rst",
+            category="Overview",
+            labels={"figure": "Latency of every network, primitive and platform"},
+        ),
+        png=study.path("overview", extension="png"),
+    log:
+        "results/logs/draw_overview.log",
+    benchmark:
+        "results/benchmarks/draw_overview.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        code=code("draw_overview"),
+    script:
+        "../workflow/scripts/draw_overview.py"
+
+
 rule tabulate_observations:
     input:
         verdicts=observations("verdict"),

@@ -62,26 +62,35 @@ def build_library(network: Network, primitive: str, format: str, target: dict[st
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
     start = time.perf_counter()
-    algorithm = primitives.load(primitive)
     compiled_for = Target({"opt-level": OPTIMIZATION_LEVEL, **target})
-    vector = vector_unit(compiled_for)
+    module = schedule_network(network, primitive, compiled_for)
+    kernels = kernel_names(module)
+    executable = tvm.compile(module, target=compiled_for)
+    convolutions = sum(tiling.CONVOLUTION in name for name in kernels)
+    return Library(executable, target, len(kernels), convolutions, time.perf_counter() - start)
+
+
+def schedule_network(network: Network, primitive: str, target: Target) -> tvm.IRModule:
+    """Return the network as scheduled kernels and the function `main` that calls them."""
+    algorithm, vector = primitives.load(primitive), vector_unit(target)
     module = fuse_operators(lower(network, algorithm, vector))
-    scheduled = {}
-    convolutions = 0
-    for name, function in module.functions_items():
-        if not isinstance(function, tirx.PrimFunc):
-            scheduled[name] = function
-            continue
-        schedule = Schedule(function)
+    for name in kernel_names(module):
+        schedule = Schedule(module[name])
         if tiling.CONVOLUTION in tiling.block_names(schedule):
             algorithm.schedule(schedule, vector)
-            convolutions += 1
         else:
             schedule_between(schedule, vector)
-        scheduled[name] = schedule.mod["main"].with_attr("global_symbol", name.name_hint)
-    executable = tvm.compile(tvm.IRModule(scheduled), target=compiled_for)
-    kernels = len(scheduled) - 1
-    return Library(executable, target, kernels, convolutions, time.perf_counter() - start)
+        module[name] = schedule.mod["main"].with_attr("global_symbol", name)
+    return module
+
+
+def kernel_names(module: tvm.IRModule) -> list[str]:
+    """Return the names of a module's kernels, which is all but its Relax function."""
+    return [
+        variable.name_hint
+        for variable, function in module.functions_items()
+        if isinstance(function, tirx.PrimFunc)
+    ]
 
 
 def fuse_operators(module: tvm.IRModule) -> tvm.IRModule:

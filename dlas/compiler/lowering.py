@@ -18,7 +18,6 @@ from tvm.relax import BlockBuilder
 
 from dlas.compiler.network import Network
 from dlas.errors import StudyError, unknown
-from dlas.primitives import tiling
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.vector import VectorUnit
@@ -179,7 +178,7 @@ class _Lowering:
             compute,
             data.expression,
             relax.const(packed),
-            primfunc_name_hint=tiling.CONVOLUTION,
+            primfunc_name_hint=layer.kind,
             primfunc_attrs={"op_pattern": FUSE_WHAT_FOLLOWS},
         )
         layout = self.primitive.layout(layer.out_channels, self.vector)

@@ -65,6 +65,13 @@ class Convolution:
         return self.groups > 1 and self.groups == self.in_channels == self.out_channels
 
     @property
+    def kind(self) -> str:
+        """What the layer's kernels are called: depthwise_, pointwise_ or plain convolution."""
+        if self.depthwise:
+            return "depthwise_convolution"
+        return "pointwise_convolution" if self.kernel == (1, 1) else "convolution"
+
+    @property
     def weight_shape(self) -> tuple[int, int, int, int]:
         """(out_channels, in_channels / groups, kernel height, kernel width), as in PyTorch."""
         return (self.out_channels, self.in_channels // self.groups, *self.kernel)

@@ -1,0 +1,99 @@
+"""What limits each network of the benchmark: every kernel alone, against the machine's arithmetic peak.
+
+A kernel is timed by itself on warm data, one thread; a row adds up the kernels of one kind. What a network takes longer
+than the sum of its kernels is data that was not in cache when it was needed, first of all weights.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import tvm
+from tqdm import tqdm
+from tvm import relax
+from tvm.s_tir.analysis import estimate_tir_flops
+from tvm.target import Target
+
+from benchmarks.networks import CASES, Case, write
+from dlas import models, primitives
+from dlas.compiler.build import fuse_operators, kernel_names, schedule_network
+from dlas.compiler.importer import import_network
+from dlas.compiler.lowering import lower
+from dlas.compiler.network import Network
+from dlas.hardware import host, peak
+from dlas.hardware.platforms import Platform, target
+from dlas.primitives.vector import vector_unit
+
+RESULTS = Path(__file__).parent / "results" / "limits.csv"
+KINDS = ("depthwise_convolution", "pointwise_convolution", "convolution")
+
+
+def calls(module: tvm.IRModule) -> Counter[str]:
+    """Count how often the network calls each kernel."""
+    counted: Counter[str] = Counter()
+
+    def visit(expression: relax.Expr) -> None:
+        if isinstance(expression, relax.Call) and isinstance(expression.args[0], tvm.ir.GlobalVar):
+            counted[expression.args[0].name_hint] += 1
+
+    relax.analysis.post_order_visit(module["main"], visit)
+    return counted
+
+
+def kernels(network: Network, primitive: str, compiled_for: Target) -> Iterator[dict[str, Any]]:
+    """Time every kernel of a network; yield its kind, calls, milliseconds and GFLOP of all its calls."""
+    plain = fuse_operators(lower(network, primitives.load(primitive), vector_unit(compiled_for)))
+    scheduled, counted = schedule_network(network, primitive, compiled_for), calls(plain)
+    for name in tqdm(kernel_names(scheduled), desc=primitive, unit="kernel"):
+        kernel = scheduled[name].with_attr("global_symbol", "main")
+        library = tvm.compile(tvm.IRModule({"main": kernel}), target=compiled_for)
+        shapes = [[int(extent) for extent in argument.shape] for argument in kernel.params]
+        arguments = [tvm.runtime.tensor(np.full(shape, 0.01, "float32")) for shape in shapes]
+        evaluator = library.mod.time_evaluator(
+            "main", tvm.cpu(), number=1, repeat=7, min_repeat_ms=5
+        )
+        seconds = float(np.median(evaluator(*arguments).results))
+        operations = estimate_tir_flops(tvm.IRModule({"main": plain[name]}))
+        yield {
+            "kind": next((kind for kind in KINDS if kind in name), "other"),
+            "calls": counted[name],
+            "milliseconds": 1e3 * seconds * counted[name],
+            "gflop": operations / 1e9 * counted[name],
+        }
+
+
+def measure(case: Case, primitive: str, described: dict[str, Any], limit: float) -> pd.DataFrame:
+    """Add up the kernels of one network by kind, beside the peak `limit` in GFLOP/s."""
+    torch.manual_seed(0)
+    model = models.build(case.model, case.classes, 1.0, case.stem).eval()
+    network = import_network(model, (1, 3, case.size, case.size))
+    timed = pd.DataFrame(kernels(network, primitive, Target(described)))
+    table = timed.groupby("kind", as_index=False).sum()
+    table.insert(0, "network", case.name)
+    table.insert(1, "primitive", primitive)
+    rate = table["gflop"] / table["milliseconds"] * 1e3
+    table["gflops"] = rate.where(table["kind"] != "other").round(1)
+    table["peak_fraction"] = (table["gflops"] / limit).round(3)
+    return table.round({"milliseconds": 3, "gflop": 4})
+
+
+def main() -> None:
+    """Measure, print and write benchmarks/results/limits.csv."""
+    host.use_threads(1)
+    described = target(Platform("local_cpu", threads=1))
+    limit = peak.measure_peak(described, 1).gflops
+    print(f"peak of one thread: {limit:.1f} GFLOP/s")
+    tables = [
+        measure(case, primitive, described, limit)
+        for case in CASES
+        for primitive in primitives.names()
+    ]
+    write(pd.concat(tables, ignore_index=True), RESULTS)
+
+
+if __name__ == "__main__":
+    main()
