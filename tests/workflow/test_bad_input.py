@@ -108,7 +108,7 @@ def test_a_damaged_library(study):
         study,
         LIBRARY.replace("libraries", "checks").replace(".so", ".json"),
         LIBRARY,
-        "cannot be loaded",
+        "is damaged",
     )
 
 
