@@ -12,7 +12,8 @@ CONFIG ?=
 PYTEST ?=
 
 VENV      := .venv
-SNAKEMAKE := $(VENV)/bin/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+SNAKEMAKE := $(VENV)/bin/snakemake
+OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
 .PHONY: help study report test bench lint clean
 .DELETE_ON_ERROR:
@@ -21,10 +22,10 @@ help:
 	@grep '^# ' Makefile | cut -c 3-
 
 study: $(VENV)/study
-	$(SNAKEMAKE) all
+	$(SNAKEMAKE) all $(OPTIONS)
 
 report: $(VENV)/study
-	$(SNAKEMAKE) --report report.html
+	$(SNAKEMAKE) --report report.html $(OPTIONS)
 
 test: $(VENV)/test
 	$(VENV)/bin/python -m pytest $(PYTEST)

@@ -1,8 +1,12 @@
 """The calls of the README, on the study's own configs, as plans."""
 
+import subprocess
 import time
+from pathlib import Path
 
 from dlas import study
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_papers_grid_is_planned_within_half_a_minute(fresh):
@@ -25,6 +29,15 @@ def test_the_embedded_study_takes_both_platforms(fresh):
     assert jobs["train_model"] == 8
     assert jobs["time_libraries"] > jobs["train_model"]
     assert jobs["assess_observation"] == 3
+
+
+def test_make_takes_a_config_and_a_number_of_cores(fresh):
+    """The command that `make study` would run, as a plan."""
+    make = ["make", "--dry-run", "study", "CONFIG=config/smoke.yaml", "CORES=1"]
+    printed = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    snakemake, *arguments = printed.splitlines()[-1].split()
+    assert snakemake == ".venv/bin/snakemake" and "1" in arguments
+    assert fresh.planned(*arguments, config=None)["train_model"] == 2
 
 
 def test_a_dry_run_makes_nothing(fresh):
