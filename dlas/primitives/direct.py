@@ -11,7 +11,7 @@ from tvm.s_tir import Schedule
 
 from dlas.primitives import tiling
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.layout import NCHW, Layout, Packing, pad
+from dlas.primitives.layout import NCHW, Layout, Packing, blocked, input_channel, pad
 from dlas.primitives.tiling import Tile
 from dlas.primitives.vector import VectorUnit
 
@@ -45,13 +45,7 @@ def pack_weight(
     weight: np.ndarray, convolution: Convolution, data_layout: Layout, packing: Packing
 ) -> np.ndarray:
     """Pack a weight [K, C / groups, R, S] as [K / block, C / groups, R, S, block]."""
-    out_channels, channels, rows, columns = convolution.weight_shape
-    block = packing.block
-    blocks = -(-out_channels // block)
-    filled = np.zeros((blocks * block, channels, rows, columns), weight.dtype)
-    filled[:out_channels] = weight
-    split = filled.reshape(blocks, block, channels, rows, columns)
-    return np.ascontiguousarray(split.transpose(0, 2, 3, 4, 1))
+    return np.ascontiguousarray(blocked(weight, packing.block).transpose(0, 2, 3, 4, 1))
 
 
 def convolve(
@@ -65,18 +59,14 @@ def convolve(
     padded = pad(data, data_layout, convolution.padding)
     down, across = convolution.stride
     rows, columns = convolution.kernel
-    group_in = convolution.in_channels // convolution.groups
-    group_out = convolution.out_channels // convolution.groups
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
-    c = te.reduce_axis((0, group_in), "c")
+    c = te.reduce_axis((0, convolution.in_channels // convolution.groups), "c")
 
     block = packing.block
 
     def sums(n, k, o, h, w):  # type: ignore[no-untyped-def]
-        group = tirx.floordiv(k * block + o, group_out) if convolution.groups > 1 else 0
-        if convolution.groups > 1 and convolution.out_channels % block:
-            group = tirx.Min(group, convolution.groups - 1)
-        element = padded[n, group * group_in + c, h * down + r, w * across + s]
+        channel = input_channel(convolution, block, k, o, c)
+        element = padded[n, channel, h * down + r, w * across + s]
         return te.sum(element * weight[k, c, r, s, o], axis=[c, r, s])
 
     batch, out_channels = convolution.batch, convolution.out_channels

@@ -13,7 +13,7 @@ from tvm.s_tir import Schedule
 
 from dlas.primitives import tiling
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.layout import Layout, Packing
+from dlas.primitives.layout import Layout, Packing, blocked, input_channel
 from dlas.primitives.vector import VectorUnit
 
 PANEL_BYTES = 128 * 1024  # of the patch matrix made at a time, so that it is read back from cache
@@ -34,13 +34,7 @@ def pack_weight(
     weight: np.ndarray, convolution: Convolution, data_layout: Layout, packing: Packing
 ) -> np.ndarray:
     """Pack a weight [K, C / groups, R, S] as column panels [K / block, R, S, C / groups, block]."""
-    out_channels, channels, rows, columns = convolution.weight_shape
-    block = packing.block
-    blocks = -(-out_channels // block)
-    filled = np.zeros((blocks * block, channels, rows, columns), weight.dtype)
-    filled[:out_channels] = weight
-    split = filled.reshape(blocks, block, channels, rows, columns)
-    return np.ascontiguousarray(split.transpose(0, 3, 4, 2, 1))
+    return np.ascontiguousarray(blocked(weight, packing.block).transpose(0, 3, 4, 2, 1))
 
 
 def convolve(
@@ -53,19 +47,12 @@ def convolve(
     """Return the convolution of `data` in NHWC with a packed `weight`, in NHWC."""
     rows, columns = convolution.kernel
     block = packing.block
-    group_in = convolution.in_channels // convolution.groups
-    group_out = convolution.out_channels // convolution.groups
     patches = None if convolution.pointwise else im2col(data, convolution)
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
-    c = te.reduce_axis((0, group_in), "c")
+    c = te.reduce_axis((0, convolution.in_channels // convolution.groups), "c")
 
     def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
-        group = tirx.floordiv(k * block + o, group_out)
-        if convolution.groups == 1:
-            group = 0
-        elif convolution.out_channels % block:
-            group = tirx.Min(group, convolution.groups - 1)
-        channel = group * group_in + c
+        channel = input_channel(convolution, block, k, o, c)
         element = data[n, h, w, channel] if patches is None else patches[n, h, w, r, s, channel]
         return te.sum(element * weight[k, r, s, c, o], axis=[r, s, c])
 

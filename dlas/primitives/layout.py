@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from tvm import te, tirx
 
+from dlas.primitives.convolution import Convolution
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -79,6 +81,24 @@ class Packing:
 
     block: int
     lanes: str = "channels"
+
+
+def blocked(weight: np.ndarray, block: int) -> np.ndarray:
+    """Return a weight [K, ...] as [ceil(K / block), block, ...]; what fills up the last block is zero."""
+    blocks = -(-weight.shape[0] // block)
+    filled = np.zeros((blocks * block, *weight.shape[1:]), weight.dtype)
+    filled[: weight.shape[0]] = weight
+    return filled.reshape(blocks, block, *weight.shape[1:])
+
+
+def input_channel(convolution: Convolution, block: int, k, o, c):  # type: ignore[no-untyped-def]
+    """Return the input channel that output channel `o` of block `k` reads as the `c`-th of its group."""
+    if convolution.groups == 1:
+        return c
+    group = tirx.floordiv(k * block + o, convolution.out_channels // convolution.groups)
+    if convolution.out_channels % block:  # the last block ends in channels that do not exist
+        group = tirx.Min(group, convolution.groups - 1)
+    return group * (convolution.in_channels // convolution.groups) + c
 
 
 def relayout(data: te.Tensor, channels: int, source: Layout, target: Layout) -> te.Tensor:

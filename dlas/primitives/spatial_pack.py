@@ -5,12 +5,12 @@ ATC 2019, section 3.1), which TVM calls spatial pack.
 """
 
 import numpy as np
-from tvm import te, tirx
+from tvm import te
 from tvm.s_tir import Schedule
 
 from dlas.primitives import tiling
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.layout import Layout, Packing, pad
+from dlas.primitives.layout import Layout, Packing, blocked, input_channel, pad
 from dlas.primitives.vector import VectorUnit
 
 
@@ -32,15 +32,9 @@ def pack_weight(
     Returns [K / block, C / block, R, S, block of C, block of K], for depthwise layers [K / block, R, S, block]
     and for grouped ones [K / block, C / groups, R, S, block]; what fills up the blocks is zero.
     """
-    out_channels, channels, rows, columns = convolution.weight_shape
-    block = packing.block
-    out_blocks = -(-out_channels // block)
-    in_block = data_layout.block if convolution.groups == 1 else 1
-    in_blocks = -(-channels // in_block)
-    filled = np.zeros((out_blocks * block, in_blocks * in_block, rows, columns), weight.dtype)
-    filled[:out_channels, :channels] = weight
-    split = filled.reshape(out_blocks, block, in_blocks, in_block, rows, columns)
-    packed = split.transpose(0, 2, 4, 5, 3, 1)
+    by_output = blocked(weight, packing.block).transpose(2, 0, 1, 3, 4)
+    split = blocked(by_output, data_layout.block if convolution.groups == 1 else 1)
+    packed = split.transpose(2, 0, 4, 5, 1, 3)
     if convolution.depthwise:
         packed = packed[:, 0, :, :, 0]
     elif convolution.groups > 1:
@@ -74,16 +68,10 @@ def convolve(
             return te.sum(element * weight[k, r, s, o], axis=[r, s])
 
     elif convolution.groups > 1:
-        group_in = convolution.in_channels // convolution.groups
-        group_out = convolution.out_channels // convolution.groups
-        c = te.reduce_axis((0, group_in), "c")
-        last = convolution.groups - 1
+        c = te.reduce_axis((0, convolution.in_channels // convolution.groups), "c")
 
         def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
-            group = tirx.floordiv(k * block + o, group_out)
-            if convolution.out_channels % block:
-                group = tirx.Min(group, last)
-            channel = group * group_in + c
+            channel = input_channel(convolution, block, k, o, c)
             element = data_layout.read(padded, n, channel, h * down + r, w * across + s)
             return te.sum(element * weight[k, c, r, s, o], axis=[c, r, s])
 
