@@ -24,14 +24,10 @@ def schedule_between(function: Schedule, vector: VectorUnit) -> None:
 
 def _schedule_block(function: Schedule, name: str, vector: VectorUnit, joins: bool) -> None:
     block = function.get_sblock(name)
-    kinds = [variable.iter_type for variable in function.get(block).iter_vars]
     loops = function.get_loops(block)
     if not loops:
         return
-    spatial = [
-        loop for loop, kind in zip(loops, kinds, strict=True) if kind == tiling.DATA_PARALLEL
-    ]
-    reduced = [loop for loop in loops if loop not in spatial]
+    spatial, reduced = tiling.by_kind(function, block, loops)
     extent = tiling.extents(function, [spatial[-1]])[0]
     lanes = tiling.divisors(extent, vector.lanes)[-1]
     *outer, last = spatial
@@ -39,9 +35,8 @@ def _schedule_block(function: Schedule, name: str, vector: VectorUnit, joins: bo
     function.reorder(*outer, last, *reduced, lane)
     if joins and not reduced and tiling.extents(function, [last])[0] <= UNROLLED_PIECES:
         tiling.parallelize(function, outer, vector)
-        function.unroll(
-            last
-        )  # which of the joined feature maps it reads is then known at each step
+        # Written out, each step knows which of the joined feature maps it reads.
+        function.unroll(last)
     else:
         tiling.parallelize(function, [*outer, last], vector)
     if lanes > 1:

@@ -32,7 +32,8 @@ def row_vector(columns: int, vector: VectorUnit) -> int:
 def packing(convolution: Convolution, vector: VectorUnit) -> Packing:
     """Return how this layer's weight is packed and what its vectors hold.
 
-    Vectors hold columns where rows are long enough and read without gaps, and in depthwise layers always.
+    Vectors hold columns where rows are long enough and read without gaps; depthwise layers have no other channels to
+    hold, so that with gaps they go one position at a time.
     """
     if convolution.depthwise:
         return Packing(1, "columns" if convolution.stride[1] == 1 else "scalar")

@@ -76,7 +76,7 @@ class Packing:
     """How a kernel reads its weight: the output channels side by side, and what its vectors hold.
 
     `lanes` is "channels" where a vector holds the block's output channels at one position, "columns" where it
-    holds neighbouring positions of one output channel.
+    holds neighbouring positions of one output channel, "scalar" where there are no vectors.
     """
 
     block: int

@@ -65,6 +65,16 @@ def extents(schedule: Schedule, loops: list[LoopRV]) -> list[int]:
     return [int(schedule.get(loop).extent) for loop in loops]
 
 
+def by_kind(
+    schedule: Schedule, block: SBlockRV, loops: list[LoopRV]
+) -> tuple[list[LoopRV], list[LoopRV]]:
+    """Part the loops of a block, one for each of its axes, into those over the output and those that add up."""
+    kinds = [variable.iter_type for variable in schedule.get(block).iter_vars]
+    spatial = [loop for loop, kind in zip(loops, kinds, strict=True) if kind == DATA_PARALLEL]
+    reduced = [loop for loop, kind in zip(loops, kinds, strict=True) if kind != DATA_PARALLEL]
+    return spatial, reduced
+
+
 def reduction_extents(schedule: Schedule) -> list[int]:
     """Return the extents of the convolution's reduction axes."""
     variables = schedule.get(schedule.get_sblock(CONVOLUTION)).iter_vars
@@ -109,13 +119,13 @@ def tile_convolution(
     unrolled: int,
     contiguous: bool,
     panel: str | None = None,
-) -> list[LoopRV]:
+) -> None:
     """Compute a kernel's output tile by tile, with the convolution's sums in registers.
 
     `loops` are the output's (image, channel block, row, column, lane); the convolution's last spatial axis lies
     along the vector. `reduction` is the order of its reduction axes, outermost first, of which the last
     `unrolled` are written out. `contiguous` says whether a vector is stored at once. `panel` names a block
-    that prepares the input for one turn of the outermost loop. Returns the loops over tiles, the parallel one first.
+    that prepares the input for one turn of the outermost loop.
     """
     convolution = schedule.get_sblock(CONVOLUTION)
     *tiled, lane = loops
@@ -132,10 +142,7 @@ def tile_convolution(
 
     schedule.compute_at(convolution, outer[-1], preserve_unit_loops=True)
     schedule.set_scope(convolution, 0, "local")
-    kinds = [variable.iter_type for variable in schedule.get(convolution).iter_vars]
-    block_loops = schedule.get_loops(convolution)[len(outer) :]
-    spatial = [loop for loop, kind in zip(block_loops, kinds, strict=True) if kind == DATA_PARALLEL]
-    reduced = [loop for loop, kind in zip(block_loops, kinds, strict=True) if kind != DATA_PARALLEL]
+    spatial, reduced = by_kind(schedule, convolution, schedule.get_loops(convolution)[len(outer) :])
     lanes = spatial.pop()
     ordered = [reduced[axis] for axis in reduction]
     schedule.reorder(*ordered, *spatial, lanes)
@@ -151,7 +158,6 @@ def tile_convolution(
         schedule.compute_at(schedule.get_sblock(panel), outer[0], preserve_unit_loops=True)
         vectorize_last(schedule, panel, vector)
     schedule.decompose_reduction(convolution, ordered[0])
-    return outer
 
 
 def parallelize(schedule: Schedule, loops: list[LoopRV], vector: VectorUnit) -> list[LoopRV]:
