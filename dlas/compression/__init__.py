@@ -1,1 +1,82 @@
-"""Layer 3 of the stack: model optimizations, one file each."""
+"""Layer 3 of the stack: model optimizations, one file each.
+
+A technique is found by the name of its file, which defines
+
+- `compress(model, level, task) -> network`: `model` is the float32 network of the ladder's level
+  before (the trained network for the first level) and may be changed in place; `level` is None for
+  a technique without a ladder. The compressed network is returned in evaluation mode.
+- where its checkpoints do not fit the uncompressed architecture, `shell(model, state) -> network`:
+  that architecture (`models.build`), changed so that the tensors of a checkpoint fit.
+- where it computes in another type than float32, `DTYPE`: "float16" or "int8".
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from dlas.errors import unknown
+
+if TYPE_CHECKING:  # the elbow is chosen without torch, and lies in this package
+    from torch import nn
+
+    from dlas.datasets import Dataset
+    from dlas.models.training import Recipe
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a technique works with besides the network.
+
+    Techniques choose on `dataset.train` and `.validation`, never on `.test`. `settings` is the
+    technique's own section of the config without its levels, `recipe` how to fine-tune.
+    `baseline_macs` are those of the uncompressed network for one image, to which levels refer.
+    """
+
+    dataset: Dataset
+    settings: Mapping[str, Any]
+    recipe: Recipe
+    seed: int
+    threads: int
+    progress: bool
+    baseline_macs: int
+
+
+def names() -> list[str]:
+    """Return all techniques: the modules of this package that define `compress`."""
+    modules = [module.name for module in pkgutil.iter_modules(__path__)]
+    return [name for name in modules if hasattr(_module(name), "compress")]
+
+
+def load(name: str) -> ModuleType:
+    """Return the technique `name`; StudyError for an unknown one."""
+    modules = [module.name for module in pkgutil.iter_modules(__path__)]
+    if name not in modules or not hasattr(_module(name), "compress"):
+        raise unknown("compression", name, names())
+    return _module(name)
+
+
+def restore(name: str, model: nn.Module, path: str | Path) -> nn.Module:
+    """Return the network in a checkpoint of technique `name`, in evaluation mode.
+
+    `model` is the uncompressed architecture (`models.build`) and may be changed in place. Raises
+    StudyError for an unknown technique and where the checkpoint is missing, truncated or of another
+    model.
+    """
+    from dlas.models import checkpoint  # torch: not for those who choose the elbow
+
+    technique = load(name)
+    state = checkpoint.read(path)
+    if hasattr(technique, "shell"):
+        model = technique.shell(model, state)
+    checkpoint.fill(model, state, path)
+    return model.eval()
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,10 +1,11 @@
 """Trained weights on disk: safetensors, whole or not at all."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from dlas.errors import StudyError
 from dlas.files import whole
@@ -23,20 +24,39 @@ def load(model: nn.Module, path: str | Path) -> None:
     Raises StudyError where the file is missing, truncated or of another model; the model is
     unchanged then.
     """
+    fill(model, read(path), path)
+
+
+def read(path: str | Path) -> dict[str, Tensor]:
+    """Return the tensors that `save` wrote, by name; StudyError where the file is missing or
+    truncated."""
     if not Path(path).is_file():
         raise StudyError(f"the checkpoint {path} does not exist")
     try:
-        found = load_file(path)
+        tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
         raise StudyError(
             f"the checkpoint {path} is truncated or not a safetensors file: {error}"
         ) from error
+    return tensors
+
+
+def fill(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
+    """Copy the tensors read from `path` into a model with exactly these names, shapes and types.
+
+    Raises StudyError where they are of another model; the model is unchanged then.
+    """
     wanted = model.state_dict()
-    for name in sorted(wanted.keys() | found.keys()):
-        has = list(found[name].shape) if name in found else "absent"
-        needs = list(wanted[name].shape) if name in wanted else "absent"
+    for name in sorted(wanted.keys() | tensors.keys()):
+        has, needs = _form(tensors.get(name)), _form(wanted.get(name))
         if has != needs:
             raise StudyError(
                 f"the checkpoint {path} is of another model: {name} is {has}; allowed: {needs}"
             )
-    model.load_state_dict(found)
+    model.load_state_dict(tensors)
+
+
+def _form(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "absent"
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
