@@ -6,13 +6,17 @@ from torch import nn
 
 
 def logits(model: nn.Module, images: np.ndarray, batch_size: int = 128) -> np.ndarray:
-    """Return float32 [N, classes] for normalized images, float32 [N, 3, H, W], in evaluation
-    mode."""
+    """Return float32 [N, classes] for normalized images, float32 [N, 3, H, W], in evaluation mode.
+
+    A network in half precision reads the images in half precision.
+    """
     training = model.training
     model.eval()
+    tensors = model.state_dict().values()
+    dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
     with torch.inference_mode():
         parts = [
-            model(batch.contiguous(memory_format=torch.channels_last))
+            model(batch.to(dtype).contiguous(memory_format=torch.channels_last))
             for batch in torch.from_numpy(images).split(batch_size)
         ]
     model.train(training)

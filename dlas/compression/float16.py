@@ -1,0 +1,21 @@
+"""Half precision end to end: weights, biases and activations."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from dlas.compression import Task
+from dlas.models.folding import fold
+
+DTYPE = "float16"
+
+
+def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
+    """Return the network in float16, after batch normalizations were folded in float32."""
+    return fold(model).to(torch.float16)
+
+
+def shell(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """Return the half-precision form of an architecture, for the tensors of a checkpoint."""
+    return fold(model).to(torch.float16)

@@ -1,0 +1,198 @@
+"""Post-training static quantization to 8-bit integers.
+
+Weights are signed and symmetric with one scale for each output channel, activations unsigned with
+one scale and zero point for each tensor; sums are 32-bit integers (Jacob et al., arXiv:1712.05877).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.ao.quantization.fx._decomposed  # registers torch.ops.quantized_decomposed
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dlas.compression import Task
+from dlas.datasets import normalize
+from dlas.errors import StudyError, unknown
+from dlas.models.folding import fold
+
+DTYPE = "int8"
+
+ACTIVATIONS = (0, 255)  # uint8
+WEIGHTS = (-127, 127)  # int8 without -128, so that a weight and its negative are equally exact
+BATCH_SIZE = 32  # images that calibration holds in memory at a time
+
+
+class Quantized(nn.Module):
+    """A convolution or linear layer on 8-bit integers.
+
+    Computes what integer arithmetic computes: round(input / input_scale) + input_zero_point, held
+    within 0..255, less the zero point, times the integer weights, summed exactly, times
+    input_scale * weight_scale, plus the bias. Inside torch, the integers are held in float32, which
+    rounds the sums; a compiler reads the quantize and dequantize operations as the integers that
+    they stand for.
+    """
+
+    weight_scale: Tensor
+    weight_zero_point: Tensor
+    input_scale: Tensor
+    input_zero_point: Tensor
+
+    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
+        """Take the form of a float32 layer, not its values."""
+        super().__init__()
+        channels = layer.weight.shape[0]
+        self.convolution = isinstance(layer, nn.Conv2d)
+        self.options: dict[str, Any] = {}
+        if isinstance(layer, nn.Conv2d):
+            names = ("stride", "padding", "dilation", "groups")
+            self.options = {name: getattr(layer, name) for name in names}
+        self.weight = nn.Parameter(
+            torch.zeros(layer.weight.shape, dtype=torch.int8), requires_grad=False
+        )
+        self.bias = None
+        if layer.bias is not None:
+            self.bias = nn.Parameter(torch.zeros(channels), requires_grad=False)
+        self.register_buffer("weight_scale", torch.ones(channels))
+        self.register_buffer("weight_zero_point", torch.zeros(channels, dtype=torch.int64))
+        self.register_buffer("input_scale", torch.tensor(1.0))
+        self.register_buffer("input_zero_point", torch.tensor(0))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        operations = torch.ops.quantized_decomposed
+        form = (self.input_scale, self.input_zero_point, *ACTIVATIONS, torch.uint8)
+        integers = operations.quantize_per_tensor.tensor(inputs, *form)
+        inputs = operations.dequantize_per_tensor.tensor(integers, *form)
+        weight = operations.dequantize_per_channel.default(
+            self.weight, self.weight_scale, self.weight_zero_point, 0, *WEIGHTS, torch.int8
+        )
+        if self.convolution:
+            return functional.conv2d(inputs, weight, self.bias, **self.options)
+        return functional.linear(inputs, weight, self.bias)
+
+
+def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
+    """Return the network with every convolution and linear layer on 8-bit integers.
+
+    Ranges come from `settings["calibration_images"]` training images, drawn by the seed (all of
+    them if there are fewer), by torchao's observer `settings["observer"]`: "minmax" takes the
+    smallest and largest value, "histogram" the range with the least squared error. Raises
+    StudyError for an empty calibration set, an unknown observer, a layer that integers cannot
+    express, and an activation that is not finite.
+    """
+    folded = fold(model)
+    layers = _expressible(folded)
+    images = _calibration_images(task)
+    ranges = _calibrate(folded, layers, images, task.settings["observer"])
+    for name, layer in layers.items():
+        folded.set_submodule(name, _quantize(layer, *ranges[name]))
+    return folded
+
+
+def shell(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """Return the quantized form of an architecture, for the tensors of a checkpoint."""
+    folded = fold(model)
+    for name, layer in _expressible(folded).items():
+        folded.set_submodule(name, Quantized(layer))
+    return folded
+
+
+def _expressible(folded: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+    """Return the layers to quantize by name; StudyError for one that integers cannot express."""
+    layers: dict[str, nn.Conv2d | nn.Linear] = {}
+    for parameter, _ in folded.named_parameters():
+        name = parameter.rpartition(".")[0]
+        layer = folded.get_submodule(name)
+        if type(layer) is nn.Linear or (type(layer) is nn.Conv2d and _zero_padded(layer)):
+            layers[name] = layer
+        elif type(layer) not in (nn.BatchNorm1d, nn.BatchNorm2d):
+            raise StudyError(
+                f"int8 cannot express {parameter} of a {type(layer).__name__}; allowed: "
+                "Conv2d with a number of zeros as padding, Linear, BatchNorm1d, BatchNorm2d"
+            )
+    return layers
+
+
+def _zero_padded(layer: nn.Conv2d) -> bool:
+    return layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+
+
+def _calibration_images(task: Task) -> np.ndarray:
+    """Return float32 [N, 3, H, W], normalized as for inference."""
+    wanted, split = task.settings["calibration_images"], task.dataset.train
+    count = min(wanted, len(split.images))
+    if count < 1:
+        raise StudyError(
+            f"the calibration set is empty: calibration_images is {wanted}, of "
+            f"{len(split.images)} training images; allowed: 1 or more of each"
+        )
+    chosen = np.random.default_rng(task.seed).permutation(len(split.images))[:count]
+    return normalize(split.images[chosen], task.dataset.mean, task.dataset.deviation)
+
+
+def _calibrate(
+    folded: nn.Module, layers: Mapping[str, nn.Module], images: np.ndarray, observer: str
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return scale and zero point of each layer's input."""
+    from torchao.quantization.pt2e import observer as torchao  # type: ignore[import-untyped]
+
+    kinds = {"histogram": torchao.HistogramObserver, "minmax": torchao.MinMaxObserver}
+    if observer not in kinds:
+        raise unknown("observer", observer, kinds)
+    observers = {}
+    handles = []
+    for name, layer in layers.items():
+        observers[name] = kinds[observer](
+            dtype=torch.uint8,
+            qscheme=torch.per_tensor_affine,
+            quant_min=ACTIVATIONS[0],
+            quant_max=ACTIVATIONS[1],
+        )
+
+        def observe(_: nn.Module, inputs: tuple[Tensor], name: str = name) -> None:
+            if not inputs[0].isfinite().all():
+                raise StudyError(
+                    f"int8 calibration: the input of the layer {name} has values that are not "
+                    "finite; allowed: a network whose activations are numbers"
+                )
+            observers[name](inputs[0])
+
+        handles.append(layer.register_forward_pre_hook(observe))
+    with torch.inference_mode():
+        for batch in torch.from_numpy(images).split(BATCH_SIZE):
+            folded(batch)
+    for handle in handles:
+        handle.remove()
+    return {name: found.calculate_qparams() for name, found in observers.items()}
+
+
+def _quantize(
+    layer: nn.Conv2d | nn.Linear, input_scale: Tensor, input_zero_point: Tensor
+) -> Quantized:
+    from torchao.quantization.pt2e import observer as torchao
+
+    found = torchao.PerChannelMinMaxObserver(
+        ch_axis=0,
+        dtype=torch.int8,
+        qscheme=torch.per_channel_symmetric,
+        quant_min=WEIGHTS[0],
+        quant_max=WEIGHTS[1],
+    )
+    weight = layer.weight.detach()
+    found(weight)
+    scale, zero_point = found.calculate_qparams()
+    quantized = Quantized(layer)
+    quantized.weight.copy_(
+        torch.ops.quantized_decomposed.quantize_per_channel(
+            weight, scale, zero_point, 0, *WEIGHTS, torch.int8
+        )
+    )
+    if quantized.bias is not None and layer.bias is not None:
+        quantized.bias.copy_(layer.bias.detach())
+    quantized.weight_scale.copy_(scale)
+    quantized.weight_zero_point.copy_(zero_point)
+    quantized.input_scale.copy_(input_scale.squeeze())
+    quantized.input_zero_point.copy_(input_zero_point.squeeze())
+    return quantized
