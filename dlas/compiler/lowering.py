@@ -71,6 +71,7 @@ class _Lowering:
         self.vector = vector
         self.builder = BlockBuilder()
         self.values: dict[relax.Var, Value] = {}
+        self.joined: dict[tuple[FeatureMap, ...], FeatureMap] = {}  # what was concatenated so far
         self.handlers: dict[str, Callable[[relax.Call], Value]] = {
             "relax.nn.conv2d": self.convolution,
             "relax.matmul": self.linear,
@@ -271,8 +272,17 @@ class _Lowering:
             raise StudyError("concatenation of constants; allowed: of feature maps")
         if int(call.attrs.axis) != 1:
             raise StudyError(f"concatenation along axis {call.attrs.axis}; allowed: channels, 1")
+        if features not in self.joined:
+            self.joined[features] = self.join(features)
+        return self.joined[features]
+
+    def join(self, features: tuple[FeatureMap, ...]) -> FeatureMap:
+        """Feature maps side by side in their channels."""
         batch, _, height, width = features[0].shape
         channels = sum(feature.shape[1] for feature in features)
+        before = self.joined.get(features[:-1])
+        if before is not None:  # a dense block adds one to those that it has joined before
+            features = (before, features[-1])
         layout = self.primitive.layout(channels, self.vector)
         if any(feature.shape[1] % layout.block for feature in features):
             layout = NCHW  # a block would straddle two of them

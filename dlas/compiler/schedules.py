@@ -6,8 +6,6 @@ from tvm.s_tir.schedule import ScheduleError
 from dlas.primitives import tiling
 from dlas.primitives.vector import VectorUnit
 
-UNROLLED_PIECES = 160  # vectors of channels written out when feature maps are joined
-
 
 def schedule_between(function: Schedule, vector: VectorUnit) -> None:
     """Inline what only computes element by element; run the rest in parallel, vectorized where memory is."""
@@ -33,10 +31,10 @@ def _schedule_block(function: Schedule, name: str, vector: VectorUnit, joins: bo
     *outer, last = spatial
     last, lane = function.split(last, [None, lanes])
     function.reorder(*outer, last, *reduced, lane)
-    if joins and not reduced and tiling.extents(function, [last])[0] <= UNROLLED_PIECES:
+    if joins and not reduced:
         tiling.parallelize(function, outer, vector)
-        # Written out, each step knows which of the joined feature maps it reads.
-        function.unroll(last)
+        # One loop for each of the joined feature maps instead of a choice at each step.
+        function.annotate(last, "pragma_loop_partition_hint", 1)
     else:
         tiling.parallelize(function, [*outer, last], vector)
     if lanes > 1:
