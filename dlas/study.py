@@ -12,40 +12,51 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
+from dlas.errors import unknown
+
 Config = Mapping[str, Any]
 
 # A method is a file in its layer's folder that defines this function.
 METHODS = {
     "datasets": "prepare",
     "models": "build",
+    "compression": "compress",
     "primitives": "convolve",
     "analysis/observations": "observe",
 }
-COMPRESSIONS = ("none",)
+BASELINE = "none"  # the technique that all others are compared with
+SINGLE = "single"  # the one level of a technique without a ladder
 FORMATS = ("dense",)
 TUNINGS = ("untuned",)
 
+_COMPRESSED = "results/compressed/{dataset}/{model}/{compression}"
 _NETWORK = "results/networks/{dataset}/{model}/{compression}"
 _LIBRARY = "{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}"
 PATHS = {
     "dataset": "results/datasets/{dataset}.npz",
     "checkpoint": "results/models/{dataset}/{model}/checkpoint.safetensors",
     "history": "results/models/{dataset}/{model}/history.csv",
+    "compressed": f"{_COMPRESSED}/{{level}}.safetensors",
+    "point": f"{_COMPRESSED}/{{level}}.json",
+    "curve": f"{_COMPRESSED}/curve.csv",
+    "chosen": f"{_COMPRESSED}/chosen.safetensors",
+    "summary": f"{_COMPRESSED}/summary.json",
     "network": f"{_NETWORK}/network.json",
     "parameters": f"{_NETWORK}/parameters.safetensors",
     "reference": f"{_NETWORK}/reference.npz",
-    "summary": f"{_NETWORK}/summary.json",
     "library": f"results/libraries/{_LIBRARY}.so",
     "record": f"results/libraries/{_LIBRARY}.json",
-    "check": f"results/checks/{_LIBRARY}.json",
+    "check": "results/checks/{dataset}/{model}/{compression}/{platform}.json",
     "platform": "results/platforms/{platform}.json",
     "timing": "results/timings/{dataset}/{model}/{platform}.csv",
     "study": "results/study.csv",
     "noise_floor": "results/noise_floor.csv",
+    "accuracy_curves": "results/accuracy_curves.csv",
     "verdict": "results/observations/{number}.csv",
     "observations": "results/observations.csv",
     "plot": "plots/observation_{number}.{extension}",
     "overview": "plots/latency.{extension}",
+    "accuracy_curves_plot": "plots/accuracy_curves.{extension}",
 }
 PLOT_EXTENSIONS = ("pdf", "svg", "png")
 
@@ -101,6 +112,15 @@ def pairs(config: Config) -> list[tuple[str, str]]:
     )
 
 
+def networks(config: Config) -> list[dict[str, str]]:
+    """Return every dataset, model and compression that takes part: each is a network of its own."""
+    return [
+        {"dataset": dataset, "model": model, "compression": compression}
+        for dataset, model in pairs(config)
+        for compression in sorted(config["study"]["compression"])
+    ]
+
+
 def timings(config: Config) -> list[tuple[str, str, str]]:
     """Return every (platform, dataset, model) that is timed: a platform may name a subset of the models."""
     return sorted(
@@ -131,11 +151,88 @@ def _functions(file: Path) -> Iterator[str]:
             yield node.name
 
 
+@cache
+def dtype(compression: str) -> str:
+    """Return what the networks of a technique compute in: the constant DTYPE of its file, or else float32.
+
+    Raises a StudyError for an unknown technique.
+    """
+    if compression not in methods("compression"):
+        raise unknown("compression", compression, methods("compression"))
+    file = Path(__file__).parent / "compression" / f"{compression}.py"
+    for node in ast.parse(file.read_text()).body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="DTYPE")], value=ast.Constant(value=str(found))):
+                return found
+    return "float32"
+
+
 def recipe(config: Config, dataset: str, model: str) -> dict[str, Any]:
     """Return the training recipe of a model: its data set's, with what the model does differently."""
-    common = dict(config["models"]["training"][dataset])
-    differences = common.pop("models", {})
-    return common | differences.get(model, {})
+    return _of_model(config["models"]["training"][dataset], model)
+
+
+def _of_model(common: Mapping[str, Any], model: str) -> dict[str, Any]:
+    shared = {key: value for key, value in common.items() if key != "models"}
+    return shared | common.get("models", {}).get(model, {})
+
+
+def _technique(config: Config, compression: str) -> Mapping[str, Any]:
+    techniques: Mapping[str, Mapping[str, Any]] = config["compression"]["techniques"]
+    return techniques.get(compression, {})
+
+
+def levels(config: Config, compression: str) -> list[str]:
+    """Return the levels of a technique as they stand in paths, the weakest first: "0.8", or "single" alone."""
+    ladder = _technique(config, compression).get("levels", [])
+    return [level_name(level) for level in ladder] or [SINGLE]
+
+
+def level_name(level: float) -> str:
+    """Return a level of a ladder as it stands in paths."""
+    return f"{level:g}"
+
+
+def previous(config: Config, compression: str, level: str, **_: str) -> str | None:
+    """Return the level that a level starts from; None where that is the trained network.
+
+    Raises a StudyError for a level that the technique does not have.
+    """
+    ladder = levels(config, compression)
+    if level not in ladder:
+        raise unknown(f"level of {compression}", level, ladder)
+    return None if level == ladder[0] else ladder[ladder.index(level) - 1]
+
+
+def technique(config: Config, compression: str, **_: str) -> dict[str, Any]:
+    """Return the settings of a technique, its levels left out: a level does not depend on the others."""
+    settings = _technique(config, compression)
+    return {key: value for key, value in settings.items() if key != "levels"}
+
+
+def fine_tuning(
+    config: Config, compression: str, dataset: str, model: str, **_: str
+) -> dict[str, Any]:
+    """Return the recipe for fine-tuning a model: that of its training, with what fine-tuning does differently.
+
+    Only the levels of a ladder are fine-tuned; for other techniques it is the recipe of the training.
+    """
+    common = recipe(config, dataset, model)
+    if levels(config, compression) == [SINGLE]:
+        return common
+    return common | _of_model(config["compression"]["fine_tuning"].get(dataset, {}), model)
+
+
+def tolerance(config: Config, compression: str, **_: str) -> float:
+    """Return how many points of validation top-1 the chosen level may lose; without a ladder nothing is chosen."""
+    ladder = levels(config, compression) != [SINGLE]
+    return config["compression"]["tolerance"] if ladder else 0.0
+
+
+def check(config: Config, compression: str, **_: str) -> dict[str, Any]:
+    """Return how closely the libraries of a technique must agree with the framework, by its type of numbers."""
+    settings, kind = config["compiler"]["check"], dtype(compression)
+    return {name: settings[name][kind] for name in ("tolerance", "top1_tolerance")}
 
 
 def observation_module(config: Config, number: str) -> str:

@@ -76,7 +76,7 @@ def check_names(config: study.Config) -> None:
         _check("model", f"study.models.{dataset}", names, models)
     for dataset, common in training.items():
         _check("model", f"models.training.{dataset}.models", common.get("models", {}), models)
-    _check("compression", "study.compression", chosen["compression"], study.COMPRESSIONS)
+    _check_compression(config)
     _check("primitive", "study.primitives", chosen["primitives"], study.methods("primitives"))
     _check("format", "study.formats", chosen["formats"], study.FORMATS)
     _check("tuning", "study.tuning", chosen["tuning"], study.TUNINGS)
@@ -93,6 +93,33 @@ def check_names(config: study.Config) -> None:
         _check(
             "observation", f"observations.{number}", [name], study.methods("analysis/observations")
         )
+
+
+def _check_compression(config: study.Config) -> None:
+    chosen, settings = config["study"]["compression"], config["compression"]
+    techniques, models = study.methods("compression"), study.methods("models")
+    _check("compression", "study.compression", chosen, techniques)
+    if study.BASELINE not in chosen:
+        raise StudyError(
+            f"config: study.compression lacks {study.BASELINE}, which every technique is compared with"
+        )
+    for name in chosen:
+        kinds = config["compiler"]["check"]["tolerance"]
+        _check("type", f"DTYPE in dlas/compression/{name}.py", [study.dtype(name)], kinds)
+    _check("compression", "compression.techniques", settings["techniques"], techniques)
+    for name, technique in settings["techniques"].items():
+        levels = technique.get("levels", [])
+        names = [study.level_name(level) for level in levels]
+        if levels != sorted(levels) or len(set(names)) < len(names):
+            raise StudyError(
+                f"config: compression.techniques.{name}.levels is {levels}; must ascend, "
+                "in steps that six digits show"
+            )
+    tuning = settings["fine_tuning"]
+    _check("dataset", "compression.fine_tuning", tuning, config["datasets"])
+    for dataset, common in tuning.items():
+        key = f"compression.fine_tuning.{dataset}.models"
+        _check("model", key, common.get("models", {}), models)
 
 
 def _check(kind: str, key: str, names: Collection[str], allowed: Collection[str]) -> None:

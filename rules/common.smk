@@ -20,6 +20,7 @@ wildcard_constraints:
     dataset="[a-z0-9_]+",
     model="[a-z0-9_]+",
     compression="[a-z0-9_]+",
+    level="single|[0-9][0-9.e-]*",
     primitive="[a-z0-9_]+",
     format="[a-z]+",
     tuning="[a-z_]+",
@@ -39,13 +40,21 @@ def settings(**keys):
                 name: (
                     study.value(config, key.format(**wildcards))
                     if isinstance(key, str)
-                    else key(config, **wildcards)
+                    else told(key, wildcards)
                 )
                 for name, key in keys.items()
             }
         )
 
     return read
+
+
+def told(choose, wildcards):
+    """What a function of config and wildcards gives; bad input, such as a wrong path asked for, ends in one line."""
+    try:
+        return choose(config, **wildcards)
+    except StudyError as error:
+        sys.exit(f"error: {error}")
 
 
 def code(script, *modules):
@@ -59,6 +68,24 @@ def code(script, *modules):
         return closure.code_hash(ROOT, ROOT / f"workflow/scripts/{script}.py", names)
 
     return read
+
+
+def levels(name):
+    """The artifacts `name` of all levels of a technique."""
+
+    def files(wildcards):
+        chosen = study.levels(config, wildcards.compression)
+        return [study.path(name, **wildcards, level=level) for level in chosen]
+
+    return files
+
+
+def previous(wildcards):
+    """The network that a level starts from."""
+    level = told(study.previous, wildcards)
+    if level is None:
+        return study.path("checkpoint", **wildcards)
+    return study.path("compressed", **{**wildcards, "level": level})
 
 
 def libraries(name):

@@ -4,12 +4,12 @@
 rule import_network:
     input:
         dataset=study.path("dataset"),
-        checkpoint=study.path("checkpoint"),
+        chosen=study.path("chosen"),
+        summary=study.path("summary"),
     output:
         network=study.path("network"),
         parameters=study.path("parameters"),
         reference=study.path("reference"),
-        summary=study.path("summary"),
     log:
         "results/logs/import_network/{dataset}/{model}/{compression}.log",
     benchmark:
@@ -18,7 +18,12 @@ rule import_network:
         "../envs/training.yaml"
     params:
         settings=settings(width="models.width", images="compiler.check.images"),
-        code=code("import_network", "dlas.datasets.{dataset}", "dlas.models.{model}"),
+        code=code(
+            "import_network",
+            "dlas.datasets.{dataset}",
+            "dlas.models.{model}",
+            "dlas.compression.{compression}",
+        ),
     script:
         "../workflow/scripts/import_network.py"
 
@@ -46,10 +51,10 @@ rule build_library:
         "../workflow/scripts/build_library.py"
 
 
-rule check_library:
+rule check_libraries:
     input:
-        library=study.path("library"),
-        record=study.path("record"),
+        libraries=libraries("library"),
+        records=libraries("record"),
         reference=study.path("reference"),
         summary=study.path("summary"),
         dataset=study.path("dataset"),
@@ -57,16 +62,13 @@ rule check_library:
     output:
         check=study.path("check"),
     log:
-        "results/logs/check_library/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}.log",
+        "results/logs/check_libraries/{dataset}/{model}/{compression}/{platform}.log",
     benchmark:
-        "results/benchmarks/check_library/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}.tsv"
+        "results/benchmarks/check_libraries/{dataset}/{model}/{compression}/{platform}.tsv"
     conda:
         "../envs/compiling.yaml"
     params:
-        settings=settings(
-            tolerance="compiler.check.tolerance",
-            top1_tolerance="compiler.check.top1_tolerance",
-        ),
-        code=code("check_library"),
+        settings=settings(check=study.check, configurations=study.choices),
+        code=code("check_libraries"),
     script:
-        "../workflow/scripts/check_library.py"
+        "../workflow/scripts/check_libraries.py"

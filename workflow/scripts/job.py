@@ -1,9 +1,9 @@
-"""What all scripts share: a log of their own, and bad input told in one line."""
+"""What scripts share: a log of their own, bad input told in one line, the name of a library."""
 
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,3 +37,8 @@ def job(snakemake: Any) -> Iterator[None]:
         logger.exception("failed")
         raise
     logger.info("finished in %.1f s", time.perf_counter() - start)
+
+
+def library_name(configuration: Mapping[str, str]) -> str:
+    """Return what tells a configuration's library from the others of the same network and platform."""
+    return "{primitive}-{format}/{tuning}".format_map(configuration)

@@ -4,7 +4,7 @@ from functools import cache
 
 from dlas.analysis import table
 from dlas.files import read_json
-from job import job
+from job import job, library_name
 
 with job(snakemake):
     record, samples = cache(read_json), cache(table.read_table)
@@ -24,7 +24,7 @@ with job(snakemake):
                 record(summary),
                 record(platform),
                 record(build),
-                record(check),
+                record(check)[library_name(configuration)],
                 samples(timing),
             )
         )

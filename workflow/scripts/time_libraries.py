@@ -10,7 +10,7 @@ from dlas.compiler.library import load_library
 from dlas.files import read_json, whole
 from dlas.hardware import host, peak, timing
 from dlas.hardware.platforms import require_host
-from job import job
+from job import job, library_name
 
 
 def load(library, record, reference):
@@ -31,7 +31,7 @@ with job(snakemake):
         snakemake.input.references,
         strict=True,
     ):
-        if read_json(check)["status"] == "ok":
+        if read_json(check)[library_name(configuration)]["status"] == "ok":
             variant = timing.Variant(*(configuration[name] for name in timing.Variant._fields))
             libraries[variant] = partial(load, library, record, reference)
     samples = pd.DataFrame(columns=timing.COLUMNS)

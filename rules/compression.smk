@@ -1,0 +1,56 @@
+# Layer 3: model optimizations. A ladder of levels, and the one that the study goes on with.
+
+
+rule compress_model:
+    input:
+        dataset=study.path("dataset"),
+        previous=previous,
+    output:
+        compressed=study.path("compressed"),
+        point=study.path("point"),
+    log:
+        "results/logs/compress_model/{dataset}/{model}/{compression}/{level}.log",
+    benchmark:
+        "results/benchmarks/compress_model/{dataset}/{model}/{compression}/{level}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: 1
+    params:
+        settings=settings(
+            technique=study.technique,
+            previous=study.previous,
+            recipe=study.fine_tuning,
+            width="models.width",
+            seed="seed",
+        ),
+        code=code(
+            "compress_model",
+            "dlas.datasets.{dataset}",
+            "dlas.models.{model}",
+            "dlas.compression.{compression}",
+        ),
+    script:
+        "../workflow/scripts/compress_model.py"
+
+
+rule choose_level:
+    input:
+        baseline=study.path("compressed", compression=study.BASELINE, level=study.SINGLE),
+        baseline_point=study.path("point", compression=study.BASELINE, level=study.SINGLE),
+        compressed=levels("compressed"),
+        points=levels("point"),
+    output:
+        curve=study.path("curve"),
+        chosen=study.path("chosen"),
+        summary=study.path("summary"),
+    log:
+        "results/logs/choose_level/{dataset}/{model}/{compression}.log",
+    benchmark:
+        "results/benchmarks/choose_level/{dataset}/{model}/{compression}.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(tolerance=study.tolerance),
+        code=code("choose_level"),
+    script:
+        "../workflow/scripts/choose_level.py"

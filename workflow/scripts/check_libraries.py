@@ -1,0 +1,54 @@
+"""Check the libraries of one network on one platform against its training framework, on real images."""
+
+import os
+
+import numpy as np
+
+import without_torch  # noqa: F401
+from dlas import datasets
+from dlas.compiler.check import check_outputs, check_top1
+from dlas.compiler.library import load_library
+from dlas.files import read_json, write_json
+from dlas.hardware.platforms import require_host
+from job import job, library_name
+
+with job(snakemake):
+    settings, files = snakemake.params.settings, snakemake.input
+    platform, summary = read_json(files.platform), read_json(files.summary)
+    dataset = datasets.load(files.dataset)
+    images = datasets.normalize(dataset.test.images, dataset.mean, dataset.deviation)
+    with np.load(files.reference) as arrays:
+        reference = dict(arrays)
+    os.environ["TVM_NUM_THREADS"] = str(snakemake.threads)  # several checks run side by side
+
+    def check(configuration, library, record):
+        """Return what the check of one library found; StudyError for a wrong library."""
+        found = {"status": platform["status"], "error": None, "top1_compiled": None}
+        if platform["status"] == "ok":
+            what = f"{' / '.join(configuration.values())} ({record['convolutions']} convolutions)"
+            require_host(library, record["target"])
+            network = load_library(library)
+            found["error"] = check_outputs(
+                network,
+                reference["inputs"],
+                reference["outputs"],
+                settings["check"]["tolerance"],
+                what,
+            )
+            found["top1_compiled"] = check_top1(
+                network,
+                images,
+                dataset.test.labels,
+                summary["top1"],
+                settings["check"]["top1_tolerance"],
+                what,
+            )
+        return found
+
+    checks = {
+        library_name(configuration): check(configuration, library, read_json(record))
+        for configuration, library, record in zip(
+            settings["configurations"], files.libraries, files.records, strict=True
+        )
+    }
+    write_json(snakemake.output.check, checks)

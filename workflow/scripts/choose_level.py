@@ -1,0 +1,24 @@
+"""Choose the strongest level that keeps the accuracy: the elbow of one technique on one network."""
+
+import shutil
+
+from dlas.compression import elbow
+from dlas.files import read_json, whole, write_json
+from job import job
+
+with job(snakemake):
+    files = snakemake.input
+    baseline, points = read_json(files.baseline_point), [read_json(point) for point in files.points]
+    curve = elbow.curve(baseline, points, snakemake.params.settings["tolerance"])
+    level = curve["level"][curve["chosen"]].item()
+
+    record, checkpoint = baseline | {"level": 0}, files.baseline
+    for point, compressed in zip(points, files.compressed, strict=True):
+        if point["level"] in (None, level):
+            record, checkpoint = point, compressed
+
+    with whole(snakemake.output.curve) as temporary:
+        curve.to_csv(temporary, index=False)
+    with whole(snakemake.output.chosen) as temporary:
+        shutil.copyfile(checkpoint, temporary)
+    write_json(snakemake.output.summary, record)

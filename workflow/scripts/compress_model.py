@@ -1,0 +1,53 @@
+"""Compress one model to one level, and say what that costs and saves."""
+
+import sys
+
+from dlas import compression, datasets, models
+from dlas.files import write_json
+from dlas.models import accounting, accuracy, checkpoint, training
+from job import job
+
+with job(snakemake):
+    settings, chosen = snakemake.params.settings, snakemake.wildcards
+    dataset = datasets.load(snakemake.input.dataset)
+    technique = compression.load(chosen.compression)
+    architecture = models.build(
+        chosen.model,
+        len(dataset.class_names),
+        settings["width"],
+        datasets.stem(chosen.dataset),
+    )
+    input_shape = (1, 3, *dataset.test.images.shape[1:3])
+    task = compression.Task(
+        dataset=dataset,
+        settings=settings["technique"],
+        recipe=training.recipe(settings["recipe"]),
+        seed=settings["seed"],
+        threads=snakemake.threads,
+        progress=sys.stderr.isatty(),
+        baseline_macs=accounting.macs(architecture, input_shape),
+    )
+    # The first level starts from the network as it was trained.
+    written_by = "none" if settings["previous"] is None else chosen.compression
+    model = compression.restore(written_by, architecture, snakemake.input.previous)
+    level = None if chosen.level == "single" else float(chosen.level)
+    model = technique.compress(model, level, task)
+    checkpoint.save(model, snakemake.output.compressed)
+
+    top1 = {}
+    for name in ("validation", "test"):
+        split = getattr(dataset, name)
+        images = datasets.normalize(split.images, dataset.mean, dataset.deviation)
+        top1[name] = datasets.top1(accuracy.logits(model, images), split.labels)
+    write_json(
+        snakemake.output.point,
+        {
+            "level": level,
+            "dtype": getattr(technique, "DTYPE", "float32"),
+            "validation_top1": top1["validation"],
+            "top1": top1["test"],
+            **accounting.summarize(model, input_shape),
+            "input_shape": input_shape,
+            "classes": len(dataset.class_names),
+        },
+    )
