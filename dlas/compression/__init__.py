@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from dlas.errors import unknown
+from dlas.errors import StudyError, unknown
 
 if TYPE_CHECKING:  # the elbow is chosen without torch, and lies in this package
     from torch import nn
@@ -76,6 +76,13 @@ def restore(name: str, model: nn.Module, path: str | Path) -> nn.Module:
         model = technique.shell(model, state)
     checkpoint.fill(model, state, path)
     return model.eval()
+
+
+def check_level(meaning: str, level: float | None) -> float:
+    """Return the level of a ladder of shares, e.g. sparsities; StudyError outside (0, 1)."""
+    if level is None or not 0 < level < 1:
+        raise StudyError(f"the {meaning} {level} is not allowed; it must be above 0 and below 1")
+    return level
 
 
 def _module(name: str) -> ModuleType:

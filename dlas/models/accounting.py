@@ -1,10 +1,22 @@
-"""The size and the arithmetic of a network."""
+"""The size and the arithmetic of a network, whether float32, float16 or int8, pruned or not."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from scipy.sparse import csr_array
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+
+def summarize(model: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
+    """Return params, nonzero_params, macs (of one inference on `input_shape`) and model_bytes."""
+    return {
+        "params": parameters(model),
+        "nonzero_params": nonzero_parameters(model),
+        "macs": macs(model, input_shape),
+        "model_bytes": model_bytes(model),
+    }
 
 
 def parameters(model: nn.Module) -> int:
@@ -18,8 +30,28 @@ def nonzero_parameters(model: nn.Module) -> int:
 
 
 def model_bytes(model: nn.Module) -> int:
-    """Return the size of the parameters as they are stored, in bytes."""
-    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    """Return the size of all that inference needs as it is stored, in bytes.
+
+    These are parameters, running statistics and quantization parameters. A weight of a convolution
+    or linear layer that has zeros is stored dense or as CSR, whichever is smaller.
+    """
+    return sum(
+        min(_dense_bytes(tensor), csr_bytes(tensor))
+        if name.rpartition(".")[2] == "weight" and tensor.ndim > 1
+        else _dense_bytes(tensor)
+        for name, tensor in model.state_dict().items()
+        if not name.endswith("num_batches_tracked")  # serves training alone
+    )
+
+
+def csr_bytes(weight: Tensor) -> int:
+    """Return the bytes of a weight [K, ...] as a CSR matrix with a row for each output channel.
+
+    That is a value in the weight's own type and an int32 column index for each weight that is not
+    zero, and K + 1 int32 row pointers.
+    """
+    places = csr_array((weight.detach().flatten(1) != 0).numpy())  # scipy has no float16 values
+    return int(places.nnz * weight.element_size() + places.indices.nbytes + places.indptr.nbytes)
 
 
 def macs(model: nn.Module, input_shape: Sequence[int]) -> int:
@@ -28,10 +60,29 @@ def macs(model: nn.Module, input_shape: Sequence[int]) -> int:
     Convolutions and linear layers count, as in the literature; torch counts two operations for
     each.
     """
+    return _counted(model, input_shape).get_total_flops() // 2
+
+
+def macs_of_layers(model: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
+    """Return the `macs` of each convolution and linear layer, by its name in the model."""
+    counted = _counted(model, input_shape).get_flop_counts()
+    prefix = f"{type(model).__name__}."  # torch starts the names with the class of the whole model
+    return {
+        name: sum(counted[prefix + name].values()) // 2
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    }
+
+
+def _counted(model: nn.Module, input_shape: Sequence[int]) -> Any:
     training = model.training
     model.eval()
-    first = next(model.parameters())
+    floating = [weight.dtype for weight in model.parameters() if weight.is_floating_point()]
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(*input_shape, dtype=first.dtype))
+        model(torch.zeros(*input_shape, dtype=floating[0]))
     model.train(training)
-    return counter.get_total_flops() // 2
+    return counter
+
+
+def _dense_bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

@@ -1,0 +1,183 @@
+"""Channel pruning: the channels of smallest L1 norm leave the network, which becomes narrower.
+
+Filter pruning by L1 norm (Li et al., arXiv:1608.08710). Which channels of which layers have to go
+together is Torch-Pruning's knowledge (Fang et al., arXiv:2301.12900), as is their importance.
+"""
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch_pruning
+from torch import Tensor, nn
+
+from dlas.compression import Task, check_level
+from dlas.errors import StudyError, unknown
+from dlas.models import accounting, training
+
+SCOPES = ("uniform", "global")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that go together in several layers, e.g. in all that a residual path joins.
+
+    `order` are the channels of the root layer, those of least importance first, and `importance`
+    [channels] is theirs in that order. Per channel, each layer loses as many output and input
+    channels as `outputs` and `inputs` say.
+    """
+
+    root: nn.Module
+    order: list[int]
+    importance: Tensor
+    outputs: Mapping[nn.Module, float]
+    inputs: Mapping[nn.Module, float]
+
+
+def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
+    """Return the network without a share `level` of the MACs of the uncompressed one, fine-tuned.
+
+    Settings: `scope`, "uniform" for the same share of each layer's channels or "global" for those
+    of least importance anywhere, and `channel_multiple`, of which the channels that a pruned layer
+    keeps are a multiple. Raises StudyError for a level outside (0, 1), an unknown scope, and for a
+    level that the network cannot reach.
+    """
+    share = check_level("share of MACs removed", level)
+    scope, multiple = task.settings["scope"], task.settings["channel_multiple"]
+    if scope not in SCOPES:
+        raise unknown("scope", scope, SCOPES)
+    image = torch.zeros(1, 3, *task.dataset.train.images.shape[1:3])
+    graph = torch_pruning.DependencyGraph().build_dependency(model.eval(), image)
+    groups = _groups(model, graph)
+    blocks = _blocks(groups, scope, multiple)
+
+    names = {layer: name for name, layer in model.named_modules()}
+    macs = accounting.macs_of_layers(model, image.shape)
+    target = (1 - share) * task.baseline_macs
+
+    def remaining(count: int) -> dict[str, float]:
+        return {
+            names[layer]: macs[names[layer]] * kept
+            for layer, kept in _kept(model, groups, blocks[:count]).items()
+        }
+
+    if sum(remaining(len(blocks)).values()) > target:
+        least = remaining(len(blocks))
+        raise StudyError(
+            f"channel pruning cannot remove a share {share:g} of the MACs; allowed: up to "
+            f"{1 - sum(least.values()) / task.baseline_macs:.3f}, where layer "
+            f"{max(least, key=lambda name: least[name])} has the most left and no layer can go "
+            f"below {multiple} channels"
+        )
+    count = bisect_left(
+        range(len(blocks)), -target, key=lambda number: -sum(remaining(number).values())
+    )
+    for number, removed in _removed(blocks[:count]).items():
+        group = groups[number]
+        prune = graph.get_pruner_of_module(group.root).prune_out_channels
+        graph.get_pruning_group(group.root, prune, sorted(group.order[:removed])).prune()
+    training.train(model, task.dataset, task.recipe, task.seed, task.threads, task.progress)
+    return model.eval()
+
+
+def shell(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """Return the uncompressed architecture with its layers narrowed to the tensors of a checkpoint.
+
+    Tensors that are none of a narrower form of the model are left to the reader to complain about.
+    """
+    for name, layer in model.named_modules():
+        weight, found = getattr(layer, "weight", None), state.get(f"{name}.weight")
+        if weight is None or found is None or weight.ndim != found.ndim:
+            continue
+        if any(size > whole for size, whole in zip(found.shape, weight.shape, strict=True)):
+            continue
+        if isinstance(layer, nn.Conv2d):
+            layer.groups = len(found) if 1 < layer.groups == layer.in_channels else layer.groups
+            layer.out_channels, layer.in_channels = len(found), found.shape[1] * layer.groups
+        elif isinstance(layer, nn.Linear) and len(found) == layer.out_features:
+            layer.in_features = found.shape[1]
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.num_features = len(found)
+        else:
+            continue
+        for tensors in (layer._parameters, layer._buffers):
+            for key, tensor in tensors.items():
+                if tensor is not None and tensor.ndim and f"{name}.{key}" in state:
+                    narrow = torch.zeros(state[f"{name}.{key}"].shape, dtype=tensor.dtype)
+                    is_parameter = isinstance(tensor, nn.Parameter)
+                    tensors[key] = nn.Parameter(narrow) if is_parameter else narrow
+    return model
+
+
+def _groups(model: nn.Module, graph: torch_pruning.DependencyGraph) -> list[Group]:
+    """Return all groups of channels that can be removed; the classifier's outputs are classes."""
+    classifier = [layer for layer in model.modules() if isinstance(layer, nn.Linear)][-1]
+    importance = torch_pruning.importance.MagnitudeImportance(p=1)
+    groups = []
+    for found in graph.get_all_groups([classifier], (nn.Conv2d, nn.Linear)):
+        root = found[0].dep.target.module
+        scores = importance(found)
+        order = scores.argsort(stable=True)
+        outputs: Counter[nn.Module] = Counter()
+        inputs: Counter[nn.Module] = Counter()
+        for dependency, indices in found:
+            is_output = graph.is_out_channel_pruning_fn(dependency.handler)
+            lost = outputs if is_output else inputs
+            lost[dependency.target.module] += len(indices)
+        groups.append(
+            Group(
+                root,
+                order.tolist(),
+                scores[order],
+                {layer: count / len(order) for layer, count in outputs.items()},
+                {layer: count / len(order) for layer, count in inputs.items()},
+            )
+        )
+    return groups
+
+
+def _blocks(groups: Sequence[Group], scope: str, multiple: int) -> list[tuple[int, int]]:
+    """Return (group, channels) in the order in which blocks of channels are to be removed.
+
+    The first block of a group leaves a multiple of `multiple` channels, each further one takes
+    `multiple`; the last `multiple` channels stay.
+    """
+    ranked = []
+    for number, group in enumerate(groups):
+        channels = len(group.order)
+        start = 0
+        for end in range(channels % multiple or multiple, channels - multiple + 1, multiple):
+            importance = float(group.importance[start:end].mean())
+            share = end / channels if scope == "uniform" else 0.0
+            ranked.append((share, importance, end, number, end - start))
+            start = end
+    return [(number, size) for *_, number, size in sorted(ranked)]
+
+
+def _removed(blocks: Sequence[tuple[int, int]]) -> Counter[int]:
+    removed: Counter[int] = Counter()
+    for number, size in blocks:
+        removed[number] += size
+    return removed
+
+
+def _kept(
+    model: nn.Module, groups: Sequence[Group], blocks: Sequence[tuple[int, int]]
+) -> dict[nn.Module, float]:
+    """Return the share of its MACs that each layer keeps when these blocks are removed."""
+    outputs: defaultdict[nn.Module, float] = defaultdict(float)
+    inputs: defaultdict[nn.Module, float] = defaultdict(float)
+    for number, removed in _removed(blocks).items():
+        for layer, rate in groups[number].outputs.items():
+            outputs[layer] += rate * removed
+        for layer, rate in groups[number].inputs.items():
+            inputs[layer] += rate * removed
+    # A depthwise convolution has one input channel for each output and loses them as outputs alone.
+    return {
+        layer: (1 - outputs[layer] / layer.weight.shape[0])
+        * (1 - inputs[layer] / layer.weight.shape[1])
+        for layer in model.modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    }

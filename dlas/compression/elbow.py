@@ -1,0 +1,36 @@
+"""The elbow: the strongest level of a technique that keeps the accuracy. Knows no torch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+Record = Mapping[str, Any]
+MEASURES = ("validation_top1", "top1", "params", "nonzero_params", "macs", "model_bytes")
+CURVE_COLUMNS = ("level", *MEASURES, "chosen")
+
+
+def curve(baseline: Record, points: Sequence[Record], tolerance: float) -> pd.DataFrame:
+    """Return the accuracy curve of one technique on one network, with the chosen level marked.
+
+    `baseline` is the record of the uncompressed network, `points` are those of the levels in any
+    order; a record has level and MEASURES. The rows, with CURVE_COLUMNS, are the baseline as level
+    0 and the levels ascending. `chosen` marks the strongest level whose validation top-1 is at most
+    `tolerance` percentage points below the baseline's, or level 0 where there is none; the test
+    split has no part in it. A technique without a ladder has one point with level None: its one
+    row is always chosen.
+    """
+    if [point["level"] for point in points] == [None]:
+        rows, chosen = [dict(points[0])], 0
+    else:
+        ladder = sorted(points, key=lambda point: float(point["level"]))
+        rows = [{**baseline, "level": 0.0}, *map(dict, ladder)]
+        lowest = baseline["validation_top1"] - tolerance
+        chosen = max(
+            number
+            for number, row in enumerate(rows)
+            if number == 0 or row["validation_top1"] >= lowest
+        )
+    table = pd.DataFrame(rows, columns=["level", *MEASURES])
+    table["chosen"] = [number == chosen for number in range(len(rows))]
+    return table

@@ -1,0 +1,74 @@
+"""Weight pruning: the weights of smallest magnitude in the whole network become zero.
+
+Global unstructured magnitude pruning (Han et al., arXiv:1506.02626), level by level with
+fine-tuning in between.
+"""
+
+from collections.abc import Sequence
+
+from torch import nn
+from torch.nn.utils import prune
+
+from dlas.compression import Task, check_level
+from dlas.errors import StudyError, unknown
+from dlas.models import training
+
+
+def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
+    """Return the network with a share `level` of its prunable weights exactly zero, fine-tuned.
+
+    Prunable are the weights of convolutions and linear layers but for the setting `spared`. Weights
+    that are zero already are the first ones and stay zero. Raises StudyError for a level outside
+    (0, 1) and an unknown name in `spared`.
+    """
+    share = check_level("sparsity", level)
+    layers = prunable(model, task.settings["spared"])
+    for layer in layers:  # training leaves them in channels_last, which the selection cannot read
+        layer.weight.data = layer.weight.data.contiguous()
+    zero = sum(int((layer.weight == 0).sum()) for layer in layers)
+    total = sum(layer.weight.numel() for layer in layers)
+    weights = [(layer, "weight") for layer in layers]
+    more = round(share * total) - zero
+    if more < 0:
+        raise StudyError(
+            f"the sparsity {share:g} is not allowed; it must not be below the {zero / total:g} that "
+            "the network has already"
+        )
+    for layer in layers:
+        prune.custom_from_mask(layer, "weight", layer.weight != 0)
+    prune.global_unstructured(weights, prune.L1Unstructured, amount=more)
+    # The masks are part of each forward pass, so that pruned weights stay zero and get no gradient.
+    training.train(model, task.dataset, task.recipe, task.seed, task.threads, task.progress)
+    for layer in layers:
+        prune.remove(layer, "weight")
+    return model.eval()
+
+
+def prunable(model: nn.Module, spared: Sequence[str]) -> list[nn.Conv2d | nn.Linear]:
+    """Return the convolutions and linear layers that `spared` does not name.
+
+    It names kinds of layers, "stem" (the first convolution), "depthwise" and "classifier" (the last
+    linear layer), or single layers by their name in the model; StudyError for another name.
+    """
+    layers = {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    }
+    convolutions = [name for name, layer in layers.items() if isinstance(layer, nn.Conv2d)]
+    linear = [name for name in layers if name not in convolutions]
+    kinds = {
+        "stem": convolutions[:1],
+        "depthwise": [name for name in convolutions if _is_depthwise(layers[name])],
+        "classifier": linear[-1:],
+    }
+    names = set()
+    for name in spared:
+        if name not in kinds and name not in layers:
+            raise unknown("spared layer", name, [*kinds, *layers])
+        names.update(kinds.get(name, [name]))
+    return [layer for name, layer in layers.items() if name not in names]
+
+
+def _is_depthwise(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels
