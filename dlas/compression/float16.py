@@ -1,4 +1,8 @@
-"""Half precision end to end: weights, biases and activations."""
+"""Half precision end to end: weights, biases and activations are IEEE 754 binary16.
+
+Sums are kept as the platform keeps them. torch's kernels for CPUs add the products of a convolution
+or linear layer in float32 and round once, to the output; a compiled network states its own way.
+"""
 
 from collections.abc import Mapping
 

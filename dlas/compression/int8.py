@@ -4,7 +4,10 @@ Weights are signed and symmetric with one scale for each output channel, activat
 one scale and zero point for each tensor; sums are 32-bit integers (Jacob et al., arXiv:1712.05877).
 """
 
+import importlib
+import logging
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,7 @@ import torch
 import torch.ao.quantization.fx._decomposed  # registers torch.ops.quantized_decomposed
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
 
 from dlas.compression import Task
 from dlas.datasets import normalize
@@ -78,14 +82,15 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
 
     Ranges come from `settings["calibration_images"]` training images, drawn by the seed (all of
     them if there are fewer), by torchao's observer `settings["observer"]`: "minmax" takes the
-    smallest and largest value, "histogram" the range with the least squared error. Raises
-    StudyError for an empty calibration set, an unknown observer, a layer that integers cannot
-    express, and an activation that is not finite.
+    smallest and largest value, "histogram" the range with the least squared error. The result is
+    the same for the same seed, thread count and machine. Raises StudyError for an empty calibration
+    set, an unknown observer, a layer that integers cannot express, and an activation that is not
+    finite.
     """
     folded = fold(model)
     layers = _expressible(folded)
     images = _calibration_images(task)
-    ranges = _calibrate(folded, layers, images, task.settings["observer"])
+    ranges = _calibrate(folded, layers, images, task)
     for name, layer in layers.items():
         folded.set_submodule(name, _quantize(layer, *ranges[name]))
     return folded
@@ -133,66 +138,76 @@ def _calibration_images(task: Task) -> np.ndarray:
 
 
 def _calibrate(
-    folded: nn.Module, layers: Mapping[str, nn.Module], images: np.ndarray, observer: str
+    folded: nn.Module, layers: Mapping[str, nn.Module], images: np.ndarray, task: Task
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return scale and zero point of each layer's input."""
-    from torchao.quantization.pt2e import observer as torchao  # type: ignore[import-untyped]
-
+    """Return scale and zero point of each layer's input, as `calculate_qparams` gives them."""
+    torchao = _torchao()
     kinds = {"histogram": torchao.HistogramObserver, "minmax": torchao.MinMaxObserver}
-    if observer not in kinds:
-        raise unknown("observer", observer, kinds)
-    observers = {}
-    handles = []
-    for name, layer in layers.items():
-        observers[name] = kinds[observer](
-            dtype=torch.uint8,
-            qscheme=torch.per_tensor_affine,
-            quant_min=ACTIVATIONS[0],
-            quant_max=ACTIVATIONS[1],
-        )
+    kind = task.settings["observer"]
+    if kind not in kinds:
+        raise unknown("observer", kind, kinds)
+    low, high = ACTIVATIONS
+    form = {"dtype": torch.uint8, "qscheme": torch.per_tensor_affine}
+    # One for each layer: layers that read the same tensor come to the same range.
+    observers = {name: kinds[kind](quant_min=low, quant_max=high, **form) for name in layers}
 
-        def observe(_: nn.Module, inputs: tuple[Tensor], name: str = name) -> None:
+    def watch(name: str) -> RemovableHandle:
+        def observe(_: nn.Module, inputs: tuple[Tensor]) -> None:
             if not inputs[0].isfinite().all():
                 raise StudyError(
-                    f"int8 calibration: the input of the layer {name} has values that are not "
-                    "finite; allowed: a network whose activations are numbers"
+                    f"calibration of int8: the input of the layer {name} is not finite; "
+                    "allowed: networks whose activations are finite numbers"
                 )
             observers[name](inputs[0])
 
-        handles.append(layer.register_forward_pre_hook(observe))
-    with torch.inference_mode():
-        for batch in torch.from_numpy(images).split(BATCH_SIZE):
-            folded(batch)
-    for handle in handles:
-        handle.remove()
-    return {name: found.calculate_qparams() for name, found in observers.items()}
+        return layers[name].register_forward_pre_hook(observe)
+
+    handles = [watch(name) for name in layers]
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(task.threads)
+    try:
+        with torch.inference_mode():
+            for batch in torch.from_numpy(images).split(BATCH_SIZE):
+                folded(batch)
+    finally:
+        torch.set_num_threads(threads_before)
+        for handle in handles:
+            handle.remove()
+    return {name: observer.calculate_qparams() for name, observer in observers.items()}
 
 
 def _quantize(
     layer: nn.Conv2d | nn.Linear, input_scale: Tensor, input_zero_point: Tensor
 ) -> Quantized:
-    from torchao.quantization.pt2e import observer as torchao
-
-    found = torchao.PerChannelMinMaxObserver(
-        ch_axis=0,
-        dtype=torch.int8,
-        qscheme=torch.per_channel_symmetric,
-        quant_min=WEIGHTS[0],
-        quant_max=WEIGHTS[1],
+    low, high = WEIGHTS
+    observer = _torchao().PerChannelMinMaxObserver(
+        dtype=torch.int8, qscheme=torch.per_channel_symmetric, quant_min=low, quant_max=high
     )
     weight = layer.weight.detach()
-    found(weight)
-    scale, zero_point = found.calculate_qparams()
-    quantized = Quantized(layer)
-    quantized.weight.copy_(
-        torch.ops.quantized_decomposed.quantize_per_channel(
-            weight, scale, zero_point, 0, *WEIGHTS, torch.int8
-        )
+    observer(weight)
+    scale, zero_point = observer.calculate_qparams()
+    integers = torch.ops.quantized_decomposed.quantize_per_channel(
+        weight, scale, zero_point, 0, low, high, torch.int8
     )
-    if quantized.bias is not None and layer.bias is not None:
-        quantized.bias.copy_(layer.bias.detach())
-    quantized.weight_scale.copy_(scale)
-    quantized.weight_zero_point.copy_(zero_point)
-    quantized.input_scale.copy_(input_scale.squeeze())
-    quantized.input_zero_point.copy_(input_zero_point.squeeze())
+    tensors = {
+        "weight": integers,
+        "weight_scale": scale,
+        "weight_zero_point": zero_point,
+        "input_scale": input_scale.squeeze(),
+        "input_zero_point": input_zero_point.squeeze(),
+    }
+    if layer.bias is not None:
+        tensors["bias"] = layer.bias.detach()
+    quantized = Quantized(layer)
+    quantized.load_state_dict(tensors)
     return quantized
+
+
+def _torchao() -> ModuleType:
+    """Return torchao's observers, without what it logs about GPUs while it is imported."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        return importlib.import_module("torchao.quantization.pt2e.observer")
+    finally:
+        logging.disable(disabled)

@@ -14,9 +14,13 @@ def logits(model: nn.Module, images: np.ndarray, batch_size: int = 128) -> np.nd
     model.eval()
     tensors = model.state_dict().values()
     dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+    # Channels last is faster but for grouped convolutions in half precision.
+    grouped = any(getattr(module, "groups", 1) > 1 for module in model.modules())
+    half = dtype == torch.float16
+    layout = torch.contiguous_format if half and grouped else torch.channels_last
     with torch.inference_mode():
         parts = [
-            model(batch.to(dtype).contiguous(memory_format=torch.channels_last))
+            model(batch.to(dtype).contiguous(memory_format=layout))
             for batch in torch.from_numpy(images).split(batch_size)
         ]
     model.train(training)

@@ -1,5 +1,7 @@
 """Batch normalization folded into the layers before it, as every deployed network has it."""
 
+import copy
+
 import torch
 from torch import nn
 from torch.fx.experimental.optimization import fuse
@@ -17,20 +19,15 @@ def fold(model: nn.Module) -> nn.Module:
     Raises StudyError for a network whose operations depend on its input, which torch.fx cannot
     trace.
     """
-    training = {name: module.training for name, module in model.named_modules()}
-    model.eval()
+    copied = copy.deepcopy(model).to("cpu", torch.float32).eval()
     try:
-        folded: nn.Module = fuse(model)
+        folded: nn.Module = fuse(copied, inplace=True)
     except (TraceError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).split("\n")[0]
         raise StudyError(
             f"the network {type(model).__name__} cannot be traced: {reason}; "
             "allowed: networks whose operations do not depend on their input"
         ) from error
-    finally:
-        for name, module in model.named_modules():
-            module.training = training[name]
-    folded = folded.to("cpu", torch.float32).eval()
     for parameter in folded.parameters():  # training leaves them in channels_last
         parameter.data = parameter.data.contiguous()
     return folded
