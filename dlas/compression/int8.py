@@ -60,9 +60,9 @@ class Quantized(nn.Module):
         if layer.bias is not None:
             self.bias = nn.Parameter(torch.zeros(channels), requires_grad=False)
         self.register_buffer("weight_scale", torch.ones(channels))
-        self.register_buffer("weight_zero_point", torch.zeros(channels, dtype=torch.int64))
+        self.register_buffer("weight_zero_point", torch.zeros(channels, dtype=torch.int8))
         self.register_buffer("input_scale", torch.tensor(1.0))
-        self.register_buffer("input_zero_point", torch.tensor(0))
+        self.register_buffer("input_zero_point", torch.tensor(0, dtype=torch.uint8))
 
     def forward(self, inputs: Tensor) -> Tensor:
         operations = torch.ops.quantized_decomposed
@@ -152,15 +152,15 @@ def _calibrate(
     observers = {name: kinds[kind](quant_min=low, quant_max=high, **form) for name in layers}
 
     def watch(name: str) -> RemovableHandle:
-        def observe(_: nn.Module, inputs: tuple[Tensor]) -> None:
-            if not inputs[0].isfinite().all():
+        def observe(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+            if not output.isfinite().all():
                 raise StudyError(
-                    f"calibration of int8: the input of the layer {name} is not finite; "
+                    f"calibration of int8: the output of the layer {name} is not finite; "
                     "allowed: networks whose activations are finite numbers"
                 )
             observers[name](inputs[0])
 
-        return layers[name].register_forward_pre_hook(observe)
+        return layers[name].register_forward_hook(observe)
 
     handles = [watch(name) for name in layers]
     threads_before = torch.get_num_threads()
