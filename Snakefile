@@ -24,3 +24,4 @@ rule all:
         study.path("observations"),
         observations("plot", extension=list(study.PLOT_EXTENSIONS)),
         [study.path("overview", extension=extension) for extension in study.PLOT_EXTENSIONS],
+        [study.path("accuracy_curves_plot", extension=name) for name in study.PLOT_EXTENSIONS],

@@ -34,10 +34,34 @@ rule tabulate_study:
         "../workflow/scripts/tabulate_study.py"
 
 
+rule tabulate_curves:
+    input:
+        curves=networks("curve"),
+    output:
+        curves=report(
+            study.path("accuracy_curves"),
+            caption="../report/accuracy_curves_table.rst",
+            category="Tables",
+            labels={"table": "Accuracy of every level of compression"},
+        ),
+    log:
+        "results/logs/tabulate_curves.log",
+    benchmark:
+        "results/benchmarks/tabulate_curves.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(networks=study.networks),
+        code=code("tabulate_curves"),
+    script:
+        "../workflow/scripts/tabulate_curves.py"
+
+
 rule assess_observation:
     input:
         study=study.path("study"),
         noise_floor=study.path("noise_floor"),
+        curves=study.path("accuracy_curves"),
     output:
         verdict=study.path("verdict"),
         pdf=study.path("plot", extension="pdf"),
@@ -73,7 +97,7 @@ rule draw_overview:
             study.path("overview", extension="svg"),
             caption="../report/overview.rst",
             category="Overview",
-            labels={"figure": "Latency of every network, primitive and platform"},
+            labels={"figure": "Latency of every network, compression, primitive and platform"},
         ),
         png=study.path("overview", extension="png"),
     log:
@@ -86,6 +110,31 @@ rule draw_overview:
         code=code("draw_overview"),
     script:
         "../workflow/scripts/draw_overview.py"
+
+
+rule draw_curves:
+    input:
+        curves=study.path("accuracy_curves"),
+    output:
+        pdf=study.path("accuracy_curves_plot", extension="pdf"),
+        svg=report(
+            study.path("accuracy_curves_plot", extension="svg"),
+            caption="../report/accuracy_curves.rst",
+            category="Overview",
+            labels={"figure": "Accuracy against compression of every network"},
+        ),
+        png=study.path("accuracy_curves_plot", extension="png"),
+    log:
+        "results/logs/draw_curves.log",
+    benchmark:
+        "results/benchmarks/draw_curves.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(tolerance="compression.tolerance"),
+        code=code("draw_curves"),
+    script:
+        "../workflow/scripts/draw_curves.py"
 
 
 rule tabulate_observations:

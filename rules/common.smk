@@ -102,6 +102,11 @@ def every(name):
     return study.artifacts(name, study.configurations(config))
 
 
+def networks(name):
+    """The artifacts `name` of all networks."""
+    return [study.path(name, **network) for network in study.networks(config)]
+
+
 def observations(name, **choices):
     """The artifacts `name` of all observations."""
     return expand(study.path(name), number=sorted(config["observations"]), **choices)

@@ -1,7 +1,8 @@
 """The one visual language of all figures.
 
 Colour is the compression, marker the primitive, hatch of a bar, line style of a curve and fill of a marker the tuning,
-column the platform. The colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart.
+column the platform. A pale marker stands for arithmetic that the hardware emulates. The colours are those of Okabe and
+Ito (2008), which colour-blind readers can tell apart.
 """
 
 import textwrap
@@ -14,8 +15,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -46,6 +49,7 @@ OTHER_COLOUR, OTHER_MARKER, OTHER_LINE, OTHER_FILL = (
 )  # of a method that has no place in the palette yet
 GREY = "#8C8C8C"
 COLUMN_INCHES = 3.5  # of print; a figure of one or two platforms is this wide
+PAGE_INCHES = 7.2  # the width of two columns
 PLATFORM_INCHES = 1.5  # more for each further platform
 
 NAMES = {
@@ -114,6 +118,32 @@ def line(tuning: str) -> str:
 def fill(tuning: str) -> Any:
     """Return the marker fill of a tuning."""
     return FILLS.get(tuning, OTHER_FILL)
+
+
+def face(colour: str, status: str) -> dict[str, Any]:
+    """Return how a mark of this colour is filled: pale for emulated arithmetic, else as its style says."""
+    if status != "emulated":
+        return {}
+    return {"markerfacecolor": [0.3 * part + 0.7 for part in to_rgb(colour)]}
+
+
+def emulated_handle() -> Line2D:
+    """Return the legend entry of emulated arithmetic."""
+    look: dict[str, Any] = {"color": "#404040", "markerfacecolor": "#D0D0D0", "linestyle": ""}
+    return Line2D([], [], marker="o", label="emulated arithmetic", **look)
+
+
+def no_level(axis: Axes, height: float, compression: str) -> None:
+    """Mark in a row that no level of a compression was within the tolerance."""
+    where = axis.get_yaxis_transform()
+    look: dict[str, Any] = {"color": colour(compression), "markersize": 3, "clip_on": False}
+    axis.plot(0.025, height, "x", transform=where, **look)
+
+
+def no_level_handle() -> Line2D:
+    """Return the legend entry of `no_level`."""
+    look: dict[str, Any] = {"color": "#404040", "markersize": 3, "linestyle": ""}
+    return Line2D([], [], marker="x", label="no level within the tolerance", **look)
 
 
 def ordered(values: Iterable[str], known: Iterable[str] = ()) -> list[str]:
@@ -205,8 +235,11 @@ def note(axis: Axes, text: str) -> None:
     )
 
 
-def log_axis(axis: Any, low: float, high: float) -> None:
-    """Make an x- or y-axis logarithmic over at least this range, with plain numbers at 1, 2 and 5."""
+def log_axis(axis: Any, low: float, high: float, fine: float = 1.6) -> None:
+    """Make an x- or y-axis logarithmic over at least this range, with plain numbers.
+
+    They stand at 1, 2 and 5 up to this many decades, beyond at 1 only.
+    """
     margin = max((high / low) ** 0.06, 1.03)
     limits = low / margin, high * margin
     axis.axes.set(**{f"{axis.axis_name}scale": "log", f"{axis.axis_name}lim": limits})
@@ -214,7 +247,7 @@ def log_axis(axis: Any, low: float, high: float) -> None:
     if decades < 0.35:
         axis.set_major_locator(FixedLocator(_fine_ticks(*limits)))
     else:
-        axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if decades < 1.6 else (1,)))
+        axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if decades < fine else (1,)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
@@ -244,6 +277,20 @@ def handles(kind: str, names: Sequence[str]) -> list[Line2D]:
     return [Line2D([], [], label=label(name), **looks[kind](name)) for name in names]
 
 
+def legend_below(figure: Figure, *rows: Sequence[Artist]) -> None:
+    """Put a legend below a figure whose lines are these."""
+    longest = max(map(len, rows))
+    rows = tuple(sorted(rows, key=len, reverse=True))  # matplotlib fills column by column
+    by_column = [row[column] for column in range(longest) for row in rows if column < len(row)]
+    figure.legend(
+        handles=by_column,
+        loc="outside lower center",
+        ncols=longest,
+        handletextpad=0.4,
+        columnspacing=1.2,
+    )
+
+
 def intervals(
     axis: Axes,
     rows: pd.DataFrame,
@@ -251,20 +298,23 @@ def intervals(
     names: tuple[str, str, str] = ("latency_ms", "latency_ms_low", "latency_ms_high"),
     **look: Any,
 ) -> None:
-    """Draw estimates along x with their intervals, at these heights; `names` are the three columns."""
-    centre, low, high = (rows[name].to_numpy(float) for name in names)
-    error = np.clip(np.nan_to_num([centre - low, high - centre]), 0, None)
-    axis.errorbar(
-        centre,
-        at,
-        xerr=error,
-        linestyle="",
-        markersize=4.2,
-        elinewidth=0.8,
-        capsize=1.5,
-        capthick=0.8,
-        **look,
-    )
+    """Draw estimates along x with their intervals, at these heights; `names` are the three columns.
+
+    Rows whose status is "emulated" have pale marks.
+    """
+    style: dict[str, Any] = {
+        "linestyle": "",
+        "markersize": 4.2,
+        "elinewidth": 0.8,
+        "capsize": 1.5,
+        "capthick": 0.8,
+    }
+    status = rows["status"] if "status" in rows else pd.Series("ok", rows.index)
+    for kind in status.unique():
+        some, heights = rows[status == kind], np.asarray(at, float)[(status == kind).to_numpy()]
+        centre, low, high = (some[name].to_numpy(float) for name in names)
+        error = np.clip(np.nan_to_num([centre - low, high - centre]), 0, None)
+        axis.errorbar(centre, heights, xerr=error, **style | look | face(look["color"], kind))
 
 
 def name_points(
@@ -320,21 +370,27 @@ def _overlap(first: Sequence[float], second: Sequence[float]) -> float:
     return max(0.0, sides[0]) * max(0.0, sides[1])
 
 
-def rows_of(axes: np.ndarray, places: pd.DataFrame) -> dict[tuple[str, str], float]:
+def rows_of(
+    axes: np.ndarray,
+    places: pd.DataFrame,
+    naming: Callable[[str], str] = label,
+    heading: float = 0.8,
+) -> dict[tuple[str, str], float]:
     """Lay out one row a model on the shared y-axis of one line of panels, and return the rows' heights.
 
-    `places` are the distinct (dataset, model), sorted; data sets stand apart, with their name as a heading.
+    `places` are the distinct (dataset, model), sorted; data sets stand apart, with their name as a heading. Other
+    groups and members can take their place; `naming` gives the text of both. A heading has this part of a row's height.
     """
     heights: dict[tuple[str, str], float] = {}
     first = axes[0, 0]
     height, last = 0.0, None
     for dataset, model in places.itertuples(index=False):
-        height -= 1.0 if dataset == last else 1.8
+        height -= 1.0 if dataset == last else 1.0 + heading
         if dataset != last:
             first.text(
                 -0.03,
-                height + 0.62,
-                label(dataset),
+                height + 0.5 + 0.15 * heading,
+                naming(dataset),
                 transform=first.get_yaxis_transform(),
                 ha="right",
                 va="bottom",
@@ -347,7 +403,7 @@ def rows_of(axes: np.ndarray, places: pd.DataFrame) -> dict[tuple[str, str], flo
         axis.grid(axis="y", visible=False)
         for stripe in list(heights.values())[::2]:
             axis.axhspan(stripe - 0.5, stripe + 0.5, color="#F2F5F8", linewidth=0, zorder=0)
-    first.set_yticks(list(heights.values()), [label(model) for _, model in heights])
+    first.set_yticks(list(heights.values()), [naming(model) for _, model in heights])
     first.set_ylim(min(heights.values(), default=0) - 0.6, -0.5)
     return heights
 
@@ -370,51 +426,6 @@ def absent(axis: Axes, height: float) -> None:
         ha="center",
         va="center",
     )
-
-
-@style()
-def overview(study: pd.DataFrame) -> Figure:
-    """Return the study at a glance: latency of every uncompressed model by primitive and platform, with intervals."""
-    rows = study[(study["compression"] == "none") & (study["format"] == "dense")]
-    platforms, primitives = ordered(rows["platform"], NAMES), ordered(rows["primitive"], MARKERS)
-    tunings = ordered(rows["tuning"], LINES)
-    places = rows[["dataset", "model"]].drop_duplicates().sort_values(["dataset", "model"])
-    measured = rows[rows["latency_ms"].notna()]
-    figure, axes = columns(platforms, height=0.8 + 0.30 * len(places), sharey=True)
-    figure.set_size_inches(max(5.5, figure.get_size_inches()[0]), figure.get_size_inches()[1])
-    heights = rows_of(axes, places)
-    for axis, platform in zip(axes[0], platforms, strict=False):
-        for (dataset, model), height in heights.items():
-            here = measured[
-                (measured["platform"] == platform)
-                & (measured["dataset"] == dataset)
-                & (measured["model"] == model)
-            ]
-            if here.empty:
-                absent(axis, height)
-            for primitive, offset in spread(primitives).items():
-                for tuning in tunings:
-                    one = here[(here["primitive"] == primitive) & (here["tuning"] == tuning)]
-                    intervals(
-                        axis,
-                        one,
-                        [height + offset] * len(one),
-                        color=colour("none"),
-                        marker=marker(primitive),
-                        fillstyle=fill(tuning),
-                    )
-        if len(measured):
-            log_axis(
-                axis.xaxis, measured["latency_ms_low"].min(), measured["latency_ms_high"].max()
-            )
-        axis.set_xlabel("latency (ms, log scale)")
-    entries = handles("primitive", primitives)
-    if len(tunings) > 1:
-        entries += handles("tuning", tunings)
-    figure.legend(
-        handles=entries, loc="outside lower center", ncols=len(entries), handletextpad=0.3
-    )
-    return figure
 
 
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:

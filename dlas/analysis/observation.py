@@ -17,6 +17,15 @@ Verdict = Literal["supported", "contradicted", "inconclusive"]
 
 
 @dataclass(frozen=True)
+class Tables:
+    """What an observation reads: study.csv, noise_floor.csv and accuracy_curves.csv."""
+
+    study: pd.DataFrame
+    noise_floor: pd.DataFrame
+    curves: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Observation:
     """What the study's measurements say on one claim.
 
@@ -44,8 +53,8 @@ class Observation:
 def load(name: str) -> ModuleType:
     """Return the module of an observation.
 
-    It has CLAIM, ORIGIN ("abstract" or "formulated"), RULE, observe(study, noise_floor) -> Observation and
-    draw(study, observation) -> Figure. Raises a StudyError for an unknown name.
+    It has CLAIM, ORIGIN ("abstract" or "formulated"), RULE, observe(tables) -> Observation and
+    draw(tables, observation) -> Figure, both of `Tables`. Raises a StudyError for an unknown name.
     """
     folder = Path(__file__).parent / "observations"
     names = [file.stem for file in folder.glob("*.py") if file.stem != "__init__"]
@@ -62,6 +71,19 @@ def needs(what: str, statistic: str) -> Observation:
 def measured(study: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that stand for a measurement with an interval."""
     return study[study["status"].isin(USABLE) & study["latency_ms_low"].notna()]
+
+
+def unreached(study: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of compressions without a level within the tolerance.
+
+    Their level is 0: the network is the uncompressed one once more, not a compressed one.
+    """
+    return study[(study["compression"] != "none") & (study["level"] == 0)]
+
+
+def distinct(study: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of different networks: all but those of `unreached`."""
+    return study[(study["compression"] == "none") | (study["level"] != 0)]
 
 
 def latency(row: pd.Series) -> Interval:

@@ -63,6 +63,30 @@ def geometric_mean_ratio(
     return Interval(*(float(np.exp(value)) for value in (mean, mean - spread, mean + spread)))
 
 
+def group_ratio(
+    values: Samples, first: Samples, blocks: Samples, confidence: float = CONFIDENCE
+) -> Interval:
+    """Return the ratio of two groups' geometric means with Student's t interval; one value for each member.
+
+    `first` says who is in the numerator's group. `blocks` names conditions that members share and that change all
+    values by a common factor, such as the data set: least squares on the logarithms with one constant for each block,
+    so that members are compared within their block only. NaN where the members do not suffice for an error.
+    """
+    logarithms, names = np.log(np.asarray(values, float)), np.asarray(blocks)
+    design = np.column_stack(
+        [np.asarray(first, float), *((names == name).astype(float) for name in np.unique(names))]
+    )
+    freedom = len(logarithms) - design.shape[1]
+    if freedom < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
+        return Interval(np.nan, np.nan, np.nan)
+    inverse = np.linalg.inv(design.T @ design)
+    effects = inverse @ design.T @ logarithms
+    variance = float(((logarithms - design @ effects) ** 2).sum()) / freedom
+    reach = np.sqrt(variance * inverse[0, 0]) * stats.t.ppf((1 + confidence) / 2, freedom)
+    low, high = np.exp(effects[0] - reach), np.exp(effects[0] + reach)
+    return Interval(float(np.exp(effects[0])), float(low), float(high))
+
+
 def rank_correlation(first: Samples, second: Samples, seed: int = 0) -> Interval:
     """Return Spearman's rho with its percentile bootstrap interval over the pairs.
 

@@ -1,4 +1,4 @@
-"""The tables that everything else is drawn from: study.csv, noise_floor.csv and observations.csv."""
+"""The tables that everything else is drawn from: study, noise_floor, accuracy_curves and observations."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import pandas as pd
 
 from dlas.analysis import statistics
 from dlas.analysis.observation import USABLE, Observation
+from dlas.compression.elbow import CURVE_COLUMNS
 from dlas.errors import StudyError
 from dlas.files import whole
 
@@ -19,6 +20,7 @@ STUDY_COLUMNS = (
     "status"
 ).split()
 NOISE_FLOOR_COLUMNS = ["platform", "dataset", "model", "ratio", "low", "high"]
+CURVES_COLUMNS = ["dataset", "model", "compression", *CURVE_COLUMNS]
 OBSERVATION_COLUMNS = (
     "observation claim origin verdict statistic estimate ci_low ci_high n reason rule"
 ).split()
@@ -109,6 +111,20 @@ def noise_floor_row(
 def noise_floor_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return noise_floor.csv's table from its rows."""
     return pd.DataFrame(list(rows), columns=NOISE_FLOOR_COLUMNS)
+
+
+def curves_table(
+    networks: Sequence[Mapping[str, str]], curves: Sequence[pd.DataFrame]
+) -> pd.DataFrame:
+    """Return accuracy_curves.csv's table from the curve of each network.
+
+    `networks` have dataset, model and compression; `curves` the columns of dlas.compression.elbow.
+    """
+    named = [
+        curve.assign(**{name: network[name] for name in ("dataset", "model", "compression")})
+        for network, curve in zip(networks, curves, strict=True)
+    ]
+    return pd.concat(named, ignore_index=True)[CURVES_COLUMNS]
 
 
 def observation_row(number: str, module: Any, observation: Observation) -> dict[str, Any]:

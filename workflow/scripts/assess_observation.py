@@ -1,15 +1,18 @@
-"""Judge one observation by the study's table, and draw it."""
+"""Judge one observation by the study's tables, and draw it."""
 
 from dlas.analysis import figures, observation, table
 from job import job
 
 with job(snakemake):
-    study = table.read_table(snakemake.input.study)
-    noise_floor = table.read_table(snakemake.input.noise_floor)
+    tables = observation.Tables(
+        study=table.read_table(snakemake.input.study),
+        noise_floor=table.read_table(snakemake.input.noise_floor),
+        curves=table.read_table(snakemake.input.curves),
+    )
     module = observation.load(snakemake.params.settings["observation"])
-    found = module.observe(study, noise_floor)
+    found = module.observe(tables)
     figures.save(
-        module.draw(study, found),
+        module.draw(tables, found),
         [snakemake.output.pdf, snakemake.output.svg, snakemake.output.png],
     )
     row = table.observation_row(snakemake.wildcards.number, module, found)

@@ -3,7 +3,8 @@
 The speedup of a compression on a platform is the latency of the uncompressed network over that of the compressed one,
 each in its fastest configuration there with the same tuning. For every compression and pair of platforms the two
 speedups of each model are divided; their geometric mean over the models, with Student's t interval, says by which
-factor the hardware changes what the compression is worth. See RULE.
+factor the hardware changes what the compression is worth. A network whose compression has no level within the
+tolerance was not compressed and has no speedup; an emulated one was measured and has. See RULE.
 """
 
 from itertools import combinations, product
@@ -13,15 +14,25 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dlas.analysis import figures, statistics
-from dlas.analysis.observation import Observation, Verdict, fastest, floors, measured, needs
+from dlas.analysis.observation import (
+    Observation,
+    Tables,
+    Verdict,
+    distinct,
+    fastest,
+    floors,
+    measured,
+    needs,
+    unreached,
+)
 
 CLAIM = "the speedups that compression techniques give are very hardware dependent"
 ORIGIN = "abstract"
 VERY = 1.25
 RULE = f"""
-For each compression and pair of platforms: geometric mean over the models of the ratio of their speedups (fastest
-configuration, same tuning), with a t interval at a family-wise 95 %. Threshold: {VERY}x, or the product of the two A/A
-noise floors if that is larger. Supported: the interval of some compression and pair lies beyond the threshold.
+For each compression and pair of platforms: geometric mean over the compressed models of the ratio of their speedups
+(fastest configuration, same tuning), with a t interval at a family-wise 95 %. Threshold: {VERY}x, or the product of the
+two A/A noise floors if that is larger. Supported: the interval of some compression and pair lies beyond the threshold.
 Contradicted: all intervals lie within it. Inconclusive otherwise.
 """
 STATISTIC = "geometric mean ratio of a compression's speedups on two platforms, where it is largest"
@@ -29,11 +40,11 @@ NETWORK = ["dataset", "model", "compression", "level", "tuning"]
 
 
 def speedups(study: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each compressed network and platform: NETWORK, platform, speedup, low and high.
+    """Return one row for each compressed network and platform: NETWORK, platform, status, speedup, low and high.
 
     The limits come from the two latencies' intervals, taken as independent.
     """
-    rows = measured(study).assign(level=lambda table: table["level"].fillna(0))
+    rows = distinct(measured(study)).assign(level=lambda table: table["level"].fillna(0))
     best = fastest(rows, [*NETWORK, "platform"])
     best["error"] = [
         statistics.log_standard_error(statistics.Interval(*values))
@@ -47,11 +58,12 @@ def speedups(study: pd.DataFrame) -> pd.DataFrame:
     both["speedup"] = both["latency_ms_baseline"] / both["latency_ms"]
     reach = np.exp(1.96 * np.hypot(both["error"], both["error_baseline"]))
     both["low"], both["high"] = both["speedup"] / reach, both["speedup"] * reach
-    return both[[*NETWORK, "platform", "speedup", "low", "high"]]
+    return both[[*NETWORK, "platform", "status", "speedup", "low", "high"]]
 
 
-def observe(study: pd.DataFrame, noise_floor: pd.DataFrame) -> Observation:
+def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each compression and pair of platforms."""
+    study = distinct(tables.study)
     if study.loc[study["compression"] != "none"].empty:
         return needs("compressed networks", STATISTIC)
     if study["platform"].nunique() < 2:
@@ -63,7 +75,7 @@ def observe(study: pd.DataFrame, noise_floor: pd.DataFrame) -> Observation:
         for first, second in combinations(table.columns, 2)
     ]
     pairs = [pair for pair in pairs if len(pair[3]) > 1]
-    floor = floors(noise_floor)
+    floor = floors(tables.noise_floor)
     if not pairs:
         return needs("two networks with the same compression measured on two platforms", STATISTIC)
     confidence = 1 - statistics.ERROR_RATE / len(pairs)
@@ -109,12 +121,13 @@ def observe(study: pd.DataFrame, noise_floor: pd.DataFrame) -> Observation:
 
 
 @figures.style()
-def draw(study: pd.DataFrame, observation: Observation) -> Figure:
+def draw(tables: Tables, observation: Observation) -> Figure:
     """Return the speedup of each compressed network by platform; 1 is the uncompressed network."""
+    study = tables.study
     platforms = figures.ordered(study["platform"], figures.NAMES)
     compressions = figures.ordered(set(study["compression"]) - {"none"}, figures.COLOURS)
     tunings = figures.ordered(study["tuning"], figures.FILLS)
-    found = speedups(study)
+    found, missing = speedups(study), unreached(study)
     if found.empty:
         figure, axes = figures.columns(platforms, height=1.2)
         for axis in axes[0]:
@@ -124,6 +137,8 @@ def draw(study: pd.DataFrame, observation: Observation) -> Figure:
     figure, axes = figures.columns(platforms, height=0.6 + 0.3 * len(places), sharey=True)
     heights = figures.rows_of(axes, places)
     marks = list(product(compressions, tunings))
+    where = ["dataset", "model", "platform", "compression", "tuning"]
+    no_level = set(missing[where].itertuples(index=False, name=None))
     for axis, platform in zip(axes[0], platforms, strict=False):
         for (dataset, model), height in heights.items():
             here = found[
@@ -144,10 +159,16 @@ def draw(study: pd.DataFrame, observation: Observation) -> Figure:
                     marker="o",
                     fillstyle=figures.fill(tuning),
                 )
+                if (dataset, model, platform, compression, tuning) in no_level:
+                    figures.no_level(axis, height + offset, compression)
         figures.log_axis(axis.xaxis, min(found["low"].min(), 0.9), max(found["high"].max(), 1.1))
         axis.axvline(1, color=figures.GREY, linewidth=0.8)
         axis.set_xlabel("speedup")
     legend = figures.handles("compression", compressions)
     if len(tunings) > 1:
         legend += figures.handles("tuning", tunings)
+    if (found["status"] == "emulated").any():
+        legend.append(figures.emulated_handle())
+    if no_level:
+        legend.append(figures.no_level_handle())
     return figures.finish(figure, CLAIM, observation, RULE, legend)

@@ -1,6 +1,7 @@
 """Untuned, no one primitive is fastest for all models and platforms.
 
-For each model on each platform all primitives of the study are compared, uncompressed, dense and untuned. A primitive
+For each model on each platform all primitives of the study are compared, uncompressed, dense and untuned: the claim
+varies models and platforms, and what compression does to the order of the primitives is another claim. A primitive
 wins clearly if it beats each other one by more than noise; see RULE. The effect size is what it costs to use one
 primitive everywhere: the geometric mean of its latency over that of each network's fastest primitive, for the
 primitive with which this mean is smallest. Its interval is a percentile bootstrap over the networks.
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from dlas.analysis import figures, statistics
-from dlas.analysis.observation import Observation, Verdict, floors, latency, measured, needs
+from dlas.analysis.observation import Observation, Tables, Verdict, floors, latency, measured, needs
 
 CLAIM = "untuned, no one primitive is fastest for all models and platforms"
 ORIGIN = "formulated"
@@ -36,11 +37,11 @@ def candidates(study: pd.DataFrame) -> pd.DataFrame:
     return study[chosen]
 
 
-def observe(study: pd.DataFrame, noise_floor: pd.DataFrame) -> Observation:
+def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each network with its clear winner, or "none"."""
-    rows = candidates(study)
+    rows = candidates(tables.study)
     primitives = sorted(set(rows["primitive"]))
-    floor = floors(noise_floor)
+    floor = floors(tables.noise_floor)
     latencies = (
         measured(rows).pivot(index=NETWORK, columns="primitive", values="latency_ms").dropna()
     )
@@ -105,9 +106,9 @@ def _slowdown(latencies: np.ndarray) -> statistics.Interval:
 
 
 @figures.style()
-def draw(study: pd.DataFrame, observation: Observation) -> Figure:
+def draw(tables: Tables, observation: Observation) -> Figure:
     """Return each primitive's latency over the network's lowest; the clear winner is named at the right."""
-    rows = candidates(study)
+    rows = candidates(tables.study)
     winners = observation.evidence.set_index(NETWORK)["winner"] if len(observation.evidence) else {}
     platforms, primitives = (
         figures.ordered(rows[name], known)

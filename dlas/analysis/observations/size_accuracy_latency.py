@@ -3,7 +3,8 @@
 A guarantee falls with one clear counterexample, so the rule looks for pairs of networks that are ordered the other
 way round, and for nothing else; Spearman's rho on the figure says how close the orders are on the whole. A network is
 a model with a compression; its latency on a platform is that of its fastest configuration there, so that no
-counterexample comes from an unsuitable primitive. See RULE.
+counterexample comes from an unsuitable primitive. A compression of which no level was within the tolerance gives no
+network of its own. See RULE.
 """
 
 from itertools import combinations, product
@@ -15,14 +16,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dlas.analysis import figures, statistics
-from dlas.analysis.observation import Observation, fastest, floors, latency, measured, needs
+from dlas.analysis.observation import (
+    Observation,
+    Tables,
+    distinct,
+    fastest,
+    floors,
+    latency,
+    measured,
+    needs,
+)
 
 CLAIM = "model size, accuracy and inference time are not guaranteed to be correlated"
 ORIGIN = "abstract"
 RULE = """
-All pairs of networks on a data set and platform; a network is timed in its fastest configuration. A pair is
-discordant if the one of more bytes is clearly faster or clearly less accurate, or the more accurate one is clearly
-faster.
+All pairs of networks (model and compression) on a data set and platform; a network is timed in its fastest
+configuration. A pair is discordant if the one of more bytes is clearly faster or clearly less accurate, or the more
+accurate one is clearly faster.
 Clear: latency differs by more than the A/A noise floor and its interval, top-1 by more than its binomial error, with a
 family-wise error of 5 % over all comparisons. Supported: at least one discordant pair. Contradicted: none, and the 95 %
 upper limit of their share among the clearly ordered pairs is below 25 %. Inconclusive otherwise.
@@ -37,15 +47,15 @@ MOST_LINES = 10  # of discordant pairs in a panel; more would hide the points
 
 def networks(study: pd.DataFrame) -> pd.DataFrame:
     """Return the fastest configuration of each network on each platform."""
-    return fastest(measured(study), ["dataset", "platform", *NETWORK])
+    return fastest(distinct(measured(study)), ["dataset", "platform", *NETWORK])
 
 
-def observe(study: pd.DataFrame, noise_floor: pd.DataFrame) -> Observation:
+def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each clearly ordered pair."""
-    floor = floors(noise_floor)
+    floor = floors(tables.noise_floor)
     groups = {
         place: group
-        for place, group in networks(study).groupby(["platform", "dataset"])
+        for place, group in networks(tables.study).groupby(["platform", "dataset"])
         if len(group) > 1 and place in floor
     }
     if not groups:
@@ -115,18 +125,19 @@ def _accuracy_order(first: pd.Series, second: pd.Series, images: int, comparison
 
 
 @figures.style()
-def draw(study: pd.DataFrame, observation: Observation) -> Figure:
+def draw(tables: Tables, observation: Observation) -> Figure:
     """Return latency over size, with top-1 beside each model.
 
     Lines join the pairs that are discordant in size and latency, unless they are many.
     """
-    rows = networks(study)
+    study, rows = tables.study, networks(tables.study)
     platforms, datasets = (
         figures.ordered(study[name], figures.NAMES) for name in ("platform", "dataset")
     )
     figure, axes = figures.columns(
         platforms, len(datasets), 0.3 + 1.75 * len(datasets), sharex="row", sharey="row"
     )
+    drawn = False
     for (line, dataset), (column, platform) in product(enumerate(datasets), enumerate(platforms)):
         axis, rows_here = axes[line, column], rows[rows["dataset"] == dataset]
         axis.set_title(f"{figures.label(platform)}, {figures.label(dataset)}")
@@ -135,17 +146,29 @@ def draw(study: pd.DataFrame, observation: Observation) -> Figure:
         if column == 0:
             axis.set_ylabel("latency (ms)")
         here = rows_here[rows_here["platform"] == platform]
-        _panel(axis, here, observation.evidence)
-        axis.set_xlabel(
-            "\n".join(["model size (MB)", *_correlations(here)]), fontsize=6.2, linespacing=1.15
-        )
+        discordant = _size_latency(observation.evidence, platform, dataset)
+        _panel(axis, here, discordant if len(discordant) <= MOST_LINES else discordant.head(0))
+        drawn |= 0 < len(discordant) <= MOST_LINES
+        texts = ["model size (MB)", f"discordant pairs: {len(discordant)}"]
+        axis.set_xlabel("\n".join([*texts, *_correlations(here)]), fontsize=6.2, linespacing=1.15)
     legend = figures.handles("primitive", figures.ordered(rows["primitive"], figures.MARKERS))
     if rows["compression"].nunique() > 1:
         legend += figures.handles(
             "compression", figures.ordered(rows["compression"], figures.COLOURS)
         )
-    legend.append(Line2D([], [], color=DISCORDANT, linestyle=":", label="discordant pair"))
+    if (rows["status"] == "emulated").any():
+        legend.append(figures.emulated_handle())
+    if drawn:
+        legend.append(Line2D([], [], color=DISCORDANT, linestyle=":", label="discordant pair"))
     return figures.finish(figure, CLAIM, observation, RULE, legend)
+
+
+def _size_latency(evidence: pd.DataFrame, platform: str, dataset: str) -> pd.DataFrame:
+    """Return the pairs of a panel that are discordant in size and latency."""
+    if evidence.empty:
+        return evidence
+    here = (evidence["platform"] == platform) & (evidence["dataset"] == dataset)
+    return evidence[here & evidence["discordant"] & (evidence["relation"] == "size-latency")]
 
 
 def _range(values: pd.Series, margin: float) -> tuple[float, float]:
@@ -179,19 +202,9 @@ def _panel(axis: Axes, here: pd.DataFrame, pairs: pd.DataFrame) -> None:
         tuple(row[NETWORK]): (row["model_bytes"] / 1e6, row["latency_ms"])
         for _, row in here.iterrows()
     }
-    if len(pairs):
-        place = (pairs["platform"] == here["platform"].iloc[0]) & (
-            pairs["dataset"] == here["dataset"].iloc[0]
-        )
-        shown = pairs[place & pairs["discordant"] & (pairs["relation"] == "size-latency")]
-        for pair in shown.itertuples() if len(shown) <= MOST_LINES else ():
-            ends = zip(points[pair.first], points[pair.second], strict=True)
-            axis.plot(*ends, ":", color=DISCORDANT, zorder=1)
-        if len(shown) > MOST_LINES:
-            text = f"{len(shown)} discordant pairs"
-            axis.text(
-                0.03, 0.97, text, transform=axis.transAxes, va="top", fontsize=5.8, color=DISCORDANT
-            )
+    for pair in pairs.itertuples():
+        ends = zip(points[pair.first], points[pair.second], strict=True)
+        axis.plot(*ends, ":", color=DISCORDANT, zorder=1)
     for _, row in here.iterrows():
         low, centre, high = row["latency_ms_low"], row["latency_ms"], row["latency_ms_high"]
         axis.errorbar(
@@ -202,6 +215,7 @@ def _panel(axis: Axes, here: pd.DataFrame, pairs: pd.DataFrame) -> None:
             elinewidth=0.8,
             color=figures.colour(row["compression"]),
             marker=figures.marker(row["primitive"]),
+            **figures.face(figures.colour(row["compression"]), row["status"]),
         )
     if set(here["compression"]) == {"none"}:  # with compressed networks there is no room for names
         figures.name_points(

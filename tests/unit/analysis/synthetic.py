@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from dlas.analysis.table import NOISE_FLOOR_COLUMNS, STUDY_COLUMNS
+from dlas.analysis.observation import Tables
+from dlas.analysis.table import CURVES_COLUMNS, NOISE_FLOOR_COLUMNS, STUDY_COLUMNS
 
 # parameters (millions), MACs (millions) and top-1 of networks like those of the embedded study
 MODELS = {
@@ -23,7 +24,15 @@ MODELS = {
 PRIMITIVES = ("direct", "gemm", "spatial_pack")
 PLATFORMS = ("local_cpu", "local_cpu_avx2")
 IMAGES = 400
+COMPRESSIONS = ("none", "weight_pruning", "channel_pruning", "float16", "int8")
 BYTES = {"none": 1, "weight_pruning": 0.3, "channel_pruning": 0.45, "float16": 0.5, "int8": 0.25}
+DTYPES = {"float16": "float16", "int8": "int8"}
+CHOSEN = {"weight_pruning": 0.9, "channel_pruning": 0.5}
+LADDERS = {
+    "weight_pruning": (0.5, 0.8, 0.9, 0.95, 0.98),
+    "channel_pruning": (0.3, 0.5, 0.7, 0.85),
+}
+COMPACT = ("mobilenet_v1", "mobilenet_v2", "efficientnet_b0")
 
 
 def study(
@@ -37,10 +46,14 @@ def study(
     noise=0.004,
     seed=0,
     top1=None,
+    unreached=(),
+    emulated=(),
 ):
     """Return a study table; latency(platform, dataset, model, compression, primitive, tuning) is the truth in ms.
 
     What is measured deviates from it by normal noise of this standard deviation, which the intervals describe.
+    `unreached` are the (dataset, model, compression) without a level within the tolerance, `emulated` the
+    (compression, platform) that the hardware emulates.
     """
     draw = np.random.default_rng(seed)
     rows = []
@@ -54,20 +67,23 @@ def study(
                             true = latency(platform, dataset, model, compression, primitive, tuning)
                             row = dict.fromkeys(STUDY_COLUMNS)
                             measured = true * np.exp(noise * draw.standard_normal())
+                            none = (dataset, model, compression) in unreached
+                            pale = (compression, platform) in emulated
+                            stored = 1 if none else BYTES[compression]
                             row |= {
                                 "dataset": dataset,
                                 "model": model,
                                 "compression": compression,
-                                "level": 0.0,
+                                "level": 0.0 if none else CHOSEN.get(compression),
                                 "primitive": primitive,
                                 "format": "dense",
-                                "dtype": "float32",
+                                "dtype": DTYPES.get(compression, "float32"),
                                 "tuning": tuning,
                                 "platform": platform,
                                 "params": int(params * 1e6),
                                 "nonzero_params": int(params * 1e6),
                                 "macs": int(macs * 1e6),
-                                "model_bytes": int(params * 4e6 * BYTES[compression]),
+                                "model_bytes": int(params * 4e6 * stored),
                                 "library_bytes": 10**6,
                                 "top1": 100 * correct / IMAGES,
                                 "top1_compiled": 100 * correct / IMAGES,
@@ -78,7 +94,7 @@ def study(
                                 "threads": 1,
                                 "gflops": 2 * macs / measured,
                                 "peak_fraction": 2 * macs / measured / 118,
-                                "status": "ok",
+                                "status": "emulated" if pale else "ok",
                             }
                             rows.append(row)
     return pd.DataFrame(rows, columns=STUDY_COLUMNS)
@@ -93,6 +109,89 @@ def noise_floor(factor=1.01, *, models=MODELS, platforms=PLATFORMS):
         for model in nets
     ]
     return pd.DataFrame(rows, columns=NOISE_FLOOR_COLUMNS)
+
+
+def curves(
+    holds,
+    *,
+    models=MODELS,
+    compressions=COMPRESSIONS,
+    ladders=LADDERS,
+    images=10_000,
+    seed=None,
+    tolerance=1.0,
+):
+    """Return a table of accuracy curves; holds(dataset, model, technique) is where top-1 has lost one point.
+
+    The loss grows with the fourth power of the logarithm of the compression. With a seed, the top-1 of both splits is
+    drawn from this number of images, else it is exact.
+    """
+    draw = None if seed is None else np.random.default_rng(seed)
+    rows = []
+
+    def measured(top1):
+        share = np.clip(top1, 8, 100) / 100
+        return 100 * (draw.binomial(images, share) if draw else round(share * images)) / images
+
+    for dataset, nets in models.items():
+        for model, (params, macs, accuracy) in nets.items():
+            pair = measured(accuracy), measured(accuracy)
+            for compression in compressions:
+                own, best = [], 0
+                for level in (
+                    (0.0, *ladders.get(compression, ())) if compression in ladders else (None,)
+                ):
+                    kept = 1 - (level or 0)
+                    left = 0.02 + 0.98 * kept if compression == "weight_pruning" else kept**0.8
+                    loss = 0.2
+                    if compression in ladders:
+                        end = np.log(holds(dataset, model, compression))
+                        loss = (-np.log(left) / end) ** 4
+                    first = level == 0 or compression == "none"
+                    tops = pair if first else (measured(accuracy - loss), measured(accuracy - loss))
+                    dense = compression == "weight_pruning"
+                    stored = (
+                        min(1, 2 * left)
+                        if dense
+                        else left * BYTES.get(compression, 1) ** (level is None)
+                    )
+                    own.append(
+                        {
+                            "dataset": dataset,
+                            "model": model,
+                            "compression": compression,
+                            "level": level,
+                            "validation_top1": tops[0],
+                            "top1": tops[1],
+                            "params": int(params * 1e6 * (1 if dense else left)),
+                            "nonzero_params": int(params * 1e6 * left),
+                            "macs": int(macs * 1e6 * (1 if dense else kept)),
+                            "model_bytes": int(params * 4e6 * stored),
+                            "chosen": False,
+                        }
+                    )
+                    if tops[0] >= pair[0] - tolerance:
+                        best = len(own) - 1
+                own[best]["chosen"] = True
+                rows += own
+    return pd.DataFrame(rows, columns=CURVES_COLUMNS)
+
+
+def tables(study=None, floor=None, curves=None):
+    """Return the three tables; one that is not given is empty."""
+    return Tables(
+        pd.DataFrame(columns=STUDY_COLUMNS) if study is None else study,
+        pd.DataFrame(columns=NOISE_FLOOR_COLUMNS) if floor is None else floor,
+        pd.DataFrame(columns=CURVES_COLUMNS) if curves is None else curves,
+    )
+
+
+def holding(dataset, model, technique):
+    """Return where a technique loses a point, like those of the embedded study."""
+    reach = {"weight_pruning": 18, "channel_pruning": 4.5}[technique]
+    reach *= 0.4 if model in COMPACT else 1
+    reach *= 0.5 if dataset == "photos" else 1
+    return max(reach, 1.3)
 
 
 def realistic(platform, dataset, model, compression, primitive, tuning):

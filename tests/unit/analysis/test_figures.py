@@ -1,13 +1,17 @@
 """Structure of the figures: panels, labels, marks against the data, nothing clipped, the same bytes each time."""
 
+from itertools import combinations
+
+import numpy as np
 import pytest
 import synthetic
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from dlas.analysis import figures, observation
+from dlas.analysis import curves, figures, observation, overview
 
 COMPRESSED = ("none", "weight_pruning", "int8")
-NAMES = ("size_accuracy_latency", "fastest_primitive", "compression_speedup_by_platform")
+STUDY = ("size_accuracy_latency", "fastest_primitive", "compression_speedup_by_platform")
+CURVES = ("pruning_reach", "compact_architectures")
 SMALL = synthetic.study(synthetic.realistic)
 SMALL = SMALL[(SMALL.platform == "local_cpu") | SMALL.model.isin(["resnet18", "mobilenet_v2"])]
 LARGE = synthetic.study(
@@ -19,13 +23,59 @@ TABLES = {
     "large": LARGE,
     "one platform": ONE,
     "nothing measured": SMALL.assign(status="unavailable"),
+    "full": synthetic.study(
+        synthetic.realistic,
+        compressions=synthetic.COMPRESSIONS,
+        unreached=[("photos", "efficientnet_b0", "weight_pruning")],
+        emulated=[("float16", "local_cpu_avx2")],
+    ),
 }
+LADDERS = {
+    "full": synthetic.curves(synthetic.holding, images=360, seed=1),
+    "exact": synthetic.curves(synthetic.holding),
+    "one technique": synthetic.curves(
+        synthetic.holding, compressions=("none", "weight_pruning"), images=360
+    ),
+    "no technique": synthetic.curves(synthetic.holding, compressions=("none",)),
+}
+CASES = [(name, table) for name in STUDY for table in TABLES] + [
+    (name, table) for name in CURVES for table in LADDERS
+]
 
 
-def draw(name, study):
+def draw(name, table):
     module = observation.load(name)
-    found = module.observe(study, synthetic.noise_floor())
-    return module, found, module.draw(study, found)
+    study, ladders = (table, None) if name in STUDY else (None, table)
+    tables = synthetic.tables(study, synthetic.noise_floor(), ladders)
+    found = module.observe(tables)
+    return module, found, module.draw(tables, found)
+
+
+def table_of(name, table):
+    return TABLES[table] if name in STUDY else LADDERS[table]
+
+
+def nothing_is_clipped(figure):
+    FigureCanvasAgg(figure).draw()
+    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    return (
+        drawn.x0 >= -0.01
+        and drawn.x1 <= width + 0.01
+        and drawn.y0 >= -0.01
+        and drawn.y1 <= height + 0.01
+    )
+
+
+def axis_labels_overlap(figure):
+    """Return whether the labels of two panels, or a title and a label, lie on one another."""
+    boxes = [
+        text.get_window_extent()
+        for axis in figure.axes
+        for text in (axis.title, axis.xaxis.label, axis.yaxis.label)
+        if text.get_text()
+    ]
+    boxes += [legend.get_window_extent() for legend in figure.legends]
+    return any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 def texts(figure):
@@ -36,31 +86,27 @@ def texts(figure):
     ]
 
 
-@pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "table"), CASES)
 def test_claim_verdict_and_rule_are_printed_and_nothing_is_clipped(name, table):
-    module, found, figure = draw(name, TABLES[table])
+    module, found, figure = draw(name, table_of(name, table))
     printed = " ".join(" ".join(text.get_text() for text in texts(figure)).split())
     assert module.CLAIM[1:] in printed
     assert found.headline in printed
     assert " ".join(module.RULE.split()) in printed
-    platforms = TABLES[table]["platform"].unique()
-    assert {figures.label(platform) in printed for platform in platforms} == {True}
-    FigureCanvasAgg(figure).draw()
-    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    assert drawn.x0 >= -0.01 and drawn.x1 <= width + 0.01
-    assert drawn.y0 >= -0.01 and drawn.y1 <= height + 0.01
+    if name in STUDY:
+        platforms = TABLES[table]["platform"].unique()
+        assert {figures.label(platform) in printed for platform in platforms} == {True}
+    assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
     for first, second in zip(figure.texts, figure.texts[1:], strict=False):
         assert not first.get_window_extent().overlaps(second.get_window_extent())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_no_panel_is_empty_without_a_reason(name):
-    for study in TABLES.values():
-        for axis in draw(name, study)[2].axes:
-            marks = axis.lines or axis.collections
-            reasons = [text for text in axis.texts if "measured" in text.get_text()]
-            assert marks or reasons
+@pytest.mark.parametrize(("name", "table"), CASES)
+def test_no_panel_is_empty_without_a_reason(name, table):
+    for axis in draw(name, table_of(name, table))[2].axes:
+        marks = axis.lines or axis.collections
+        reasons = [text for text in axis.texts if "measured" in text.get_text()]
+        assert marks or reasons
 
 
 def markers(axis):
@@ -87,15 +133,59 @@ def test_one_mark_for_each_compressed_network():
 
 
 def test_overview_has_every_measurement_on_a_log_scale():
-    figure = figures.overview(SMALL)
+    full = TABLES["full"]
+    figure = overview.draw(full)
+    assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
     assert len(figure.axes) == 2
     for axis, platform in zip(figure.axes, ("local_cpu", "local_cpu_avx2"), strict=True):
         assert axis.get_xscale() == "log" and "ms" in axis.get_xlabel()
-        own = SMALL[SMALL.platform == platform]["latency_ms"]
+        own = full[(full.platform == platform) & (full.level != 0)]
         drawn = sorted(float(line.get_xdata()[0]) for line in markers(axis))
-        assert drawn == pytest.approx(sorted(own))
+        assert drawn == pytest.approx(sorted(own["latency_ms"])) and len(drawn) == 8 * 5 * 3 - 3
+        crosses = [line for line in axis.lines if line.get_marker() == "x"]
+        assert [line.get_color() for line in crosses] == [figures.COLOURS["weight_pruning"]]
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names.count("MobileNetV2") == 2 and "VGG-16" in names
+
+
+def test_emulated_arithmetic_has_pale_marks():
+    for axis in overview.draw(TABLES["full"]).axes:
+        half = [line for line in markers(axis) if line.get_color() == figures.COLOURS["float16"]]
+        pale = [line for line in half if line.get_markerfacecolor() != line.get_color()]
+        assert len(half) == 24
+        assert len(pale) == (24 if axis.get_title() == figures.label("local_cpu_avx2") else 0)
+
+
+def in_order(points):
+    return np.array(sorted(map(tuple, points))).reshape(-1)
+
+
+@pytest.mark.parametrize("table", LADDERS)
+def test_curves_show_every_level_and_the_chosen_one(table):
+    ladders = curves.relative(LADDERS[table])
+    figure = curves.draw(LADDERS[table], 1.0)
+    assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
+    assert len(figure.axes) == 8
+    titles = [axis.get_title() for axis in figure.axes]
+    for axis, (_, network) in zip(figure.axes, ladders.groupby(["dataset", "model"]), strict=True):
+        points = network[network["level"] != 0]
+        drawn = [
+            pair
+            for line in markers(axis)
+            if line.get_fillstyle() == "full"
+            for pair in line.get_xydata()
+        ]
+        assert in_order(drawn) == pytest.approx(in_order(points[["factor", "change"]].to_numpy()))
+        rings = [line.get_xydata()[0] for line in markers(axis) if line.get_fillstyle() == "none"]
+        chosen = network[network["chosen"] & network["level"].notna()]
+        assert in_order(rings) == pytest.approx(in_order(chosen[["factor", "change"]].to_numpy()))
+    assert titles[0].startswith("MobileNetV1, 9")
+
+
+def test_curves_of_a_few_networks_leave_no_empty_panel_behind():
+    some = LADDERS["exact"][LADDERS["exact"].model.isin(["resnet18", "resnet50", "densenet161"])]
+    shown = [axis for axis in curves.draw(some, 2.0).axes if axis.axison]
+    assert len(shown) == 3 and sum(bool(axis.get_xlabel()) for axis in shown) == 2
 
 
 def test_colours_are_distinct_and_each_method_has_a_look():

@@ -9,10 +9,13 @@ from dlas.analysis import observation
 
 NAMES = {
     "01": "size_accuracy_latency",
+    "02": "pruning_reach",
+    "03": "compact_architectures",
     "04": "fastest_primitive",
     "07": "compression_speedup_by_platform",
 }
 COMPRESSED = ("none", "channel_pruning", "int8")
+PRUNED = ("none", "weight_pruning", "channel_pruning")
 FLOOR = synthetic.noise_floor()
 LADDER = {  # size, MACs and accuracy in one order
     "digits": {f"net{step}": (2.0**step, 10 * 2.0**step, 60 + 6 * step) for step in range(6)}
@@ -20,8 +23,12 @@ LADDER = {  # size, MACs and accuracy in one order
 LADDER_FLOOR = synthetic.noise_floor(models=LADDER)
 
 
-def observe(name, study, floor=FLOOR):
-    return observation.load(name).observe(study, floor)
+def observe(name, study=None, floor=FLOOR, curves=None):
+    return observation.load(name).observe(synthetic.tables(study, floor, curves))
+
+
+def observe_curves(number, holds, **options):
+    return observe(NAMES[number], curves=synthetic.curves(holds, **options))
 
 
 def by_macs(platform, dataset, model, compression, primitive, tuning):
@@ -79,11 +86,91 @@ def ladder(latency, **options):
     ],
 )
 def test_verdict(name, study, floor, verdict):
-    found = observe(NAMES[name], study, floor)
+    check(observe(NAMES[name], study, floor), verdict)
+
+
+def check(found, verdict):
     assert found.verdict == verdict, found
     assert found.n > 0 and found.reason
     if np.isfinite(found.ci_low):
         assert found.ci_low <= found.estimate <= found.ci_high
+
+
+WOBBLE = {"mobilenet_v1": 1.1, "mobilenet_v2": 0.95, "resnet18": 1.1, "vgg16": 0.9}
+
+
+def reaching(weight, channel, compact=1.0):
+    """Return where networks lose a point: by technique, compact ones at this share of it."""
+
+    def holds(dataset, model, technique):
+        reach = (
+            WOBBLE.get(model, 1.0)
+            * {"weight_pruning": weight, "channel_pruning": channel}[technique]
+        )
+        return reach * (compact if model in synthetic.COMPACT else 1)
+
+    return holds
+
+
+def opposed(dataset, model, technique):
+    """Compact networks tolerate less weight pruning and more channel pruning."""
+    more = (model in synthetic.COMPACT) == (technique == "channel_pruning")
+    return (4 if more else 2) * (1 + 0.01 * len(model))
+
+
+@pytest.mark.parametrize(
+    ("name", "holds", "verdict"),
+    [
+        ("02", reaching(10, 2.5), "supported"),
+        ("02", reaching(2, 3), "contradicted"),
+        ("02", reaching(2.5, 2.5), "inconclusive"),
+        ("02", lambda dataset, *_: {"digits": 8, "photos": 2}[dataset], "inconclusive"),
+        ("03", reaching(12, 3, compact=0.5), "supported"),
+        ("03", reaching(5, 1.7, compact=2.0), "contradicted"),
+        ("03", reaching(6, 2), "inconclusive"),
+        ("03", opposed, "inconclusive"),
+    ],
+)
+def test_verdict_on_curves(name, holds, verdict):
+    check(observe_curves(name, holds), verdict)
+
+
+def test_ratio_of_the_compressions_is_the_one_that_was_put_in():
+    found = observe_curves("02", reaching(9, 3))
+    assert found.estimate == pytest.approx(3, rel=0.15) and found.n == 8
+    found = observe_curves("03", reaching(12, 3, compact=0.5))
+    assert found.estimate == pytest.approx(0.5, rel=0.15) and found.n == 7
+    assert set(found.evidence.loc[found.evidence["model"] == "densenet161", "group"]) == {"neither"}
+
+
+def test_a_ladder_that_still_holds_gives_a_lower_bound_only():
+    """Channel pruning loses nothing up to its end: that weight pruning goes on says nothing on the claim."""
+    found = observe_curves("02", reaching(12, 50))
+    assert found.verdict == "inconclusive" and found.estimate == pytest.approx(1)
+    assert "8 of channel pruning" in found.reason
+    beyond = found.evidence[found.evidence["compression"] == "weight_pruning"]
+    assert (beyond["factor"] > beyond["counted"]).all()
+    # but that weight pruning goes at least so far says it
+    found = observe_curves("02", reaching(1000, 2))
+    assert found.verdict == "supported" and "8 of weight pruning" in found.reason
+
+
+def test_networks_are_compared_up_to_the_first_ladder_that_ends():
+    """All tolerate the whole ladder of channel pruning, whatever they would tolerate beyond it."""
+    found = observe_curves("03", reaching(8, 100, compact=0.3))
+    channel = found.evidence[
+        (found.evidence["compression"] == "channel_pruning")
+        & (found.evidence["group"] != "neither")
+    ]
+    assert channel["counted"].nunique() == 1
+    assert "1.00 [1.00, 1.00] under channel pruning" in found.reason
+
+
+def test_the_splits_behind_the_choice_have_no_part_in_the_verdict():
+    curves = synthetic.curves(reaching(10, 2.5))
+    other = curves.assign(validation_top1=50.0, chosen=False)
+    for number in ("02", "03"):
+        assert observe(NAMES[number], curves=curves) == observe(NAMES[number], curves=other)
 
 
 def unmeasured(study):
@@ -115,13 +202,34 @@ ONE_PLATFORM = synthetic.study(hardware_speedup, compressions=COMPRESSED, platfo
     ],
 )
 def test_missing_rows(name, study, needs):
-    found = observe(NAMES[name], study)
+    check_missing(observe(NAMES[name], study), needs)
+
+
+CURVES = synthetic.curves(synthetic.holding)
+
+
+@pytest.mark.parametrize(
+    ("name", "curves", "needs"),
+    [
+        ("02", None, "both techniques"),
+        ("02", CURVES[CURVES.compression != "channel_pruning"], "both techniques"),
+        ("02", CURVES[CURVES.model == "vgg16"], "two networks"),
+        ("03", None, "two compact and two large"),
+        ("03", CURVES[CURVES.dataset == "photos"], "two compact and two large"),
+        ("03", CURVES[CURVES.compression.isin(["none", "int8"])], "two compact and two large"),
+    ],
+)
+def test_missing_curves(name, curves, needs):
+    check_missing(observe(NAMES[name], curves=curves), needs)
+
+
+def check_missing(found, needs):
     assert found.verdict == "inconclusive"
     assert found.headline.startswith("inconclusive: needs") and needs in found.headline
     assert np.isnan(found.estimate)
 
 
-@pytest.mark.parametrize("name", NAMES.values())
+@pytest.mark.parametrize("name", [NAMES[number] for number in ("01", "04", "07")])
 def test_no_verdict_without_a_noise_floor(name):
     study = synthetic.study(hardware_speedup, compressions=COMPRESSED)
     assert observe(name, study, FLOOR.head(0)).verdict in ("inconclusive", "contradicted")
@@ -130,14 +238,32 @@ def test_no_verdict_without_a_noise_floor(name):
 
 NO_EFFECT = {
     # every network equally fast and accurate, sizes differ: any order in the data is noise
-    "01": lambda seed: synthetic.study(all_alike, noise=0.02, seed=seed, top1=lambda *_: 95),
+    "01": lambda seed: {
+        "study": synthetic.study(all_alike, noise=0.02, seed=seed, top1=lambda *_: 95)
+    },
+    # the true ratio is the threshold itself, each network has a spread of its own, and the images are few
+    "02": lambda seed: {"curves": _random_curves(seed, 3.75, 3.0, 1.0)},
+    "03": lambda seed: {"curves": _random_curves(seed, 10.0, 3.0, 0.8)},
     # all primitives equally fast
-    "04": lambda seed: synthetic.study(all_alike, noise=0.02, seed=seed),
+    "04": lambda seed: {"study": synthetic.study(all_alike, noise=0.02, seed=seed)},
     # the speedups of the two platforms differ by model at random, around none and around the threshold itself
-    "07": lambda seed: synthetic.study(
-        _random_speedup(seed), noise=0.02, seed=seed, compressions=COMPRESSED
-    ),
+    "07": lambda seed: {
+        "study": synthetic.study(
+            _random_speedup(seed), noise=0.02, seed=seed, compressions=COMPRESSED
+        )
+    },
 }
+
+
+def _random_curves(seed, weight, channel, compact):
+    draw = np.random.default_rng(20_000 + seed)
+
+    def holds(dataset, model, technique):
+        reach = weight if technique == "weight_pruning" else channel
+        reach *= compact if model in synthetic.COMPACT else 1
+        return reach * np.exp(0.2 * draw.standard_normal()) * (1.3 if dataset == "digits" else 1)
+
+    return synthetic.curves(holds, compressions=PRUNED, images=400, seed=seed)
 
 
 def _random_speedup(seed):
@@ -161,7 +287,7 @@ def test_a_claim_is_declared_supported_by_chance_in_at_most_five_percent(name):
     draws = 120
     floor = synthetic.noise_floor(1.0)
     wrong = sum(
-        observe(NAMES[name], NO_EFFECT[name](seed), floor).verdict == "supported"
+        observe(NAMES[name], floor=floor, **NO_EFFECT[name](seed)).verdict == "supported"
         for seed in range(draws)
     )
     assert wrong <= 0.05 * draws
@@ -227,14 +353,64 @@ def test_modules_say_what_they_are(name):
 def test_order_of_the_rows_does_not_matter():
     study = synthetic.study(hardware_speedup, compressions=COMPRESSED)
     shuffled = study.sample(frac=1, random_state=0)
+    curves = synthetic.curves(synthetic.holding)
+    mixed = curves.sample(frac=1, random_state=0)
     for name in NAMES.values():
-        first, second = observe(name, study), observe(name, shuffled)
+        first, second = observe(name, study, curves=curves), observe(name, shuffled, curves=mixed)
         assert first.verdict == second.verdict and first.estimate == pytest.approx(second.estimate)
 
 
 def test_observation_is_a_pure_function_of_the_tables():
-    study, floor = REALISTIC.copy(), FLOOR.copy()
+    study, floor, curves = REALISTIC.copy(), FLOOR.copy(), CURVES.copy()
     for name in NAMES.values():
-        observe(name, study, floor)
+        module, tables = observation.load(name), synthetic.tables(study, floor, curves)
+        module.draw(tables, module.observe(tables))
+    pd.testing.assert_frame_equal(curves, CURVES)
     pd.testing.assert_frame_equal(study, REALISTIC)
     pd.testing.assert_frame_equal(floor, FLOOR)
+
+
+UNREACHED = [("digits", "vgg16", "channel_pruning"), ("photos", "resnet50", "channel_pruning")]
+
+
+def test_a_compression_without_a_level_is_not_a_compressed_network():
+    study = synthetic.study(hardware_speedup, compressions=COMPRESSED, unreached=UNREACHED)
+    evidence = observe(NAMES["07"], study).evidence.set_index("compression")["networks"]
+    assert evidence.to_dict() == {"channel_pruning": 6, "int8": 8}
+    pairs = observe(NAMES["01"], study).evidence
+    assert len(pairs)
+    for side in ("first", "second"):
+        assert ("vgg16", "channel_pruning") not in set(pairs[side])
+
+
+def test_without_any_level_there_are_no_compressed_networks():
+    study = synthetic.study(
+        same_speedup,
+        compressions=("none", "channel_pruning"),
+        unreached=[
+            (dataset, model, "channel_pruning")
+            for dataset, nets in synthetic.MODELS.items()
+            for model in nets
+        ],
+    )
+    found = observe(NAMES["07"], study)
+    assert found.headline == "inconclusive: needs compressed networks"
+
+
+def test_emulated_arithmetic_is_measured():
+    emulated = [("int8", "local_cpu_avx2")]
+    plain = synthetic.study(hardware_speedup, compressions=COMPRESSED)
+    study = synthetic.study(hardware_speedup, compressions=COMPRESSED, emulated=emulated)
+    for number in ("01", "04", "07"):
+        assert observe(NAMES[number], study) == observe(NAMES[number], plain)
+
+
+def test_what_compression_does_to_the_primitives_is_not_the_claim_on_primitives():
+    """Uncompressed, direct wins everywhere; on 8-bit integers another one does."""
+
+    def latency(platform, dataset, model, compression, primitive, tuning):
+        winner = "gemm" if compression == "int8" else "direct"
+        return 1.0 if primitive == winner else 1.5
+
+    found = observe(NAMES["04"], synthetic.study(latency, compressions=COMPRESSED))
+    assert found.verdict == "contradicted" and found.n == 16

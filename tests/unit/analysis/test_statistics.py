@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from dlas.analysis import statistics
 from dlas.analysis.statistics import Interval
@@ -53,6 +54,38 @@ def test_geometric_mean_interval_covers_with_few_pairs():
 def test_geometric_mean_of_ratios():
     assert statistics.geometric_mean_ratio([2, 8], [1, 1]).estimate == pytest.approx(4)
     assert np.isnan(statistics.geometric_mean_ratio([2], [1]).low)
+
+
+def test_group_ratio_compares_within_the_blocks():
+    """The blocks differ by a factor of 10, the groups by one of 2."""
+    first, blocks = np.array([1, 1, 0, 1, 0, 0]), ["a", "a", "a", "b", "b", "b"]
+    values = np.where(first, 2.0, 1.0) * np.where(np.array(blocks) == "b", 10, 1)
+    assert statistics.group_ratio(values, first, blocks) == pytest.approx((2, 2, 2))
+    assert np.isnan(
+        statistics.group_ratio([1, 2], [0, 1], ["a", "a"]).low
+    )  # nothing left for an error
+    assert np.isnan(
+        statistics.group_ratio([1, 2, 3], [0, 1, 1], ["a", "b", "b"]).low
+    )  # never together
+
+
+def test_group_ratio_is_the_t_test_where_there_is_one_block():
+    draw = np.random.default_rng(0)
+    values, first = np.exp(draw.standard_normal(9)), np.arange(9) < 4
+    found = statistics.group_ratio(values, first, ["a"] * 9)
+    reference = stats.ttest_ind(np.log(values[first]), np.log(values[~first]))
+    limits = reference.confidence_interval(0.95)
+    assert np.log(found[1:]) == pytest.approx([limits.low, limits.high])
+
+
+def test_group_ratio_covers_with_few_members():
+    first, blocks = np.array([1, 1, 0, 0, 1, 1, 0]), ["a"] * 4 + ["b"] * 3
+
+    def interval(draw):
+        spread = np.exp(0.5 * draw.standard_normal(7))
+        return statistics.group_ratio(np.where(first, 0.5, 1.0) * spread, first, blocks)
+
+    assert 0.93 <= coverage(interval, 0.5, draws=1000) <= 0.97
 
 
 def test_rank_correlation():

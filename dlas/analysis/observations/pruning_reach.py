@@ -1,0 +1,89 @@
+"""At equal accuracy weight pruning compresses further than channel pruning.
+
+For each network: how far each technique compresses it before it loses accuracy, from its accuracy curve; the effect
+size is the geometric mean of the two factors' ratio, with Student's t interval over the networks, which holds the
+error of the curves too. A ladder whose strongest level still holds says only "at least so far". See RULE.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dlas.analysis import curves, figures, statistics
+from dlas.analysis.observation import Observation, Tables, Verdict, needs
+
+CLAIM = "at equal accuracy weight pruning compresses further than channel pruning"
+ORIGIN = "formulated"
+RULE = f"""
+Compression: parameters of the uncompressed network over the non-zero ones left. Equal accuracy: {curves.ALLOWED};
+between two levels top-1 is interpolated over the logarithm of the compression. Where a ladder's strongest level still
+holds its compression is a lower bound, and both techniques count on that network only up to it. The ratio is weight
+pruning's compression over channel pruning's, its geometric mean over the networks with a 95 % t interval. Supported:
+the interval lies above {curves.FURTHER}, since less may come from the spacing of the levels. Contradicted: it lies
+below 1/{curves.FURTHER}. Inconclusive otherwise.
+"""
+STATISTIC = (
+    "geometric mean ratio of the compressions of weight and channel pruning at equal accuracy"
+)
+TECHNIQUES = ("weight_pruning", "channel_pruning")
+NETWORK = ["dataset", "model"]
+
+
+def observe(tables: Tables) -> Observation:
+    """Return the verdict under RULE; the evidence is one row for each network and technique, from `curves.reaches`.
+
+    Its column `counted` is the compression that counts.
+    """
+    evidence = _reaches(tables)
+    both = evidence.pivot(index=NETWORK, columns="compression", values="counted")
+    both = both.reindex(columns=list(TECHNIQUES)).dropna()
+    if len(both) < 2:
+        return needs("the accuracy curves of both techniques on two networks", STATISTIC)
+    weight, channel = (both[name] for name in TECHNIQUES)
+    ratio = statistics.geometric_mean_ratio(weight, channel)
+    verdict: Verdict = "inconclusive"
+    if ratio.low > curves.FURTHER:
+        verdict = "supported"
+    elif ratio.high < 1 / curves.FURTHER:
+        verdict = "contradicted"
+    bounds = evidence[evidence["bound"]].groupby("compression").size()
+    open_ended = (
+        ", ".join(f"{count} of {figures.label(name)}" for name, count in bounds.items()) or "none"
+    )
+    reason = (
+        f"weight pruning compresses {ratio.estimate:.2f} times as far [{ratio.low:.2f}, {ratio.high:.2f}], further on "
+        f"{(weight > channel).sum()} and less far on {(weight < channel).sum()} of {len(both)} networks; "
+        f"ladders that end before accuracy is lost: {open_ended}"
+    )
+    return Observation(verdict, reason, STATISTIC, *ratio, n=len(both), evidence=evidence)
+
+
+def _reaches(tables: Tables) -> pd.DataFrame:
+    found = curves.reaches(tables.curves[tables.curves["compression"].isin(TECHNIQUES)])
+    counted = [
+        curves.comparable(network["factor"], network["bound"])
+        for _, network in found.groupby(NETWORK)
+    ]
+    return found.assign(counted=pd.concat(counted) if counted else [])
+
+
+@figures.style()
+def draw(tables: Tables, observation: Observation) -> Figure:
+    """Return the compression that each network tolerates by technique; an arrow is a lower bound."""
+    found = _reaches(tables)
+    places = tables.curves[NETWORK].drop_duplicates().sort_values(NETWORK)
+    figure, axes = figures.columns([], height=0.5 + 0.24 * max(1, len(places)))
+    axis = axes[0, 0]
+    if found.empty:
+        figures.note(axis, "no accuracy curve was measured")
+        return figures.finish(figure, CLAIM, observation, RULE)
+    heights = figures.rows_of(axes, places)
+    for (dataset, model), height in heights.items():
+        here = found[(found["dataset"] == dataset) & (found["model"] == model)]
+        if here.empty:
+            figures.absent(axis, height)
+        for technique, offset in figures.spread(TECHNIQUES).items():
+            curves.draw_reach(axis, here[here["compression"] == technique], height + offset)
+    figures.log_axis(axis.xaxis, 1, curves.right_end(found))
+    axis.set_xlabel("compression at equal accuracy\n(parameters / non-zero parameters left)")
+    legend = figures.handles("compression", figures.ordered(found["compression"], figures.COLOURS))
+    return figures.finish(figure, CLAIM, observation, RULE, [*legend, curves.bound_handle()])

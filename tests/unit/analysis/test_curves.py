@@ -1,0 +1,86 @@
+"""How far pruning may go, from curves with a known answer."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+from dlas.analysis import curves, table
+
+MANY = 1_000_000  # test images: no allowance beyond the one point
+
+
+@pytest.mark.parametrize(
+    ("top1", "factor", "bound"),
+    [
+        ([95, 95, 94, 90], 4, False),  # the second level loses what is allowed
+        ([95, 95, 95, 93], np.sqrt(4 * 8), False),  # half of the way in logarithms
+        ([95, 95, 94.5, 94.1], 8, True),
+        ([95, 90, 80, 10], 2**0.2, False),
+        ([95, 90, 94.5, 92.5], 4 * 2**0.25, False),  # a weaker level that failed is no obstacle
+        ([95, 97, 96, 95], 8, True),
+    ],
+)
+def test_reach(top1, factor, bound):
+    assert curves.reach([1, 2, 4, 8], top1, MANY) == (pytest.approx(factor), bound)
+
+
+def test_a_small_test_split_allows_one_standard_error():
+    few = 100  # 2.18 points at 95 %
+    assert curves.reach([1, 4], [95, 93], few) == (pytest.approx(4), True)
+    assert curves.reach([1, 4], [95, 92], few)[1] == np.False_
+    assert curves.reach([1, 4], [100, 99.5], few) == (
+        pytest.approx(4),
+        True,
+    )  # no error, but one point
+
+
+def test_compressions_count_up_to_the_smallest_bound():
+    found = curves.comparable(
+        pd.Series([9.0, 4.0, 6.0, 2.0]), pd.Series([True, False, True, False])
+    )
+    assert list(found) == [6, 4, 6, 2]
+    found = curves.comparable(pd.Series([9.0, 4.0]), pd.Series([False, False]))
+    assert list(found) == [9, 4]
+
+
+def test_reaches_finds_what_was_put_in():
+    found = curves.reaches(synthetic.curves(lambda *_: 4.5))
+    assert set(found["compression"]) == {"weight_pruning", "channel_pruning"} and len(found) == 16
+    assert found["factor"].to_numpy() == pytest.approx(4.5, rel=0.15)
+    assert (found["low"] <= found["factor"]).all() and (found["factor"] <= found["high"]).all()
+
+
+def test_intervals_of_the_reach_cover_it():
+    """The reach of curves drawn from few images lies about the reach of the exact curves."""
+    exact = curves.reaches(synthetic.curves(lambda *_: 3.0, images=40_000))["factor"]
+    covered = []
+    for seed in range(10):
+        found = curves.reaches(synthetic.curves(lambda *_: 3.0, images=4_000, seed=seed))
+        covered += list((found["low"] <= exact) & (exact <= found["high"]))
+    assert np.mean(covered) >= 0.9
+
+
+def test_relative_curves_start_at_the_uncompressed_network():
+    found = curves.relative(synthetic.curves(synthetic.holding))
+    start = found[(found["compression"] == "none") | (found["level"] == 0)]
+    assert (start[["change", "validation_change"]] == 0).all(axis=None) and (
+        start["factor"] == 1
+    ).all()
+    int8 = found[found["compression"] == "int8"]
+    assert int8["factor"].to_numpy() == pytest.approx(4, rel=0.01)
+    assert int8["change"].to_numpy() == pytest.approx(-0.2, abs=0.02)
+
+
+def test_the_table_survives_the_file(tmp_path):
+    whole = synthetic.curves(synthetic.holding)
+    names = ["dataset", "model", "compression"]
+    parts = {name: part.drop(columns=names) for name, part in whole.groupby(names)}
+    again = table.curves_table(
+        [dict(zip(names, name, strict=True)) for name in parts], [*parts.values()]
+    )
+    table.write_table(tmp_path / "curves.csv", again)
+    back = table.read_table(tmp_path / "curves.csv")
+    assert list(back) == table.CURVES_COLUMNS and back["chosen"].dtype == bool
+    pd.testing.assert_frame_equal(back, again, check_dtype=False)
+    assert len(back) == len(whole) and "none" in set(back["compression"])

@@ -1,0 +1,12 @@
+"""Draw the accuracy that each network keeps while it is compressed."""
+
+from dlas.analysis import curves, figures, table
+from job import job
+
+with job(snakemake):
+    figures.save(
+        curves.draw(
+            table.read_table(snakemake.input.curves), snakemake.params.settings["tolerance"]
+        ),
+        [snakemake.output.pdf, snakemake.output.svg, snakemake.output.png],
+    )
