@@ -1,26 +1,58 @@
 """From PyTorch to Relax: the one place of the compiler that imports torch."""
 
+from typing import Any
+
+import numpy as np
 import torch
-from torch.fx.experimental.optimization import fuse
+from torch import fx
+from tvm import relax
 from tvm.relax.frontend import detach_params
 from tvm.relax.frontend.torch import from_exported_program
 
 from dlas.compiler.network import Network
+from dlas.models.folding import fold
 
 
 def import_network(model: torch.nn.Module, input_shape: tuple[int, int, int, int]) -> Network:
-    """Import a trained float32 model for inputs of `input_shape` [N, C, H, W].
+    """Import a trained network, float32, half or int8, for inputs of `input_shape` [N, C, H, W].
 
-    Batch normalizations that follow a convolution are folded into it first.
+    Batch normalizations that follow a convolution are folded into it first, unless that has been done. The module says
+    what is computed, as if in float32; parameters keep their type, by which the compiler knows in what to compute.
     """
-    model = fuse(model.to("cpu", torch.float32).eval())
-    for parameter in model.parameters():  # training leaves them in channels_last
-        parameter.data = parameter.data.contiguous()
-    exported = torch.export.export(model, (torch.zeros(input_shape),))
+    half = next(model.parameters()).dtype == torch.float16
+    if not isinstance(model, fx.GraphModule):
+        model = fold(model)
+    exported = torch.export.export(model.float(), (torch.zeros(input_shape),))
     module = from_exported_program(
-        exported, keep_params_as_input=True, unwrap_unit_return_tuple=True
+        exported,
+        keep_params_as_input=True,
+        unwrap_unit_return_tuple=True,
+        custom_convert_map={
+            "quantize_per_tensor.tensor": _quantize,
+            "dequantize_per_tensor.tensor": _dequantize,
+            "dequantize_per_channel.default": _dequantize,
+        },
     )
     module, parameters = detach_params(module)
     names = [variable.name for variable in module["main"].params[1:]]
     values = [tensor.numpy() for tensor in parameters["main"]]
+    if half:
+        values = [array.astype(np.float16) for array in values]
     return Network(module, dict(zip(names, values, strict=True)))
+
+
+def _quantize(node: fx.Node, importer: Any) -> relax.Var:
+    data, scale, zero_point = _operands(node, importer)
+    call = relax.op.quantize(data, scale, zero_point, axis=1, out_dtype="uint8")
+    return importer.block_builder.emit(call)
+
+
+def _dequantize(node: fx.Node, importer: Any) -> relax.Var:
+    call = relax.op.dequantize(*_operands(node, importer), axis=0)
+    return importer.block_builder.emit(call)
+
+
+def _operands(node: fx.Node, importer: Any) -> tuple[relax.Var, relax.Var, relax.Var]:
+    """Integers or real numbers, scale and zero point; Relax has no zero points of 64 bits."""
+    data, scale, zero_point = importer.retrieve_args(node)[:3]
+    return data, scale, importer.block_builder.emit(relax.op.astype(zero_point, "int32"))

@@ -8,6 +8,7 @@ is left to TVM's operator fusion, which the primitive's schedule then finds behi
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -16,8 +17,17 @@ import tvm
 from tvm import relax, te, topi
 from tvm.relax import BlockBuilder
 
+from dlas.compiler.interpreter import Interpreter, integers
 from dlas.compiler.network import Network
-from dlas.errors import StudyError, unknown
+from dlas.compiler.normalization import normalize, scale_and_shift
+from dlas.compiler.quantization import (
+    Quantization,
+    QuantizedWeight,
+    dequantize_sums,
+    quantize,
+    zero_point_sums,
+)
+from dlas.errors import StudyError
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.vector import VectorUnit
@@ -49,9 +59,22 @@ class FeatureMap:
     layout: Layout
     shape: tuple[int, int, int, int]
 
+    @property
+    def dtype(self) -> str:
+        """The type of its numbers."""
+        return str(self.expression.ty.dtype)
+
+
+@dataclass(frozen=True)
+class Dequantized:
+    """What a feature map of uint8 stands for. No kernel computes it: layers read the integers."""
+
+    feature: FeatureMap
+    quantization: Quantization
+
 
 # What an expression of the network becomes; None where nothing reads it.
-Value = FeatureMap | np.ndarray | tuple[Any, ...] | None
+Value = FeatureMap | np.ndarray | Dequantized | QuantizedWeight | tuple[Any, ...] | None
 
 
 def lower(network: Network, primitive: ModuleType, vector: VectorUnit) -> tvm.IRModule:
@@ -62,17 +85,19 @@ def lower(network: Network, primitive: ModuleType, vector: VectorUnit) -> tvm.IR
     return _Lowering(network, primitive, vector).run()
 
 
-class _Lowering:
+class _Lowering(Interpreter):
     """One walk over the network's bindings; `values` holds what each variable has become."""
 
     def __init__(self, network: Network, primitive: ModuleType, vector: VectorUnit) -> None:
-        self.network = network
+        super().__init__(network)
+        self.input_shape = network.input_shape
         self.primitive = primitive
         self.vector = vector
+        self.feature_dtype = "float16" if network.dtype == "float16" else "float32"
         self.builder = BlockBuilder()
-        self.values: dict[relax.Var, Value] = {}
+        self.quantized: dict[tuple[FeatureMap, Quantization], FeatureMap] = {}
         self.joined: dict[tuple[FeatureMap, ...], FeatureMap] = {}  # what was concatenated so far
-        self.handlers: dict[str, Callable[[relax.Call], Value]] = {
+        self.handlers = {
             "relax.nn.conv2d": self.convolution,
             "relax.matmul": self.linear,
             "relax.nn.batch_norm": self.batch_normalization,
@@ -83,54 +108,30 @@ class _Lowering:
             "relax.concat": self.concatenation,
             "relax.reshape": self.reshape,
             "relax.permute_dims": self.permutation,
+            "relax.astype": lambda call: self.array(call.args[0]).astype(call.attrs.dtype),
             "relax.clip": self.clip,
+            "relax.quantize": self.quantize,
+            "relax.dequantize": self.dequantize,
             "relax.zeros_like": lambda call: None,  # a pooling's indices, which nothing reads
             **dict.fromkeys(UNARY, self.unary),
             **dict.fromkeys(BINARY, self.binary),
         }
 
     def run(self) -> tvm.IRModule:
-        main = self.network.module["main"]
-        image, *parameters = main.params
-        for parameter in parameters:
-            self.values[parameter] = self.network.parameters[parameter.name]
-        argument = relax.Var("image", image.ty)
+        argument = relax.Var("image", self.main.params[0].ty)
         with self.builder.function("main", [argument]):
             with self.builder.dataflow():
-                self.values[image] = FeatureMap(argument, NCHW, self.network.input_shape)
-                for block in main.body.blocks:
-                    for binding in block.bindings:
-                        self.values[binding.var] = self.evaluate(binding.value)
-                logits = self.to_layout(self.feature(main.body.body), NCHW)
-                matrix = relax.op.reshape(logits.expression, _integers(main.ret_ty.shape))
+                image = FeatureMap(argument, NCHW, self.input_shape)
+                result = self.interpret(self.cast(image, self.feature_dtype))
+                logits = self.cast(self.to_layout(_feature(result), NCHW), "float32")
+                matrix = relax.op.reshape(logits.expression, integers(self.main.ret_ty.shape))
                 output = self.builder.emit_output(matrix)
             self.builder.emit_func_output(output)
         return self.builder.finalize()
 
-    def evaluate(self, expression: relax.Expr) -> Value:
-        if isinstance(expression, relax.Var):
-            return self.values[expression]
-        if isinstance(expression, relax.Tuple):
-            return tuple(self.evaluate(field) for field in expression.fields)
-        if isinstance(expression, relax.TupleGetItem):
-            fields = self.evaluate(expression.tuple_value)
-            assert isinstance(fields, tuple)
-            return fields[expression.index]
-        if isinstance(expression, tvm.ir.GenericConst):
-            return expression.value.numpy()
-        if isinstance(expression, relax.Call):
-            handler = self.handlers.get(expression.op.name)
-            if handler is None:
-                raise unknown("operator in the network", expression.op.name, self.handlers)
-            return handler(expression)
-        raise StudyError(f"the network holds {type(expression).__name__}, which is not compiled")
-
     def feature(self, expression: relax.Expr) -> FeatureMap:
         """The feature map that an operand stands for."""
-        value = self.evaluate(expression)
-        if not isinstance(value, FeatureMap):
-            raise StudyError(f"{expression} is constant; allowed: a feature map")
-        return value
+        return _feature(self.evaluate(expression))
 
     def array(self, expression: relax.Expr) -> np.ndarray:
         """The constant that an operand stands for."""
@@ -143,48 +144,113 @@ class _Lowering:
         """The value of an operator that keeps shape and layout."""
         return FeatureMap(self.builder.emit(expression), feature.layout, feature.shape)
 
+    def cast(self, feature: FeatureMap, dtype: str) -> FeatureMap:
+        """The same feature map in numbers of another type."""
+        if feature.dtype == dtype:
+            return feature
+        return self.emitted(feature, relax.op.astype(feature.expression, dtype))
+
     # Convolutions and linear layers
 
     def convolution(self, call: relax.Call) -> FeatureMap:
-        data, weight = self.feature(call.args[0]), self.array(call.args[1])
-        if _integers(call.attrs.dilation) != (1, 1):
+        if integers(call.attrs.dilation) != (1, 1):
             raise StudyError(f"convolution with dilation {call.attrs.dilation}; allowed: 1")
-        layer = Convolution(
-            *data.shape,
-            out_channels=weight.shape[0],
-            kernel=weight.shape[2:],
-            stride=_integers(call.attrs.strides),
-            padding=_integers(call.attrs.padding),
+        return self.layer(
+            self.evaluate(call.args[0]),
+            self.evaluate(call.args[1]),
+            stride=integers(call.attrs.strides),
+            padding=integers(call.attrs.padding),
             groups=int(call.attrs.groups),
         )
-        return self.apply_primitive(data, weight, layer)
 
     def linear(self, call: relax.Call) -> FeatureMap:
         """A linear layer, as the 1x1 convolution of a 1x1 feature map."""
-        data, matrix = self.feature(call.args[0]), self.array(call.args[1])
-        layer = Convolution(*data.shape, out_channels=matrix.shape[1], kernel=(1, 1))
-        return self.apply_primitive(data, matrix.T[:, :, None, None], layer)
+        data, matrix = (self.evaluate(operand) for operand in call.args)
+        if isinstance(matrix, QuantizedWeight):
+            kernel = matrix.values.T[:, :, None, None]
+            return self.layer(data, QuantizedWeight(kernel, matrix.scale))
+        return self.layer(data, self.array(call.args[1]).T[:, :, None, None])
 
-    def apply_primitive(
-        self, data: FeatureMap, weight: np.ndarray, layer: Convolution
-    ) -> FeatureMap:
-        data = self.to_layout(data, self.primitive.layout(layer.in_channels, self.vector))
-        packing = self.primitive.packing(layer, self.vector)
-        packed = self.primitive.pack_weight(weight, layer, data.layout, packing)
+    def layer(self, data: Value, weight: Value, **shape: Any) -> FeatureMap:
+        """A convolution in the numbers that its operands are in."""
+        if isinstance(data, FeatureMap) and isinstance(weight, np.ndarray):
+            return self.cast(self.sums(data, weight, **shape), data.dtype)
+        if isinstance(data, Dequantized) and isinstance(weight, QuantizedWeight):
+            zero_point = data.quantization.zero_point
+            sums = self.sums(data.feature, weight.values, border=zero_point, **shape)
+            shift = zero_point_sums(weight, zero_point)
+            scale = data.quantization.scale * weight.scale
+            result = self.builder.emit_te(
+                dequantize_sums,
+                sums.expression,
+                *(
+                    relax.const(sums.layout.per_channel(each[:, None, None]))
+                    for each in (shift, scale)
+                ),
+            )
+            return FeatureMap(result, sums.layout, sums.shape)
+        raise StudyError(
+            "a layer of which one operand is quantized and the other is not, or computed from images alone; "
+            "allowed: a feature map and a constant weight, both quantized or none"
+        )
+
+    def sums(self, data: FeatureMap, weight: np.ndarray, **shape: Any) -> FeatureMap:
+        """The primitive's sums of products, in the type that it adds up in."""
+        convolution = Convolution(
+            *data.shape, out_channels=weight.shape[0], kernel=weight.shape[2:], **shape
+        )
+        data = self.to_layout(data, self.primitive.layout(convolution.in_channels, self.vector))
+        packing = self.primitive.packing(convolution, self.vector)
+        packed = self.primitive.pack_weight(weight, convolution, data.layout, packing)
 
         def compute(data_tensor: te.Tensor, weight_tensor: te.Tensor) -> te.Tensor:
-            return self.primitive.convolve(data_tensor, weight_tensor, layer, data.layout, packing)
+            return self.primitive.convolve(
+                data_tensor, weight_tensor, convolution, data.layout, packing
+            )
 
         result = self.builder.emit_te(
             compute,
             data.expression,
             relax.const(packed),
-            primfunc_name_hint=layer.kind,
+            primfunc_name_hint=convolution.kind,
             primfunc_attrs={"op_pattern": FUSE_WHAT_FOLLOWS},
         )
-        layout = self.primitive.layout(layer.out_channels, self.vector)
-        shape = (layer.batch, layer.out_channels, layer.out_height, layer.out_width)
-        return FeatureMap(result, layout, shape)
+        return FeatureMap(
+            result,
+            self.primitive.layout(convolution.out_channels, self.vector),
+            (
+                convolution.batch,
+                convolution.out_channels,
+                convolution.out_height,
+                convolution.out_width,
+            ),
+        )
+
+    # Between real numbers and integers
+
+    def quantize(self, call: relax.Call) -> FeatureMap:
+        feature = self.feature(call.args[0])
+        how = self.quantization(call)
+        if (feature, how) not in self.quantized:  # layers that read the same feature map share it
+            result = self.builder.emit_te(
+                partial(quantize, how=how), feature.expression, primfunc_name_hint="quantize"
+            )
+            self.quantized[feature, how] = FeatureMap(result, feature.layout, feature.shape)
+        return self.quantized[feature, how]
+
+    def dequantize(self, call: relax.Call) -> Dequantized | QuantizedWeight:
+        stored = self.evaluate(call.args[0])
+        if isinstance(stored, FeatureMap):
+            return Dequantized(stored, self.quantization(call))
+        scale, zero_points = (self.array(operand) for operand in call.args[1:3])
+        if zero_points.any():
+            raise StudyError("a quantized weight with a zero point; allowed: symmetric weights")
+        return QuantizedWeight(self.array(call.args[0]), scale)
+
+    def quantization(self, call: relax.Call) -> Quantization:
+        """How a call's feature map is stored."""
+        scale, zero_point = (self.array(operand) for operand in call.args[1:3])
+        return Quantization(np.float32(scale.item()), int(zero_point.item()))
 
     # What lies between them
 
@@ -217,20 +283,27 @@ class _Lowering:
     def constant(self, values: Value, feature: FeatureMap) -> relax.Expr:
         """A scalar or a vector over channels, shaped to broadcast against a feature map."""
         channels = feature.shape[1]
-        if isinstance(values, np.ndarray) and values.size == channels:
+        if isinstance(values, np.ndarray) and values.size in (1, channels):
+            values = values.astype(feature.dtype)
+            if values.size == 1:
+                return relax.const(values.reshape(()))
             return relax.const(feature.layout.per_channel(values.reshape(channels, 1, 1)))
-        if isinstance(values, np.ndarray) and values.size == 1:
-            return relax.const(values.reshape(()))
         raise StudyError(f"a constant beside {channels} channels; allowed: one value, or one each")
 
     def batch_normalization(self, call: relax.Call) -> tuple[FeatureMap, None, None]:
         """A normalization that no convolution could take in: one scale and one shift a channel."""
         feature = self.feature(call.args[0])
-        gamma, beta, mean, variance = (self.array(operand) for operand in call.args[1:])
-        scale = (gamma / np.sqrt(variance + call.attrs.epsilon)).astype(gamma.dtype)
-        shift = (beta - mean * scale).astype(beta.dtype)
-        scaled = self.combine(relax.op.multiply, feature, scale)
-        return self.combine(relax.op.add, scaled, shift), None, None
+        constants = (self.array(operand) for operand in call.args[1:])
+        scale, shift = scale_and_shift(*constants, call.attrs.epsilon)
+        result = self.builder.emit_te(
+            normalize,
+            feature.expression,
+            *(
+                relax.const(feature.layout.per_channel(one[:, None, None]))
+                for one in (scale, shift)
+            ),
+        )
+        return FeatureMap(result, feature.layout, feature.shape), None, None
 
     def pooling(self, call: relax.Call) -> FeatureMap:
         feature = self.feature(call.args[0])
@@ -240,10 +313,10 @@ class _Lowering:
         def compute(data: te.Tensor) -> te.Tensor:
             return topi.nn.pool2d(
                 data,
-                _integers(attributes.pool_size),
-                _integers(attributes.strides),
-                _integers(attributes.dilation),
-                _integers(attributes.padding),
+                integers(attributes.pool_size),
+                integers(attributes.strides),
+                integers(attributes.dilation),
+                integers(attributes.padding),
                 kind,
                 bool(attributes.ceil_mode),
                 feature.layout.pooling,
@@ -253,18 +326,20 @@ class _Lowering:
         result = self.builder.emit_te(
             compute, feature.expression, primfunc_name_hint=f"{kind}_pool"
         )
-        return FeatureMap(result, feature.layout, _integers(call.ty.shape))
+        return FeatureMap(result, feature.layout, integers(call.ty.shape))
 
     def global_average(self, call: relax.Call) -> FeatureMap:
         feature = self.feature(call.args[0])
         batch, channels = feature.shape[:2]
         averaged = (batch, channels, 1, 1)
-        if _integers(call.ty.shape) not in (averaged, averaged[:2]):
+        if integers(call.ty.shape) not in (averaged, averaged[:2]):
             raise StudyError(
                 f"average of {feature.shape} to {call.ty.shape}; allowed: over whole planes"
             )
-        mean = relax.op.mean(feature.expression, list(feature.layout.spatial_axes), keepdims=True)
-        return FeatureMap(self.builder.emit(mean), feature.layout, averaged)
+        wide = self.cast(feature, "float32")  # hundreds of numbers are added up
+        mean = relax.op.mean(wide.expression, list(feature.layout.spatial_axes), keepdims=True)
+        result = FeatureMap(self.builder.emit(mean), feature.layout, averaged)
+        return self.cast(result, feature.dtype)
 
     def concatenation(self, call: relax.Call) -> FeatureMap:
         features = self.evaluate(call.args[0])
@@ -292,7 +367,7 @@ class _Lowering:
 
     def reshape(self, call: relax.Call) -> Value:
         value = self.evaluate(call.args[0])
-        shape = _integers(call.ty.shape)
+        shape = integers(call.ty.shape)
         if isinstance(value, np.ndarray):
             return value.reshape(shape)
         feature = self.feature(call.args[0])
@@ -305,8 +380,11 @@ class _Lowering:
         reshaped = self.builder.emit(relax.op.reshape(plain.expression, flat))
         return FeatureMap(reshaped, NCHW, flat)
 
-    def permutation(self, call: relax.Call) -> np.ndarray:
-        return self.array(call.args[0]).transpose(_integers(call.attrs.axes))
+    def permutation(self, call: relax.Call) -> np.ndarray | QuantizedWeight:
+        constant, axes = self.evaluate(call.args[0]), integers(call.attrs.axes)
+        if isinstance(constant, QuantizedWeight):
+            return QuantizedWeight(constant.values.transpose(axes), constant.scale)
+        return self.array(call.args[0]).transpose(axes)
 
     def to_layout(self, feature: FeatureMap, layout: Layout) -> FeatureMap:
         """The same feature map in another layout."""
@@ -320,6 +398,7 @@ class _Lowering:
         return FeatureMap(moved, layout, feature.shape)
 
 
-def _integers(values: Any) -> Any:
-    """A tuple of integers of the length that TVM's sequence has."""
-    return tuple(int(value) for value in values)
+def _feature(value: Value) -> FeatureMap:
+    if not isinstance(value, FeatureMap):
+        raise StudyError("a constant or quantized value is computed with; allowed: a feature map")
+    return value

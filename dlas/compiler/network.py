@@ -20,6 +20,12 @@ class Network:
     parameters: dict[str, np.ndarray]
 
     @property
+    def dtype(self) -> str:
+        """What the network computes in, as its parameters tell: float32, float16 or int8."""
+        types = {str(values.dtype) for values in self.parameters.values()}
+        return next((name for name in ("int8", "float16") if name in types), "float32")
+
+    @property
     def input_shape(self) -> tuple[int, int, int, int]:
         """The shape [N, C, H, W] of the image."""
         batch, channels, height, width = self.module["main"].params[0].ty.shape

@@ -9,7 +9,8 @@ from dlas.errors import StudyError
 class Convolution:
     """The shape of one two-dimensional convolution.
 
-    A linear layer is the 1x1 convolution of a 1x1 feature map. `padding` is (top, left, bottom, right).
+    A linear layer is the 1x1 convolution of a 1x1 feature map. `padding` is (top, left, bottom, right), filled with
+    `border`, which is what stands for zero in the feature map.
     """
 
     batch: int
@@ -21,6 +22,7 @@ class Convolution:
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     groups: int = 1
+    border: int = 0
 
     def __post_init__(self) -> None:
         if self.in_channels % self.groups or self.out_channels % self.groups:

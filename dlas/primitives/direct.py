@@ -10,6 +10,7 @@ from tvm import te, tirx
 from tvm.s_tir import Schedule
 
 from dlas.primitives import tiling
+from dlas.primitives.arithmetic import multiply
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW, Layout, Packing, blocked, input_channel, pad
 from dlas.primitives.tiling import Tile
@@ -57,7 +58,7 @@ def convolve(
     packing: Packing,
 ) -> te.Tensor:
     """Return the convolution of `data` in NCHW with a packed `weight`, in NCHW."""
-    padded = pad(data, data_layout, convolution.padding)
+    padded = pad(data, data_layout, convolution)
     down, across = convolution.stride
     rows, columns = convolution.kernel
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
@@ -68,7 +69,7 @@ def convolve(
     def sums(n, k, o, h, w):  # type: ignore[no-untyped-def]
         channel = input_channel(convolution, block, k, o, c)
         element = padded[n, channel, h * down + r, w * across + s]
-        return te.sum(element * weight[k, c, r, s, o], axis=[c, r, s])
+        return te.sum(multiply(data, element, weight[k, c, r, s, o]), axis=[c, r, s])
 
     batch, out_channels = convolution.batch, convolution.out_channels
     height, width = convolution.out_height, convolution.out_width

@@ -12,6 +12,7 @@ from tvm import te, tirx
 from tvm.s_tir import Schedule
 
 from dlas.primitives import tiling
+from dlas.primitives.arithmetic import multiply
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import Layout, Packing, blocked, input_channel
 from dlas.primitives.vector import VectorUnit
@@ -54,7 +55,7 @@ def convolve(
     def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
         channel = input_channel(convolution, block, k, o, c)
         element = data[n, h, w, channel] if patches is None else patches[n, h, w, r, s, channel]
-        return te.sum(element * weight[k, r, s, c, o], axis=[r, s, c])
+        return te.sum(multiply(data, element, weight[k, r, s, c, o]), axis=[r, s, c])
 
     blocks = -(-convolution.out_channels // block)
     shape = (convolution.batch, blocks, convolution.out_height, convolution.out_width, block)
@@ -75,14 +76,14 @@ def im2col(data: te.Tensor, convolution: Convolution) -> te.Tensor:
     """Return the patch matrix of `data` in NHWC: [N, output height, output width, R, S, C]."""
     top, left, _, _ = convolution.padding
     down, across = convolution.stride
-    zero = tirx.const(0, data.dtype)
+    border = tirx.const(convolution.border, data.dtype)
 
     def element(n, h, w, r, s, c):  # type: ignore[no-untyped-def]
         y, x = h * down + r - top, w * across + s - left
         if not convolution.padded:
             return data[n, y, x, c]
         inside = tirx.all(y >= 0, y < convolution.height, x >= 0, x < convolution.width)
-        return tirx.if_then_else(inside, data[n, y, x, c], zero)
+        return tirx.if_then_else(inside, data[n, y, x, c], border)
 
     shape = (
         convolution.batch,

@@ -122,23 +122,23 @@ def relayout(data: te.Tensor, channels: int, source: Layout, target: Layout) -> 
     return te.compute(target.shape(batch, channels, height, width), element, name="relayout")
 
 
-def pad(data: te.Tensor, layout: Layout, padding: tuple[int, int, int, int]) -> te.Tensor:
-    """Return `data` with a border of zeros; `padding` is (top, left, bottom, right)."""
-    top, left, bottom, right = padding
-    if not any(padding):
+def pad(data: te.Tensor, layout: Layout, convolution: Convolution) -> te.Tensor:
+    """Return `data`, the input of a convolution, with its border around it."""
+    top, left, bottom, right = convolution.padding
+    if not convolution.padded:
         return data
     rows, columns = layout.spatial_axes
     height, width = int(data.shape[rows]), int(data.shape[columns])
     shape = list(data.shape)
     shape[rows] = height + top + bottom
     shape[columns] = width + left + right
-    zero = tirx.const(0, data.dtype)
+    border = tirx.const(convolution.border, data.dtype)
 
     def element(*index):  # type: ignore[no-untyped-def]
         h, w = index[rows] - top, index[columns] - left
         inside = tirx.all(h >= 0, h < height, w >= 0, w < width)
         source = list(index)
         source[rows], source[columns] = h, w
-        return tirx.if_then_else(inside, data(*source), zero)
+        return tirx.if_then_else(inside, data(*source), border)
 
     return te.compute(shape, element, name="pad")

@@ -9,6 +9,7 @@ from tvm import te
 from tvm.s_tir import Schedule
 
 from dlas.primitives import tiling
+from dlas.primitives.arithmetic import multiply
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import Layout, Packing, blocked, input_channel, pad
 from dlas.primitives.vector import VectorUnit
@@ -51,7 +52,7 @@ def convolve(
 ) -> te.Tensor:
     """Return the convolution of `data` in NCHWc with a packed `weight`, in NCHWc."""
     block = packing.block
-    padded = pad(data, data_layout, convolution.padding)
+    padded = pad(data, data_layout, convolution)
     down, across = convolution.stride
     rows, columns = convolution.kernel
     r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
@@ -65,7 +66,7 @@ def convolve(
 
         def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
             element = padded[n, k, h * down + r, w * across + s, o]
-            return te.sum(element * weight[k, r, s, o], axis=[r, s])
+            return te.sum(multiply(data, element, weight[k, r, s, o]), axis=[r, s])
 
     elif convolution.groups > 1:
         c = te.reduce_axis((0, convolution.in_channels // convolution.groups), "c")
@@ -73,7 +74,7 @@ def convolve(
         def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
             channel = input_channel(convolution, block, k, o, c)
             element = data_layout.read(padded, n, channel, h * down + r, w * across + s)
-            return te.sum(element * weight[k, c, r, s, o], axis=[c, r, s])
+            return te.sum(multiply(data, element, weight[k, c, r, s, o]), axis=[c, r, s])
 
     else:
         c = te.reduce_axis((0, int(padded.shape[1])), "c")
@@ -81,7 +82,7 @@ def convolve(
 
         def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
             element = padded[n, c, h * down + r, w * across + s, i]
-            return te.sum(element * weight[k, c, r, s, i, o], axis=[c, r, s, i])
+            return te.sum(multiply(data, element, weight[k, c, r, s, i, o]), axis=[c, r, s, i])
 
     return te.compute(shape, sums, name=tiling.CONVOLUTION)
 

@@ -35,6 +35,16 @@ class VectorUnit:
         return min(widths, key=lambda width: -(-channels // width) * (0.5 + width / self.lanes))
 
 
+def computes(target: Target, dtype: str) -> bool:
+    """Return whether a CPU has arithmetic on numbers of this type; where not, they are widened first."""
+    if dtype != "float16":
+        return True
+    if "aarch64" in str(target.attrs.get("mtriple", "")):
+        return "+fullfp16" in [str(attribute) for attribute in target.attrs.get("mattr", [])]
+    with target:
+        return bool(target_has_features("avx512fp16"))
+
+
 def vector_unit(target: Target) -> VectorUnit:
     """Return the vector unit of an LLVM target."""
     threads = int(target.attrs.get("num-cores", 1))

@@ -1,0 +1,55 @@
+"""One walk over a network's operators, in the order in which they run."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from dlas.compiler.network import Network
+from dlas.errors import StudyError, unknown
+
+
+class Interpreter:
+    """What each operator of a network becomes; `handlers` maps the operators' names to functions of their calls.
+
+    `values` holds what each variable has become so far, first of all the parameters: numpy arrays.
+    """
+
+    handlers: Mapping[str, Callable[[relax.Call], Any]]
+
+    def __init__(self, network: Network) -> None:
+        self.main = network.module["main"]
+        self.values: dict[relax.Var, Any] = {
+            parameter: network.parameters[parameter.name] for parameter in self.main.params[1:]
+        }
+
+    def interpret(self, image: Any) -> Any:
+        """Return what the network makes of `image`; StudyError for an operator without a handler."""
+        self.values[self.main.params[0]] = image
+        for block in self.main.body.blocks:
+            for binding in block.bindings:
+                self.values[binding.var] = self.evaluate(binding.value)
+        return self.evaluate(self.main.body.body)
+
+    def evaluate(self, expression: relax.Expr) -> Any:
+        """Return what an expression becomes, which may be an operand of a call."""
+        if isinstance(expression, relax.Var):
+            return self.values[expression]
+        if isinstance(expression, relax.Tuple):
+            return tuple(self.evaluate(field) for field in expression.fields)
+        if isinstance(expression, relax.TupleGetItem):
+            return self.evaluate(expression.tuple_value)[expression.index]
+        if isinstance(expression, tvm.ir.GenericConst):
+            return expression.value.numpy()
+        if isinstance(expression, relax.Call):
+            handler = self.handlers.get(expression.op.name)
+            if handler is None:
+                raise unknown("operator in the network", expression.op.name, self.handlers)
+            return handler(expression)
+        raise StudyError(f"the network holds {type(expression).__name__}, which is not compiled")
+
+
+def integers(values: Any) -> Any:
+    """Return a tuple of integers of the length that TVM's sequence has."""
+    return tuple(int(value) for value in values)
