@@ -4,6 +4,7 @@ Filter pruning by L1 norm (Li et al., arXiv:1608.08710). Which channels of which
 together is Torch-Pruning's knowledge (Fang et al., arXiv:2301.12900), as is their importance.
 """
 
+import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -45,32 +46,54 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     level that the network cannot reach.
     """
     share = check_level("share of MACs removed", level)
-    scope, multiple = task.settings["scope"], task.settings["channel_multiple"]
+    image_shape = (1, 3, *task.dataset.train.images.shape[1:3])
+    narrow(
+        model,
+        image_shape,
+        share,
+        task.baseline_macs,
+        task.settings["scope"],
+        task.settings["channel_multiple"],
+    )
+    training.train(model, task.dataset, task.recipe, task.seed, task.threads, task.progress)
+    return model.eval()
+
+
+def narrow(
+    model: nn.Module,
+    image_shape: Sequence[int],
+    share: float,
+    baseline_macs: int,
+    scope: str,
+    multiple: int,
+) -> None:
+    """Remove as few channels as leave at most (1 - share) * baseline_macs on `image_shape` [B, 3,
+    H, W].
+
+    `scope` and `multiple` are those of `compress`. Raises StudyError for an unknown scope and a
+    share that cannot be reached; the model is unchanged then.
+    """
     if scope not in SCOPES:
         raise unknown("scope", scope, SCOPES)
-    image = torch.zeros(1, 3, *task.dataset.train.images.shape[1:3])
-    graph = torch_pruning.DependencyGraph().build_dependency(model.eval(), image)
+    graph = torch_pruning.DependencyGraph().build_dependency(model.eval(), torch.zeros(image_shape))
     groups = _groups(model, graph)
     blocks = _blocks(groups, scope, multiple)
+    macs = accounting.macs_of_layers(model, image_shape)
 
-    names = {layer: name for name, layer in model.named_modules()}
-    macs = accounting.macs_of_layers(model, image.shape)
-    target = (1 - share) * task.baseline_macs
+    def remaining(count: int) -> dict[str, int]:
+        kept = _kept(model, groups, blocks[:count])
+        return {name: round(macs[name] * share) for name, share in kept.items()}
 
-    def remaining(count: int) -> dict[str, float]:
-        return {
-            names[layer]: macs[names[layer]] * kept
-            for layer, kept in _kept(model, groups, blocks[:count]).items()
-        }
-
-    if sum(remaining(len(blocks)).values()) > target:
-        least = remaining(len(blocks))
+    target = (1 - share) * baseline_macs
+    least = remaining(len(blocks))
+    if sum(least.values()) > target:
+        reachable = math.floor(1000 * (1 - sum(least.values()) / baseline_macs)) / 1000
         raise StudyError(
             f"channel pruning cannot remove a share {share:g} of the MACs; allowed: up to "
-            f"{1 - sum(least.values()) / task.baseline_macs:.3f}, where layer "
-            f"{max(least, key=lambda name: least[name])} has the most left and no layer can go "
-            f"below {multiple} channels"
+            f"{reachable:g}, which leaves {multiple} channels in each layer and the most MACs in "
+            f"{max(least, key=lambda name: least[name])}"
         )
+    # How many blocks have to go is found without removing any: a pass over DenseNet161 takes seconds.
     count = bisect_left(
         range(len(blocks)), -target, key=lambda number: -sum(remaining(number).values())
     )
@@ -78,8 +101,6 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
         group = groups[number]
         prune = graph.get_pruner_of_module(group.root).prune_out_channels
         graph.get_pruning_group(group.root, prune, sorted(group.order[:removed])).prune()
-    training.train(model, task.dataset, task.recipe, task.seed, task.threads, task.progress)
-    return model.eval()
 
 
 def shell(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
@@ -165,7 +186,7 @@ def _removed(blocks: Sequence[tuple[int, int]]) -> Counter[int]:
 
 def _kept(
     model: nn.Module, groups: Sequence[Group], blocks: Sequence[tuple[int, int]]
-) -> dict[nn.Module, float]:
+) -> dict[str, float]:
     """Return the share of its MACs that each layer keeps when these blocks are removed."""
     outputs: defaultdict[nn.Module, float] = defaultdict(float)
     inputs: defaultdict[nn.Module, float] = defaultdict(float)
@@ -176,8 +197,8 @@ def _kept(
             inputs[layer] += rate * removed
     # A depthwise convolution has one input channel for each output and loses them as outputs alone.
     return {
-        layer: (1 - outputs[layer] / layer.weight.shape[0])
+        name: (1 - outputs[layer] / layer.weight.shape[0])
         * (1 - inputs[layer] / layer.weight.shape[1])
-        for layer in model.modules()
+        for name, layer in model.named_modules()
         if isinstance(layer, nn.Conv2d | nn.Linear)
     }

@@ -1,12 +1,13 @@
 """Weight pruning: the weights of smallest magnitude in the whole network become zero.
 
 Global unstructured magnitude pruning (Han et al., arXiv:1506.02626), level by level with
-fine-tuning in between.
+fine-tuning after each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from dlas.compression import Task, check_level
@@ -17,12 +18,18 @@ from dlas.models import training
 def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     """Return the network with a share `level` of its prunable weights exactly zero, fine-tuned.
 
-    Prunable are the weights of convolutions and linear layers but for the setting `spared`. Weights
-    that are zero already are the first ones and stay zero. Raises StudyError for a level outside
-    (0, 1) and an unknown name in `spared`.
+    Settings: `spared`, what `prunable` leaves out, and `score`, by which the weights of the whole
+    network are ranked: "lamp" (the default) or "magnitude" itself, which empties layers whose
+    weights are small throughout. Weights that are zero already stay zero. Raises StudyError for a
+    level outside (0, 1) or below what is zero already, and for unknown settings.
     """
     share = check_level("sparsity", level)
+    score = task.settings.get("score", "lamp")
+    if score not in SCORES:
+        raise unknown("score", score, SCORES)
     layers = prunable(model, task.settings["spared"])
+    if not layers:
+        raise StudyError("all layers are spared; weight pruning needs at least one that is not")
     for layer in layers:  # training leaves them in channels_last, which the selection cannot read
         layer.weight.data = layer.weight.data.contiguous()
     zero = sum(int((layer.weight == 0).sum()) for layer in layers)
@@ -36,12 +43,30 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
         )
     for layer in layers:
         prune.custom_from_mask(layer, "weight", layer.weight != 0)
-    prune.global_unstructured(weights, prune.L1Unstructured, amount=more)
+    scores = {place: SCORES[score](place[0].weight) for place in weights}
+    prune.global_unstructured(weights, prune.L1Unstructured, scores, amount=more)
     # The masks are part of each forward pass, so that pruned weights stay zero and get no gradient.
     training.train(model, task.dataset, task.recipe, task.seed, task.threads, task.progress)
     for layer in layers:
         prune.remove(layer, "weight")
     return model.eval()
+
+
+def lamp(weight: Tensor) -> Tensor:
+    """Return the layer-adaptive magnitude of each weight (Lee et al., arXiv:2010.07611).
+
+    That is its square over the sum of all squares in its layer that are not smaller, float64 in the
+    weight's shape: comparable between layers whose weights have another scale, which batch
+    normalization makes arbitrary.
+    """
+    squares = weight.detach().double().flatten() ** 2
+    order = squares.argsort(descending=True, stable=True)
+    scores = torch.zeros_like(squares)
+    scores[order] = squares[order] / squares[order].cumsum(0)
+    return scores.nan_to_num().reshape(weight.shape)
+
+
+SCORES: dict[str, Callable[[Tensor], Tensor]] = {"magnitude": torch.abs, "lamp": lamp}
 
 
 def prunable(model: nn.Module, spared: Sequence[str]) -> list[nn.Conv2d | nn.Linear]:

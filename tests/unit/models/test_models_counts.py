@@ -5,6 +5,10 @@ writes FLOPs for MACs, it is said beside its number.
 """
 
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from torch import nn
 
 from dlas import models
@@ -94,3 +98,79 @@ def test_nonzero_parameters_leave_out_exact_zeros():
     layer = nn.Linear(4, 3)
     layer.weight.data[0] = 0
     assert accounting.nonzero_parameters(layer) == 15 - 4
+
+
+def test_macs_of_grouped_layers():
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 1, bias=False),
+        nn.Conv2d(8, 12, 3, groups=4),
+        nn.Conv2d(12, 24, 1, groups=12),
+    )
+    expected = {"0": 36 * 3 * 8, "1": 16 * 9 * (8 // 4) * 12, "2": 16 * 24}
+    assert accounting.macs_of_layers(network, (1, 3, 6, 6)) == expected
+    assert accounting.macs(network, (1, 3, 6, 6)) == sum(expected.values())
+
+
+def test_a_half_network_has_the_same_macs_and_half_the_bytes():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 4))
+    macs, size = accounting.macs(network, (1, 3, 3, 3)), accounting.model_bytes(network)
+    network.half()
+    assert accounting.macs(network, (1, 3, 3, 3)) == macs == 9 * 3 * 8 + 8 * 4
+    assert accounting.model_bytes(network) * 2 == size
+
+
+def test_stored_bytes_count_running_statistics_but_not_the_batches():
+    """Scale, shift, mean and variance of 8 channels; the int64 number of batches serves training."""
+    assert accounting.model_bytes(nn.BatchNorm2d(8)) == 4 * 8 * 4
+    assert accounting.parameters(nn.BatchNorm2d(8)) == 2 * 8
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"), [(torch.float32, 4), (torch.float16, 2), (torch.int8, 1)]
+)
+def test_csr_bytes_by_hand(dtype, size):
+    """Two values with a 4-byte column each, and a 4-byte pointer to each of three rows and the end."""
+    weight = torch.zeros(3, 5, 1, 2).to(dtype)
+    weight[0, 4, 0, 1] = 1
+    weight[2, 0, 0, 0] = -1
+    assert accounting.csr_bytes(weight) == 2 * (size + 4) + 4 * 4
+
+
+@pytest.mark.parametrize("kept", [0, 1, 20, 40, 80])
+def test_a_weight_is_stored_in_its_smaller_form(kept):
+    layer = nn.Linear(10, 8)
+    layer.weight.data.fill_(1.0).flatten()[kept:] = 0
+    dense, sparse = 4 * 80, 8 * kept + 4 * 9
+    assert accounting.model_bytes(layer) == min(dense, sparse) + 4 * 8
+
+
+@given(
+    st.integers(0, 2**32), st.floats(0, 1), st.sampled_from([(4, 3, 3, 3), (6, 1, 5, 5), (3, 7)])
+)
+def test_csr_bytes_are_those_of_scipy(seed, density, shape):
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(shape, generator=generator)
+    weight *= torch.rand(shape, generator=generator) < density
+    matrix = csr_array(weight.flatten(1).numpy())
+    arrays = (matrix.data, matrix.indices, matrix.indptr)
+    assert accounting.csr_bytes(weight) == sum(array.nbytes for array in arrays)
+    assert matrix.indices.dtype == matrix.indptr.dtype == "int32"
+
+
+def test_layers_that_are_no_weights_are_stored_dense():
+    """Biases and statistics stay dense though all zero."""
+    network = nn.Sequential(nn.BatchNorm2d(100))
+    for tensor in network.state_dict().values():
+        tensor.zero_()
+    assert accounting.model_bytes(network) == 4 * 100 * 4
+
+
+def test_the_summary_names_the_columns_of_the_table():
+    network = nn.Sequential(nn.Conv2d(3, 8, 1, bias=False))
+    network[0].weight.data[0] = 0
+    assert accounting.summarize(network, (1, 3, 2, 2)) == {
+        "params": 24,
+        "nonzero_params": 21,
+        "macs": 4 * 24,
+        "model_bytes": 4 * 24,
+    }

@@ -1,0 +1,88 @@
+"""The elbow is the strongest level within the tolerance on the validation split alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlas.compression import elbow
+
+
+def record(level, validation_top1, top1=50.0):
+    return {
+        "level": level,
+        "dtype": "float32",
+        "validation_top1": validation_top1,
+        "top1": top1,
+        "params": 100,
+        "nonzero_params": 90,
+        "macs": 80,
+        "model_bytes": 70,
+        "input_shape": [1, 3, 8, 8],
+        "classes": 4,
+    }
+
+
+BASELINE = record(None, 90.0)
+
+
+def chosen(curve):
+    assert curve.chosen.sum() == 1
+    return float(curve.level[curve.chosen].iloc[0])
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([90, 90, 90], 0.9),
+        ([90, 89, 88], 0.8),  # just within
+        ([90, 88.9, 80], 0.5),
+        ([80, 95, 80], 0.8),  # a weaker level that is worse does not count
+        ([80, 80, 80], 0.0),
+        ([99, 70, 89.5], 0.9),
+    ],
+)
+def test_the_strongest_level_within_one_point_is_chosen(found, expected):
+    points = [record(level, top1) for level, top1 in zip((0.5, 0.8, 0.9), found, strict=True)]
+    curve = elbow.curve(BASELINE, points[::-1], tolerance=1.0)
+    assert list(curve.columns) == list(elbow.CURVE_COLUMNS)
+    assert curve.level.tolist() == [0, 0.5, 0.8, 0.9]
+    assert curve.validation_top1.tolist() == [90, *found]
+    assert chosen(curve) == expected
+
+
+@given(
+    points=st.dictionaries(
+        st.floats(0.01, 0.99), st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=1
+    ),
+    tolerance=st.floats(0, 20),
+)
+def test_the_choice_is_the_definition_and_never_looks_at_the_test_split(points, tolerance):
+    one = [record(level, validation) for level, (validation, _) in points.items()]
+    two = [record(level, validation, test) for level, (validation, test) in points.items()]
+    within = [level for level, (top1, _) in points.items() if top1 >= 90.0 - tolerance]
+    for records in (one, two):
+        assert chosen(elbow.curve(BASELINE, records, tolerance)) == max(within, default=0.0)
+
+
+def test_the_baseline_is_the_first_row():
+    curve = elbow.curve(record(None, 90.0, 91.0), [record(0.5, 10.0)], 1.0)
+    first = curve.iloc[0]
+    assert (first.level, first.validation_top1, first.top1, first.params) == (0, 90, 91, 100)
+    assert first.chosen
+
+
+def test_a_technique_without_a_ladder_has_one_row_that_is_chosen(tmp_path):
+    curve = elbow.curve(BASELINE, [record(None, 10.0)], tolerance=1.0)
+    assert len(curve) == 1 and curve.chosen.all() and curve.validation_top1.tolist() == [10.0]
+    curve.to_csv(tmp_path / "curve.csv", index=False)
+    assert (tmp_path / "curve.csv").read_text().splitlines()[1] == ",10.0,50.0,100,90,80,70,True"
+
+
+def test_choosing_needs_no_torch():
+    code = "import sys, dlas.compression.elbow; sys.exit('torch' in sys.modules)"
+    root = Path(__file__).parents[3]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

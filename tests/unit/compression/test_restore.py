@@ -1,0 +1,112 @@
+"""A checkpoint is enough to make the compressed network again, bit by bit, and others are refused."""
+
+import numpy as np
+import pytest
+import small
+import torch
+from torch import nn
+
+from dlas import compression, models
+from dlas.compression import channel_pruning
+from dlas.errors import StudyError
+from dlas.models import accounting, accuracy, checkpoint
+
+SHAPE = (1, 3, 32, 32)
+MODELS = "resnet18 resnet50 vgg16 mobilenet_v1 mobilenet_v2 efficientnet_b0 densenet161".split()
+
+
+def built(name, width=0.25, classes=4, seed=0):
+    return models.build(name, classes, width, "large_input", seed)
+
+
+def perturb(model):
+    """Give every normalization values of its own: in a new network they are all the same."""
+    generator = torch.Generator().manual_seed(0)
+    for tensor in model.state_dict().values():
+        if tensor.ndim == 1:
+            tensor.add_(torch.rand(tensor.shape, generator=generator) * 0.1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_narrowed_network_comes_back_with_the_same_outputs(name, tmp_path):
+    model = built(name, seed=1)
+    perturb(model)
+    macs = accounting.macs(model, SHAPE)
+    channel_pruning.narrow(model, SHAPE, 0.5, macs, "uniform", 8)
+    assert 0.4 * macs < accounting.macs(model, SHAPE) <= 0.5 * macs
+    checkpoint.save(model, tmp_path / "half.safetensors")
+    restored = compression.restore("channel_pruning", built(name), tmp_path / "half.safetensors")
+    assert not restored.training
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    expected = model.eval()(images)
+    assert expected.isfinite().all() and torch.equal(restored(images), expected)
+    assert accounting.summarize(model, SHAPE) == accounting.summarize(restored, SHAPE)
+    described = [str(layer) for layer in model.modules() if not list(layer.children())]
+    assert [str(layer) for layer in restored.modules() if not list(layer.children())] == described
+    for parameter in restored.parameters():
+        assert parameter.requires_grad  # the next level is fine-tuned
+
+
+@pytest.mark.parametrize("technique", ["none", "weight_pruning", "channel_pruning"])
+def test_levels_follow_each_other_through_checkpoints(technique, tmp_path):
+    model = small.network(middle=32)
+    settings = {"scope": "uniform", "channel_multiple": 4, "spared": [], "score": "magnitude"}
+    task = small.task(settings, model)
+    images = np.random.default_rng(0).standard_normal((4, 3, 8, 8), dtype=np.float32)
+    levels = [None] if technique == "none" else [0.3, 0.6]
+    for level in levels:
+        model = compression.load(technique).compress(model, level, task)
+        checkpoint.save(model, tmp_path / f"{level}.safetensors")
+        expected = accuracy.logits(model, images)
+        model = compression.restore(
+            technique, small.network(1, middle=32), tmp_path / f"{level}.safetensors"
+        )
+        assert np.array_equal(accuracy.logits(model, images), expected)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: built("resnet18", classes=5),
+        lambda: built("resnet18", width=0.5),
+        lambda: built("vgg16"),
+        lambda: nn.Linear(3, 4),
+        lambda: built("resnet18").half(),
+    ],
+)
+@pytest.mark.parametrize("technique", ["none", "weight_pruning", "channel_pruning"])
+def test_a_checkpoint_of_another_network_is_refused(technique, other, tmp_path):
+    checkpoint.save(other(), tmp_path / "other.safetensors")
+    with pytest.raises(StudyError, match=r"is of another model: .* allowed: ") as caught:
+        compression.restore(technique, built("resnet18"), tmp_path / "other.safetensors")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_or_truncated_checkpoint_is_named(tmp_path):
+    path = tmp_path / "level.safetensors"
+    with pytest.raises(StudyError, match="does not exist"):
+        compression.restore("channel_pruning", small.network(), path)
+    checkpoint.save(small.network(), path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(StudyError, match="truncated"):
+        compression.restore("channel_pruning", small.network(), path)
+
+
+def test_a_narrowed_checkpoint_is_not_read_as_an_uncompressed_one(tmp_path):
+    model = small.network(middle=32)
+    macs = accounting.macs(model, (1, 3, 8, 8))
+    channel_pruning.narrow(model, (1, 3, 8, 8), 0.5, macs, "uniform", 4)
+    checkpoint.save(model, tmp_path / "half.safetensors")
+    with pytest.raises(StudyError, match="is of another model"):
+        compression.restore("none", small.network(middle=32), tmp_path / "half.safetensors")
+
+
+def test_techniques_are_files_that_compress():
+    found = compression.names()
+    assert {"none", "weight_pruning", "channel_pruning"} <= set(found)
+    assert "elbow" not in found
+    for name in found:
+        assert callable(compression.load(name).compress)
+    for name in ("elbow", "nothing"):
+        with pytest.raises(StudyError, match=f"unknown compression '{name}'; allowed: .*none"):
+            compression.load(name)

@@ -1,0 +1,155 @@
+"""Weight pruning: exactly the level's share is zero, the right weights are, and they stay zero."""
+
+import copy
+
+import pytest
+import small
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from dlas import models
+from dlas.compression import weight_pruning
+from dlas.errors import StudyError
+from dlas.models import accounting
+
+SPARED = ["stem", "depthwise"]
+MAGNITUDE = {"spared": SPARED, "score": "magnitude"}
+
+
+def weights(model, spared=()):
+    return torch.cat(
+        [layer.weight.detach().flatten() for layer in weight_pruning.prunable(model, spared)]
+    )
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    levels=st.lists(st.floats(0.01, 0.99), min_size=1, max_size=3).map(sorted),
+    spared=st.lists(st.sampled_from(["stem", "depthwise", "classifier", "4"]), max_size=2),
+    score=st.sampled_from(sorted(weight_pruning.SCORES)),
+    seed=st.integers(0, 1000),
+)
+def test_a_ladder_reaches_each_sparsity_exactly_and_keeps_its_zeros(levels, spared, score, seed):
+    model = small.network(seed)
+    task = small.task({"spared": spared, "score": score})
+    zeros = torch.zeros(len(weights(model, spared)), dtype=torch.bool)
+    for level in levels:
+        model = weight_pruning.compress(model, level, task)
+        now = weights(model, spared) == 0
+        assert int(now.sum()) == round(level * len(now))
+        assert now[zeros].all() and not model.training
+        zeros = now
+    untouched = {name for name, _ in small.network().named_parameters()}
+    assert {name for name, _ in model.named_parameters()} == untouched
+    assert set(model.state_dict()) == set(small.network().state_dict())
+    kept = sum(layer.weight.numel() for layer in weight_pruning.prunable(model, [])) - len(zeros)
+    outside = int((weights(model) != 0).sum() - (~zeros).sum())
+    assert outside == kept  # nothing that is spared is zero
+
+
+@pytest.mark.parametrize("level", [0.3, 0.9])
+def test_the_smallest_weights_of_the_whole_network_go(level):
+    model = small.network()
+    before = weights(model, SPARED)
+    expected = before.abs() > before.abs().sort().values[round(level * len(before)) - 1]
+    pruned = weight_pruning.compress(model, level, small.task(MAGNITUDE, recipe=small.FROZEN))
+    after = weights(pruned, SPARED)
+    assert torch.equal(after != 0, expected) and torch.equal(after[expected], before[expected])
+
+
+def test_fine_tuning_changes_the_weights_that_are_left_and_no_others():
+    frozen = weight_pruning.compress(
+        small.network(), 0.8, small.task(MAGNITUDE, recipe=small.FROZEN)
+    )
+    tuned = weight_pruning.compress(small.network(), 0.8, small.task(MAGNITUDE))
+    before, after = weights(frozen, SPARED), weights(tuned, SPARED)
+    assert torch.equal(before == 0, after == 0)
+    assert not torch.equal(before, after)
+
+
+def test_channels_last_weights_are_pruned_alike():
+    """Training leaves weights in channels_last."""
+    task = small.task(MAGNITUDE, recipe=small.FROZEN)
+    plain = weight_pruning.compress(small.network(), 0.5, task)
+    strided = small.network().to(memory_format=torch.channels_last)
+    strided = weight_pruning.compress(strided, 0.5, task)
+    assert torch.equal(weights(plain), weights(strided))
+
+
+def test_layer_adaptive_magnitude_by_hand():
+    """The square of each weight over the sum of the squares that are not smaller."""
+    scores = weight_pruning.lamp(torch.tensor([[3.0, -1.0], [0.0, 2.0]]))
+    assert scores.tolist() == [[1.0, 1 / 14], [0.0, 4 / 13]]
+    assert weight_pruning.lamp(torch.zeros(2, 3)).tolist() == [[0.0] * 3] * 2
+
+
+def test_layer_adaptive_magnitude_ignores_the_scale_of_a_layer_and_empties_none():
+    task = small.task({"spared": [], "score": "lamp"}, recipe=small.FROZEN)
+    model, scaled = small.network(), small.network()
+    scaled[4].weight.data *= 1e-3
+    for network in (model, scaled):
+        weight_pruning.compress(network, 0.95, task)
+    assert torch.equal(weights(model) == 0, weights(scaled) == 0)
+    assert all(int(layer.weight.count_nonzero()) for layer in weight_pruning.prunable(model, []))
+
+
+def test_spared_kinds_are_found_in_every_network():
+    for name, stem, classifier, depthwise in [
+        ("resnet18", "conv1", "fc", 0),
+        ("mobilenet_v1", "0", "83", 13),
+        ("efficientnet_b0", "features.0.0", "classifier.1", 16),
+        ("densenet161", "features.conv0", "classifier", 0),
+    ]:
+        model = models.build(name, 4, 0.125, "small_input")
+        names = {layer: name for name, layer in model.named_modules()}
+
+        def left(*spared, model=model, names=names):
+            return {names[layer] for layer in weight_pruning.prunable(model, spared)}
+
+        everything = left()
+        assert everything - left("stem") == {stem}
+        assert everything - left("classifier") == {classifier}
+        missing = everything - left("depthwise")
+        assert len(missing) == depthwise
+        assert all(model.get_submodule(name).groups > 1 for name in missing)
+        assert everything - left(classifier, "stem") == {stem, classifier}
+
+
+@pytest.mark.parametrize("level", [None, 0, 1, -0.5, 1.5, float("nan")])
+def test_a_sparsity_out_of_range_is_refused(level):
+    with pytest.raises(
+        StudyError, match=r"sparsity .* not allowed; it must be above 0 and below 1"
+    ):
+        weight_pruning.compress(small.network(), level, small.task(MAGNITUDE))
+
+
+def test_a_ladder_that_goes_down_is_refused():
+    task = small.task(MAGNITUDE, recipe=small.FROZEN)
+    model = weight_pruning.compress(small.network(), 0.75, task)
+    content = copy.deepcopy(model.state_dict())
+    with pytest.raises(StudyError, match=r"sparsity 0.5 is not .* below the 0.75 that"):
+        weight_pruning.compress(model, 0.5, task)
+    assert all(torch.equal(tensor, content[name]) for name, tensor in model.state_dict().items())
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(StudyError, match="spared layer 'head'; allowed: 0, 2, 4, 9, classifier"):
+        weight_pruning.prunable(small.network(), ["head"])
+    task = small.task({"spared": [], "score": "random"})
+    with pytest.raises(StudyError, match="score 'random'; allowed: lamp, magnitude"):
+        weight_pruning.compress(small.network(), 0.5, task)
+
+
+def test_zeros_make_the_stored_model_smaller():
+    model = nn.Sequential(*small.network(middle=32))
+    dense = accounting.model_bytes(model)
+    pruned = weight_pruning.compress(model, 0.95, small.task({"spared": [], "score": "magnitude"}))
+    assert accounting.model_bytes(pruned) < 0.6 * dense
+
+
+def test_sparing_everything_is_refused():
+    task = small.task({"spared": ["0", "2", "4", "9"], "score": "lamp"})
+    with pytest.raises(StudyError, match="all layers are spared"):
+        weight_pruning.compress(small.network(), 0.5, task)
