@@ -280,7 +280,9 @@ def handles(kind: str, names: Sequence[str]) -> list[Line2D]:
 def legend_below(figure: Figure, *rows: Sequence[Artist]) -> None:
     """Put a legend below a figure whose lines are these."""
     longest = max(map(len, rows))
-    rows = tuple(sorted(rows, key=len, reverse=True))  # matplotlib fills column by column
+    rows = tuple(
+        sorted(filter(None, rows), key=len, reverse=True)
+    )  # matplotlib fills column by column
     by_column = [row[column] for column in range(longest) for row in rows if column < len(row)]
     figure.legend(
         handles=by_column,

@@ -71,7 +71,7 @@ def draw(tables: Tables, observation: Observation) -> Figure:
     """Return the compression that each network tolerates by technique; an arrow is a lower bound."""
     found = _reaches(tables)
     places = tables.curves[NETWORK].drop_duplicates().sort_values(NETWORK)
-    figure, axes = figures.columns([], height=0.5 + 0.24 * max(1, len(places)))
+    figure, axes = figures.columns([], height=0.9 + 0.22 * max(1, len(places)))
     axis = axes[0, 0]
     if found.empty:
         figures.note(axis, "no accuracy curve was measured")

@@ -137,7 +137,10 @@ def draw(tables: Tables, observation: Observation) -> Figure:
     figure, axes = figures.columns(
         platforms, len(datasets), 0.3 + 1.75 * len(datasets), sharex="row", sharey="row"
     )
-    drawn = False
+    panels = {
+        place: _size_latency(observation.evidence, *place) for place in product(platforms, datasets)
+    }
+    few = max(map(len, panels.values()), default=0) <= MOST_LINES
     for (line, dataset), (column, platform) in product(enumerate(datasets), enumerate(platforms)):
         axis, rows_here = axes[line, column], rows[rows["dataset"] == dataset]
         axis.set_title(f"{figures.label(platform)}, {figures.label(dataset)}")
@@ -146,10 +149,9 @@ def draw(tables: Tables, observation: Observation) -> Figure:
         if column == 0:
             axis.set_ylabel("latency (ms)")
         here = rows_here[rows_here["platform"] == platform]
-        discordant = _size_latency(observation.evidence, platform, dataset)
-        _panel(axis, here, discordant if len(discordant) <= MOST_LINES else discordant.head(0))
-        drawn |= 0 < len(discordant) <= MOST_LINES
-        texts = ["model size (MB)", f"discordant pairs: {len(discordant)}"]
+        discordant = panels[platform, dataset]
+        _panel(axis, here, discordant if few else discordant.head(0))
+        texts = ["model size (MB)", f"size-latency discordant: {len(discordant)}"]
         axis.set_xlabel("\n".join([*texts, *_correlations(here)]), fontsize=6.2, linespacing=1.15)
     legend = figures.handles("primitive", figures.ordered(rows["primitive"], figures.MARKERS))
     if rows["compression"].nunique() > 1:
@@ -158,7 +160,7 @@ def draw(tables: Tables, observation: Observation) -> Figure:
         )
     if (rows["status"] == "emulated").any():
         legend.append(figures.emulated_handle())
-    if drawn:
+    if few:
         legend.append(Line2D([], [], color=DISCORDANT, linestyle=":", label="discordant pair"))
     return figures.finish(figure, CLAIM, observation, RULE, legend)
 

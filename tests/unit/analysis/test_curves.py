@@ -6,6 +6,7 @@ import pytest
 import synthetic
 
 from dlas.analysis import curves, table
+from dlas.compression import elbow
 
 MANY = 1_000_000  # test images: no allowance beyond the one point
 
@@ -70,6 +71,27 @@ def test_relative_curves_start_at_the_uncompressed_network():
     int8 = found[found["compression"] == "int8"]
     assert int8["factor"].to_numpy() == pytest.approx(4, rel=0.01)
     assert int8["change"].to_numpy() == pytest.approx(-0.2, abs=0.02)
+
+
+def test_the_table_takes_what_the_elbow_gives(tmp_path):
+    def record(level, top1, nonzero):
+        sizes = {"params": 100, "nonzero_params": nonzero, "macs": 10, "model_bytes": 4 * nonzero}
+        return {"level": level, "validation_top1": top1, "top1": top1, **sizes}
+
+    baseline = record(None, 98.0, 100)
+    found = {
+        "none": elbow.curve(baseline, [baseline], 1.0),
+        "int8": elbow.curve(baseline, [record(None, 97.5, 90)], 1.0),
+        "weight_pruning": elbow.curve(baseline, [record(0.5, 98, 50), record(0.8, 90, 20)], 1.0),
+    }
+    networks = [{"dataset": "digits", "model": "vgg16", "compression": name} for name in found]
+    for name, curve in found.items():
+        table.write_table(tmp_path / name, curve)
+    together = table.curves_table(networks, [table.read_table(tmp_path / name) for name in found])
+    assert list(together["level"].fillna(-1)) == [-1, -1, 0, 0.5, 0.8]
+    assert list(together["chosen"]) == [True, True, False, True, False]
+    (reached,) = curves.reaches(together).itertuples()
+    assert reached.compression == "weight_pruning" and 2 < reached.factor < 5 and not reached.bound
 
 
 def test_the_table_survives_the_file(tmp_path):
