@@ -5,6 +5,7 @@ column the platform. A pale marker stands for arithmetic that the hardware emula
 Ito (2008), which colour-blind readers can tell apart.
 """
 
+import logging
 import textwrap
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from dlas.analysis.observation import Observation
 from dlas.files import whole
 
 Name = TypeVar("Name", bound=Hashable)
+
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # else it tells each glyph of a PDF
 
 COLOURS = {
     "none": "#0072B2",
