@@ -18,7 +18,7 @@ from dlas.compiler.schedules import schedule_between
 from dlas.errors import unknown
 from dlas.files import whole
 from dlas.primitives import tiling
-from dlas.primitives.vector import vector_unit
+from dlas.primitives.vector import computes, vector_unit
 
 FORMATS = ("dense",)
 # LLVM's level 3 makes kernels no faster here (the loops are written out already) and can take minutes for one kernel.
@@ -33,6 +33,7 @@ class Library:
     target: dict[str, Any]
     kernels: int
     convolutions: int
+    emulated: bool
     seconds: float
 
     def export(self, path: str | Path) -> None:
@@ -45,8 +46,12 @@ class Library:
         return CompiledNetwork(self.executable)
 
     def record(self) -> dict[str, Any]:
-        """Return what is worth knowing of the build: target, counts, seconds."""
+        """Return what is worth knowing of the build: target, counts, seconds.
+
+        The status is "emulated" where the target has no arithmetic on the network's numbers and widens them.
+        """
         return {
+            "status": "emulated" if self.emulated else "ok",
             "target": self.target,
             "kernels": self.kernels,
             "convolutions": self.convolutions,
@@ -69,7 +74,14 @@ def build_library(network: Network, primitive: str, format: str, target: dict[st
     with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
         executable = tvm.compile(module, target=compiled_for)
     convolutions = sum(tiling.CONVOLUTION in name for name in kernels)
-    return Library(executable, target, len(kernels), convolutions, time.perf_counter() - start)
+    return Library(
+        executable,
+        target,
+        len(kernels),
+        convolutions,
+        not computes(compiled_for, network.dtype),
+        time.perf_counter() - start,
+    )
 
 
 def schedule_network(network: Network, primitive: str, target: Target) -> tvm.IRModule:

@@ -19,22 +19,49 @@ def largest_relative_error(outputs: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(outputs - expected).max() / np.abs(expected).max())
 
 
+def relative_error_in_norm(outputs: np.ndarray, expected: np.ndarray) -> float:
+    """Return the norm of the difference of two arrays of logits, relative to the norm of the expected ones.
+
+    Infinite where a logit is not a number or the shapes differ.
+    """
+    if outputs.shape != expected.shape or not np.isfinite(outputs).all():
+        return math.inf
+    return float(np.linalg.norm(outputs - expected) / np.linalg.norm(expected))
+
+
+def share_of_other_logits(outputs: np.ndarray, expected: np.ndarray) -> float:
+    """Return the share of logits that are not equal to the expected ones, bit by bit."""
+    if outputs.shape != expected.shape:
+        return math.inf
+    return float((outputs != expected).mean())
+
+
+# How far the outputs are from what they are checked against, by what the network computes in.
+ERRORS = {
+    "float32": ("the largest relative error of a logit", largest_relative_error),
+    "float16": ("the relative error of the logits in norm", relative_error_in_norm),
+    "int8": ("the share of logits that integer arithmetic does not give", share_of_other_logits),
+}
+
+
 def check_outputs(
     network: CompiledNetwork,
     inputs: np.ndarray,
     expected: np.ndarray,
+    dtype: str,
     tolerance: float,
     what: str,
 ) -> float:
-    """Run a compiled network on `inputs` [N, C, H, W] and compare with the framework's logits [N, classes].
+    """Run a compiled network on `inputs` [N, C, H, W] and compare with the expected logits [N, classes].
 
-    Returns the largest relative error; raises StudyError, which begins with `what`, where it is over `tolerance`.
+    Returns the error by the measure of `dtype`, float32, float16 or int8; raises StudyError, which begins with `what`,
+    where it is over `tolerance`.
     """
-    error = largest_relative_error(network.run(inputs), expected)
+    measure, error_of = ERRORS[dtype]
+    error = error_of(network.run(inputs), expected)
     if error > tolerance:
         raise StudyError(
-            f"{what}: the compiled network is wrong: its outputs differ from the framework's "
-            f"by {error:.2g} of the largest; allowed: {tolerance:g}"
+            f"{what}: the compiled network is wrong: {measure} is {error:.2g}; allowed: {tolerance:g}"
         )
     return error
 

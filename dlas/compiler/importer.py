@@ -9,7 +9,9 @@ from tvm import relax
 from tvm.relax.frontend import detach_params
 from tvm.relax.frontend.torch import from_exported_program
 
+from dlas.compiler.integer_reference import integer_reference
 from dlas.compiler.network import Network
+from dlas.models import accuracy
 from dlas.models.folding import fold
 
 
@@ -39,6 +41,17 @@ def import_network(model: torch.nn.Module, input_shape: tuple[int, int, int, int
     if half:
         values = [array.astype(np.float16) for array in values]
     return Network(module, dict(zip(names, values, strict=True)))
+
+
+def reference_outputs(model: torch.nn.Module, network: Network, images: np.ndarray) -> np.ndarray:
+    """Return what the compiled form of a network is checked against: float32 logits of images, float32 [N, C, H, W].
+
+    For float32 they are the framework's own, for float16 those of the same half-precision weights evaluated in float32,
+    and for int8 those of exact integer arithmetic.
+    """
+    if network.dtype == "int8":
+        return integer_reference(network, images)
+    return accuracy.logits(model.float(), images)
 
 
 def _quantize(node: fx.Node, importer: Any) -> relax.Var:

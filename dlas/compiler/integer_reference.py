@@ -137,7 +137,7 @@ class _Reference(Interpreter):
 
     def batch_normalization(self, call: relax.Call) -> tuple[np.ndarray, None, None]:
         constants = (self.operand(call, position) for position in range(1, 5))
-        scale, shift = scale_and_shift(*constants, call.attrs.epsilon)
+        scale, shift = scale_and_shift(call.attrs.epsilon, *constants)
         scaled = self.operand(call) * scale[:, None, None]
         return scaled + shift[:, None, None], None, None
 

@@ -294,7 +294,7 @@ class _Lowering(Interpreter):
         """A normalization that no convolution could take in: one scale and one shift a channel."""
         feature = self.feature(call.args[0])
         constants = (self.array(operand) for operand in call.args[1:])
-        scale, shift = scale_and_shift(*constants, call.attrs.epsilon)
+        scale, shift = scale_and_shift(call.attrs.epsilon, *constants)
         result = self.builder.emit_te(
             normalize,
             feature.expression,

@@ -12,7 +12,7 @@ from tvm import te, tirx
 
 
 def scale_and_shift(
-    gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, variance: np.ndarray, epsilon: float
+    epsilon: float, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, variance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the float32 scale and shift [C] that a batch normalization in evaluation mode is."""
     gamma, beta, mean, variance = (x.astype(np.float32) for x in (gamma, beta, mean, variance))

@@ -32,7 +32,8 @@ with job(snakemake):
                 network,
                 reference["inputs"],
                 reference["outputs"],
-                settings["check"]["tolerance"],
+                summary["dtype"],
+                settings["check"]["tolerance"][summary["dtype"]],
                 what,
             )
             found["top1_compiled"] = check_top1(
@@ -40,7 +41,7 @@ with job(snakemake):
                 images,
                 dataset.test.labels,
                 summary["top1"],
-                settings["check"]["top1_tolerance"],
+                settings["check"]["top1_tolerance"][summary["dtype"]],
                 what,
             )
         return found

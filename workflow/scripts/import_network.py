@@ -1,12 +1,11 @@
-"""Import one network for the compiler, with what its framework makes of real images."""
+"""Import one network for the compiler, with what it makes of real images."""
 
 import numpy as np
 
 from dlas import compression, datasets, models
-from dlas.compiler.importer import import_network
+from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.network import save_network
 from dlas.files import read_json, whole
-from dlas.models import accuracy
 from job import job
 
 with job(snakemake):
@@ -25,7 +24,8 @@ with job(snakemake):
 
     images = dataset.test.images[: settings["images"]]
     inputs = datasets.normalize(images, dataset.mean, dataset.deviation)
-    with whole(snakemake.output.reference) as temporary:
-        np.savez(temporary, inputs=inputs, outputs=accuracy.logits(model, inputs))
     network = import_network(model, (1, *inputs.shape[1:]))
     save_network(network, snakemake.output.network, snakemake.output.parameters)
+    outputs = reference_outputs(model, network, inputs)
+    with whole(snakemake.output.reference) as temporary:
+        np.savez(temporary, inputs=inputs, outputs=outputs)

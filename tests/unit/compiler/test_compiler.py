@@ -70,7 +70,7 @@ def small(networks):
 def test_every_network_agrees_with_its_framework_under_every_primitive(networks, pair, primitive):
     network, images, logits = networks(*pair)
     library = build_library(network, primitive, "dense", HOST)
-    assert check_outputs(library.load(), images, logits, 1e-4, "network") <= 1e-4
+    assert check_outputs(library.load(), images, logits, "float32", 1e-4, "network") <= 1e-4
     assert library.record()["convolutions"] >= 5
 
 
@@ -184,7 +184,7 @@ def test_a_wrong_network_is_never_let_through(small):
     broken["p_conv1_weight"][0] += 1
     library = build_library(type(network)(network.module, broken), "gemm", "dense", HOST).load()
     with pytest.raises(StudyError, match="digits / resnet18: the compiled network is wrong"):
-        check_outputs(library, images, logits, 1e-4, "digits / resnet18")
+        check_outputs(library, images, logits, "float32", 1e-4, "digits / resnet18")
     worst = logits.argmin(axis=1)
     with pytest.raises(StudyError, match=r"the compiled network's top-1 is 0\.00 %"):
         check_top1(library, images, worst, 100.0, 0.5, "digits / resnet18")
