@@ -1,10 +1,12 @@
 """Each primitive against PyTorch's convolution, on layers of any shape and on the vector units of this host."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import tvm
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from tvm import te, topi
 from tvm.s_tir import Schedule
@@ -13,6 +15,7 @@ from tvm.target import Target
 from dlas import primitives
 from dlas.errors import StudyError
 from dlas.hardware.platforms import Platform, status, target
+from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.vector import VectorUnit, vector_unit
@@ -56,13 +59,13 @@ def to_physical(values: np.ndarray, layout: Layout) -> np.ndarray:
     """A feature map [N, C, H, W] in another layout, by TVM's own compiled copy."""
     if layout == NCHW:
         return values
-    data = te.placeholder(values.shape, name="data")
+    data = te.placeholder(values.shape, str(values.dtype), name="data")
     moved = relayout(data, values.shape[1], NCHW, layout)
     return run(te.create_prim_func([data, moved]), [values], TARGETS[0])
 
 
 def from_physical(values: np.ndarray, channels: int, layout: Layout) -> np.ndarray:
-    data = te.placeholder(values.shape, name="data")
+    data = te.placeholder(values.shape, str(values.dtype), name="data")
     moved = relayout(data, channels, layout, NCHW)
     return run(te.create_prim_func([data, moved]), [values], TARGETS[0])
 
@@ -71,32 +74,51 @@ def run(function: tvm.tirx.PrimFunc, inputs: list[np.ndarray], described: dict) 
     """Compile a kernel whose last argument is its output, and run it once."""
     module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
     library = tvm.compile(module, target=Target(described))
-    shape = [int(extent) for extent in function.params[-1].shape]
-    output = tvm.runtime.tensor(np.full(shape, np.nan, "float32"))
+    result = function.params[-1]
+    shape = [int(extent) for extent in result.shape]
+    output = tvm.runtime.tensor(np.full(shape, 77, str(result.dtype)))
     library["main"](*(tvm.runtime.tensor(np.ascontiguousarray(x)) for x in inputs), output)
     return output.numpy()
 
 
-def compute(name: str, layer: Convolution, described: dict, epilogue: bool) -> tuple:
-    """Run a layer with one primitive; also return what PyTorch makes of the same numbers."""
-    primitive, vector = primitives.load(name), vector_unit(Target(described))
+def operands(layer: Convolution, dtype: str) -> list[np.ndarray]:
+    """Feature map, weight and bias of a layer; the bias in the type of the sums."""
     generator = np.random.default_rng(0)
-    data = generator.standard_normal(
-        (layer.batch, layer.in_channels, layer.height, layer.width), "float32"
-    )
-    weight = generator.standard_normal(layer.weight_shape, "float32")
-    bias = generator.standard_normal(layer.out_channels, "float32")
+    shapes = [
+        (layer.batch, layer.in_channels, layer.height, layer.width),
+        layer.weight_shape,
+        (layer.out_channels,),
+    ]
+    if dtype == "uint8":
+        ranges = ((0, 256, "uint8"), (-127, 128, "int8"), (-(10**6), 10**6, "int32"))
+        return [
+            generator.integers(low, high, shape, kind)
+            for shape, (low, high, kind) in zip(shapes, ranges, strict=True)
+        ]
+    kinds = (dtype, dtype, SUMS[dtype])
+    return [
+        generator.standard_normal(shape, "float32").astype(kind)
+        for shape, kind in zip(shapes, kinds, strict=True)
+    ]
+
+
+def compute(name: str, layer: Convolution, described: dict, dtype: str, epilogue: bool) -> tuple:
+    """Run a layer with one primitive; also return what PyTorch makes of the same numbers in float64."""
+    primitive, vector = primitives.load(name), vector_unit(Target(described))
+    data, weight, bias = operands(layer, dtype)
 
     data_layout = primitive.layout(layer.in_channels, vector)
     output_layout = primitive.layout(layer.out_channels, vector)
     packing = primitive.packing(layer, vector)
     packed = primitive.pack_weight(weight, layer, data_layout, packing)
     inputs = [to_physical(data, data_layout), packed]
-    arguments = [te.placeholder(x.shape, name=f"argument{i}") for i, x in enumerate(inputs)]
+    arguments = [
+        te.placeholder(x.shape, str(x.dtype), name=f"argument{i}") for i, x in enumerate(inputs)
+    ]
     result = primitive.convolve(*arguments, layer, data_layout, packing)
     if epilogue:
         inputs.append(output_layout.per_channel(bias[:, None, None]))
-        arguments.append(te.placeholder(inputs[-1].shape, name="bias"))
+        arguments.append(te.placeholder(inputs[-1].shape, SUMS[dtype], name="bias"))
         result = topi.nn.relu(topi.add(result, arguments[-1]))
     schedule = Schedule(te.create_prim_func([*arguments, result]))
     primitive.schedule(schedule, vector)
@@ -105,9 +127,11 @@ def compute(name: str, layer: Convolution, described: dict, epilogue: bool) -> t
     )
 
     top, left, bottom, right = layer.padding
-    padded = torch.nn.functional.pad(torch.from_numpy(data), (left, right, top, bottom))
+    padded = torch.nn.functional.pad(
+        torch.from_numpy(data).double(), (left, right, top, bottom), value=layer.border
+    )
     expected = torch.nn.functional.conv2d(
-        padded.double(), torch.from_numpy(weight).double(), stride=layer.stride, groups=layer.groups
+        padded, torch.from_numpy(weight).double(), stride=layer.stride, groups=layer.groups
     )
     if epilogue:
         expected = (expected + torch.from_numpy(bias)[:, None, None]).relu()
@@ -115,19 +139,38 @@ def compute(name: str, layer: Convolution, described: dict, epilogue: bool) -> t
 
 
 @pytest.mark.parametrize("name", primitives.names())
-@given(layer=convolutions(), described=st.sampled_from(TARGETS), epilogue=st.booleans())
-@example(Convolution(1, 3, 32, 32, 64, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], True)
-@example(Convolution(1, 3, 64, 64, 32, (7, 7), (2, 2), (3, 3, 3, 3)), TARGETS[0], True)
-@example(Convolution(1, 32, 56, 56, 64, (1, 1)), TARGETS[0], True)
-@example(Convolution(1, 64, 7, 7, 96, (1, 1), (2, 2)), TARGETS[0], False)
-@example(Convolution(1, 48, 2, 2, 40, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], True)
-@example(Convolution(1, 72, 1, 1, 10, (1, 1)), TARGETS[0], True)
-@example(Convolution(1, 96, 16, 16, 96, (5, 5), (2, 2), (2, 2, 2, 2), groups=96), TARGETS[0], True)
-@settings(max_examples=40, deadline=None, derandomize=True)
-def test_a_primitive_computes_what_pytorch_computes(name, layer, described, epilogue):
-    output, expected = compute(name, layer, described, epilogue)
+@given(
+    layer=convolutions(),
+    described=st.sampled_from(TARGETS),
+    dtype=st.sampled_from(["float32", "float16", "uint8"]),
+    epilogue=st.booleans(),
+)
+@example(Convolution(1, 3, 32, 32, 64, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "float32", True)
+@example(Convolution(1, 3, 64, 64, 32, (7, 7), (2, 2), (3, 3, 3, 3)), TARGETS[0], "float32", True)
+@example(Convolution(1, 32, 56, 56, 64, (1, 1)), TARGETS[0], "float32", True)
+@example(Convolution(1, 64, 7, 7, 96, (1, 1), (2, 2)), TARGETS[0], "float32", False)
+@example(Convolution(1, 48, 2, 2, 40, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "float32", True)
+@example(Convolution(1, 72, 1, 1, 10, (1, 1)), TARGETS[0], "float32", True)
+@example(Convolution(1, 30, 16, 16, 24, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "uint8", True)
+@example(Convolution(1, 30, 16, 16, 24, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "float16", True)
+@example(
+    Convolution(1, 96, 16, 16, 96, (5, 5), (2, 2), (2, 2, 2, 2), groups=96),
+    TARGETS[0],
+    "float32",
+    True,
+)
+@settings(max_examples=45, deadline=None, derandomize=True)
+def test_a_primitive_computes_what_pytorch_computes(name, layer, described, dtype, epilogue):
+    if dtype == "uint8":
+        layer = replace(layer, border=7)  # what stands for zero there
+    assume(dtype != "float16" or "x86-64-v2" not in described.values())  # it cannot widen them
+    output, expected = compute(name, layer, described, dtype, epilogue)
     assert output.shape == expected.shape
-    assert np.abs(output - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
+    assert output.dtype == SUMS[dtype]
+    if dtype == "uint8":
+        np.testing.assert_array_equal(output, expected)
+    else:
+        assert np.abs(output - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
 
 
 @given(
