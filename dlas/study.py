@@ -113,11 +113,11 @@ def pairs(config: Config) -> list[tuple[str, str]]:
 
 
 def networks(config: Config) -> list[dict[str, str]]:
-    """Return every dataset, model and compression that takes part, and the baseline: each is a network of its own."""
+    """Return every dataset, model and compression that takes part: each is a network of its own."""
     return [
         {"dataset": dataset, "model": model, "compression": compression}
         for dataset, model in pairs(config)
-        for compression in sorted({BASELINE, *config["study"]["compression"]})
+        for compression in sorted(config["study"]["compression"])
     ]
 
 

@@ -8,7 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlas import study
+from dlas import compression, study
+from dlas.errors import StudyError
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {
@@ -28,6 +29,21 @@ CONFIG = {
             "photos": {"epochs": 7, "optimizer": "sgd"},
         }
     },
+    "compression": {
+        "tolerance": 1.5,
+        "fine_tuning": {"digits": {"epochs": 1, "models": {"vgg16": {"epochs": 3}}}},
+        "techniques": {
+            "weight_pruning": {"levels": [0.5, 0.80, 0.125], "spared": ["stem"]},
+            "int8": {"observer": "minmax"},
+        },
+    },
+    "compiler": {
+        "check": {
+            "images": 8,
+            "tolerance": {"float32": 0.1, "float16": 0.2, "int8": 0.3},
+            "top1_tolerance": {"float32": 1, "float16": 2, "int8": 3},
+        }
+    },
     "observations": {"04": "fastest_primitive"},
 }
 
@@ -44,7 +60,7 @@ def test_no_two_artifacts_share_a_path():
 
 
 def test_every_wildcard_of_a_path_is_a_choice():
-    known = {*study.Configuration.__dataclass_fields__, "number", "extension"}
+    known = {*study.Configuration.__dataclass_fields__, "level", "number", "extension"}
     for pattern in study.PATHS.values():
         assert {field for _, field, _, _ in Formatter().parse(pattern) if field} <= known
 
@@ -58,6 +74,13 @@ def test_a_platform_may_take_part_with_some_models_only():
         ("there", "photos", "resnet18"),
     ]
     assert len(study.configurations(CONFIG)) == 2 * len(study.timings(CONFIG))
+
+
+def test_each_compression_of_a_model_is_a_network():
+    config = {**CONFIG, "study": {**CONFIG["study"], "compression": ["none", "int8"]}}
+    networks = study.networks(config)
+    assert len(networks) == 2 * len(study.pairs(config))
+    assert networks[0] == {"dataset": "digits", "model": "resnet18", "compression": "int8"}
 
 
 def test_choices_select_configurations():
@@ -85,12 +108,12 @@ def test_the_order_of_a_list_in_the_config_does_not_matter():
 
 def test_there_is_an_artifact_for_each_configuration_in_order():
     assert study.artifacts("summary", study.configurations(CONFIG, platform="here")) == [
-        "results/networks/digits/resnet18/none/summary.json",
-        "results/networks/digits/resnet18/none/summary.json",
-        "results/networks/digits/vgg16/none/summary.json",
-        "results/networks/digits/vgg16/none/summary.json",
-        "results/networks/photos/resnet18/none/summary.json",
-        "results/networks/photos/resnet18/none/summary.json",
+        "results/compressed/digits/resnet18/none/summary.json",
+        "results/compressed/digits/resnet18/none/summary.json",
+        "results/compressed/digits/vgg16/none/summary.json",
+        "results/compressed/digits/vgg16/none/summary.json",
+        "results/compressed/photos/resnet18/none/summary.json",
+        "results/compressed/photos/resnet18/none/summary.json",
     ]
 
 
@@ -100,10 +123,64 @@ def test_a_recipe_is_the_datasets_with_the_models_differences():
     assert study.recipe(CONFIG, "photos", "resnet18") == {"epochs": 7, "optimizer": "sgd"}
 
 
+def test_a_level_is_named_by_its_number_and_starts_from_the_one_before():
+    assert study.levels(CONFIG, "weight_pruning") == ["0.5", "0.8", "0.125"]
+    steps = [study.previous(CONFIG, "weight_pruning", level) for level in ("0.5", "0.8", "0.125")]
+    assert steps == [None, "0.5", "0.8"]
+
+
+@pytest.mark.parametrize("compression", ["none", "float16", "int8"])
+def test_a_technique_without_a_ladder_has_a_single_level(compression):
+    assert study.levels(CONFIG, compression) == ["single"]
+    assert study.previous(CONFIG, compression, "single") is None
+    assert study.tolerance(CONFIG, compression) == 0
+
+
+def test_a_level_that_does_not_exist_is_told():
+    with pytest.raises(
+        StudyError, match=r"level of weight_pruning '0.9'; allowed: 0.125, 0.5, 0.8"
+    ):
+        study.previous(CONFIG, "weight_pruning", "0.9")
+
+
+def test_a_level_does_not_depend_on_the_list_of_levels():
+    assert study.technique(CONFIG, "weight_pruning") == {"spared": ["stem"]}
+    assert study.technique(CONFIG, "int8") == {"observer": "minmax"}
+    assert study.technique(CONFIG, "none") == {}
+
+
+def test_fine_tuning_is_the_training_with_its_own_differences():
+    def of(compression, dataset, model):
+        return study.fine_tuning(CONFIG, compression=compression, dataset=dataset, model=model)
+
+    assert of("weight_pruning", "digits", "resnet18") == {"epochs": 1, "optimizer": "sgd"}
+    assert of("weight_pruning", "digits", "vgg16") == {"epochs": 3, "optimizer": "sgd"}
+    assert of("weight_pruning", "photos", "resnet18") == {"epochs": 7, "optimizer": "sgd"}
+    assert of("int8", "digits", "resnet18") == study.recipe(CONFIG, "digits", "resnet18")
+
+
+def test_only_a_ladder_depends_on_the_tolerance():
+    assert study.tolerance(CONFIG, "weight_pruning") == 1.5
+
+
+def test_a_check_is_as_close_as_the_type_of_numbers_allows():
+    assert study.check(CONFIG, "weight_pruning") == {"tolerance": 0.1, "top1_tolerance": 1}
+    assert study.check(CONFIG, "float16") == {"tolerance": 0.2, "top1_tolerance": 2}
+    assert study.check(CONFIG, "int8") == {"tolerance": 0.3, "top1_tolerance": 3}
+
+
+def test_the_type_that_is_read_from_a_file_is_that_of_its_module():
+    for name in compression.names():
+        assert study.dtype(name) == getattr(compression.load(name), "DTYPE", "float32")
+    with pytest.raises(StudyError, match="unknown compression 'zip'; allowed: channel_pruning"):
+        study.dtype("zip")
+
+
 def test_methods_are_the_files_that_define_the_layers_function():
     assert "resnet18" in study.methods("models")
     assert "training" not in study.methods("models")
     assert set(study.methods("datasets")) >= {"digits", "photos", "cifar10", "imagenet"}
+    assert list(study.methods("compression")) == compression.names()
     assert set(study.methods("primitives")) >= {"direct", "gemm", "spatial_pack"}
 
 

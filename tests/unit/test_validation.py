@@ -18,7 +18,7 @@ SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 WRONG = [
     ("seed", -1, "seed is -1; must be at least 0"),
     ("seed", "zero", "seed is 'zero'; must be a integer"),
-    ("sed", 1, "unknown key sed in the top level; allowed: compiler, datasets"),
+    ("sed", 1, "unknown key sed in the top level; allowed: compiler, compression"),
     ("study.primitive", ["gemm"], "unknown key primitive in study; allowed: compression"),
     ("study.datasets", [], "study.datasets is []; must name at least 1"),
     ("study.datasets", ["digits", "digits"], "must not name anything twice"),
@@ -30,7 +30,13 @@ WRONG = [
         "study.models.digits: unknown model 'vgg19'; allowed: dense",
     ),
     ("study.models.digits", ["training"], "unknown model 'training'; allowed: densenet161"),
-    ("study.compression", ["zip"], "study.compression: unknown compression 'zip'; allowed: none"),
+    (
+        "study.compression",
+        ["zip"],
+        "study.compression: unknown compression 'zip'; allowed: channel",
+    ),
+    ("study.compression", ["elbow"], "study.compression: unknown compression 'elbow'; allowed: "),
+    ("study.compression", ["int8"], "study.compression lacks none, which every technique is"),
     (
         "study.primitives",
         ["fft"],
@@ -65,7 +71,48 @@ WRONG = [
     ("models.training.digits.models.vgg16", {"depth": 1}, "unknown key depth in models.training"),
     ("models.training.digits.models.vgg16", {"epochs": 0}, "vgg16.epochs is 0; must be at least 1"),
     ("models.training.digits.bfloat16", "yes", "bfloat16 is 'yes'; must be a boolean"),
-    ("compiler.check.tolerance", 0, "compiler.check.tolerance is 0; must be greater than 0"),
+    ("compression.tolerance", -1, "compression.tolerance is -1; must be at least 0"),
+    ("compression.fine_tuning.mnist", {}, "compression.fine_tuning: unknown dataset 'mnist'"),
+    ("compression.fine_tuning.digits.epochs", 0, "fine_tuning.digits.epochs is 0; must be at leas"),
+    ("compression.fine_tuning.digits.epoch", 1, "unknown key epoch in compression.fine_tuning.dig"),
+    (
+        "compression.fine_tuning.digits.models",
+        {"vgg19": {}},
+        "compression.fine_tuning.digits.models: unknown model 'vgg19'; allowed: densenet161",
+    ),
+    ("compression.techniques.zip", {}, "compression.techniques: unknown compression 'zip'; allow"),
+    (
+        "compression.techniques.weight_pruning.levels",
+        [0.5, 1],
+        "compression.techniques.weight_pruning.levels.1 is 1; must be less than 1",
+    ),
+    ("compression.techniques.channel_pruning.levels", [0], "levels.0 is 0; must be greater than 0"),
+    ("compression.techniques.weight_pruning.levels", [], "levels is []; must name at least 1"),
+    (
+        "compression.techniques.weight_pruning.levels",
+        [0.8, 0.5],
+        "config: compression.techniques.weight_pruning.levels is [0.8, 0.5]; must ascend",
+    ),
+    ("compression.techniques.weight_pruning.levels", [0.5, 0.5], "must not name anything twice"),
+    ("compression.techniques.weight_pruning.levels", [0.5, 0.50000001], "steps that six digits"),
+    ("compression.techniques.float16.levels", [0.5], "unknown key levels in compression.techniqu"),
+    ("compression.techniques.channel_pruning.scope", "local", "is 'local'; allowed: global, unif"),
+    ("compression.techniques.channel_pruning.channel_multiple", 0, "is 0; must be at least 1"),
+    ("compression.techniques.int8.calibration_images", 0, "calibration_images is 0; must be at l"),
+    ("compression.techniques.int8.observer", "mean", "is 'mean'; allowed: histogram, minmax"),
+    (
+        "compression.techniques.weight_pruning",
+        {"levels": [0.5]},
+        "compression.techniques.weight_pruning lacks score, spared",
+    ),
+    (
+        "compression.techniques.new",  # brings its own keys, but its levels are checked
+        {"group": 4, "levels": [0.5, 2]},
+        "compression.techniques.new.levels.1 is 2; must be less than 1",
+    ),
+    ("compiler.check.tolerance.float32", 0, "tolerance.float32 is 0; must be greater than 0"),
+    ("compiler.check.tolerance", 1.0e-4, "compiler.check.tolerance is 0.0001; must be a object"),
+    ("compiler.check.top1_tolerance.int4", 1, "unknown key int4 in compiler.check.top1_tolerance"),
     ("platforms.local_cpu.threads", 0, "threads is 0; allowed: all, or a number of at least 1"),
     ("platforms.local_cpu.target", "host2", "target is 'host2'; allowed: host, or a TVM target"),
     ("platforms.local_cpu.timing.rounds", 1, "timing.rounds is 1; must be at least 2"),
@@ -85,7 +132,7 @@ def changed(key: str, value: object) -> dict:
     place = config
     *parents, last = key.split(".")
     for parent in parents:
-        place = place[parent]
+        place = place.setdefault(parent, {})
     place[last] = value
     return config
 
@@ -128,3 +175,5 @@ def test_a_new_method_needs_no_entry_in_the_schema():
     """The schema knows the keys of some datasets, but names no method, so that a file is enough."""
     assert "enum" not in str(SCHEMA["properties"]["study"])
     assert SCHEMA["properties"]["datasets"]["additionalProperties"] == {"type": "object"}
+    techniques = SCHEMA["properties"]["compression"]["properties"]["techniques"]
+    assert set(techniques["additionalProperties"]) == {"type", "properties"}

@@ -8,7 +8,9 @@ import pytest
 
 CHECKPOINT = "results/models/digits/resnet18/checkpoint.safetensors"
 DATASET = "results/datasets/digits.npz"
+COMPRESSED = "results/compressed/digits/resnet18"
 LIBRARY = "results/libraries/digits/resnet18/none/local_cpu/direct-dense/untuned.so"
+CHECK = "results/checks/digits/resnet18/none/local_cpu.json"
 # (file, its new content; what the line says, what it says is allowed)
 CONFIGS = [
     ("study: {models: {digits: [resnet19]}}", "unknown model 'resnet19'", "resnet18"),
@@ -22,6 +24,18 @@ CONFIGS = [
         "study: {platforms: [local_tpu]}",
         "unknown platform 'local_tpu'",
         "local_cpu, local_cpu_avx2",
+    ),
+    ("study: {compression: [none, zip]}", "unknown compression 'zip'", "weight_pruning"),
+    ("study: {compression: [float16]}", "study.compression lacks none", "every technique"),
+    (
+        "compression: {techniques: {weight_pruning: {levels: [0.5, 1.5]}}}",
+        "compression.techniques.weight_pruning.levels.1 is 1.5",
+        "less than 1",
+    ),
+    (
+        "compression: {techniques: {int8: {calibration_images: 0}}}",
+        "compression.techniques.int8.calibration_images is 0",
+        "at least 1",
     ),
     ("models: {width: 0}", "models.width is 0", "greater than 0"),
     ("modles: {width: 1}", "unknown key modles", "models"),
@@ -59,13 +73,39 @@ def fails(study, target: str, *said: str) -> None:
 def test_a_truncated_checkpoint(study):
     file = study.folder / CHECKPOINT
     file.write_bytes(file.read_bytes()[:1000])
-    fails(
-        study,
-        "results/networks/digits/resnet18/none/summary.json",
-        "checkpoint",
-        CHECKPOINT,
-        "truncated",
-    )
+    fails(study, f"{COMPRESSED}/none/single.json", "checkpoint", CHECKPOINT, "truncated")
+
+
+def test_a_truncated_level(study):
+    """The next level fails; this one and the baseline stay."""
+    file = study.folder / COMPRESSED / "weight_pruning/0.5.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    before = study.artifacts()
+    fails(study, f"{COMPRESSED}/weight_pruning/0.8.json", "weight_pruning/0.5.safetensors", "trunc")
+    after = study.artifacts()
+    for name in ("weight_pruning/0.5.json", "none/single.safetensors"):
+        assert after[f"{COMPRESSED}/{name}"] == before[f"{COMPRESSED}/{name}"]
+
+
+def test_a_share_of_the_macs_that_cannot_be_removed(study):
+    study.edit("config/smoke.yaml", lambda text: text.replace("levels: [0.3]", "levels: [0.9999]"))
+    target = f"{COMPRESSED}/channel_pruning/0.9999.json"
+    fails(study, target, "cannot remove", "0.9999", "layer", "allowed: up to")
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (
+            f"{COMPRESSED}/weight_pruning/0.7.json",
+            "unknown level of weight_pruning '0.7'; allowed: 0.",
+        ),
+        (f"{COMPRESSED}/zip/summary.json", "unknown compression 'zip'; allowed: channel_pruning"),
+    ],
+)
+def test_a_path_of_a_level_that_does_not_exist(study, target, said):
+    fails(study, target, said)
+    assert not (study.folder / target).exists()
 
 
 def test_a_missing_checkpoint_is_trained_again_and_nothing_else(study):
@@ -95,7 +135,7 @@ def test_a_library_for_another_cpu(study):
     file.write_text(json.dumps(record))
     fails(
         study,
-        LIBRARY.replace("libraries", "checks").replace(".so", ".json"),
+        CHECK,
         LIBRARY,
         "built for another CPU (cortex-a73)",
         "allowed: libraries built for this host",
@@ -106,7 +146,7 @@ def test_a_damaged_library(study):
     (study.folder / LIBRARY).write_bytes(b"not a library")
     fails(
         study,
-        LIBRARY.replace("libraries", "checks").replace(".so", ".json"),
+        CHECK,
         LIBRARY,
         "is damaged",
     )
@@ -119,7 +159,7 @@ def test_a_wrong_library_is_never_timed(study):
         np.savez(file, inputs=arrays["inputs"], outputs=arrays["outputs"] * 1.01)
     fails(
         study,
-        LIBRARY.replace("libraries", "checks").replace(".so", ".json"),
+        CHECK,
         "digits",
         "resnet18",
         "direct",

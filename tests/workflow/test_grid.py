@@ -13,7 +13,9 @@ def test_the_papers_grid_is_planned_within_half_a_minute(fresh):
     start = time.perf_counter()
     jobs = fresh.planned(config="config/paper.yaml")
     assert time.perf_counter() - start < 30
-    assert jobs["train_model"] == jobs["import_network"] == 8
+    assert jobs["train_model"] == 8
+    assert jobs["compress_model"] == 8 * (1 + 5 + 7 + 1 + 1)  # none, both ladders, float16, int8
+    assert jobs["choose_level"] == jobs["import_network"] == 8 * 5
     assert jobs["prepare_dataset"] == 2
 
 
@@ -28,7 +30,7 @@ def test_the_embedded_study_takes_both_platforms(fresh):
     assert jobs["probe_platform"] == 2
     assert jobs["train_model"] == 8
     assert jobs["time_libraries"] > jobs["train_model"]
-    assert jobs["assess_observation"] == 3
+    assert jobs["assess_observation"] == 5
 
 
 def test_make_takes_a_config_and_a_number_of_cores(fresh):
@@ -47,5 +49,6 @@ def test_a_dry_run_makes_nothing(fresh):
 
 def test_the_tree_of_the_stack_is_the_tree_of_the_rules(fresh):
     included = [file.stem for file in (fresh.folder / "rules").glob("*.smk")]
-    assert {"datasets", "models", "compiler", "hardware", "analysis", "common"} <= set(included)
+    layers = {"datasets", "models", "compression", "compiler", "hardware", "analysis"}
+    assert layers <= set(included)
     assert study.PATHS["study"] == "results/study.csv"

@@ -4,13 +4,47 @@ import os
 
 import pytest
 
-FIGURES = {"assess_observation": 3, "tabulate_observations": 1, "draw_overview": 1}
-MEASURED = {"time_libraries": 2, "tabulate_study": 1} | FIGURES
+# The smoke study has two networks, one of them on one of two platforms, three primitives and five techniques: none,
+# weight pruning with two levels, channel pruning, float16 and int8 with one each.
+VERDICTS = {"assess_observation": 5, "tabulate_observations": 1}
+FIGURES = VERDICTS | {"draw_overview": 1, "draw_curves": 1}
+MEASURED = {"time_libraries": 2, "tabulate_study": 1, "draw_overview": 1} | VERDICTS
 EVERY_TIMING = MEASURED | {"time_libraries": 3}
-CHECKED = {"check_library": 9} | EVERY_TIMING
-COMPILED = {"build_library": 9} | CHECKED
-IMPORTED = {"import_network": 2} | COMPILED
-TRAINED = {"train_model": 2} | IMPORTED
+CURVES = {"tabulate_curves": 1, "draw_curves": 1}
+
+
+def checked(techniques):
+    return {"check_libraries": 3 * techniques} | EVERY_TIMING
+
+
+def compiled(techniques):
+    return {"build_library": 9 * techniques} | checked(techniques)
+
+
+def imported(techniques):
+    return {"import_network": 2 * techniques} | compiled(techniques)
+
+
+def chosen(techniques):
+    return {"choose_level": 2 * techniques} | CURVES | imported(techniques)
+
+
+def compressed(levels, techniques):
+    return {"compress_model": 2 * levels} | chosen(techniques)
+
+
+def of_digits(levels, techniques):
+    """Its one network, on the one platform that takes it."""
+    return (
+        {"compress_model": levels, "choose_level": techniques, "import_network": techniques}
+        | {"build_library": 3 * techniques, "check_libraries": techniques}
+        | CURVES
+        | MEASURED
+        | {"time_libraries": 1}
+    )
+
+
+TRAINED = {"train_model": 2} | compressed(6, 5)
 
 # (what the user does, file, text before, text after, jobs that must run)
 CHANGES = [
@@ -25,14 +59,22 @@ CHANGES = [
         "[gemm, spatial_pack, direct]",
         {},
     ),
+    (
+        "the order of the techniques",
+        "config.yaml",
+        "[none, weight_pruning, channel_pruning",
+        "[channel_pruning, none, weight_pruning",
+        {},
+    ),
     ("another way to write a number", "config.yaml", "1.0e-4", "0.00010", {}),
+    ("another way to write a level", "config/smoke.yaml", "[0.5, 0.8]", "[5.0e-1, 0.80]", {}),
     ("the style of the figures", "dlas/analysis/figures.py", '"whitegrid"', '"ticks"', FIGURES),
     (
         "one observation",
         "dlas/analysis/observations/fastest_primitive.py",
         "def observe",
         "CHANGED = 1\n\n\ndef observe",
-        {"assess_observation": 1, "tabulate_observations": 1},
+        VERDICTS | {"assess_observation": 1},
     ),
     (
         "the timing code",
@@ -48,35 +90,93 @@ CHANGES = [
         "models: [mobilenet_v2]\n    timing: {warmup: 1, rounds: 6",
         MEASURED | {"time_libraries": 1},
     ),
-    (
-        "the tolerance of the check",
-        "config.yaml",
-        "tolerance: 1.0e-4",
-        "tolerance: 2.0e-4",
-        CHECKED,
-    ),
+    ("the tolerance of float32", "config.yaml", "float32: 1.0e-4", "float32: 2.0e-4", checked(3)),
+    ("the tolerance of float16", "config.yaml", "float16: 2.0e-2", "float16: 3.0e-2", checked(1)),
+    ("the tolerance of int8", "config.yaml", "int8: 1.0e-3", "int8: 2.0e-3", checked(1)),
+    ("the top-1 that may be lost", "config.yaml", "int8: 1.1", "int8: 1.2", checked(1)),
+    ("the images of the check", "config.yaml", "images: 8 ", "images: 9 ", imported(5)),
     (
         "one primitive",
         "dlas/primitives/gemm.py",
         "def convolve",
         "CHANGED = 1\n\n\ndef convolve",
-        {"build_library": 3, "check_library": 3} | EVERY_TIMING,
+        compiled(5) | {"build_library": 15},
     ),
     (
         "the importer",
         "dlas/compiler/importer.py",
         "def import_network",
         "A = 1\n\n\ndef import_network",
-        IMPORTED,
+        imported(5),
     ),
+    (
+        "a stronger level",
+        "config/smoke.yaml",
+        "[0.5, 0.8]",
+        "[0.5, 0.8, 0.9]",
+        compressed(1, 1),
+    ),
+    (
+        "a level in between, from which the stronger ones start anew",
+        "config/smoke.yaml",
+        "[0.5, 0.8]",
+        "[0.5, 0.7, 0.8]",
+        compressed(2, 1),
+    ),
+    ("a level less", "config/smoke.yaml", "[0.5, 0.8]", "[0.5]", chosen(1)),
+    (
+        "the accuracy that a level may lose",
+        "config/smoke.yaml",
+        "tolerance: 100",
+        "tolerance: 99",
+        chosen(2),
+    ),
+    (
+        "how a level is chosen",
+        "dlas/compression/elbow.py",
+        "def curve",
+        "CHANGED = 1\n\n\ndef curve",
+        chosen(5),
+    ),
+    (
+        "the fine-tuning of one dataset",
+        "config/smoke.yaml",
+        "digits: {epochs: 1}\n    photos: {epochs: 1}\n",
+        "digits: {epochs: 2}\n    photos: {epochs: 1}\n",
+        of_digits(3, 2),
+    ),
+    (
+        "the fine-tuning of a model that is not used",
+        "config/smoke.yaml",
+        "photos: {epochs: 1}\n",
+        "photos: {epochs: 1, models: {vgg16: {epochs: 2}}}\n",
+        {},
+    ),
+    ("the score of a weight", "config.yaml", "score: lamp", "score: magnitude", compressed(2, 1)),
+    ("what is spared", "config.yaml", "[stem, depthwise]", "[stem]", compressed(2, 1)),
+    ("the scope of pruning", "config.yaml", "scope: uniform", "scope: global", compressed(1, 1)),
+    (
+        "the calibration images",
+        "config/smoke.yaml",
+        "calibration_images: 16",
+        "calibration_images: 17",
+        compressed(1, 1),
+    ),
+    ("the observer", "config.yaml", "observer: histogram", "observer: minmax", compressed(1, 1)),
+    (
+        "one technique",
+        "dlas/compression/weight_pruning.py",
+        "def compress",
+        "CHANGED = 1\n\n\ndef compress",
+        compressed(2, 1),
+    ),
+    ("a technique less", "config.yaml", ", float16, int8]", ", int8]", CURVES | EVERY_TIMING),
     (
         "one model",
         "dlas/models/resnet18.py",
         "def build",
         "CHANGED = 1\n\n\ndef build",
-        {"train_model": 1, "import_network": 1, "build_library": 3, "check_library": 3}
-        | MEASURED
-        | {"time_libraries": 1},
+        {"train_model": 1} | of_digits(6, 5),
     ),
     ("the training code", "dlas/models/training.py", "momentum=0.9", "momentum=0.8", TRAINED),
     (
@@ -84,9 +184,7 @@ CHANGES = [
         "config/smoke.yaml",
         "digits: {epochs: 1}",
         "digits: {epochs: 2}",
-        {"train_model": 1, "import_network": 1, "build_library": 3, "check_library": 3}
-        | MEASURED
-        | {"time_libraries": 1},
+        {"train_model": 1} | of_digits(6, 5),
     ),
     ("the seed", "config.yaml", "seed: 0", "seed: 1", {"prepare_dataset": 2} | TRAINED),
     ("a model that is not used", "dlas/models/vgg16.py", "def build", "A = 1\n\n\ndef build", {}),
@@ -119,3 +217,12 @@ def test_new_time_stamps_of_the_code_rerun_nothing(study):
 def test_a_new_dataset_retrains_its_own_models_only(study):
     (study.folder / "results/datasets/digits.npz").touch()
     assert study.planned()["train_model"] == 1
+
+
+def test_a_ladder_goes_on_where_it_stopped(study):
+    """As after a run that was killed while it made the second level."""
+    folder = study.folder / "results/compressed/digits/resnet18/weight_pruning"
+    for name in ("0.8.safetensors", "0.8.json", "curve.csv", "chosen.safetensors", "summary.json"):
+        (folder / name).unlink()
+    target = str(folder.relative_to(study.folder) / "summary.json")
+    assert study.planned(target) == {"compress_model": 1, "choose_level": 1}

@@ -33,7 +33,7 @@ with job(snakemake):
                 reference["inputs"],
                 reference["outputs"],
                 summary["dtype"],
-                settings["check"]["tolerance"][summary["dtype"]],
+                settings["check"]["tolerance"],
                 what,
             )
             found["top1_compiled"] = check_top1(
@@ -41,7 +41,7 @@ with job(snakemake):
                 images,
                 dataset.test.labels,
                 summary["top1"],
-                settings["check"]["top1_tolerance"][summary["dtype"]],
+                settings["check"]["top1_tolerance"],
                 what,
             )
         return found
