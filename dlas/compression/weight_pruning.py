@@ -19,12 +19,12 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     """Return the network with a share `level` of its prunable weights exactly zero, fine-tuned.
 
     Settings: `spared`, what `prunable` leaves out, and `score`, by which the weights of the whole
-    network are ranked: "lamp" (the default) or "magnitude" itself, which empties layers whose
+    network are ranked: "lamp" or "magnitude" itself, which empties layers whose
     weights are small throughout. Weights that are zero already stay zero. Raises StudyError for a
     level outside (0, 1) or below what is zero already, and for unknown settings.
     """
     share = check_level("sparsity", level)
-    score = task.settings.get("score", "lamp")
+    score = task.settings["score"]
     if score not in SCORES:
         raise unknown("score", score, SCORES)
     layers = prunable(model, task.settings["spared"])
