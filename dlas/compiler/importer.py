@@ -21,7 +21,7 @@ def import_network(model: torch.nn.Module, input_shape: tuple[int, int, int, int
     Batch normalizations that follow a convolution are folded into it first, unless that has been done. The module says
     what is computed, as if in float32; parameters keep their type, by which the compiler knows in what to compute.
     """
-    half = next(model.parameters()).dtype == torch.float16
+    half = any(parameter.dtype == torch.float16 for parameter in model.parameters())
     if not isinstance(model, fx.GraphModule):
         model = fold(model)
     exported = torch.export.export(model.float(), (torch.zeros(input_shape),))

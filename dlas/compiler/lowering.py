@@ -336,10 +336,16 @@ class _Lowering(Interpreter):
             raise StudyError(
                 f"average of {feature.shape} to {call.ty.shape}; allowed: over whole planes"
             )
-        wide = self.cast(feature, "float32")  # hundreds of numbers are added up
-        mean = relax.op.mean(wide.expression, list(feature.layout.spatial_axes), keepdims=True)
-        result = FeatureMap(self.builder.emit(mean), feature.layout, averaged)
-        return self.cast(result, feature.dtype)
+
+        def compute(data: te.Tensor) -> te.Tensor:
+            wide = topi.cast(data, "float32")  # hundreds of numbers are added up
+            sums = topi.sum(wide, feature.layout.spatial_axes, keepdims=True)
+            return topi.cast(topi.divide(sums, math.prod(feature.shape[2:])), data.dtype)
+
+        mean = self.builder.emit_te(
+            compute, feature.expression, primfunc_name_hint="global_average"
+        )
+        return FeatureMap(mean, feature.layout, averaged)
 
     def concatenation(self, call: relax.Call) -> FeatureMap:
         features = self.evaluate(call.args[0])

@@ -8,15 +8,27 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from tvm.s_tir import Schedule
+from tvm.target import Target
 
-from dlas import models, primitives
-from dlas.compiler.build import build_library
-from dlas.compiler.check import check_outputs, check_top1, largest_relative_error
-from dlas.compiler.importer import import_network
+from dlas import compression, datasets, models, primitives
+from dlas.compiler.build import build_library, fuse_operators, kernel_names, schedule_network
+from dlas.compiler.check import (
+    check_outputs,
+    check_top1,
+    largest_relative_error,
+    relative_error_in_norm,
+    share_of_other_logits,
+)
+from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.library import load_library
+from dlas.compiler.lowering import lower
 from dlas.compiler.network import load_network, save_network
 from dlas.errors import StudyError
 from dlas.hardware.platforms import Platform, target
+from dlas.models.training import Recipe
+from dlas.primitives import tiling
+from dlas.primitives.vector import vector_unit
 
 HOST = target(Platform("host", threads=1))
 PAIRS = [
@@ -42,20 +54,36 @@ def lively(model: torch.nn.Module) -> torch.nn.Module:
     return model.eval()
 
 
+def random_dataset(size):
+    """A data set of random images, normalized to what batch normalizations expect."""
+    generator = np.random.default_rng(0)
+
+    def split():
+        images = generator.integers(0, 256, (8, size, size, 3), dtype=np.uint8)
+        return datasets.Split(images, np.arange(8, dtype=np.int64) % 4)
+
+    return datasets.assemble(split(), split(), split(), tuple("abcd"))
+
+
 @pytest.fixture(scope="session")
 def networks():
-    """Return a function that imports a network of the pair, with images and the framework's logits."""
+    """Return a function that imports a network of the pair, with images and what it must make of them."""
     made = {}
 
-    def make(name, stem, size):
-        if (name, stem) not in made:
+    def make(name, stem, size, technique="none"):
+        key = (name, stem, technique)
+        if key not in made:
             torch.manual_seed(0)
             model = lively(models.build(name, 10, 0.125, stem))
-            images = torch.randn(2, 3, size, size)
-            with torch.inference_mode():
-                logits = model(images).numpy()
-            made[name, stem] = import_network(model, (1, 3, size, size)), images.numpy(), logits
-        return made[name, stem]
+            dataset = random_dataset(size)
+            recipe = Recipe("sgd", 0.1, 0.0, epochs=1, batch_size=8)
+            settings = {"observer": "minmax", "calibration_images": 8}
+            task = compression.Task(dataset, settings, recipe, 0, 1, False, 0)
+            model = compression.load(technique).compress(model, None, task)
+            images = datasets.normalize(dataset.test.images[:2], dataset.mean, dataset.deviation)
+            network = import_network(model, (1, 3, size, size))
+            made[key] = network, images, reference_outputs(model, network, images)
+        return made[key]
 
     return make
 
@@ -72,6 +100,75 @@ def test_every_network_agrees_with_its_framework_under_every_primitive(networks,
     library = build_library(network, primitive, "dense", HOST)
     assert check_outputs(library.load(), images, logits, "float32", 1e-4, "network") <= 1e-4
     assert library.record()["convolutions"] >= 5
+
+
+@pytest.mark.parametrize("primitive", primitives.names())
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
+def test_every_quantized_network_is_exact_under_every_primitive(networks, pair, primitive):
+    network, images, logits = networks(*pair, "int8")
+    library = build_library(network, primitive, "dense", HOST)
+    np.testing.assert_array_equal(library.load().run(images), logits)
+    assert np.ptp(logits) > 0.01
+    assert library.record()["status"] == "ok"
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
+def test_every_network_in_half_precision_agrees_with_its_weights_in_float32(networks, pair):
+    network, images, logits = networks(*pair, "float16")
+    primitive = primitives.names()[PAIRS.index(pair) % 3]
+    library = build_library(network, primitive, "dense", HOST)
+    assert 1e-5 < relative_error_in_norm(library.load().run(images), logits) < 2e-2
+
+
+def test_float16_is_emulated_where_the_target_has_no_arithmetic_on_it(networks):
+    network, _, _ = networks("vgg16", "small_input", 32, "float16")
+    for cpu, status in (("x86-64-v3", "emulated"), ("sapphirerapids", "ok")):
+        described = target(Platform("any", {"kind": "llvm", "mcpu": cpu}, threads=1))
+        assert build_library(network, "direct", "dense", described).record()["status"] == status
+
+
+def convolution_kernels(network, primitive):
+    """Return for each convolution of the scheduled code what it reads besides its sums, and the sums' type."""
+    module = schedule_network(network, primitive, Target(HOST))
+    found = []
+    for name in kernel_names(module):
+        if tiling.CONVOLUTION in name:
+            schedule = Schedule(module[name])
+            block = schedule.get(schedule.get_sblock(f"{tiling.CONVOLUTION}_update"))
+            (sums,) = block.writes
+            reads = [region.source for region in block.reads]
+            operands = {str(buffer.dtype) for buffer in reads if not buffer.same_as(sums.source)}
+            found.append((operands, str(sums.source.dtype)))
+    return found
+
+
+@pytest.mark.parametrize("primitive", primitives.names())
+@pytest.mark.parametrize(
+    ("technique", "operands", "sums"),
+    [
+        ("none", {"float32"}, "float32"),
+        ("float16", {"float16"}, "float32"),
+        ("int8", {"uint8", "int8"}, "int32"),
+    ],
+)
+def test_the_lowered_code_multiplies_what_the_technique_says(
+    networks, primitive, technique, operands, sums
+):
+    network, _, _ = networks("mobilenet_v2", "large_input", 64, technique)
+    kernels = convolution_kernels(network, primitive)
+    assert len(kernels) > 10
+    assert all(kernel == (operands, sums) for kernel in kernels)
+
+
+def test_half_precision_runs_from_end_to_end(networks):
+    network, _, _ = networks("resnet18", "small_input", 32, "float16")
+    assert {str(values.dtype) for values in network.parameters.values()} == {"float16"}
+    main = fuse_operators(lower(network, primitives.load("gemm"), vector_unit(Target(HOST))))[
+        "main"
+    ]
+    kinds = [str(binding.var.ty.dtype) for block in main.body.blocks for binding in block.bindings]
+    assert set(kinds[:-2]) == {"float16"}  # the logits leave in float32
+    assert kinds[-1] == "float32"
 
 
 def test_a_network_is_stored_without_pickles_and_read_back(small, tmp_path):
@@ -183,11 +280,25 @@ def test_a_wrong_network_is_never_let_through(small):
     broken = {name: values.copy() for name, values in network.parameters.items()}
     broken["p_conv1_weight"][0] += 1
     library = build_library(type(network)(network.module, broken), "gemm", "dense", HOST).load()
-    with pytest.raises(StudyError, match="digits / resnet18: the compiled network is wrong"):
+    with pytest.raises(
+        StudyError,
+        match="digits / resnet18: the compiled network is wrong: the largest relative error",
+    ):
         check_outputs(library, images, logits, "float32", 1e-4, "digits / resnet18")
     worst = logits.argmin(axis=1)
     with pytest.raises(StudyError, match=r"the compiled network's top-1 is 0\.00 %"):
         check_top1(library, images, worst, 100.0, 0.5, "digits / resnet18")
+
+
+def test_one_logit_in_a_thousand_that_integers_do_not_give_is_seen():
+    expected = np.arange(1000, dtype=np.float32).reshape(100, 10)
+    outputs = expected.copy()
+    outputs[3, 4] = np.nextafter(outputs[3, 4], np.float32(np.inf))
+    assert share_of_other_logits(outputs, expected) == 1e-3
+    assert share_of_other_logits(np.full_like(expected, np.nan), expected) == 1
+    assert share_of_other_logits(outputs[:1], expected) == float("inf")
+    assert relative_error_in_norm(1.5 * expected, expected) == pytest.approx(0.5)
+    assert relative_error_in_norm(np.full_like(expected, np.nan), expected) == float("inf")
 
 
 @given(arrays.arrays("float32", (2, 5), elements=st.floats(1, 1000, width=32)))
