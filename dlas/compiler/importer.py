@@ -29,6 +29,7 @@ def import_network(model: torch.nn.Module, input_shape: tuple[int, int, int, int
         exported,
         keep_params_as_input=True,
         unwrap_unit_return_tuple=True,
+        run_ep_decomposition=False,  # takes longer than all else, and the compiler knows the operators as they are
         custom_convert_map={
             "quantize_per_tensor.tensor": _quantize,
             "dequantize_per_tensor.tensor": _dequantize,

@@ -75,7 +75,7 @@ class _Reference(Interpreter):
 
     def quantize(self, call: relax.Call) -> np.ndarray:
         how = self.quantization(call)
-        steps = np.rint(self.operand(call) * np.float32(how.inverse))
+        steps = np.rint(self.operand(call) * how.inverse)
         return np.clip(steps + how.zero_point, LOWEST, HIGHEST).astype(np.uint8)
 
     def dequantize(self, call: relax.Call) -> tuple[np.ndarray, Quantization] | QuantizedWeight:

@@ -51,5 +51,5 @@ class Interpreter:
 
 
 def integers(values: Any) -> Any:
-    """Return a tuple of integers of the length that TVM's sequence has."""
-    return tuple(int(value) for value in values)
+    """Return a tuple of integers of the length that TVM's sequence has; None for none."""
+    return None if values is None else tuple(int(value) for value in values)

@@ -8,7 +8,6 @@ is left to TVM's operator fusion, which the primitive's schedule then finds behi
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -233,7 +232,11 @@ class _Lowering(Interpreter):
         how = self.quantization(call)
         if (feature, how) not in self.quantized:  # layers that read the same feature map share it
             result = self.builder.emit_te(
-                partial(quantize, how=how), feature.expression, primfunc_name_hint="quantize"
+                quantize,
+                feature.expression,
+                relax.const(how.inverse),
+                relax.const(np.float32(how.zero_point)),
+                primfunc_name_hint="quantize",
             )
             self.quantized[feature, how] = FeatureMap(result, feature.layout, feature.shape)
         return self.quantized[feature, how]

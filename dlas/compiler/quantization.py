@@ -25,9 +25,9 @@ class Quantization:
     zero_point: int
 
     @property
-    def inverse(self) -> float:
+    def inverse(self) -> np.float32:
         """What a real number is multiplied by; torch rounds it in the same way."""
-        return float(np.float32(1.0 / float(self.scale)))
+        return np.float32(1.0 / float(self.scale))
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,16 @@ class QuantizedWeight:
     scale: np.ndarray
 
 
-def quantize(data: te.Tensor, how: Quantization) -> te.Tensor:
-    """Return float32 `data` in uint8, rounded to the nearest, ties to even."""
+def quantize(data: te.Tensor, inverse: te.Tensor, zero_point: te.Tensor) -> te.Tensor:
+    """Return float32 `data` in uint8, rounded to the nearest, ties to even.
+
+    The inverse of the scale and the zero point are float32 scalars beside the code, which equal layers share.
+    """
 
     def element(*index: Any) -> Any:
-        steps = tirx.nearbyint(data(*index) * tirx.const(how.inverse, "float32"))
-        shifted = steps + tirx.const(how.zero_point, "float32")
-        clipped = tirx.Max(
-            tirx.Min(shifted, tirx.const(HIGHEST, "float32")), tirx.const(LOWEST, "float32")
-        )
+        steps = tirx.nearbyint(data(*index) * inverse()) + zero_point()
+        lowest, highest = (tirx.const(limit, "float32") for limit in (LOWEST, HIGHEST))
+        clipped = tirx.Max(tirx.Min(steps, highest), lowest)
         return clipped.astype("uint8")
 
     return te.compute(data.shape, element, name="quantize")
