@@ -9,10 +9,15 @@ from tvm import relax
 from tvm.relax.frontend import detach_params
 from tvm.relax.frontend.torch import from_exported_program
 
+from dlas.compiler.check import relative_error_in_norm
 from dlas.compiler.integer_reference import integer_reference
 from dlas.compiler.network import Network
+from dlas.errors import StudyError
 from dlas.models import accuracy
 from dlas.models.folding import fold
+
+# Of the framework's int8 logits against exact ones, in norm; a network that was imported wrongly is far beyond it.
+ROUNDING = 0.1
 
 
 def import_network(model: torch.nn.Module, input_shape: tuple[int, int, int, int]) -> Network:
@@ -29,7 +34,6 @@ def import_network(model: torch.nn.Module, input_shape: tuple[int, int, int, int
         exported,
         keep_params_as_input=True,
         unwrap_unit_return_tuple=True,
-        run_ep_decomposition=False,  # takes longer than all else, and the compiler knows the operators as they are
         custom_convert_map={
             "quantize_per_tensor.tensor": _quantize,
             "dequantize_per_tensor.tensor": _dequantize,
@@ -48,11 +52,20 @@ def reference_outputs(model: torch.nn.Module, network: Network, images: np.ndarr
     """Return what the compiled form of a network is checked against: float32 logits of images, float32 [N, C, H, W].
 
     For float32 they are the framework's own, for float16 those of the same half-precision weights evaluated in float32,
-    and for int8 those of exact integer arithmetic.
+    and for int8 those of exact integer arithmetic. Raises StudyError where these are not what the framework computes,
+    except for single activations that it rounds to the next integer.
     """
-    if network.dtype == "int8":
-        return integer_reference(network, images)
-    return accuracy.logits(model.float(), images)
+    outputs = accuracy.logits(model.float(), images)
+    if network.dtype != "int8":
+        return outputs
+    integers = integer_reference(network, images)
+    error = relative_error_in_norm(integers, outputs)
+    if error > ROUNDING:
+        raise StudyError(
+            "the imported int8 network is not the framework's: "
+            f"the relative error of its logits in norm is {error:.2g}; allowed: {ROUNDING:g}"
+        )
+    return integers
 
 
 def _quantize(node: fx.Node, importer: Any) -> relax.Var:

@@ -296,6 +296,8 @@ class _Lowering(Interpreter):
     def batch_normalization(self, call: relax.Call) -> tuple[FeatureMap, None, None]:
         """A normalization that no convolution could take in: one scale and one shift a channel."""
         feature = self.feature(call.args[0])
+        if call.attrs.training:
+            raise StudyError("a batch normalization in training mode; allowed: in evaluation mode")
         constants = (self.array(operand) for operand in call.args[1:])
         scale, shift = scale_and_shift(call.attrs.epsilon, *constants)
         result = self.builder.emit_te(
