@@ -290,6 +290,13 @@ def test_a_wrong_network_is_never_let_through(small):
         check_top1(library, images, worst, 100.0, 0.5, "digits / resnet18")
 
 
+def test_integers_of_another_network_are_no_reference(networks):
+    network, images, _ = networks("vgg16", "small_input", 32, "int8")
+    other = lively(models.build("vgg16", 10, 0.125, "small_input", seed=1))
+    with pytest.raises(StudyError, match=r"int8 network is not the framework's: .*; allowed: 0\.1"):
+        reference_outputs(other, network, images)
+
+
 def test_one_logit_in_a_thousand_that_integers_do_not_give_is_seen():
     expected = np.arange(1000, dtype=np.float32).reshape(100, 10)
     outputs = expected.copy()
