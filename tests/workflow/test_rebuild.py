@@ -153,7 +153,7 @@ CHANGES = [
         {},
     ),
     ("the score of a weight", "config.yaml", "score: lamp", "score: magnitude", compressed(2, 1)),
-    ("what is spared", "config.yaml", "[stem, depthwise]", "[stem]", compressed(2, 1)),
+    ("what is spared", "config.yaml", "[stem, depthwise, classifier]", "[stem]", compressed(2, 1)),
     ("the scope of pruning", "config.yaml", "scope: uniform", "scope: global", compressed(1, 1)),
     (
         "the calibration images",
