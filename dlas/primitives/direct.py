@@ -12,7 +12,7 @@ from tvm.s_tir import Schedule
 from dlas.primitives import tiling
 from dlas.primitives.arithmetic import multiply
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.layout import NCHW, Layout, Packing, blocked, input_channel, pad
+from dlas.primitives.layout import NCHW, Layout, Packing, Planes, blocked, input_channel, pad
 from dlas.primitives.tiling import Tile
 from dlas.primitives.vector import VectorUnit
 
@@ -94,6 +94,14 @@ def convolve(
         return packed[n, outer, h, w, inner]
 
     return te.compute((batch, out_channels, height, width), unpack, name="unpack")
+
+
+def planes(convolution: Convolution) -> Planes:
+    """Return the planes of the input itself: one for each phase of the stride, which all taps share."""
+    rows = min(convolution.stride[0], convolution.kernel[0])
+    columns = min(convolution.stride[1], convolution.kernel[1])
+    width = convolution.out_width + (convolution.kernel[1] - 1) // columns
+    return Planes(rows, columns, width, tiled=False)
 
 
 def schedule(function: Schedule, vector: VectorUnit) -> None:

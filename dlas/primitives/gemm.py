@@ -14,7 +14,7 @@ from tvm.s_tir import Schedule
 from dlas.primitives import tiling
 from dlas.primitives.arithmetic import multiply
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.layout import Layout, Packing, blocked, input_channel
+from dlas.primitives.layout import Layout, Packing, Planes, blocked, input_channel
 from dlas.primitives.vector import VectorUnit
 
 PANEL_BYTES = 128 * 1024  # of the patch matrix made at a time, so that it is read back from cache
@@ -93,6 +93,11 @@ def im2col(data: te.Tensor, convolution: Convolution) -> te.Tensor:
         convolution.in_channels,
     )
     return te.compute(shape, element, name="im2col")
+
+
+def planes(convolution: Convolution) -> Planes:
+    """Return the patch matrix, transposed: a plane for each tap; for a matrix product alone, the input itself."""
+    return Planes(*convolution.kernel, convolution.out_width, tiled=not convolution.pointwise)
 
 
 def schedule(function: Schedule, vector: VectorUnit) -> None:

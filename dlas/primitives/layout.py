@@ -1,6 +1,7 @@
 """How a feature map lies in memory, and how it gets from one layout to another."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from tvm import te, tirx
@@ -81,6 +82,34 @@ class Packing:
 
     block: int
     lanes: str = "channels"
+
+
+@dataclass(frozen=True)
+class Planes:
+    """How a kernel of CSR weights wants a channel of its input: in planes where neighbours in the output are neighbours.
+
+    Plane (i, j) of `rows` x `columns` begins at that tap of the kernel and holds every stride-th row and column from
+    there, `width` positions in a row. Other taps are read from these planes, some positions further on. A plane holds
+    the rows of one tile, with the tiles one after the other in memory, or, where not `tiled`, those of the whole map.
+    """
+
+    rows: int
+    columns: int
+    width: int
+    tiled: bool
+
+    @property
+    def count(self) -> int:
+        """Planes of a channel."""
+        return self.rows * self.columns
+
+    def plane(self, row: Any, column: Any) -> Any:
+        """Return the number of the plane that a tap is read from."""
+        return row % self.rows * self.columns + column % self.columns
+
+    def shift(self, row: Any, column: Any) -> Any:
+        """Return how many positions further on in its plane a tap is read."""
+        return row // self.rows * self.width + column // self.columns
 
 
 def blocked(weight: np.ndarray, block: int) -> np.ndarray:

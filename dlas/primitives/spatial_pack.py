@@ -11,7 +11,7 @@ from tvm.s_tir import Schedule
 from dlas.primitives import tiling
 from dlas.primitives.arithmetic import multiply
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.layout import Layout, Packing, blocked, input_channel, pad
+from dlas.primitives.layout import Layout, Packing, Planes, blocked, input_channel, pad
 from dlas.primitives.vector import VectorUnit
 
 
@@ -85,6 +85,12 @@ def convolve(
             return te.sum(multiply(data, element, weight[k, c, r, s, i, o]), axis=[c, r, s, i])
 
     return te.compute(shape, sums, name=tiling.CONVOLUTION)
+
+
+def planes(convolution: Convolution) -> Planes:
+    """Return the input tile by tile, with a copy for each column of the kernel, whose vectors are aligned then."""
+    rows = min(convolution.stride[0], convolution.kernel[0])
+    return Planes(rows, convolution.kernel[1], convolution.out_width, tiled=True)
 
 
 def schedule(function: Schedule, vector: VectorUnit) -> None:
