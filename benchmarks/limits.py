@@ -46,8 +46,9 @@ def calls(module: tvm.IRModule) -> Counter[str]:
 
 def kernels(network: Network, primitive: str, compiled_for: Target) -> Iterator[dict[str, Any]]:
     """Time every kernel of a network; yield its kind, calls, milliseconds and GFLOP of all its calls."""
-    plain = fuse_operators(lower(network, primitives.load(primitive), vector_unit(compiled_for)))
-    scheduled, counted = schedule_network(network, primitive, compiled_for), calls(plain)
+    algorithm, dense = primitives.load(primitive), primitives.load_format("dense")
+    plain = fuse_operators(lower(network, algorithm, dense, vector_unit(compiled_for)))
+    scheduled, counted = schedule_network(network, primitive, "dense", compiled_for), calls(plain)
     for name in tqdm(kernel_names(scheduled), desc=primitive, unit="kernel"):
         kernel = scheduled[name].with_attr("global_symbol", "main")
         library = tvm.compile(tvm.IRModule({"main": kernel}), target=compiled_for)

@@ -26,7 +26,7 @@ METHODS = {
 }
 BASELINE = "none"  # the technique that all others are compared with
 SINGLE = "single"  # the one level of a technique without a ladder
-FORMATS = ("dense",)
+FORMATS = ("dense", "csr")
 TUNINGS = ("untuned",)
 
 _COMPRESSED = "results/compressed/{dataset}/{model}/{compression}"
@@ -86,7 +86,10 @@ def path(name: str, **choices: str) -> str:
 
 
 def configurations(config: Config, **choices: str) -> list[Configuration]:
-    """Return the configurations that the config asks for and that agree with `choices`, in a canonical order."""
+    """Return the configurations that the config asks for and that agree with `choices`, in a canonical order.
+
+    CSR is for the networks of techniques that make weights zero.
+    """
     study = config["study"]
     every = (
         Configuration(dataset, model, compression, primitive, format_, tuning, platform)
@@ -94,6 +97,7 @@ def configurations(config: Config, **choices: str) -> list[Configuration]:
         for compression in study["compression"]
         for primitive in study["primitives"]
         for format_ in study["formats"]
+        if format_ == "dense" or sparse(compression)
         for tuning in study["tuning"]
     )
     return sorted(one for one in every if choices.items() <= vars(one).items())
@@ -151,20 +155,35 @@ def _functions(file: Path) -> Iterator[str]:
             yield node.name
 
 
-@cache
 def dtype(compression: str) -> str:
     """Return what the networks of a technique compute in: the constant DTYPE of its file, or else float32.
 
     Raises a StudyError for an unknown technique.
     """
+    found: str = _constant(compression, "DTYPE", "float32")
+    return found
+
+
+def sparse(compression: str) -> bool:
+    """Return whether a technique makes weights zero: the constant SPARSE of its file, or else False.
+
+    Raises a StudyError for an unknown technique.
+    """
+    found: bool = _constant(compression, "SPARSE", False)
+    return found
+
+
+@cache
+def _constant(compression: str, name: str, default: Any) -> Any:
     if compression not in methods("compression"):
         raise unknown("compression", compression, methods("compression"))
     file = Path(__file__).parent / "compression" / f"{compression}.py"
     for node in ast.parse(file.read_text()).body:
         match node:
-            case ast.Assign(targets=[ast.Name(id="DTYPE")], value=ast.Constant(value=str(found))):
-                return found
-    return "float32"
+            case ast.Assign(targets=[ast.Name(id=found)], value=ast.Constant(value=value)):
+                if found == name:
+                    return value
+    return default
 
 
 def recipe(config: Config, dataset: str, model: str) -> dict[str, Any]:

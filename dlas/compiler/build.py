@@ -15,12 +15,10 @@ from dlas.compiler.library import CompiledNetwork, link
 from dlas.compiler.lowering import lower
 from dlas.compiler.network import Network
 from dlas.compiler.schedules import schedule_between
-from dlas.errors import unknown
 from dlas.files import whole
 from dlas.primitives import tiling
 from dlas.primitives.vector import computes, vector_unit
 
-FORMATS = ("dense",)
 # LLVM's level 3 makes kernels no faster here (the loops are written out already) and can take minutes for one kernel.
 OPTIMIZATION_LEVEL = 2
 
@@ -64,11 +62,9 @@ def build_library(network: Network, primitive: str, format: str, target: dict[st
 
     Raises StudyError for an unknown primitive or format and for a network that it cannot express.
     """
-    if format not in FORMATS:
-        raise unknown("format", format, FORMATS)
     start = time.perf_counter()
     compiled_for = Target({"opt-level": OPTIMIZATION_LEVEL, **target})
-    module = schedule_network(network, primitive, compiled_for)
+    module = schedule_network(network, primitive, format, compiled_for)
     kernels = kernel_names(module)
     # A kernel is called by the network alone, which checks its image: checks of its own only make building slow.
     with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
@@ -84,14 +80,15 @@ def build_library(network: Network, primitive: str, format: str, target: dict[st
     )
 
 
-def schedule_network(network: Network, primitive: str, target: Target) -> tvm.IRModule:
+def schedule_network(network: Network, primitive: str, format: str, target: Target) -> tvm.IRModule:
     """Return the network as scheduled kernels and the function `main` that calls them."""
-    algorithm, vector = primitives.load(primitive), vector_unit(target)
-    module = fuse_operators(lower(network, algorithm, vector))
+    algorithm, stored = primitives.load(primitive), primitives.load_format(format)
+    vector = vector_unit(target)
+    module = fuse_operators(lower(network, algorithm, stored, vector))
     for name in kernel_names(module):
         schedule = Schedule(module[name])
         if tiling.CONVOLUTION in tiling.block_names(schedule):
-            algorithm.schedule(schedule, vector)
+            stored.schedule(algorithm, schedule, vector)
         else:
             schedule_between(schedule, vector)
         module[name] = schedule.mod["main"].with_attr("global_symbol", name)

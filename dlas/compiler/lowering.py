@@ -76,21 +76,26 @@ class Dequantized:
 Value = FeatureMap | np.ndarray | Dequantized | QuantizedWeight | tuple[Any, ...] | None
 
 
-def lower(network: Network, primitive: ModuleType, vector: VectorUnit) -> tvm.IRModule:
-    """Return the network as a Relax module `main(image)` whose weights are packed constants.
+def lower(
+    network: Network, primitive: ModuleType, format: ModuleType, vector: VectorUnit
+) -> tvm.IRModule:
+    """Return the network as a Relax module `main(image)` whose weights are constants in a format.
 
     Raises StudyError for an operator or a layer that cannot be expressed.
     """
-    return _Lowering(network, primitive, vector).run()
+    return _Lowering(network, primitive, format, vector).run()
 
 
 class _Lowering(Interpreter):
     """One walk over the network's bindings; `values` holds what each variable has become."""
 
-    def __init__(self, network: Network, primitive: ModuleType, vector: VectorUnit) -> None:
+    def __init__(
+        self, network: Network, primitive: ModuleType, format: ModuleType, vector: VectorUnit
+    ) -> None:
         super().__init__(network)
         self.input_shape = network.input_shape
         self.primitive = primitive
+        self.format = format
         self.vector = vector
         self.feature_dtype = "float16" if network.dtype == "float16" else "float32"
         self.builder = BlockBuilder()
@@ -198,32 +203,35 @@ class _Lowering(Interpreter):
         convolution = Convolution(
             *data.shape, out_channels=weight.shape[0], kernel=weight.shape[2:], **shape
         )
-        data = self.to_layout(data, self.primitive.layout(convolution.in_channels, self.vector))
-        packing = self.primitive.packing(convolution, self.vector)
-        packed = self.primitive.pack_weight(weight, convolution, data.layout, packing)
-
-        def compute(data_tensor: te.Tensor, weight_tensor: te.Tensor) -> te.Tensor:
-            return self.primitive.convolve(
-                data_tensor, weight_tensor, convolution, data.layout, packing
+        data = self.to_layout(data, self.layout(convolution.in_channels))
+        kernel = self.format.kernel(
+            self.primitive, weight, convolution, data.layout, data.dtype, self.vector
+        )
+        argument, *_, output = (parameter.ty for parameter in kernel.function.params)
+        expression = data.expression
+        if len(argument.shape) != expression.ty.ndim:  # the same memory, seen as the kernel does
+            expression = self.builder.emit(relax.op.memory.view(expression, argument.shape))
+        function = kernel.function.without_attr("global_symbol")
+        function = function.with_attr("op_pattern", FUSE_WHAT_FOLLOWS)
+        result = self.builder.emit(
+            relax.call_tir(
+                self.builder.add_func(function, convolution.kind),
+                [expression, *(relax.const(constant) for constant in kernel.constants)],
+                relax.TensorType(output.shape, output.dtype),
             )
+        )
+        out_shape = (
+            convolution.batch,
+            convolution.out_channels,
+            convolution.out_height,
+            convolution.out_width,
+        )
+        return FeatureMap(result, kernel.layout, out_shape)
 
-        result = self.builder.emit_te(
-            compute,
-            data.expression,
-            relax.const(packed),
-            primfunc_name_hint=convolution.kind,
-            primfunc_attrs={"op_pattern": FUSE_WHAT_FOLLOWS},
-        )
-        return FeatureMap(
-            result,
-            self.primitive.layout(convolution.out_channels, self.vector),
-            (
-                convolution.batch,
-                convolution.out_channels,
-                convolution.out_height,
-                convolution.out_width,
-            ),
-        )
+    def layout(self, channels: int) -> Layout:
+        """How feature maps of that many channels lie in memory."""
+        layout: Layout = self.format.layout(self.primitive, channels, self.vector)
+        return layout
 
     # Between real numbers and integers
 
@@ -369,7 +377,7 @@ class _Lowering(Interpreter):
         before = self.joined.get(features[:-1])
         if before is not None:  # a dense block adds one to those that it has joined before
             features = (before, features[-1])
-        layout = self.primitive.layout(channels, self.vector)
+        layout = self.layout(channels)
         if any(feature.shape[1] % layout.block for feature in features):
             layout = NCHW  # a block would straddle two of them
         expressions = [self.to_layout(feature, layout).expression for feature in features]

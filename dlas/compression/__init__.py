@@ -8,6 +8,7 @@ A technique is found by the name of its file, which defines
 - where its checkpoints do not fit the uncompressed architecture, `shell(model, state) -> network`:
   that architecture (`models.build`), changed so that the tensors of a checkpoint fit.
 - where it computes in another type than float32, `DTYPE`: "float16" or "int8".
+- where it makes weights zero, so that its networks are compiled in CSR too, `SPARSE = True`.
 """
 
 from __future__ import annotations

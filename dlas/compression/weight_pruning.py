@@ -14,6 +14,8 @@ from dlas.compression import Task, check_level
 from dlas.errors import StudyError, unknown
 from dlas.models import training
 
+SPARSE = True
+
 
 def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     """Return the network with a share `level` of its prunable weights exactly zero, fine-tuned.

@@ -7,6 +7,13 @@ A primitive is a module of this package with
 - `pack_weight(weight, convolution, data_layout, packing)`: the weight as the kernel reads it,
 - `convolve(data, weight, convolution, data_layout, packing)`: the computation as a tensor expression,
 - `schedule(function, vector)`: the default schedule of that computation with whatever was fused behind it.
+- `planes(convolution)`: how it lays out the input for weights in CSR.
+
+A format is a module too, of those in `FORMATS`: how the weight is stored, and the kernel that reads it. It has
+
+- `layout(primitive, channels, vector)`: the layout of feature maps under a primitive,
+- `kernel(primitive, weight, convolution, data_layout, dtype, vector)`: the `Kernel` of one layer,
+- `schedule(primitive, function, vector)`: its default schedule.
 """
 
 import importlib
@@ -14,6 +21,8 @@ import pkgutil
 from types import ModuleType
 
 from dlas.errors import unknown
+
+FORMATS = ("dense", "csr")
 
 
 def names() -> list[str]:
@@ -26,6 +35,13 @@ def load(name: str) -> ModuleType:
     """Return the module of the primitive `name`; raises StudyError for an unknown one."""
     if name not in names():
         raise unknown("primitive", name, names())
+    return _module(name)
+
+
+def load_format(name: str) -> ModuleType:
+    """Return the module of the format `name`; raises StudyError for an unknown one."""
+    if name not in FORMATS:
+        raise unknown("format", name, FORMATS)
     return _module(name)
 
 

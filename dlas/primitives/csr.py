@@ -23,10 +23,13 @@ from tvm.script import tirx as T  # noqa: N812 (the name that TVMScript is writt
 from dlas.primitives import tiling
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.layout import Planes
+from dlas.primitives.kernel import Kernel
+from dlas.primitives.layout import NCHW, Layout, Planes
 from dlas.primitives.vector import VectorUnit
 
-CACHE_BYTES = 24 * 1024  # of input that a register tile reads again and again: most of a first-level cache
+CACHE_BYTES = (
+    24 * 1024
+)  # of input that a register tile reads again and again: most of a first-level cache
 TILE_BYTES = 1024 * 1024  # of input that is laid out at a time: what a second-level cache holds
 SHORT_ROW = 8  # non-zeros of a row below which parting it costs more than it saves
 IN_FLIGHT = 8  # multiply-adds that hide the latency of one another
@@ -72,39 +75,32 @@ class Matrix:
     values: np.ndarray
     bounds: np.ndarray
 
-    @property
-    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """What the kernel takes after the input."""
-        return self.pointers, self.offsets, self.values, self.bounds
+
+def layout(primitive: ModuleType, channels: int, vector: VectorUnit) -> Layout:
+    """Return NCHW for every primitive: a vector holds positions."""
+    return NCHW
 
 
-@dataclass(frozen=True)
-class Sparse:
-    """The kernel of one layer: its function and the constants that it takes after the input."""
-
-    function: tirx.PrimFunc
-    constants: tuple[np.ndarray, ...]
-
-
-def convolve(
+def kernel(
     primitive: ModuleType,
     weight: np.ndarray,
     convolution: Convolution,
+    data_layout: Layout,
     dtype: str,
     vector: VectorUnit,
-) -> Sparse:
-    """Return the convolution of a feature map in NCHW, of type `dtype`, with a weight [K, C / groups, R, S], in NCHW.
+) -> Kernel:
+    """Return the kernel of one layer; the weight's constants are a `Matrix`.
 
-    The result is in the type of the sums. Where the function's input has two axes, [N, C * H * W], it takes the
-    feature map as it is, seen so.
+    Where the function's input is [N, 1, C * H * W], it takes the feature map as it is, seen so.
     """
     planes = primitive.planes(convolution)
     tile = choose_tile(convolution, planes, vector, np.count_nonzero(weight))
     tiles = convolution.batch * (convolution.out_height // tile.rows)
-    # Tiles are the same work each; where there are too few for the threads, chunks of channels are.
-    chunks = 2 * vector.threads if tiles < 4 * vector.threads > 4 else 1
+    # Tiles are the same work each; where they are too few for the threads, chunks of channels share it.
+    chunks = 2 * vector.threads if vector.threads > 1 and tiles < 4 * vector.threads else 1
     matrix = compress(weight.astype(SUMS[dtype]), convolution, planes, tile, chunks)
-    return Sparse(kernel(convolution, planes, tile, matrix, dtype), matrix.arrays)
+    constants = (matrix.pointers, matrix.offsets, matrix.values, matrix.bounds)
+    return Kernel(function(convolution, planes, tile, matrix, dtype), constants, NCHW)
 
 
 def choose_tile(
@@ -188,7 +184,7 @@ def compress(
     return Matrix(pointers.astype(np.int32), all_offsets, all_values, bounds.astype(np.int32))
 
 
-def kernel(
+def function(
     convolution: Convolution, planes: Planes, tile: Tile, matrix: Matrix, dtype: str
 ) -> tirx.PrimFunc:
     """Return the function of one layer, unscheduled, whose last argument is its output [N, K, OH, OW].
@@ -290,7 +286,7 @@ def kernel(
             with T.sblock("convolution"):
                 vn, vt, vg = T.axis.remap("SSS", [n, t, g])
                 T.reads(packed[vn, laying(vt), 0:flat])
-                T.writes(sums[vn, vt, 0:out_channels, 0:sum_rows, 0:row_width])
+                T.writes(sums[vn, vt, 0:out_channels, 0:rows, 0:row_width])  # more is not read
                 total = T.sblock_alloc_buffer((interleaved, span), sum_dtype, scope="local")
                 for b, r in T.grid(blocks, registers):
                     for k in T.serial(bounds[vg], bounds[vg + 1]):
@@ -310,8 +306,12 @@ def kernel(
                                         packed,
                                         vn,
                                         vt,
-                                        values[pointers[b * out_channels + k] + q * interleaved + u],
-                                        offsets[pointers[b * out_channels + k] + q * interleaved + u],
+                                        values[
+                                            pointers[b * out_channels + k] + q * interleaved + u
+                                        ],
+                                        offsets[
+                                            pointers[b * out_channels + k] + q * interleaved + u
+                                        ],
                                         0,
                                     )
                             else:
@@ -357,7 +357,7 @@ def kernel(
     return main
 
 
-def schedule(function: Schedule, vector: VectorUnit) -> None:
+def schedule(primitive: ModuleType, function: Schedule, vector: VectorUnit) -> None:
     """Run tiles in parallel, each with its input before and what was fused behind it; or else chunks of channels."""
     output = tiling.fuse_epilogue(function, {"pack"})
     convolution = function.get_sblock(tiling.CONVOLUTION)

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlas import compression, study
+from dlas import compression, primitives, study
 from dlas.errors import StudyError
 
 ROOT = Path(__file__).parents[2]
@@ -81,6 +81,14 @@ def test_each_compression_of_a_model_is_a_network():
     networks = study.networks(config)
     assert len(networks) == 2 * len(study.pairs(config))
     assert networks[0] == {"dataset": "digits", "model": "resnet18", "compression": "int8"}
+
+
+def test_csr_is_for_techniques_that_make_weights_zero():
+    chosen = {"compression": ["none", "weight_pruning", "int8"], "formats": ["csr", "dense"]}
+    config = {**CONFIG, "study": {**CONFIG["study"], **chosen}}
+    found = {(one.compression, one.format) for one in study.configurations(config)}
+    dense = {(compression, "dense") for compression in chosen["compression"]}
+    assert found == dense | {("weight_pruning", "csr")}
 
 
 def test_choices_select_configurations():
@@ -169,9 +177,11 @@ def test_a_check_is_as_close_as_the_type_of_numbers_allows():
     assert study.check(CONFIG, "int8") == {"tolerance": 0.3, "top1_tolerance": 3}
 
 
-def test_the_type_that_is_read_from_a_file_is_that_of_its_module():
+def test_what_is_read_from_a_file_is_what_its_module_says():
+    assert primitives.FORMATS == study.FORMATS
     for name in compression.names():
         assert study.dtype(name) == getattr(compression.load(name), "DTYPE", "float32")
+        assert study.sparse(name) == getattr(compression.load(name), "SPARSE", False)
     with pytest.raises(StudyError, match="unknown compression 'zip'; allowed: channel_pruning"):
         study.dtype("zip")
 

@@ -42,7 +42,7 @@ WRONG = [
         ["fft"],
         "study.primitives: unknown primitive 'fft'; allowed: direct, gemm",
     ),
-    ("study.formats", ["csr2"], "study.formats: unknown format 'csr2'; allowed: dense"),
+    ("study.formats", ["csr2"], "study.formats: unknown format 'csr2'; allowed: csr, dense"),
     ("study.tuning", ["lucky"], "study.tuning: unknown tuning 'lucky'; allowed: untuned"),
     (
         "study.platforms",

@@ -102,6 +102,24 @@ def test_every_network_agrees_with_its_framework_under_every_primitive(networks,
     assert library.record()["convolutions"] >= 5
 
 
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
+def test_every_network_agrees_with_its_framework_in_csr(networks, pair):
+    """Whatever the share of zeros, and on as many threads as there are."""
+    network, images, logits = networks(*pair)
+    primitive = primitives.names()[PAIRS.index(pair) % 3]
+    library = build_library(network, primitive, "csr", target(Platform("host", threads="all")))
+    assert check_outputs(library.load(), images, logits, "float32", 1e-4, "network") <= 1e-4
+
+
+@pytest.mark.parametrize("technique", ["float16", "int8"])
+def test_csr_takes_all_types_of_numbers(networks, technique):
+    network, images, logits = networks("mobilenet_v2", "small_input", 32, technique)
+    outputs = build_library(network, "direct", "csr", HOST).load().run(images)
+    if technique == "int8":
+        np.testing.assert_array_equal(outputs, logits)
+    assert relative_error_in_norm(outputs, logits) < 2e-2
+
+
 @pytest.mark.parametrize("primitive", primitives.names())
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
 def test_every_quantized_network_is_exact_under_every_primitive(networks, pair, primitive):
@@ -129,7 +147,7 @@ def test_float16_is_emulated_where_the_target_has_no_arithmetic_on_it(networks):
 
 def convolution_kernels(network, primitive):
     """Return for each convolution of the scheduled code what it reads besides its sums, and the sums' type."""
-    module = schedule_network(network, primitive, Target(HOST))
+    module = schedule_network(network, primitive, "dense", Target(HOST))
     found = []
     for name in kernel_names(module):
         if tiling.CONVOLUTION in name:
@@ -163,9 +181,14 @@ def test_the_lowered_code_multiplies_what_the_technique_says(
 def test_half_precision_runs_from_end_to_end(networks):
     network, _, _ = networks("resnet18", "small_input", 32, "float16")
     assert {str(values.dtype) for values in network.parameters.values()} == {"float16"}
-    main = fuse_operators(lower(network, primitives.load("gemm"), vector_unit(Target(HOST))))[
-        "main"
-    ]
+    main = fuse_operators(
+        lower(
+            network,
+            primitives.load("gemm"),
+            primitives.load_format("dense"),
+            vector_unit(Target(HOST)),
+        )
+    )["main"]
     kinds = [str(binding.var.ty.dtype) for block in main.body.blocks for binding in block.bindings]
     assert set(kinds[:-2]) == {"float16"}  # the logits leave in float32
     assert kinds[-1] == "float32"
@@ -271,7 +294,7 @@ def test_a_network_that_cannot_be_expressed_is_refused_in_one_line(model, messag
 
 
 def test_an_unknown_format_is_named(small):
-    with pytest.raises(StudyError, match="unknown format 'coo'; allowed: dense"):
+    with pytest.raises(StudyError, match="unknown format 'coo'; allowed: csr, dense"):
         build_library(small[0], "direct", "coo", HOST)
 
 

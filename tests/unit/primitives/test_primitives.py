@@ -5,54 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import tvm
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from layers import TARGETS, convolutions, operands, run
 from tvm import te, topi
 from tvm.s_tir import Schedule
 from tvm.target import Target
 
 from dlas import primitives
 from dlas.errors import StudyError
-from dlas.hardware.platforms import Platform, status, target
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.vector import VectorUnit, vector_unit
-
-PLATFORMS = [
-    Platform("host", threads=1),
-    Platform("avx2", {"kind": "llvm", "mcpu": "x86-64-v3"}, threads=1),
-    Platform("sse", {"kind": "llvm", "mcpu": "x86-64-v2"}, threads=1),
-]
-TARGETS = [target(platform) for platform in PLATFORMS if status(platform) == "ok"]
-
-
-@st.composite
-def convolutions(draw):
-    """Any layer that a primitive must express: grouped, depthwise, strided, padded unevenly."""
-    groups = draw(st.sampled_from([1, 1, 2, 3]))
-    group_in = draw(st.integers(1, 20))
-    group_out = draw(st.integers(1, 36))
-    if draw(st.booleans()) and groups == 1:  # depthwise
-        groups, group_in, group_out = draw(st.integers(2, 40)), 1, 1
-    kernel = (draw(st.sampled_from([1, 2, 3, 5, 7])), draw(st.sampled_from([1, 3, 5])))
-    padding = tuple(draw(st.integers(0, 3)) for _ in range(4))
-    smallest = [
-        max(1, size - before - after)
-        for size, before, after in zip(kernel, padding[:2], padding[2:], strict=True)
-    ]
-    return Convolution(
-        batch=draw(st.sampled_from([1, 1, 1, 2])),
-        in_channels=groups * group_in,
-        height=draw(st.integers(smallest[0], 18)),
-        width=draw(st.integers(smallest[1], 34)),
-        out_channels=groups * group_out,
-        kernel=kernel,
-        stride=(draw(st.integers(1, 2)), draw(st.integers(1, 2))),
-        padding=padding,
-        groups=groups,
-    )
 
 
 def to_physical(values: np.ndarray, layout: Layout) -> np.ndarray:
@@ -68,38 +33,6 @@ def from_physical(values: np.ndarray, channels: int, layout: Layout) -> np.ndarr
     data = te.placeholder(values.shape, str(values.dtype), name="data")
     moved = relayout(data, channels, layout, NCHW)
     return run(te.create_prim_func([data, moved]), [values], TARGETS[0])
-
-
-def run(function: tvm.tirx.PrimFunc, inputs: list[np.ndarray], described: dict) -> np.ndarray:
-    """Compile a kernel whose last argument is its output, and run it once."""
-    module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
-    library = tvm.compile(module, target=Target(described))
-    result = function.params[-1]
-    shape = [int(extent) for extent in result.shape]
-    output = tvm.runtime.tensor(np.full(shape, 77, str(result.dtype)))
-    library["main"](*(tvm.runtime.tensor(np.ascontiguousarray(x)) for x in inputs), output)
-    return output.numpy()
-
-
-def operands(layer: Convolution, dtype: str) -> list[np.ndarray]:
-    """Feature map, weight and bias of a layer; the bias in the type of the sums."""
-    generator = np.random.default_rng(0)
-    shapes = [
-        (layer.batch, layer.in_channels, layer.height, layer.width),
-        layer.weight_shape,
-        (layer.out_channels,),
-    ]
-    if dtype == "uint8":
-        ranges = ((0, 256, "uint8"), (-127, 128, "int8"), (-(10**6), 10**6, "int32"))
-        return [
-            generator.integers(low, high, shape, kind)
-            for shape, (low, high, kind) in zip(shapes, ranges, strict=True)
-        ]
-    kinds = (dtype, dtype, SUMS[dtype])
-    return [
-        generator.standard_normal(shape, "float32").astype(kind)
-        for shape, kind in zip(shapes, kinds, strict=True)
-    ]
 
 
 def compute(name: str, layer: Convolution, described: dict, dtype: str, epilogue: bool) -> tuple:

@@ -1,0 +1,47 @@
+"""Dense: every weight is stored and multiplied, zero or not."""
+
+from types import ModuleType
+
+import numpy as np
+from tvm import te
+from tvm.s_tir import Schedule
+
+from dlas.primitives.convolution import Convolution
+from dlas.primitives.kernel import Kernel
+from dlas.primitives.layout import Layout
+from dlas.primitives.vector import VectorUnit
+
+
+def layout(primitive: ModuleType, channels: int, vector: VectorUnit) -> Layout:
+    """Return the primitive's own layout."""
+    found: Layout = primitive.layout(channels, vector)
+    return found
+
+
+def kernel(
+    primitive: ModuleType,
+    weight: np.ndarray,
+    convolution: Convolution,
+    data_layout: Layout,
+    dtype: str,
+    vector: VectorUnit,
+) -> Kernel:
+    """Return the kernel of one layer; the weight is one constant, packed as the primitive reads it."""
+    packing = primitive.packing(convolution, vector)
+    packed = primitive.pack_weight(weight, convolution, data_layout, packing)
+    shape = data_layout.shape(
+        convolution.batch, convolution.in_channels, convolution.height, convolution.width
+    )
+    data = te.placeholder(shape, dtype, name="data")
+    operand = te.placeholder(packed.shape, str(packed.dtype), name="weight")
+    output = primitive.convolve(data, operand, convolution, data_layout, packing)
+    return Kernel(
+        te.create_prim_func([data, operand, output], index_dtype_override="int64"),
+        (packed,),
+        primitive.layout(convolution.out_channels, vector),
+    )
+
+
+def schedule(primitive: ModuleType, function: Schedule, vector: VectorUnit) -> None:
+    """Apply the primitive's default schedule."""
+    primitive.schedule(function, vector)
