@@ -10,15 +10,17 @@ stays in the first-level cache while all output channels use it (cache blocking 
 Vuduc, "Sparsity: Optimization Framework for Sparse Matrix Kernels", IJHPCA 2004).
 """
 
-# mypy: disable-error-code="valid-type, no-untyped-def"
-
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from tvm import tirx
 from tvm.s_tir import Schedule
-from tvm.script import tirx as T  # noqa: N812 (the name that TVMScript is written with)
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T  # noqa: N812 (the name that TVM's scripts give it)
 
 from dlas.primitives import tiling
 from dlas.primitives.arithmetic import SUMS
@@ -193,168 +195,133 @@ def function(
     what lies between the rows of a tile.
     """
     batch, channels = convolution.batch, convolution.in_channels
-    height, width = convolution.height, convolution.width
-    out_shape = (batch, convolution.out_channels, convolution.out_height, convolution.out_width)
-    out_channels, out_height = out_shape[1:3]
-    rows, row_width = tile.rows, planes.width
-    registers, vectors, lanes, span = tile.registers, tile.vectors, tile.lanes, tile.span
-    interleaved, gathered = tile.interleaved, span == 1  # one position: a vector holds non-zeros
-    read_in_place = in_place(convolution, planes, tile)
-    size = plane_size(convolution, planes, tile)
-    flat = channels * planes.count * size
-    tiles = out_height // rows
-    layings = tiles if planes.tiled else 1
-    blocks = (len(matrix.pointers) - 1) // out_channels
-    chunks, length = len(matrix.bounds) - 1, len(matrix.values)
-    sum_dtype = SUMS[dtype]
-    border, zero = tirx.const(convolution.border, dtype), tirx.const(0, sum_dtype)
+    in_shape = [batch, channels, convolution.height, convolution.width]
+    if in_place(convolution, planes, tile):
+        in_shape = [batch, 1, channels * convolution.height * convolution.width]
+    out_shape = [batch, convolution.out_channels, convolution.out_height, convolution.out_width]
+    with IRBuilder() as builder, T.prim_func(private=True, s_tir=True):
+        T.func_attr({"tirx.noalias": True})
+        data = _argument("data", in_shape, dtype)
+        stored = [
+            _argument(name, [len(array)], str(array.dtype)) for name, array in vars(matrix).items()
+        ]
+        output = _argument("output", out_shape, SUMS[dtype])
+        if not in_place(convolution, planes, tile):
+            data = _pack(data, convolution, planes, tile)
+        blocks = (len(matrix.pointers) - 1) // convolution.out_channels
+        sums = _convolution(data, *stored, blocks, convolution, planes, tile)
+        # As Relax counts: what is fused behind must have the same types of indices.
+        with T.grid(*(_extent(number) for number in out_shape)) as loops, T.sblock("unpack"):
+            n, k, h, w = T.axis.remap("SSSS", loops)
+            value = sums[n, h // tile.rows, k, h % tile.rows, w]
+            T.buffer_store(output, value, [n, k, h, w])
+    return builder.get()
 
-    def whole(*shape: int) -> list[tirx.IntImm]:  # as Relax counts
-        return [tirx.IntImm("int64", number) for number in shape]
 
+def _extent(number: int) -> tirx.IntImm:
+    return tirx.IntImm("int64", number)
+
+
+def _argument(name: str, shape: list[int], dtype: str) -> Any:
+    return T.arg(name, T.buffer([_extent(number) for number in shape], dtype))
+
+
+def _pack(data: Any, convolution: Convolution, planes: Planes, tile: Tile) -> Any:
+    """Lay an input out: [N, tiles or 1, positions of all planes of all channels], a row of a plane at a time."""
+    width, size = planes.width, plane_size(convolution, planes, tile)
+    rows = size // width
     top, left = convolution.padding[:2]
     down, across = convolution.stride
+    layings = convolution.out_height // tile.rows if planes.tiled else 1
+    flat = convolution.in_channels * planes.count * size
+    border = tirx.const(convolution.border, data.dtype)
+    packed = T.sblock_alloc_buffer((convolution.batch, layings, flat), str(data.dtype))
+    with T.grid(convolution.batch, layings, flat // width) as loops, T.sblock("pack"):
+        n, t, p = T.axis.remap("SSS", loops)
+        T.reads(data[n, 0 : convolution.in_channels, 0 : convolution.height, 0 : convolution.width])
+        T.writes(packed[n, t, p * width : p * width + width])
+        channel, plane, row = p // (planes.count * rows), p // rows % planes.count, p % rows
+        y = (row + (t * tile.rows if planes.tiled else 0)) * down + plane // planes.columns - top
+        x = plane % planes.columns - left  # of the row's first position
+        begin = tirx.Max((across - 1 - x) // across, 0)
+        end = tirx.Min((convolution.width + across - 1 - x) // across, width)
 
-    plane_rows = size // row_width
+        def fill(first: Any, last: Any) -> None:
+            with T.serial(first, last) as w:
+                T.buffer_store(packed, border, [n, t, p * width + w])
 
-    # What row `p` of all rows of all planes holds: a row of plane (i, j) of a channel.
-    def channel(p):
-        return p // (planes.count * plane_rows)
+        with T.If(tirx.all(y >= 0, y < convolution.height)):
+            with T.Then():
+                fill(0, begin)
+                with T.serial(begin, end) as w:
+                    T.buffer_store(
+                        packed, data[n, channel, y, x + w * across], [n, t, p * width + w]
+                    )
+                fill(end, width)
+            with T.Else():
+                fill(0, width)
+    return packed
 
-    def row(t, p):
-        i = p // (planes.columns * plane_rows) % planes.rows
-        return (p % plane_rows + (t * rows if planes.tiled else 0)) * down + i - top
 
-    def column(p, w):
-        j = p // plane_rows % planes.columns
-        return w * across + j - left
+def _convolution(
+    packed: Any,
+    pointers: Any,
+    offsets: Any,
+    values: Any,
+    bounds: Any,
+    blocks: int,
+    convolution: Convolution,
+    planes: Planes,
+    tile: Tile,
+) -> Any:
+    """Multiply and add up: [N, tiles, K, rows, positions of a row], in the type of the values."""
+    channels, width, interleaved = convolution.out_channels, planes.width, tile.interleaved
+    tiles, chunks = convolution.out_height // tile.rows, int(bounds.shape[0]) - 1
+    dtype, zero = str(values.dtype), tirx.const(0, values.dtype)
+    reach = -(-tile.registers * tile.span // width)  # rows, as far as vectors reach
+    sums = T.sblock_alloc_buffer((convolution.batch, tiles, channels, reach, width), dtype)
+    with T.grid(convolution.batch, tiles, chunks) as loops, T.sblock("convolution"):
+        n, t, g = T.axis.remap("SSS", loops)
+        laying, begin = (t, 0) if planes.tiled else (0, t * tile.rows * width)
+        T.reads(packed[n, laying, 0 : packed.shape[2]])
+        # What lies behind the tile's rows is written as well, but never read.
+        T.writes(sums[n, t, 0:channels, 0 : tile.rows, 0:width])
+        total = T.sblock_alloc_buffer((interleaved, tile.span), dtype, scope="local")
 
-    # From which position on it holds the input, and from which on a border again.
-    def first(p):
-        return tirx.Max((across - 1 - column(p, 0)) // across, 0)
+        def add(u: Any, position: Any, q: Any, before: Any) -> None:
+            """Add one non-zero times one position of its input."""
+            place = q * interleaved + u
+            element = packed[n, laying, begin + offsets[place] + before + position]
+            product = values[place] * element.astype(dtype)
+            T.buffer_store(total, total[u, position] + product, [u, position])
 
-    def last(p):
-        return tirx.Min((width + across - 1 - column(p, 0)) // across, row_width)
+        with T.grid(blocks, tile.registers) as (b, r), T.serial(bounds[g], bounds[g + 1]) as k:
+            row = b * channels + k
+            with T.unroll(interleaved) as u, _positions(tile) as position:
+                T.buffer_store(total, zero, [u, position])
+            first, last = (T.truncdiv(pointers[row + end], interleaved) for end in (0, 1))
+            with T.serial(first, last) as q:
+                if tile.span == 1:  # the vector holds non-zeros
+                    with T.vectorized(interleaved) as u:
+                        add(u, 0, q, 0)
+                else:
+                    with T.unroll(interleaved) as u, _positions(tile) as position:
+                        add(u, position, q, r * tile.span)
+            with T.unroll(interleaved - 1) as u, _positions(tile) as position:
+                T.buffer_store(total, total[0, position] + total[u + 1, position], [0, position])
+            with _positions(tile) as position:
+                there = r * tile.span + position
+                place = [n, t, k, there // width, there % width]
+                before = T.if_then_else(b == 0, zero, sums[tuple(place)])
+                T.buffer_store(sums, before + total[0, position], place)
+    return sums
 
-    def laying(t):
-        return t if planes.tiled else 0
 
-    def product(packed, n, t, value, offset, position):
-        """One multiply-add's product, for a position of a tile."""
-        begin = 0 if planes.tiled else t * rows * row_width
-        return value * packed[n, laying(t), begin + offset + position].astype(sum_dtype)
-
-    def at(position):
-        return position // row_width, position % row_width
-
-    sum_rows = -(-registers * span // row_width)
-    in_shape = (batch, 1, flat) if read_in_place else (batch, channels, height, width)
-
-    @T.prim_func(s_tir=True, private=True)
-    def main(
-        data: T.Buffer(whole(*in_shape), dtype),
-        pointers: T.Buffer(whole(blocks * out_channels + 1), "int32"),
-        offsets: T.Buffer(whole(length), "int32"),
-        values: T.Buffer(whole(length), sum_dtype),
-        bounds: T.Buffer(whole(chunks + 1), "int32"),
-        output: T.Buffer(whole(*out_shape), sum_dtype),
-    ):
-        T.func_attr({"tirx.noalias": True})
-        if read_in_place:
-            packed = data
-        else:
-            packed = T.sblock_alloc_buffer((batch, layings, flat), dtype)
-            for n, t, p in T.grid(batch, layings, flat // row_width):
-                with T.sblock("pack"):
-                    vn, vt, vp = T.axis.remap("SSS", [n, t, p])
-                    T.reads(data[vn, 0:channels, 0:height, 0:width])
-                    T.writes(packed[vn, vt, vp * row_width : vp * row_width + row_width])
-                    if tirx.all(row(vt, vp) >= 0, row(vt, vp) < height):
-                        for w in T.serial(0, first(vp)):
-                            packed[vn, vt, vp * row_width + w] = border
-                        for w in T.serial(first(vp), last(vp)):
-                            packed[vn, vt, vp * row_width + w] = data[
-                                vn, channel(vp), row(vt, vp), column(vp, w)
-                            ]
-                        for w in T.serial(last(vp), row_width):
-                            packed[vn, vt, vp * row_width + w] = border
-                    else:
-                        for w in T.serial(row_width):
-                            packed[vn, vt, vp * row_width + w] = border
-        sums = T.sblock_alloc_buffer((batch, tiles, out_channels, sum_rows, row_width), sum_dtype)
-        for n, t, g in T.grid(batch, tiles, chunks):
-            with T.sblock("convolution"):
-                vn, vt, vg = T.axis.remap("SSS", [n, t, g])
-                T.reads(packed[vn, laying(vt), 0:flat])
-                T.writes(sums[vn, vt, 0:out_channels, 0:rows, 0:row_width])  # more is not read
-                total = T.sblock_alloc_buffer((interleaved, span), sum_dtype, scope="local")
-                for b, r in T.grid(blocks, registers):
-                    for k in T.serial(bounds[vg], bounds[vg + 1]):
-                        for u in T.unroll(interleaved):
-                            for v in T.unroll(vectors):
-                                for lane in T.vectorized(lanes):
-                                    total[u, v * lanes + lane] = zero
-                        for q in T.serial(
-                            T.truncdiv(
-                                pointers[b * out_channels + k + 1] - pointers[b * out_channels + k],
-                                interleaved,
-                            )
-                        ):
-                            if gathered:
-                                for u in T.vectorized(interleaved):
-                                    total[u, 0] = total[u, 0] + product(
-                                        packed,
-                                        vn,
-                                        vt,
-                                        values[
-                                            pointers[b * out_channels + k] + q * interleaved + u
-                                        ],
-                                        offsets[
-                                            pointers[b * out_channels + k] + q * interleaved + u
-                                        ],
-                                        0,
-                                    )
-                            else:
-                                for u in T.unroll(interleaved):
-                                    for v in T.unroll(vectors):
-                                        for lane in T.vectorized(lanes):
-                                            total[u, v * lanes + lane] = total[
-                                                u, v * lanes + lane
-                                            ] + product(
-                                                packed,
-                                                vn,
-                                                vt,
-                                                values[
-                                                    pointers[b * out_channels + k]
-                                                    + q * interleaved
-                                                    + u
-                                                ],
-                                                offsets[
-                                                    pointers[b * out_channels + k]
-                                                    + q * interleaved
-                                                    + u
-                                                ],
-                                                r * span + v * lanes + lane,
-                                            )
-                        for u in T.unroll(interleaved - 1):
-                            for v in T.unroll(vectors):
-                                for lane in T.vectorized(lanes):
-                                    total[0, v * lanes + lane] = (
-                                        total[0, v * lanes + lane] + total[u + 1, v * lanes + lane]
-                                    )
-                        for v in T.unroll(vectors):
-                            for lane in T.vectorized(lanes):
-                                sums[vn, vt, k, *at(r * span + v * lanes + lane)] = total[
-                                    0, v * lanes + lane
-                                ] + T.if_then_else(
-                                    b == 0, zero, sums[vn, vt, k, *at(r * span + v * lanes + lane)]
-                                )
-        for n, k, h, w in T.grid(*whole(*out_shape)):
-            with T.sblock("unpack"):
-                vn, vk, vh, vw = T.axis.remap("SSSS", [n, k, h, w])
-                output[vn, vk, vh, vw] = sums[vn, vh // rows, vk, vh % rows, vw]
-
-    return main
+@contextmanager
+def _positions(tile: Tile) -> Iterator[Any]:
+    """Run over a register tile, vector by vector."""
+    with T.unroll(tile.vectors) as vector, T.vectorized(tile.lanes) as lane:
+        yield vector * tile.lanes + lane
 
 
 def schedule(primitive: ModuleType, function: Schedule, vector: VectorUnit) -> None:

@@ -86,7 +86,7 @@ class Packing:
 
 @dataclass(frozen=True)
 class Planes:
-    """How a kernel of CSR weights wants a channel of its input: in planes where neighbours in the output are neighbours.
+    """How a kernel of CSR weights reads a channel: in planes where neighbours in the output are neighbours.
 
     Plane (i, j) of `rows` x `columns` begins at that tap of the kernel and holds every stride-th row and column from
     there, `width` positions in a row. Other taps are read from these planes, some positions further on. A plane holds
