@@ -47,7 +47,9 @@ def calls(module: tvm.IRModule) -> Counter[str]:
 def kernels(network: Network, primitive: str, compiled_for: Target) -> Iterator[dict[str, Any]]:
     """Time every kernel of a network; yield its kind, calls, milliseconds and GFLOP of all its calls."""
     algorithm, dense = primitives.load(primitive), primitives.load_format("dense")
-    plain = fuse_operators(lower(network, algorithm, dense, vector_unit(compiled_for)))
+    plain = fuse_operators(
+        lower(network, algorithm, dense, vector_unit(compiled_for, network.dtype))
+    )
     scheduled, counted = schedule_network(network, primitive, "dense", compiled_for), calls(plain)
     for name in tqdm(kernel_names(scheduled), desc=primitive, unit="kernel"):
         kernel = scheduled[name].with_attr("global_symbol", "main")

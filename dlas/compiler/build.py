@@ -83,7 +83,7 @@ def build_library(network: Network, primitive: str, format: str, target: dict[st
 def schedule_network(network: Network, primitive: str, format: str, target: Target) -> tvm.IRModule:
     """Return the network as scheduled kernels and the function `main` that calls them."""
     algorithm, stored = primitives.load(primitive), primitives.load_format(format)
-    vector = vector_unit(target)
+    vector = vector_unit(target, network.dtype)
     module = fuse_operators(lower(network, algorithm, stored, vector))
     for name in kernel_names(module):
         schedule = Schedule(module[name])

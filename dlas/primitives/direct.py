@@ -10,7 +10,7 @@ from tvm import te, tirx
 from tvm.s_tir import Schedule
 
 from dlas.primitives import tiling
-from dlas.primitives.arithmetic import multiply
+from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW, Layout, Packing, Planes, blocked, input_channel, pad
 from dlas.primitives.tiling import Tile
@@ -37,10 +37,12 @@ def packing(convolution: Convolution, vector: VectorUnit) -> Packing:
     hold, so that with gaps they go one position at a time.
     """
     if convolution.depthwise:
-        return Packing(1, "columns" if convolution.stride[1] == 1 else "scalar")
+        lanes = "columns" if convolution.stride[1] == 1 else "scalar"
+        return Packing(1, lanes, halves=vector.halves)
     if convolution.stride[1] == 1 and row_vector(convolution.out_width, vector):
-        return Packing(tiling.divisors(convolution.out_channels, ROW_CHANNELS)[-1], "columns")
-    return Packing(vector.block(convolution.out_channels))
+        block = tiling.divisors(convolution.out_channels, ROW_CHANNELS)[-1]
+        return Packing(block, "columns", halves=vector.halves)
+    return Packing(vector.block(convolution.out_channels), halves=vector.halves)
 
 
 def pack_weight(
@@ -61,31 +63,27 @@ def convolve(
     padded = pad(data, data_layout, convolution)
     down, across = convolution.stride
     rows, columns = convolution.kernel
-    r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
-    c = te.reduce_axis((0, convolution.in_channels // convolution.groups), "c")
-
     block = packing.block
+    by_channels = packing.lanes == "channels"
 
-    def sums(n, k, o, h, w):  # type: ignore[no-untyped-def]
+    def operands(index, step):  # type: ignore[no-untyped-def]
+        n, k, h, w, o = index if by_channels else [index[axis] for axis in (0, 1, 3, 4, 2)]
+        c, r, s = step
         channel = input_channel(convolution, block, k, o, c)
-        element = padded[n, channel, h * down + r, w * across + s]
-        return te.sum(multiply(data, element, weight[k, c, r, s, o]), axis=[c, r, s])
+        return padded[n, channel, h * down + r, w * across + s], weight[k, c, r, s, o]
 
     batch, out_channels = convolution.batch, convolution.out_channels
     height, width = convolution.out_height, convolution.out_width
     blocks = -(-out_channels // block)
-    along = {"lanes": packing.lanes}
-    if packing.lanes != "channels":
-        packed = te.compute(
-            (batch, blocks, block, height, width), sums, name=tiling.CONVOLUTION, attrs=along
-        )
-    else:
-        packed = te.compute(
-            (batch, blocks, height, width, block),
-            lambda n, k, h, w, o: sums(n, k, o, h, w),
-            name=tiling.CONVOLUTION,
-            attrs=along,
-        )
+    packed = add_up(
+        (batch, blocks, height, width, block)
+        if by_channels
+        else (batch, blocks, block, height, width),
+        operands,
+        {"c": convolution.in_channels // convolution.groups, "r": rows, "s": columns},
+        packing,
+        lanes=packing.lanes,
+    )
 
     def unpack(n, k, h, w):  # type: ignore[no-untyped-def]
         outer, inner = tirx.floordiv(k, block), tirx.floormod(k, block)

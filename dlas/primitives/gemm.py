@@ -12,9 +12,9 @@ from tvm import te, tirx
 from tvm.s_tir import Schedule
 
 from dlas.primitives import tiling
-from dlas.primitives.arithmetic import multiply
+from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.layout import Layout, Packing, Planes, blocked, input_channel
+from dlas.primitives.layout import Layout, Packing, Planes, blocked, deepened, input_channel
 from dlas.primitives.vector import VectorUnit
 
 PANEL_BYTES = 128 * 1024  # of the patch matrix made at a time, so that it is read back from cache
@@ -28,14 +28,22 @@ def layout(channels: int, vector: VectorUnit) -> Layout:
 
 def packing(convolution: Convolution, vector: VectorUnit) -> Packing:
     """Return how this layer's weight is packed: a vector of output channels together."""
-    return Packing(vector.block(convolution.out_channels))
+    return Packing(
+        vector.block(convolution.out_channels),
+        depth=vector.depth(convolution),
+        halves=vector.halves,
+    )
 
 
 def pack_weight(
     weight: np.ndarray, convolution: Convolution, data_layout: Layout, packing: Packing
 ) -> np.ndarray:
-    """Pack a weight [K, C / groups, R, S] as column panels [K / block, R, S, C / groups, block]."""
-    return np.ascontiguousarray(blocked(weight, packing.block).transpose(0, 3, 4, 2, 1))
+    """Pack a weight [K, C / groups, R, S] as column panels [K / block, R, S, C / groups, block].
+
+    For dot products [K / block, R, S, C / depth, block, depth].
+    """
+    panels = blocked(weight, packing.block).transpose(0, 3, 4, 2, 1)
+    return np.ascontiguousarray(deepened(panels, 3, packing.depth))
 
 
 def convolve(
@@ -48,18 +56,24 @@ def convolve(
     """Return the convolution of `data` in NHWC with a packed `weight`, in NHWC."""
     rows, columns = convolution.kernel
     block = packing.block
-    patches = None if convolution.pointwise else im2col(data, convolution)
-    r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
-    c = te.reduce_axis((0, convolution.in_channels // convolution.groups), "c")
+    channels = convolution.in_channels + -convolution.in_channels % packing.depth
+    plain = convolution.pointwise and channels == convolution.in_channels
+    patches = None if plain else im2col(data, convolution, channels)
 
-    def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
-        channel = input_channel(convolution, block, k, o, c)
+    def operands(index, step):  # type: ignore[no-untyped-def]
+        n, k, h, w, o = index
+        r, s, *c = step
+        channel = input_channel(convolution, block, k, o, packing.channel(c))
         element = data[n, h, w, channel] if patches is None else patches[n, h, w, r, s, channel]
-        return te.sum(multiply(data, element, weight[k, r, s, c, o]), axis=[r, s, c])
+        return element, weight[k, r, s, c[0], o, *c[1:]]
 
     blocks = -(-convolution.out_channels // block)
-    shape = (convolution.batch, blocks, convolution.out_height, convolution.out_width, block)
-    product = te.compute(shape, sums, name=tiling.CONVOLUTION)
+    product = add_up(
+        (convolution.batch, blocks, convolution.out_height, convolution.out_width, block),
+        operands,
+        {"r": rows, "s": columns} | packing.axes(channels // convolution.groups),
+        packing,
+    )
     return te.compute(
         data_layout.shape(
             convolution.batch,
@@ -72,25 +86,32 @@ def convolve(
     )
 
 
-def im2col(data: te.Tensor, convolution: Convolution) -> te.Tensor:
-    """Return the patch matrix of `data` in NHWC: [N, output height, output width, R, S, C]."""
+def im2col(data: te.Tensor, convolution: Convolution, channels: int) -> te.Tensor:
+    """Return the patch matrix of `data` in NHWC: [N, output height, output width, R, S, channels].
+
+    No weight but zero is there for channels that the data does not have.
+    """
     top, left, _, _ = convolution.padding
     down, across = convolution.stride
     border = tirx.const(convolution.border, data.dtype)
 
     def element(n, h, w, r, s, c):  # type: ignore[no-untyped-def]
         y, x = h * down + r - top, w * across + s - left
-        if not convolution.padded:
+        inside = []
+        if convolution.padded:
+            inside = [y >= 0, y < convolution.height, x >= 0, x < convolution.width]
+        if channels > convolution.in_channels:
+            inside.append(c < convolution.in_channels)
+        if not inside:
             return data[n, y, x, c]
-        inside = tirx.all(y >= 0, y < convolution.height, x >= 0, x < convolution.width)
-        return tirx.if_then_else(inside, data[n, y, x, c], border)
+        return tirx.if_then_else(tirx.all(*inside), data[n, y, x, c], border)
 
     shape = (
         convolution.batch,
         convolution.out_height,
         convolution.out_width,
         *convolution.kernel,
-        convolution.in_channels,
+        channels,
     )
     return te.compute(shape, element, name="im2col")
 

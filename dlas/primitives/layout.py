@@ -1,5 +1,6 @@
 """How a feature map lies in memory, and how it gets from one layout to another."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,11 +78,25 @@ class Packing:
     """How a kernel reads its weight: the output channels side by side, and what its vectors hold.
 
     `lanes` is "channels" where a vector holds the block's output channels at one position, "columns" where it
-    holds neighbouring positions of one output channel, "scalar" where there are no vectors.
+    holds neighbouring positions of one output channel, "scalar" where there are no vectors. Of each output channel,
+    `depth` neighbouring input channels lie side by side: what one instruction multiplies and adds up in a lane.
+    `halves` says whether products are added up in float16, a block of them at a time.
     """
 
     block: int
     lanes: str = "channels"
+    depth: int = 1
+    halves: bool = False
+
+    def axes(self, channels: int) -> dict[str, int]:
+        """Return the axes of the reduction over so many input channels, by name."""
+        if self.depth == 1:
+            return {"i": channels}
+        return {"i": channels // self.depth, "d": self.depth}
+
+    def channel(self, step: Sequence[Any]) -> Any:
+        """Return the input channel at a step of these axes."""
+        return step[0] if self.depth == 1 else step[0] * self.depth + step[1]
 
 
 @dataclass(frozen=True)
@@ -118,6 +133,18 @@ def blocked(weight: np.ndarray, block: int) -> np.ndarray:
     filled = np.zeros((blocks * block, *weight.shape[1:]), weight.dtype)
     filled[: weight.shape[0]] = weight
     return filled.reshape(blocks, block, *weight.shape[1:])
+
+
+def deepened(weight: np.ndarray, axis: int, depth: int) -> np.ndarray:
+    """Return a packed weight [..., output channel] with `depth` steps of an axis innermost, filled up with zeros."""
+    if depth == 1:
+        return weight
+    extent = weight.shape[axis]
+    around = [(0, 0)] * weight.ndim
+    around[axis] = (0, -extent % depth)
+    filled = np.pad(weight, around)
+    split = filled.reshape(*weight.shape[:axis], -1, depth, *weight.shape[axis + 1 :])
+    return np.moveaxis(split, axis + 1, -1)
 
 
 def input_channel(convolution: Convolution, block: int, k, o, c):  # type: ignore[no-untyped-def]

@@ -9,9 +9,9 @@ from tvm import te
 from tvm.s_tir import Schedule
 
 from dlas.primitives import tiling
-from dlas.primitives.arithmetic import multiply
+from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.layout import Layout, Packing, Planes, blocked, input_channel, pad
+from dlas.primitives.layout import Layout, Packing, Planes, blocked, deepened, input_channel, pad
 from dlas.primitives.vector import VectorUnit
 
 
@@ -22,7 +22,11 @@ def layout(channels: int, vector: VectorUnit) -> Layout:
 
 def packing(convolution: Convolution, vector: VectorUnit) -> Packing:
     """Return how this layer's weight is packed: a vector of output channels together."""
-    return Packing(vector.block(convolution.out_channels))
+    return Packing(
+        vector.block(convolution.out_channels),
+        depth=vector.depth(convolution),
+        halves=vector.halves,
+    )
 
 
 def pack_weight(
@@ -31,7 +35,8 @@ def pack_weight(
     """Pack a weight [K, C / groups, R, S].
 
     Returns [K / block, C / block, R, S, block of C, block of K], for depthwise layers [K / block, R, S, block]
-    and for grouped ones [K / block, C / groups, R, S, block]; what fills up the blocks is zero.
+    and for grouped ones [K / block, C / groups, R, S, block]; what fills up the blocks is zero. For dot
+    products [K / block, C / block, R, S, block of C / depth, block of K, depth].
     """
     by_output = blocked(weight, packing.block).transpose(2, 0, 1, 3, 4)
     split = blocked(by_output, data_layout.block if convolution.groups == 1 else 1)
@@ -40,7 +45,7 @@ def pack_weight(
         packed = packed[:, 0, :, :, 0]
     elif convolution.groups > 1:
         packed = packed[:, :, :, :, 0]
-    return np.ascontiguousarray(packed)
+    return np.ascontiguousarray(deepened(packed, 4, packing.depth))
 
 
 def convolve(
@@ -55,7 +60,7 @@ def convolve(
     padded = pad(data, data_layout, convolution)
     down, across = convolution.stride
     rows, columns = convolution.kernel
-    r, s = te.reduce_axis((0, rows), "r"), te.reduce_axis((0, columns), "s")
+    kernel = {"r": rows, "s": columns}
     shape = Layout("NCHWc", block).shape(
         convolution.batch,
         convolution.out_channels,
@@ -63,28 +68,33 @@ def convolve(
         convolution.out_width,
     )
     if convolution.depthwise:
+        reduction = kernel
 
-        def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
-            element = padded[n, k, h * down + r, w * across + s, o]
-            return te.sum(multiply(data, element, weight[k, r, s, o]), axis=[r, s])
+        def operands(index, step):  # type: ignore[no-untyped-def]
+            n, k, h, w, o = index
+            r, s = step
+            return padded[n, k, h * down + r, w * across + s, o], weight[k, r, s, o]
 
     elif convolution.groups > 1:
-        c = te.reduce_axis((0, convolution.in_channels // convolution.groups), "c")
+        reduction = {"c": convolution.in_channels // convolution.groups} | kernel
 
-        def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
+        def operands(index, step):  # type: ignore[no-untyped-def]
+            n, k, h, w, o = index
+            c, r, s = step
             channel = input_channel(convolution, block, k, o, c)
             element = data_layout.read(padded, n, channel, h * down + r, w * across + s)
-            return te.sum(multiply(data, element, weight[k, c, r, s, o]), axis=[c, r, s])
+            return element, weight[k, c, r, s, o]
 
     else:
-        c = te.reduce_axis((0, int(padded.shape[1])), "c")
-        i = te.reduce_axis((0, data_layout.block), "i")
+        reduction = {"c": int(padded.shape[1])} | kernel | packing.axes(data_layout.block)
 
-        def sums(n, k, h, w, o):  # type: ignore[no-untyped-def]
-            element = padded[n, c, h * down + r, w * across + s, i]
-            return te.sum(multiply(data, element, weight[k, c, r, s, i, o]), axis=[c, r, s, i])
+        def operands(index, step):  # type: ignore[no-untyped-def]
+            n, k, h, w, o = index
+            c, r, s, *i = step
+            element = padded[n, c, h * down + r, w * across + s, packing.channel(i)]
+            return element, weight[k, c, r, s, i[0], o, *i[1:]]
 
-    return te.compute(shape, sums, name=tiling.CONVOLUTION)
+    return add_up(shape, operands, reduction, packing)
 
 
 def planes(convolution: Convolution) -> Planes:

@@ -12,10 +12,13 @@ from tvm import DataType, tirx
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 
+from dlas.primitives import dot_product
 from dlas.primitives.vector import VectorUnit
 
 DATA_PARALLEL = tirx.IterVar.DataPar
 CONVOLUTION = "convolution"  # the name of the block that multiplies and accumulates
+PRODUCTS = "products"  # the name of the block that does so in float16, some steps for each of the convolution's
+DEPTH = "depth"  # the convolution's annotation where one instruction takes all steps of its last reduction axis
 UNROLLED_STEPS = (
     320  # multiply-adds written out in one kernel, beyond which code outgrows its cache
 )
@@ -76,15 +79,27 @@ def by_kind(
 
 
 def reduction_extents(schedule: Schedule) -> list[int]:
-    """Return the extents of the convolution's reduction axes."""
-    variables = schedule.get(schedule.get_sblock(CONVOLUTION)).iter_vars
-    return [int(v.dom.extent) for v in variables if v.iter_type != DATA_PARALLEL]
+    """Return the extents of the convolution's reduction axes, less the one that lies within an instruction."""
+    steps = _axes(schedule, CONVOLUTION, reduced=True)
+    if PRODUCTS in block_names(schedule):
+        within = _axes(schedule, PRODUCTS, reduced=True)
+        return [blocks * extent for blocks, extent in zip(steps, within, strict=True)]
+    return steps[:-1] if _deep(schedule) else steps
 
 
 def spatial_extents(schedule: Schedule) -> list[int]:
     """Return the extents of the convolution's spatial axes."""
-    variables = schedule.get(schedule.get_sblock(CONVOLUTION)).iter_vars
-    return [int(v.dom.extent) for v in variables if v.iter_type == DATA_PARALLEL]
+    return _axes(schedule, CONVOLUTION, reduced=False)
+
+
+def _axes(schedule: Schedule, name: str, reduced: bool) -> list[int]:
+    variables = schedule.get(schedule.get_sblock(name)).iter_vars
+    return [int(v.dom.extent) for v in variables if (v.iter_type != DATA_PARALLEL) == reduced]
+
+
+def _deep(schedule: Schedule) -> bool:
+    """Return whether one instruction takes all steps of the convolution's last reduction axis."""
+    return DEPTH in schedule.get(schedule.get_sblock(CONVOLUTION)).annotations
 
 
 def buffer_bytes(schedule: Schedule, name: str) -> int:
@@ -104,7 +119,7 @@ def fuse_epilogue(schedule: Schedule, kept: set[str]) -> SBlockRV:
         schedule.cache_write(block, 0, "local")
         names = block_names(schedule)
     for name in names[:-1]:
-        if name not in kept and name != CONVOLUTION:
+        if name not in {*kept, CONVOLUTION, PRODUCTS}:
             schedule.compute_inline(schedule.get_sblock(name))
     return schedule.get_sblock(names[-1])
 
@@ -140,15 +155,12 @@ def tile_convolution(
         outer = tiled
         schedule.parallel(outer[0])
 
-    schedule.compute_at(convolution, outer[-1], preserve_unit_loops=True)
-    schedule.set_scope(convolution, 0, "local")
-    spatial, reduced = by_kind(schedule, convolution, schedule.get_loops(convolution)[len(outer) :])
-    lanes = spatial.pop()
-    ordered = [reduced[axis] for axis in reduction]
-    schedule.reorder(*ordered, *spatial, lanes)
-    for loop in [*ordered[len(ordered) - unrolled :], *spatial]:
-        schedule.unroll(loop)
-    schedule.vectorize(lanes)
+    if PRODUCTS in block_names(schedule):
+        blocks = _accumulate(schedule, CONVOLUTION, outer[-1], reduction, unrolled=0)
+        steps = _accumulate(schedule, PRODUCTS, blocks[-1], reduction, unrolled)
+        schedule.decompose_reduction(schedule.get_sblock(PRODUCTS), steps[0])
+    else:
+        blocks = _accumulate(schedule, CONVOLUTION, outer[-1], reduction, unrolled)
 
     for loop in inner[:-1]:
         schedule.unroll(loop)
@@ -157,7 +169,37 @@ def tile_convolution(
     if panel is not None:
         schedule.compute_at(schedule.get_sblock(panel), outer[0], preserve_unit_loops=True)
         vectorize_last(schedule, panel, vector)
-    schedule.decompose_reduction(convolution, ordered[0])
+    deep = _deep(schedule)
+    initial = schedule.decompose_reduction(convolution, blocks[0])
+    if deep:
+        *_, lanes, _ = schedule.get_loops(convolution)
+        schedule.vectorize(schedule.get_loops(initial)[-1])
+        extent = extents(schedule, [lanes])[0]
+        schedule.tensorize(lanes, dot_product.intrinsic(vector.dot_product, extent))
+
+
+def _accumulate(
+    schedule: Schedule, name: str, at: LoopRV, reduction: tuple[int, ...], unrolled: int
+) -> list[LoopRV]:
+    """Compute the sums of the block `name` under the loop `at`, in registers.
+
+    Returns the loops over its reduction, outermost first, in the order `reduction`; the last `unrolled` are
+    written out.
+    """
+    block = schedule.get_sblock(name)
+    deep = name == CONVOLUTION and _deep(schedule)
+    schedule.compute_at(block, at, preserve_unit_loops=True)
+    schedule.set_scope(block, 0, "local")
+    own = schedule.get_loops(block)[-len(schedule.get(block).iter_vars) :]
+    spatial, reduced = by_kind(schedule, block, own)
+    lanes = spatial.pop()
+    ordered = [reduced[axis] for axis in reduction]
+    schedule.reorder(*ordered, *spatial, lanes)
+    for loop in [*ordered[len(ordered) - unrolled :], *spatial]:
+        schedule.unroll(loop)
+    if not deep:
+        schedule.vectorize(lanes)
+    return ordered
 
 
 def parallelize(schedule: Schedule, loops: list[LoopRV], vector: VectorUnit) -> list[LoopRV]:

@@ -18,6 +18,7 @@ from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW
 from dlas.primitives.vector import vector_unit
 
+NETWORKS = {"float32": "float32", "float16": "float16", "uint8": "int8"}  # by their feature maps
 ONE = "one weight"  # of all; else the share of the weights that are left
 
 
@@ -37,7 +38,7 @@ def thinned(weight: np.ndarray, kept: float | str, empty_rows: bool) -> np.ndarr
 
 def convolved(name, layer, data, weight, described, threads) -> np.ndarray:
     """What a kernel makes of a layer, scheduled for some threads."""
-    vector = replace(vector_unit(Target(described)), threads=threads)
+    vector = replace(vector_unit(Target(described), NETWORKS[str(data.dtype)]), threads=threads)
     primitive = primitives.load(name)
     kernel = csr.kernel(primitive, weight, layer, NCHW, str(data.dtype), vector)
     schedule = Schedule(kernel.function)
@@ -121,7 +122,7 @@ def test_a_sparse_kernel_computes_what_pytorch_computes_with_any_number_of_threa
 
 def matrix_of(weight: np.ndarray, layer: Convolution, chunks: int) -> tuple:
     primitive = primitives.load("direct")
-    vector = vector_unit(Target(TARGETS[0]))
+    vector = vector_unit(Target(TARGETS[0]), "float32")
     planes = primitive.planes(layer)
     tile = csr.choose_tile(layer, planes, vector, np.count_nonzero(weight))
     return tile, csr.compress(weight, layer, planes, tile, chunks)

@@ -1,10 +1,12 @@
 """Each primitive against PyTorch's convolution, on layers of any shape and on the vector units of this host."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import tvm
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from layers import TARGETS, convolutions, operands, run
@@ -14,10 +16,12 @@ from tvm.target import Target
 
 from dlas import primitives
 from dlas.errors import StudyError
-from dlas.primitives.arithmetic import SUMS
+from dlas.primitives.arithmetic import HALF_PRODUCTS, SUMS
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW, Layout, relayout
-from dlas.primitives.vector import VectorUnit, vector_unit
+from dlas.primitives.vector import VectorUnit, computes, vector_unit
+
+KINDS = {"float32": "float32", "float16": "float16", "uint8": "int8"}  # a weight's, by its data's
 
 
 def to_physical(values: np.ndarray, layout: Layout) -> np.ndarray:
@@ -35,40 +39,61 @@ def from_physical(values: np.ndarray, channels: int, layout: Layout) -> np.ndarr
     return run(te.create_prim_func([data, moved]), [values], TARGETS[0])
 
 
-def compute(name: str, layer: Convolution, described: dict, dtype: str, epilogue: bool) -> tuple:
-    """Run a layer with one primitive; also return what PyTorch makes of the same numbers in float64."""
-    primitive, vector = primitives.load(name), vector_unit(Target(described))
-    data, weight, bias = operands(layer, dtype)
-
+def kernel(
+    name: str,
+    layer: Convolution,
+    described: Target,
+    dtype: str,
+    epilogue: bool = False,
+    weight: np.ndarray | None = None,
+) -> tuple:
+    """Return a layer's scheduled kernel with one primitive, the layouts that it reads and writes, its packed weight."""
+    network = "int8" if dtype == "uint8" else dtype
+    primitive, vector = primitives.load(name), vector_unit(described, network)
     data_layout = primitive.layout(layer.in_channels, vector)
     output_layout = primitive.layout(layer.out_channels, vector)
     packing = primitive.packing(layer, vector)
+    weight = np.zeros(layer.weight_shape, KINDS[dtype]) if weight is None else weight
     packed = primitive.pack_weight(weight, layer, data_layout, packing)
-    inputs = [to_physical(data, data_layout), packed]
+    shape = data_layout.shape(layer.batch, layer.in_channels, layer.height, layer.width)
     arguments = [
-        te.placeholder(x.shape, str(x.dtype), name=f"argument{i}") for i, x in enumerate(inputs)
+        te.placeholder(shape, dtype, name="data"),
+        te.placeholder(packed.shape, KINDS[dtype], name="weight"),
     ]
     result = primitive.convolve(*arguments, layer, data_layout, packing)
     if epilogue:
-        inputs.append(output_layout.per_channel(bias[:, None, None]))
-        arguments.append(te.placeholder(inputs[-1].shape, SUMS[dtype], name="bias"))
+        broadcast = output_layout.per_channel(np.zeros((layer.out_channels, 1, 1)))
+        arguments.append(te.placeholder(broadcast.shape, SUMS[dtype], name="bias"))
         result = topi.nn.relu(topi.add(result, arguments[-1]))
     schedule = Schedule(te.create_prim_func([*arguments, result]))
     primitive.schedule(schedule, vector)
-    output = from_physical(
-        run(schedule.mod["main"], inputs, described), layer.out_channels, output_layout
+    return schedule.mod["main"], data_layout, output_layout, packed
+
+
+def compute(name: str, layer: Convolution, described: dict, dtype: str, epilogue: bool) -> tuple:
+    """Run a layer with one primitive; also return what PyTorch makes of the same numbers in float64.
+
+    And the sums of the products' magnitudes, to which rounding errors are relative.
+    """
+    data, weight, bias = operands(layer, dtype)
+    function, data_layout, output_layout, packed = kernel(
+        name, layer, Target(described), dtype, epilogue, weight
     )
+    inputs = [to_physical(data, data_layout), packed]
+    if epilogue:
+        inputs.append(output_layout.per_channel(bias[:, None, None]))
+    output = from_physical(run(function, inputs, described), layer.out_channels, output_layout)
 
     top, left, bottom, right = layer.padding
     padded = torch.nn.functional.pad(
         torch.from_numpy(data).double(), (left, right, top, bottom), value=layer.border
     )
-    expected = torch.nn.functional.conv2d(
-        padded, torch.from_numpy(weight).double(), stride=layer.stride, groups=layer.groups
-    )
+    double, shape = torch.from_numpy(weight).double(), (None, layer.stride, 0, 1, layer.groups)
+    expected = torch.nn.functional.conv2d(padded, double, *shape)
+    magnitude = torch.nn.functional.conv2d(padded.abs(), double.abs(), *shape)
     if epilogue:
         expected = (expected + torch.from_numpy(bias)[:, None, None]).relu()
-    return output, expected.numpy()
+    return output, expected.numpy(), magnitude.numpy()
 
 
 @pytest.mark.parametrize("name", primitives.names())
@@ -97,13 +122,65 @@ def test_a_primitive_computes_what_pytorch_computes(name, layer, described, dtyp
     if dtype == "uint8":
         layer = replace(layer, border=7)  # what stands for zero there
     assume(dtype != "float16" or "x86-64-v2" not in described.values())  # it cannot widen them
-    output, expected = compute(name, layer, described, dtype, epilogue)
+    output, expected, magnitude = compute(name, layer, described, dtype, epilogue)
     assert output.shape == expected.shape
     assert output.dtype == SUMS[dtype]
     if dtype == "uint8":
         np.testing.assert_array_equal(output, expected)
+    elif dtype == "float16" and computes(Target(described), dtype):
+        # Each product and each of the additions to it in float16 rounds to the nearest (Higham, Accuracy and
+        # Stability of Numerical Algorithms, 2002, section 4.2).
+        roundings = (HALF_PRODUCTS + 1) * 2.0**-11
+        assert (np.abs(output - expected) <= roundings / (1 - roundings) * magnitude + 1e-5).all()
     else:
         assert np.abs(output - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
+
+
+def assembly(name: str, layer: Convolution, described: dict, dtype: str) -> str:
+    """Return the assembly of a layer's kernel, for any target."""
+    target = Target({"kind": "llvm", "opt-level": 2, **described})
+    module = tvm.IRModule({"main": kernel(name, layer, target, dtype)[0]})
+    return tvm.compile(module, target=target).mod.inspect_source("s")
+
+
+SPR, ZEN4, ALDER_LAKE, AVX2 = (
+    {"mtriple": "x86_64-linux-gnu", "mcpu": cpu}
+    for cpu in ("sapphirerapids", "znver4", "alderlake", "x86-64-v3")
+)
+ARM = {"mtriple": "aarch64-linux-gnu", "mattr": ["+neon", "+i8mm", "+fullfp16"]}
+
+
+@pytest.mark.parametrize("name", primitives.names())
+@pytest.mark.parametrize(
+    ("dtype", "described", "instruction"),
+    [
+        ("uint8", SPR, r"vpdpbusd\s.*zmm"),
+        ("uint8", ZEN4, r"vpdpbusd\s.*zmm"),
+        ("uint8", ALDER_LAKE, r"\{vex\}\s+vpdpbusd\s.*ymm"),
+        ("uint8", ARM, r"usdot\s+v\d+\.4s, v\d+\.16b, v\d+\.16b"),
+        ("float16", SPR, r"vfmadd\d+ph\s.*zmm"),
+        ("float16", ARM, r"fmla\s+v\d+\.8h"),
+    ],
+)
+@pytest.mark.parametrize("channels", [64, 3])
+def test_a_kernel_uses_the_arithmetic_of_its_target(name, dtype, described, instruction, channels):
+    layer = Convolution(1, channels, 32, 32, 64, (3, 3), (1, 1), (1, 1, 1, 1))
+    found = len(re.findall(instruction, assembly(name, layer, described, dtype)))
+    if name == "direct" and dtype == "uint8":  # neighbouring channels are a plane apart
+        assert found == 0
+    else:
+        assert found >= 8
+
+
+@pytest.mark.parametrize("name", primitives.names())
+@pytest.mark.parametrize(
+    ("dtype", "described"), [("uint8", AVX2), ("float16", AVX2), ("float16", ZEN4)]
+)
+def test_a_kernel_widens_where_its_target_has_no_such_arithmetic(name, dtype, described):
+    layer = Convolution(1, 16, 8, 8, 16, (3, 3), (1, 1), (1, 1, 1, 1))
+    code = assembly(name, layer, described, dtype)
+    assert not re.search(r"vpdpbusd|vfmadd\d+ph", code)
+    assert re.search({"uint8": r"vpmaddwd|vpmull", "float16": r"vfmadd\d+ps"}[dtype], code)
 
 
 @given(
@@ -132,12 +209,12 @@ def test_a_block_wastes_at_most_half_of_a_vector(channels, lanes):
 
 def test_the_vector_unit_follows_the_target():
     lanes = {
-        cpu: vector_unit(Target({"kind": "llvm", "mcpu": cpu})).lanes
+        cpu: vector_unit(Target({"kind": "llvm", "mcpu": cpu}), "float32").lanes
         for cpu in ("x86-64-v4", "x86-64-v3", "x86-64-v2")
     }
     assert lanes == {"x86-64-v4": 16, "x86-64-v3": 8, "x86-64-v2": 4}
     arm = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mattr": ["+neon"]}
-    assert vector_unit(Target(arm)) == VectorUnit(lanes=4, registers=32, threads=1)
+    assert vector_unit(Target(arm), "float32") == VectorUnit(lanes=4, registers=32, threads=1)
 
 
 def test_macs_are_those_of_the_literature():

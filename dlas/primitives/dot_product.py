@@ -1,0 +1,63 @@
+"""Dot products of four uint8 and four int8 in every lane of a vector of int32, as one instruction.
+
+TVM's own descriptions of such instructions hand operands of 32-bit lanes to LLVM, which since version 22 wants them
+as bytes; importing them takes 20 s.
+"""
+
+import functools
+from typing import Any
+
+from tvm.s_tir import TensorIntrin
+from tvm.script import tirx as T  # noqa: N812
+
+DEPTH = 4  # products that are added up in each lane
+
+
+@functools.cache
+def intrinsic(instruction: str, lanes: int) -> str:
+    """Make an instruction known to schedules, for that many lanes; return its name there.
+
+    `instruction` is LLVM's name of it, with {bits} for the size of a register. It takes sums int32 [lanes] and
+    bytes [lanes * 4] of uint8 and of int8.
+    """
+    name = instruction.format(bits=32 * lanes)
+    TensorIntrin.register(name, *_functions(name, lanes, lanes * DEPTH))
+    return name
+
+
+def _functions(name: str, lanes: int, size: int) -> tuple[Any, Any]:
+    """Return what the instruction computes, and the call of it."""
+
+    @T.prim_func(s_tir=True)
+    def computed(
+        data: T.Buffer((DEPTH,), "uint8", offset_factor=1),  # type: ignore[valid-type]
+        weight: T.Buffer((lanes, DEPTH), "int8", offset_factor=1),  # type: ignore[valid-type]
+        sums: T.Buffer((lanes,), "int32", scope="local", offset_factor=1),  # type: ignore[valid-type]
+    ) -> None:
+        with T.sblock("root"):
+            T.reads(sums[0:lanes], data[0:DEPTH], weight[0:lanes, 0:DEPTH])
+            T.writes(sums[0:lanes])
+            for lane, step in T.grid(lanes, DEPTH):
+                with T.sblock("products"):
+                    o, i = T.axis.remap("SR", [lane, step])
+                    sums[o] = sums[o] + T.cast(data[i], "int32") * T.cast(weight[o, i], "int32")
+
+    @T.prim_func(s_tir=True)
+    def called(
+        data: T.Buffer((DEPTH,), "uint8", offset_factor=1),  # type: ignore[valid-type]
+        weight: T.Buffer((lanes, DEPTH), "int8", offset_factor=1),  # type: ignore[valid-type]
+        sums: T.Buffer((lanes,), "int32", scope="local", offset_factor=1),  # type: ignore[valid-type]
+    ) -> None:
+        with T.sblock("root"):
+            T.reads(sums[0:lanes], data[0:DEPTH], weight[0:lanes, 0:DEPTH])
+            T.writes(sums[0:lanes])
+            four = T.reinterpret(data.vload([0], f"uint8x{DEPTH}"), dtype="int32")
+            sums[T.ramp(T.int32(0), 1, lanes)] = T.call_llvm_pure_intrin(
+                T.llvm_lookup_intrinsic_id(name),
+                sums.vload([0], f"int32x{lanes}"),
+                T.reinterpret(T.broadcast(four, lanes), dtype=f"int8x{size}"),
+                weight.vload([0, 0], f"int8x{size}"),
+                dtype=f"int32x{lanes}",
+            )
+
+    return computed, called
