@@ -2,29 +2,33 @@
 
 # mypy: disable-error-code="valid-type, no-untyped-def"
 
+from tvm import tirx
 from tvm.script import tirx as T  # noqa: N812 (the name that TVMScript is written with)
 from tvm.tirx import PrimFunc
 
 
-def multiply_add(threads: int, accumulators: int, lanes: int, steps: int) -> PrimFunc:
-    """Return a kernel of 2 * threads * accumulators * lanes * steps floating-point operations in float32.
+def multiply_add(
+    threads: int, accumulators: int, lanes: int, steps: int, dtype: str = "float32"
+) -> PrimFunc:
+    """Return a kernel of 2 * threads * accumulators * lanes * steps floating-point operations.
 
-    Arguments: factor and addend float32 [lanes], result float32 [threads, accumulators, lanes]. The accumulators are
-    independent vectors in registers, so that the latency of one multiply-add hides behind the others.
+    Arguments: factor and addend [lanes], result [threads, accumulators, lanes]. The accumulators are independent
+    vectors in registers, so that the latency of one multiply-add hides behind the others.
     """
+    one = tirx.const(1, dtype)
 
     @T.prim_func
     def main(
-        factor: T.Buffer((lanes,), "float32"),
-        addend: T.Buffer((lanes,), "float32"),
-        result: T.Buffer((threads, accumulators, lanes), "float32"),
+        factor: T.Buffer((lanes,), dtype),
+        addend: T.Buffer((lanes,), dtype),
+        result: T.Buffer((threads, accumulators, lanes), dtype),
     ):
         T.func_attr({"global_symbol": "main", "tirx.noalias": True})
         for thread in T.parallel(threads):
-            total = T.alloc_buffer((accumulators, lanes), "float32", scope="local")
+            total = T.alloc_buffer((accumulators, lanes), dtype, scope="local")
             for accumulator in T.unroll(accumulators):
                 for lane in T.vectorized(lanes):
-                    total[accumulator, lane] = T.float32(1)
+                    total[accumulator, lane] = one
             for _step in T.serial(steps):
                 for accumulator in T.unroll(accumulators):
                     for lane in T.vectorized(lanes):
@@ -33,6 +37,40 @@ def multiply_add(threads: int, accumulators: int, lanes: int, steps: int) -> Pri
                         )
             for accumulator in T.unroll(accumulators):
                 for lane in T.vectorized(lanes):
+                    result[thread, accumulator, lane] = total[accumulator, lane]
+
+    return main
+
+
+def dot_product(threads: int, accumulators: int, steps: int) -> PrimFunc:
+    """Return a kernel of 2 * threads * accumulators * 64 * steps operations on 8-bit integers, of AVX-512 with VNNI.
+
+    Arguments: data and weight int32 [16], each four numbers of 8 bits, result int32 [threads, accumulators, 16].
+    """
+
+    @T.prim_func
+    def main(
+        data: T.Buffer((16,), "int32"),
+        weight: T.Buffer((16,), "int32"),
+        result: T.Buffer((threads, accumulators, 16), "int32"),
+    ):
+        T.func_attr({"global_symbol": "main", "tirx.noalias": True})
+        for thread in T.parallel(threads):
+            total = T.alloc_buffer((accumulators, 16), "int32", scope="local")
+            for accumulator in T.unroll(accumulators):
+                for lane in T.vectorized(16):
+                    total[accumulator, lane] = 0
+            for _step in T.serial(steps):
+                for accumulator in T.unroll(accumulators):
+                    total[accumulator, T.Ramp(0, 1, 16)] = T.call_llvm_pure_intrin(
+                        "int32x16",
+                        "llvm.x86.avx512.vpdpbusd.512",
+                        total[accumulator, T.Ramp(0, 1, 16)],
+                        T.reinterpret("int8x64", data[T.Ramp(0, 1, 16)]),
+                        T.reinterpret("int8x64", weight[T.Ramp(0, 1, 16)]),
+                    )
+            for accumulator in T.unroll(accumulators):
+                for lane in T.vectorized(16):
                     result[thread, accumulator, lane] = total[accumulator, lane]
 
     return main

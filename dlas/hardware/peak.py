@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import tvm
-from tvm.target import Target
+from tvm import DataType
+from tvm.target import Target, codegen
 from tvm.tirx import PrimFunc
 
 from dlas.hardware import host, kernels, platforms
@@ -41,13 +42,17 @@ class Kernel:
     """A compiled kernel with its arguments, ready to be timed."""
 
     def __init__(
-        self, function: PrimFunc, target: Mapping[str, Any], *shapes: tuple[int, ...]
+        self,
+        function: PrimFunc,
+        target: Mapping[str, Any],
+        *shapes: tuple[int, ...],
+        dtype: str = "float32",
     ) -> None:
-        """Compile `function` for `target`; its arguments are float32 arrays of these shapes, filled with 0.5."""
+        """Compile `function` for `target`; its arguments are arrays of these shapes, filled with 0.5."""
         self._module = tvm.compile(
             tvm.IRModule({"main": function}), target=Target(dict(target))
         ).mod
-        self._arguments = [tvm.runtime.tensor(np.full(shape, 0.5, "float32")) for shape in shapes]
+        self._arguments = [tvm.runtime.tensor(np.full(shape, 0.5, dtype)) for shape in shapes]
 
     def time(self, number: int, repeat: int = 1) -> list[float]:
         """Return `repeat` samples in seconds a run, each the mean over `number` runs, after one that is not counted."""
@@ -60,12 +65,48 @@ class Kernel:
 
 
 def arithmetic(
-    target: Mapping[str, Any], threads: int, accumulators: int = 12, steps: int = _STEPS
+    target: Mapping[str, Any],
+    threads: int,
+    accumulators: int = 12,
+    steps: int = _STEPS,
+    dtype: str = "float32",
 ) -> Kernel:
-    """Return the multiply-add kernel of `kernels.multiply_add` at the target's vector width."""
-    lanes = platforms.vector_bits(target) // 32
-    function = kernels.multiply_add(threads, accumulators, lanes, steps)
-    return Kernel(function, target, (lanes,), (lanes,), (threads, accumulators, lanes))
+    """Return the multiply-add kernel of `kernels.multiply_add` at the target's vector width.
+
+    In int8 it is that of `kernels.dot_product`.
+    """
+    if dtype == "int8":
+        function, lanes, dtype = kernels.dot_product(threads, accumulators, steps), 16, "int32"
+    else:
+        lanes = platforms.vector_bits(target) // DataType(dtype).bits
+        function = kernels.multiply_add(threads, accumulators, lanes, steps, dtype)
+    shapes = (lanes,), (lanes,), (threads, accumulators, lanes)
+    return Kernel(function, target, *shapes, dtype=dtype)
+
+
+def measure_arithmetic(target: Mapping[str, Any], threads: int, dtype: str = "float32") -> float:
+    """Return the 10^9 operations a second that `threads` threads reach at most, multiply and add being two.
+
+    `dtype` is float32, float16 or int8, of which the last two are measured where AVX-512 computes in them: FP16, in
+    which sums are float16 as well, and VNNI. Elsewhere numbers are widened: the result is that of float32.
+    """
+    extension = {"float16": "avx512fp16", "int8": "avx512vnni"}.get(dtype)
+    if extension not in codegen.llvm_get_cpu_features(Target(dict(target))):
+        dtype = "float32"
+    operations = 2 * threads * _STEPS * platforms.vector_bits(target) // DataType(dtype).bits
+    return max(
+        1e-9 * operations * number / arithmetic(target, threads, number, dtype=dtype).best()
+        for number in _ACCUMULATORS
+    )
+
+
+def reading(target: Mapping[str, Any], threads: int, size: int) -> tuple[Kernel, int]:
+    """Return the kernel of `kernels.read` on an array of about `size` bytes, and the array's exact size."""
+    lanes, accumulators = platforms.vector_bits(target) // 32, 8
+    steps = max(1, size // (4 * threads * accumulators * lanes))
+    shape = (threads, steps, accumulators, lanes)
+    kernel = Kernel(kernels.read(*shape), target, shape, (threads, accumulators, lanes))
+    return kernel, 4 * math.prod(shape)
 
 
 def measure_peak(target: Mapping[str, Any], threads: int) -> Peak:
@@ -76,19 +117,13 @@ def measure_peak(target: Mapping[str, Any], threads: int) -> Peak:
     """
     platforms.require_host("the peak kernel", target)
     host.use_threads(threads)
+    gflops = measure_arithmetic(target, threads)
+    asked = min(4 * host.last_level_cache_bytes(), host.memory_bytes() // 8)
+    read, size = reading(target, threads, asked)
     lanes = platforms.vector_bits(target) // 32
-    gflops = 0.0
-    for accumulators in _ACCUMULATORS:
-        operations = 2 * threads * accumulators * lanes * _STEPS
-        gflops = max(gflops, 1e-9 * operations / arithmetic(target, threads, accumulators).best())
-    size = min(4 * host.last_level_cache_bytes(), host.memory_bytes() // 8)
-    accumulators = 8
-    steps = size // (4 * threads * accumulators * lanes)
-    wide, narrow = (threads, steps, accumulators, lanes), (threads, steps * accumulators, lanes)
-    reading = Kernel(kernels.read(*wide), target, wide, (threads, accumulators, lanes))
-    adding = Kernel(kernels.triad(*narrow), target, narrow, narrow, narrow)
-    gigabytes = 4e-9 * math.prod(wide)
-    return Peak(gflops, gigabytes / reading.best(), 3 * gigabytes / adding.best())
+    shape = (threads, size // (4 * threads * lanes), lanes)
+    adding = Kernel(kernels.triad(*shape), target, shape, shape, shape)
+    return Peak(gflops, 1e-9 * size / read.best(), 3e-9 * size / adding.best())
 
 
 def measure_platform(platform: platforms.Platform) -> dict[str, Any]:

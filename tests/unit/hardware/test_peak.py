@@ -25,6 +25,25 @@ def test_the_multiply_add_kernel_computes_what_it_counts():
     assert kernel._arguments[2].shape == (1, 3, HOST["vector-width"] // 32)
 
 
+@pytest.mark.skipif(not host.features().get("avx512vnni"), reason="needs AVX-512 with VNNI")
+def test_the_dot_product_kernel_multiplies_uint8_by_int8():
+    kernel = peak.arithmetic(HOST, 1, accumulators=3, steps=5, dtype="int8")
+    data, weight, result = kernel._arguments
+    data.copyfrom(np.tile(np.array([1, 2, 3, 200], "uint8"), 16).view("int32"))
+    weight.copyfrom(np.tile(np.array([1, 1, 1, -2], "int8"), 16).view("int32"))
+    kernel.time(1)
+    np.testing.assert_array_equal(result.numpy(), np.full((1, 3, 16), 5 * (6 - 400)))
+
+
+def test_narrower_numbers_are_no_slower():
+    """At least as fast as float32, at most by the factor of their width."""
+    rates = {
+        dtype: peak.measure_arithmetic(HOST, 1, dtype) for dtype in ("float32", "float16", "int8")
+    }
+    assert 0.9 < rates["float16"] / rates["float32"] < 2.3
+    assert 0.9 < rates["int8"] / rates["float32"] < 4.6
+
+
 def test_time_grows_with_the_work():
     host.use_threads(1)
     short, long = (
