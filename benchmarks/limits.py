@@ -18,7 +18,8 @@ from tvm import relax
 from tvm.s_tir.analysis import estimate_tir_flops
 from tvm.target import Target
 
-from benchmarks.networks import CASES, Case, write
+from benchmarks.interleaved import write
+from benchmarks.networks import CASES, Case
 from dlas import models, primitives
 from dlas.compiler.build import fuse_operators, kernel_names, schedule_network
 from dlas.compiler.importer import import_network
@@ -95,7 +96,9 @@ def main() -> None:
         for case in CASES
         for primitive in primitives.names()
     ]
-    write(pd.concat(tables, ignore_index=True), RESULTS)
+    table = pd.concat(tables, ignore_index=True)
+    print(table.to_string(index=False))
+    write(table, RESULTS)
 
 
 if __name__ == "__main__":

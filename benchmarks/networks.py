@@ -7,9 +7,7 @@ median over the rounds of two samples of one round. Weights are random: latency 
 import argparse
 import io
 import os
-import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +19,12 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from benchmarks.interleaved import Sampler, ratios_to, repeated, take_turns, write
 from dlas import models, primitives
 from dlas.compiler.build import build_library
 from dlas.compiler.check import largest_relative_error
 from dlas.compiler.importer import import_network
 from dlas.compiler.library import NetworkTimer
-from dlas.files import whole
 from dlas.hardware import host
 from dlas.hardware.platforms import Platform, target
 
@@ -61,23 +59,11 @@ class Runtime:
     runtime: str
     primitive: str
     tuning: str
-    sample: Callable[[int], float]
+    sample: Sampler
     logits: np.ndarray
 
 
-def repeated(run: Callable[[], object]) -> Callable[[int], float]:
-    """Return a function that gives the mean seconds of `number` runs."""
-
-    def sample(number: int) -> float:
-        start = time.perf_counter()
-        for _ in range(number):
-            run()
-        return (time.perf_counter() - start) / number
-
-    return sample
-
-
-def timed(timer: NetworkTimer) -> Callable[[int], float]:
+def timed(timer: NetworkTimer) -> Sampler:
     """Return a function that gives the mean seconds of `number` runs of a compiled network."""
     return lambda number: timer.time(number)[0]
 
@@ -128,20 +114,12 @@ def measure(case: Case, rounds: int, seconds: float) -> pd.DataFrame:
         error = largest_relative_error(contender.logits, contenders[0].logits)
         if error > 1e-4:
             raise SystemExit(f"{case.name}: {contender.runtime} is wrong by {error:.2g}")
-    numbers = [
-        max(1, round(seconds / min(contender.sample(1) for _ in range(3))))
-        for contender in contenders
-    ]
-    samples = np.empty((rounds, len(contenders)))
-    shuffle = np.random.default_rng(0)
-    for turn in tqdm(range(rounds), desc=case.name, unit="round"):
-        for index in shuffle.permutation(len(contenders)):
-            samples[turn, index] = 1e3 * contenders[index].sample(numbers[index])
+    turns = tqdm(range(rounds), desc=case.name, unit="round")
+    samples = take_turns([contender.sample for contender in contenders], turns, seconds)
     names = [contender.runtime for contender in contenders]
 
     def ratio_to(peer: str) -> np.ndarray:
-        ratios = samples / samples[:, [names.index(peer)]]
-        return np.median(ratios, axis=0).round(3)  # type: ignore[no-any-return]
+        return ratios_to(samples, names.index(peer)).round(3)
 
     return pd.DataFrame(
         {
@@ -156,13 +134,6 @@ def measure(case: Case, rounds: int, seconds: float) -> pd.DataFrame:
     )
 
 
-def write(table: pd.DataFrame, path: Path) -> None:
-    """Print a table and write it as CSV, whole or not at all."""
-    with whole(path) as temporary:
-        table.to_csv(temporary, index=False)
-    print(table.to_string(index=False))
-
-
 def main() -> None:
     """Measure, print and write benchmarks/results/networks.csv."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -172,7 +143,9 @@ def main() -> None:
     torch.set_num_threads(1)
     host.use_threads(1)
     tables = [measure(case, arguments.rounds, arguments.seconds) for case in CASES]
-    write(pd.concat(tables, ignore_index=True), RESULTS)
+    table = pd.concat(tables, ignore_index=True)
+    print(table.to_string(index=False))
+    write(table, RESULTS)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,201 @@
+"""What takes turns on a layer: this project's kernels and PyTorch's, each checked before it is timed."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import tvm
+from torch.nn import functional
+from tvm.s_tir import Schedule
+from tvm.target import Target
+
+from benchmarks.interleaved import ratios_to, repeated, take_turns
+from benchmarks.layers import Layer, operands, thinned, zeros_of
+from benchmarks.roofline import BYTES, INDEX_BYTES, Roofline
+from dlas import primitives
+from dlas.compiler.check import largest_relative_error
+from dlas.primitives.convolution import Convolution
+from dlas.primitives.layout import Layout
+from dlas.primitives.vector import vector_unit
+
+SPARSITIES = (0.0, 0.5, 0.6, 0.65, 0.7, 0.8, 0.9, 0.95, 0.99)
+# Of the largest result: what sums in another order may differ by, or roundings to half precision.
+TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "int8": 0.0}
+COLUMNS = [
+    "layer",
+    "dtype",
+    "sparsity",
+    "runtime",
+    "primitive",
+    "format",
+    "latency_ms",
+    "gflops",
+    "ratio_to_pytorch_float32",
+    "peak_gflops",
+    "limit",
+    "limit_ms",
+]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to compute a layer, in what numbers, with what share of zeros in the weight, and one run of it."""
+
+    dtype: str
+    sparsity: float
+    runtime: str
+    primitive: str
+    format: str
+    run: Callable[[], object]
+
+
+def expected_of(data: np.ndarray, weight: np.ndarray, layer: Convolution) -> np.ndarray:
+    """Return PyTorch's result [N, K, OH, OW] in float64, in which sums of 8-bit integers are exact."""
+    numbers = (torch.from_numpy(values).double() for values in (data, weight))
+    convolved: torch.Tensor = functional.conv2d(
+        *numbers, stride=layer.stride, padding=layer.padding[:2], groups=layer.groups
+    )
+    return convolved.numpy()
+
+
+def check(output: np.ndarray, expected: np.ndarray, tolerance: float, what: str) -> None:
+    """Stop the benchmark if an output is further from what is expected than the tolerance."""
+    error = largest_relative_error(output, expected)
+    if error > tolerance:
+        raise SystemExit(f"{what} is wrong by {error:.2g}; allowed: {tolerance:g}")
+
+
+def own_kernels(layer: Layer, target: Target) -> Iterator[Contender]:
+    """Yield every primitive dense, in each type of numbers, and in CSR at each sparsity."""
+    wanted = [(dtype, "dense", 0.0) for dtype in BYTES]
+    wanted += [("float32", "csr", sparsity) for sparsity in SPARSITIES]
+    for dtype, format, sparsity in wanted:
+        data, weight = operands(layer.convolution, dtype)
+        weight = thinned(weight, sparsity)
+        expected = expected_of(data, weight, layer.convolution)
+        for primitive in primitives.names():
+            run, output, layout = compiled(
+                primitive, format, data, weight, layer.convolution, target
+            )
+            run()
+            result = physical(expected, layout).reshape(output.shape)
+            what = f"{layer.name}: {primitive} {format} {dtype} at sparsity {sparsity:g}"
+            check(output.numpy(), result, TOLERANCES[dtype], what)
+            yield Contender(dtype, sparsity, "dlas", primitive, format, run)
+
+
+def compiled(
+    primitive: str,
+    format: str,
+    data: np.ndarray,
+    weight: np.ndarray,
+    layer: Convolution,
+    target: Target,
+) -> tuple[Callable[[], object], tvm.runtime.Tensor, Layout]:
+    """Return one run of the kernel of a layer, nothing fused behind it, its output, and that output's layout."""
+    algorithm, stored = primitives.load(primitive), primitives.load_format(format)
+    vector = vector_unit(target)
+    layout = stored.layout(algorithm, layer.in_channels, vector)
+    kernel = stored.kernel(algorithm, weight, layer, layout, str(data.dtype), vector)
+    schedule = Schedule(kernel.function)
+    stored.schedule(algorithm, schedule, vector)
+    module = tvm.IRModule({"main": schedule.mod["main"].with_attr("global_symbol", "main")})
+    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):  # as in a network
+        function = tvm.compile(module, target=target).mod["main"]
+    first, *_, last = (parameter.ty for parameter in kernel.function.params)
+    feature = physical(data, layout).reshape([int(extent) for extent in first.shape])
+    arguments = [tvm.runtime.tensor(array) for array in (feature, *kernel.constants)]
+    shape = [int(extent) for extent in last.shape]
+    output = tvm.runtime.tensor(np.empty(shape, str(last.dtype)))
+    return lambda: function(*arguments, output), output, kernel.layout
+
+
+def physical(values: np.ndarray, layout: Layout) -> np.ndarray:
+    """Return a feature map [N, C, H, W] as it lies in memory in a layout."""
+    return np.concatenate([layout.per_channel(image) for image in values])
+
+
+def pytorch(layer: Layer) -> Iterator[Contender]:
+    """Yield the dense convolution, and at each sparsity the product of a CSR matrix with ready-made patches."""
+    shape = layer.convolution
+    data, dense = operands(shape, "float32")
+    feature, kernel = torch.from_numpy(data), torch.from_numpy(dense)
+    padding = shape.padding[:2]
+
+    @torch.inference_mode()
+    def convolve() -> torch.Tensor:
+        return functional.conv2d(
+            feature, kernel, stride=shape.stride, padding=padding, groups=shape.groups
+        )
+
+    expected = expected_of(data, dense, shape)
+    check(convolve().numpy(), expected, TOLERANCES["float32"], f"{layer.name}: PyTorch")
+    yield Contender("float32", 0.0, "pytorch", "", "dense", convolve)
+
+    unfolded = functional.unfold(feature, shape.kernel, padding=padding, stride=shape.stride)
+    patches = unfolded.transpose(0, 1).flatten(1).contiguous()
+    for sparsity in SPARSITIES:
+        weight = thinned(dense, sparsity)
+        multiply = csr_product(weight.reshape(shape.out_channels, -1), patches)
+        expected = expected_of(data, weight, shape).swapaxes(0, 1).reshape(shape.out_channels, -1)
+        what = f"{layer.name}: the product of a CSR matrix at sparsity {sparsity:g}"
+        check(multiply().numpy(), expected, TOLERANCES["float32"], what)
+        yield Contender("float32", sparsity, "pytorch", "", "csr", multiply)
+
+
+def csr_product(matrix: np.ndarray, patches: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """Return the product of a matrix, stored in CSR, and a dense one: in PyTorch for x86 that of the library MKL."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the format is in beta state
+        stored = torch.from_numpy(matrix).to_sparse_csr()
+        index = (stored.crow_indices().int(), stored.col_indices().int())
+        stored = torch.sparse_csr_tensor(*index, stored.values(), stored.shape)
+
+    @torch.inference_mode()
+    def multiply() -> torch.Tensor:
+        return stored @ patches
+
+    return multiply
+
+
+def measure(
+    layer: Layer,
+    contenders: Sequence[Contender],
+    roofline: Roofline,
+    turns: Iterable[int],
+    seconds: float,
+) -> pd.DataFrame:
+    """Time the contenders of a layer in turns; return a row each, with the limits of what they compute."""
+    samplers = [repeated(contender.run) for contender in contenders]
+    samples = take_turns(samplers, turns, seconds)
+    keys = [(one.runtime, one.format, one.dtype) for one in contenders]
+    table = pd.DataFrame([vars(contender) for contender in contenders]).drop(columns="run")
+    table["layer"] = layer.name
+    table["latency_ms"] = np.median(samples, axis=0)
+    peer = keys.index(("pytorch", "dense", "float32"))
+    table["ratio_to_pytorch_float32"] = ratios_to(samples, peer).round(4)
+    costs = [cost(layer.convolution, contender) for contender in contenders]
+    table["gflops"] = [
+        round(1e-6 * operations / latency, 2)
+        for (operations, _), latency in zip(costs, table["latency_ms"], strict=True)
+    ]
+    table["peak_gflops"] = [round(roofline.gflops[one.dtype], 1) for one in contenders]
+    limits = [roofline.limit(*each, one.dtype) for each, one in zip(costs, contenders, strict=True)]
+    table["limit"] = [name for name, _ in limits]
+    table["limit_ms"] = [milliseconds for _, milliseconds in limits]
+    return table.round({"latency_ms": 5, "limit_ms": 5})[COLUMNS]
+
+
+def cost(layer: Convolution, contender: Contender) -> tuple[float, float]:
+    """Return the operations, of non-zeros alone in CSR, and the bytes of input, weight and output."""
+    size = int(np.prod(layer.weight_shape))
+    nonzeros = size - zeros_of(size, contender.sparsity)
+    width = BYTES[contender.dtype]
+    entry = width + (INDEX_BYTES if contender.format == "csr" else 0)
+    inputs = layer.in_channels * layer.height * layer.width
+    outputs = layer.out_channels * layer.out_height * layer.out_width
+    moved = width * layer.batch * (inputs + outputs) + entry * nonzeros
+    return 2 * layer.macs * nonzeros / size, moved

@@ -1,0 +1,53 @@
+"""Runtimes that take turns, so that a drift of the machine meets all of them alike; ratios of what is paired so."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dlas.files import whole
+
+Sampler = Callable[[int], float]  # gives the mean seconds of a number of runs
+
+
+def repeated(run: Callable[[], object]) -> Sampler:
+    """Return what times `run`: several runs after one that does not count, or a single one, which fills a sample."""
+
+    def sample(number: int) -> float:
+        if number > 1:
+            run()
+        start = time.perf_counter()
+        for _ in range(number):
+            run()
+        return (time.perf_counter() - start) / number
+
+    return sample
+
+
+def take_turns(samplers: Sequence[Sampler], turns: Iterable[int], seconds: float) -> np.ndarray:
+    """Return the milliseconds [turns, samplers] of a run; in each turn all are sampled once, in random order.
+
+    A sample is of as many runs as fill `seconds`, at least one.
+    """
+    numbers = [max(1, round(seconds / min(sample(1) for _ in range(3)))) for sample in samplers]
+    shuffle = np.random.default_rng(0)
+    samples = []
+    for _ in turns:
+        samples.append(np.empty(len(samplers)))
+        for index in shuffle.permutation(len(samplers)):
+            samples[-1][index] = 1e3 * samplers[index](numbers[index])
+    return np.array(samples)
+
+
+def ratios_to(samples: np.ndarray, peer: int) -> np.ndarray:
+    """Return the median over turns of each sampler's time over the peer's in the same turn."""
+    ratios: np.ndarray = np.median(samples / samples[:, [peer]], axis=0)
+    return ratios
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, whole or not at all."""
+    with whole(path) as temporary:
+        table.to_csv(temporary, index=False)
