@@ -2,6 +2,7 @@
 # make test     the test suite                                            (PYTEST="options of pytest")
 # make report   report.html from the finished study
 # make bench    the primitives against PyTorch and ONNX Runtime -> benchmarks/results/
+# make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
 # make lint     style, types, workflow
 # make clean    remove what can be made again in minutes; asks before what took hours
 # Each needs Python >= 3.11 alone: the environment is made in .venv, from exact pins, where it is missing or old.
@@ -10,12 +11,13 @@ PYTHON ?= python3
 CORES  ?= all
 CONFIG ?=
 PYTEST ?=
+KERNELS ?=
 
 VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: help study report test bench lint clean
+.PHONY: help study report test bench bench-kernels lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -33,6 +35,9 @@ test: $(VENV)/test
 bench: $(VENV)/benchmark
 	$(VENV)/bin/python -m benchmarks.networks
 	$(VENV)/bin/python -m benchmarks.limits
+
+bench-kernels: $(VENV)/benchmark
+	$(VENV)/bin/python -m benchmarks.kernels $(KERNELS)
 
 lint: $(VENV)/test
 	$(VENV)/bin/python -m pytest --quiet tests/unit/test_style.py

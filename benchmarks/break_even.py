@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -107,6 +108,7 @@ def draw(table: pd.DataFrame) -> Figure:
     rows = resnet18(table)
     figure, axes = figures.columns([""], height=3.1)
     axis = axes[0, 0]
+    axis.set_title("3x3 layers of ResNet18, one core")
     pruned = figures.colour("weight_pruning")
 
     sparse = best(rows, "dlas", "csr").groupby("sparsity")
@@ -139,7 +141,7 @@ def draw(table: pd.DataFrame) -> Figure:
     axis.set_xticks(SHOWN)
     axis.set_xlabel("sparsity, %")
     axis.set_ylabel("latency / PyTorch dense float32")
-    entries = [
+    entries: list[Artist] = [
         Line2D([], [], marker=figures.marker(name), label=f"{figures.label(name)}, CSR", **look)
         for name in names
     ]

@@ -54,9 +54,9 @@ class Contender:
 
 def expected_of(data: np.ndarray, weight: np.ndarray, layer: Convolution) -> np.ndarray:
     """Return PyTorch's result [N, K, OH, OW] in float64, in which sums of 8-bit integers are exact."""
-    numbers = (torch.from_numpy(values).double() for values in (data, weight))
-    convolved: torch.Tensor = functional.conv2d(
-        *numbers, stride=layer.stride, padding=layer.padding[:2], groups=layer.groups
+    feature, kernel = (torch.from_numpy(values).double() for values in (data, weight))
+    convolved = functional.conv2d(
+        feature, kernel, stride=layer.stride, padding=layer.padding[:2], groups=layer.groups
     )
     return convolved.numpy()
 
@@ -176,17 +176,19 @@ def measure(
     table["layer"] = layer.name
     table["latency_ms"] = np.median(samples, axis=0)
     peer = keys.index(("pytorch", "dense", "float32"))
-    table["ratio_to_pytorch_float32"] = ratios_to(samples, peer).round(4)
+    table["ratio_to_pytorch_float32"] = ratios_to(samples, peer)
     costs = [cost(layer.convolution, contender) for contender in contenders]
     table["gflops"] = [
-        round(1e-6 * operations / latency, 2)
+        1e-6 * operations / latency
         for (operations, _), latency in zip(costs, table["latency_ms"], strict=True)
     ]
-    table["peak_gflops"] = [round(roofline.gflops[one.dtype], 1) for one in contenders]
+    table["peak_gflops"] = [roofline.gflops[one.dtype] for one in contenders]
     limits = [roofline.limit(*each, one.dtype) for each, one in zip(costs, contenders, strict=True)]
     table["limit"] = [name for name, _ in limits]
     table["limit_ms"] = [milliseconds for _, milliseconds in limits]
-    return table.round({"latency_ms": 5, "limit_ms": 5})[COLUMNS]
+    measured = COLUMNS[COLUMNS.index("latency_ms") :]
+    numbers = table[measured].select_dtypes("number").map(lambda value: float(f"{value:.4g}"))
+    return table.assign(**numbers)[COLUMNS]
 
 
 def cost(layer: Convolution, contender: Contender) -> tuple[float, float]:

@@ -54,13 +54,18 @@ def network_layers(model: str, size: int, stem: str) -> Iterator[Layer]:
 
     def note(module: nn.Module, inputs: tuple[torch.Tensor], _: torch.Tensor) -> None:
         assert isinstance(module, nn.Conv2d)
-        rows, columns = (int(extent) for extent in module.padding)
+        batch, channels, height, width = inputs[0].shape
+        (rows, columns), (down, across) = module.kernel_size, module.stride
+        top, left = (int(extent) for extent in module.padding)
         shape = Convolution(
-            *inputs[0].shape,
-            out_channels=module.out_channels,
-            kernel=module.kernel_size,
-            stride=module.stride,
-            padding=(rows, columns, rows, columns),
+            batch,
+            channels,
+            height,
+            width,
+            module.out_channels,
+            kernel=(rows, columns),
+            stride=(down, across),
+            padding=(top, left, top, left),
             groups=module.groups,
         )
         found.setdefault(shape)
