@@ -10,7 +10,7 @@ stays in the first-level cache while all output channels use it (cache blocking 
 Vuduc, "Sparsity: Optimization Framework for Sparse Matrix Kernels", IJHPCA 2004).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -96,7 +96,7 @@ def kernel(
     Where the function's input is [N, 1, C * H * W], it takes the feature map as it is, seen so.
     """
     planes = primitive.planes(convolution)
-    tile = choose_tile(convolution, planes, vector, np.count_nonzero(weight))
+    tile = choose_tile(convolution, planes, vector, int(np.count_nonzero(weight)))
     tiles = convolution.batch * (convolution.out_height // tile.rows)
     # Tiles are the same work each; where they are too few for the threads, chunks of channels share it.
     chunks = 2 * vector.threads if vector.threads > 1 and tiles < 4 * vector.threads else 1
@@ -209,7 +209,7 @@ def function(
         if not in_place(convolution, planes, tile):
             data = _pack(data, convolution, planes, tile)
         blocks = (len(matrix.pointers) - 1) // convolution.out_channels
-        sums = _convolution(data, *stored, blocks, convolution, planes, tile)
+        sums = _convolution(data, stored, blocks, convolution, planes, tile)
         # As Relax counts: what is fused behind must have the same types of indices.
         with T.grid(*(_extent(number) for number in out_shape)) as loops, T.sblock("unpack"):
             n, k, h, w = T.axis.remap("SSSS", loops)
@@ -265,16 +265,14 @@ def _pack(data: Any, convolution: Convolution, planes: Planes, tile: Tile) -> An
 
 def _convolution(
     packed: Any,
-    pointers: Any,
-    offsets: Any,
-    values: Any,
-    bounds: Any,
+    stored: Sequence[Any],
     blocks: int,
     convolution: Convolution,
     planes: Planes,
     tile: Tile,
 ) -> Any:
-    """Multiply and add up: [N, tiles, K, rows, positions of a row], in the type of the values."""
+    """Multiply by a stored `Matrix` and add up: [N, tiles, K, rows, positions of a row], in the type of its values."""
+    pointers, offsets, values, bounds = stored
     channels, width, interleaved = convolution.out_channels, planes.width, tile.interleaved
     tiles, chunks = convolution.out_height // tile.rows, int(bounds.shape[0]) - 1
     dtype, zero = str(values.dtype), tirx.const(0, values.dtype)
@@ -328,31 +326,25 @@ def schedule(primitive: ModuleType, function: Schedule, vector: VectorUnit) -> N
     """Run tiles in parallel, each with its input before and what was fused behind it; or else chunks of channels."""
     output = tiling.fuse_epilogue(function, {"pack"})
     convolution = function.get_sblock(tiling.CONVOLUTION)
-    *_, chunks = tiling.spatial_extents(function)
     image, tile, chunk = function.get_loops(convolution)
     tiles, chunks = tiling.extents(function, [tile, chunk])
-    together = "pack" in tiling.block_names(function)
-    if together:
+    by_tile = chunks == 1
+    outer = function.fuse(image, tile) if by_tile else function.fuse(image, tile, chunk)
+    function.parallel(outer)
+    if "pack" in tiling.block_names(function):
         pack = function.get_sblock("pack")
         loops = function.get_loops(pack)
-        together = chunks == 1 and tiling.extents(function, [loops[1]])[0] == tiles
-        if not together:
+        if by_tile and tiling.extents(function, loops[1:2]) == [tiles]:
+            function.compute_at(pack, outer, preserve_unit_loops=True)
+        else:
             tiling.parallelize(function, loops, vector)
-    if chunks > 1:
-        function.parallel(function.fuse(image, tile, chunk))
-        outer = function.get_loops(output)[:2]
-    else:
-        tile = function.fuse(image, tile)
-        function.parallel(tile)
-        if together:
-            function.compute_at(pack, tile, preserve_unit_loops=True)
-        function.reverse_compute_at(output, tile, preserve_unit_loops=True)
-        outer = []
-    *_, row, column = function.get_loops(output)
+    if by_tile:
+        function.reverse_compute_at(output, outer, preserve_unit_loops=True)
+    *around, row, column = function.get_loops(output)
     positions = function.fuse(row, column)
     lanes = tiling.divisors(tiling.extents(function, [positions])[0], vector.lanes)[-1]
     if lanes > 1:
         positions, lane = function.split(positions, [None, lanes])
         function.vectorize(lane)
-    if outer:
-        tiling.parallelize(function, [*outer, positions], vector)
+    if not by_tile:
+        tiling.parallelize(function, [*around, positions], vector)
