@@ -286,25 +286,27 @@ def _convolution(
         T.writes(sums[n, t, 0:channels, 0 : tile.rows, 0:width])
         total = T.sblock_alloc_buffer((interleaved, tile.span), dtype, scope="local")
 
-        def add(u: Any, position: Any, q: Any, before: Any) -> None:
+        def add(u: Any, position: Any, place: Any, before: Any) -> None:
             """Add one non-zero times one position of its input."""
-            place = q * interleaved + u
             element = packed[n, laying, begin + offsets[place] + before + position]
             product = values[place] * element.astype(dtype)
             T.buffer_store(total, total[u, position] + product, [u, position])
 
-        with T.grid(blocks, tile.registers) as (b, r), T.serial(bounds[g], bounds[g + 1]) as k:
+        # Loops begin at zero: TVM 0.27 makes wrong code of some that begin where memory says.
+        size = bounds[g + 1] - bounds[g]
+        with T.grid(blocks, tile.registers) as (b, r), T.serial(size) as i:
+            k = bounds[g] + i
             row = b * channels + k
             with T.unroll(interleaved) as u, _positions(tile) as position:
                 T.buffer_store(total, zero, [u, position])
-            first, last = (T.truncdiv(pointers[row + end], interleaved) for end in (0, 1))
-            with T.serial(first, last) as q:
+            first, last = pointers[row], pointers[row + 1]
+            with T.serial(T.truncdiv(last - first, interleaved)) as q:
                 if tile.span == 1:  # the vector holds non-zeros
                     with T.vectorized(interleaved) as u:
-                        add(u, 0, q, 0)
+                        add(u, 0, first + q * interleaved + u, 0)
                 else:
                     with T.unroll(interleaved) as u, _positions(tile) as position:
-                        add(u, position, q, r * tile.span)
+                        add(u, position, first + q * interleaved + u, r * tile.span)
             with T.unroll(interleaved - 1) as u, _positions(tile) as position:
                 T.buffer_store(total, total[0, position] + total[u + 1, position], [0, position])
             with _positions(tile) as position:
