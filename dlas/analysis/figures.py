@@ -42,6 +42,7 @@ COLOURS = {
 MARKERS = {"direct": "o", "gemm": "s", "spatial_pack": "^"}
 LINES = {"untuned": "-", "auto_scheduled": "--"}
 FILLS = {"untuned": "full", "auto_scheduled": "none"}
+EDGES = {"dense": None, "csr": "#000000"}
 HATCHES = {"untuned": "", "auto_scheduled": "////"}
 VERDICT_COLOURS = {"supported": "#007A5A", "contradicted": "#B34700", "inconclusive": "#5A5A5A"}
 OTHER_COLOUR, OTHER_MARKER, OTHER_LINE, OTHER_FILL = (
@@ -121,6 +122,12 @@ def line(tuning: str) -> str:
 def fill(tuning: str) -> Any:
     """Return the marker fill of a tuning."""
     return FILLS.get(tuning, OTHER_FILL)
+
+
+def edge(format: str) -> dict[str, Any]:
+    """Return the edge of a mark: black for weights in CSR, else as its style says."""
+    colour = EDGES.get(format)
+    return {} if colour is None else {"markeredgecolor": colour}
 
 
 def face(colour: str, status: str) -> dict[str, Any]:
@@ -266,10 +273,16 @@ def _fine_ticks(low: float, high: float) -> list[float]:
 
 
 def handles(kind: str, names: Sequence[str]) -> list[Line2D]:
-    """Return legend entries for compressions (colour), primitives (marker) or tunings (fill)."""
+    """Return legend entries for compressions (colour), primitives (marker), formats (edge) or tunings (fill)."""
     looks: dict[str, Callable[[str], dict[str, Any]]] = {
         "compression": lambda name: {"color": colour(name), "marker": "o", "linestyle": ""},
         "primitive": lambda name: {"color": "#404040", "marker": marker(name), "linestyle": ""},
+        "format": lambda name: {
+            "color": "#A0A0A0",
+            "marker": "o",
+            "linestyle": "",
+            **edge(name),
+        },
         "tuning": lambda name: {
             "color": "#404040",
             "marker": "o",

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from dlas.analysis import figures
 from dlas.analysis.observation import distinct, measured, unreached
 
-LINE_INCHES = 0.145  # of print, for one compression
+LINE = ["compression", "format", "tuning"]
+LINE_INCHES = 0.145  # of print, for one of them
 HEADING_INCHES = 0.22
 SMALL: dict[str, Any] = {
     "markersize": 2.8,
@@ -22,16 +23,18 @@ SMALL: dict[str, Any] = {
 
 @figures.style()
 def draw(study: pd.DataFrame) -> Figure:
-    """Return the latency of every network by compression, primitive and platform, with intervals.
+    """Return the latency of every network by compression, format, primitive and platform, with intervals.
 
-    A model has one line for each compression, and on it one mark for each primitive, a little lower each.
+    A model has one line for each compression and format of its weights, and on it one mark for each primitive, a little
+    lower each.
     """
-    study = study[study["format"] == "dense"]
     rows, no_level = distinct(measured(study)), unreached(study)
     platforms = figures.ordered(study["platform"], figures.NAMES)
     compressions = figures.ordered(study["compression"], figures.COLOURS)
     tunings = figures.ordered(study["tuning"], figures.FILLS)
-    lines = list(product(compressions, tunings))
+    formats = figures.ordered(study["format"], figures.EDGES)
+    there = set(study[LINE].itertuples(index=False, name=None))
+    lines = [line for line in product(compressions, formats, tunings) if line in there]
     places = study[["dataset", "model"]].drop_duplicates().sort_values(["dataset", "model"])
     inches = LINE_INCHES * (len(lines) + 0.8)  # of one model, with a gap to the next
     headings = HEADING_INCHES * places["dataset"].nunique()
@@ -60,12 +63,14 @@ def draw(study: pd.DataFrame) -> Figure:
             missing = _at(no_level, dataset, model, platform)
             if here.empty:
                 figures.absent(axis, centre)
-            for (compression, tuning), offset in offsets.items():
-                if ((missing["compression"] == compression) & (missing["tuning"] == tuning)).any():
+            for line, offset in offsets.items():
+                compression, format, tuning = line
+                if (missing[LINE] == list(line)).all(axis=1).any():
                     figures.no_level(axis, centre + offset, compression)
-                one = here[(here["compression"] == compression) & (here["tuning"] == tuning)]
+                one = here[(here[LINE] == list(line)).all(axis=1)]
                 for primitive, step in steps.items():
                     look = {"color": figures.colour(compression), "fillstyle": figures.fill(tuning)}
+                    look |= figures.edge(format)
                     marks = one[one["primitive"] == primitive]
                     at = [centre + offset + step] * len(marks)
                     look |= {"marker": figures.marker(primitive)}
@@ -75,7 +80,7 @@ def draw(study: pd.DataFrame) -> Figure:
                 axis.xaxis, rows["latency_ms_low"].min(), rows["latency_ms_high"].max(), fine=2.7
             )
         axis.set_xlabel("latency (ms, log scale)")
-    _legend(figure, study, rows, tunings)
+    _legend(figure, study, rows, formats, tunings)
     return figure
 
 
@@ -85,10 +90,18 @@ def _at(rows: pd.DataFrame, dataset: str, model: str, platform: str) -> pd.DataF
     ]
 
 
-def _legend(figure: Figure, study: pd.DataFrame, rows: pd.DataFrame, tunings: list[str]) -> None:
+def _legend(
+    figure: Figure,
+    study: pd.DataFrame,
+    rows: pd.DataFrame,
+    formats: list[str],
+    tunings: list[str],
+) -> None:
     compressions = figures.ordered(study["compression"], figures.COLOURS)
     first = figures.handles("compression", compressions if len(compressions) > 1 else [])
     second = figures.handles("primitive", figures.ordered(study["primitive"], figures.MARKERS))
+    if len(formats) > 1:
+        second += figures.handles("format", formats)
     if len(tunings) > 1:
         second += figures.handles("tuning", tunings)
     if (rows["status"] == "emulated").any():

@@ -26,6 +26,7 @@ TABLES = {
     "full": synthetic.study(
         synthetic.realistic,
         compressions=synthetic.COMPRESSIONS,
+        formats=("dense", "csr"),
         unreached=[("photos", "efficientnet_b0", "weight_pruning")],
         emulated=[("float16", "local_cpu_avx2")],
     ),
@@ -141,9 +142,11 @@ def test_overview_has_every_measurement_on_a_log_scale():
         assert axis.get_xscale() == "log" and "ms" in axis.get_xlabel()
         own = full[(full.platform == platform) & (full.level != 0)]
         drawn = sorted(float(line.get_xdata()[0]) for line in markers(axis))
-        assert drawn == pytest.approx(sorted(own["latency_ms"])) and len(drawn) == 8 * 5 * 3 - 3
+        assert drawn == pytest.approx(sorted(own["latency_ms"])) and len(drawn) == 8 * 6 * 3 - 6
         crosses = [line for line in axis.lines if line.get_marker() == "x"]
-        assert [line.get_color() for line in crosses] == [figures.COLOURS["weight_pruning"]]
+        assert [line.get_color() for line in crosses] == [figures.COLOURS["weight_pruning"]] * 2
+        black = [line for line in markers(axis) if line.get_markeredgecolor() == "#000000"]
+        assert len(black) == (own["format"] == "csr").sum() == 21
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names.count("MobileNetV2") == 2 and "VGG-16" in names
 
