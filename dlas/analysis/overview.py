@@ -100,12 +100,11 @@ def _legend(
     compressions = figures.ordered(study["compression"], figures.COLOURS)
     first = figures.handles("compression", compressions if len(compressions) > 1 else [])
     second = figures.handles("primitive", figures.ordered(study["primitive"], figures.MARKERS))
-    if len(formats) > 1:
-        second += figures.handles("format", formats)
     if len(tunings) > 1:
         second += figures.handles("tuning", tunings)
+    third = figures.handles("format", formats if len(formats) > 1 else [])
     if (rows["status"] == "emulated").any():
-        second.append(figures.emulated_handle())
+        third.append(figures.emulated_handle())
     if len(unreached(study)):
-        second.append(figures.no_level_handle())
-    figures.legend_below(figure, first, second)
+        third.append(figures.no_level_handle())
+    figures.legend_below(figure, first, second, third)
