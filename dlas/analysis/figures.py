@@ -296,10 +296,9 @@ def handles(kind: str, names: Sequence[str]) -> list[Line2D]:
 def legend_below(figure: Figure, *rows: Sequence[Artist]) -> None:
     """Put a legend below a figure whose lines are these."""
     longest = max(map(len, rows))
-    rows = tuple(
-        sorted(filter(None, rows), key=len, reverse=True)
-    )  # matplotlib fills column by column
-    by_column = [row[column] for column in range(longest) for row in rows if column < len(row)]
+    blank = Line2D([], [], linestyle="", label=" ")
+    filled = [[*row, *[blank] * (longest - len(row))] for row in rows if row]
+    by_column = [row[column] for column in range(longest) for row in filled]  # as matplotlib fills
     figure.legend(
         handles=by_column,
         loc="outside lower center",

@@ -15,7 +15,7 @@ SUMS = {"float32": "float32", "float16": "float32", "uint8": "int32"}
 
 # Products that are added up in float16 before they go to a float32 sum. Each addition rounds to 11 bits: the error of a
 # block grows with the square root of their number, the time spent on the float32 sums falls with it.
-HALF_PRODUCTS = 96
+HALF_PRODUCTS = 72  # such as 64 channels, or eight channels of a 3x3 kernel
 
 # An element of the feature map and one of the weight, for a position of the output and a step of the reduction.
 Operands = Callable[[Sequence[Any], Sequence[Any]], tuple[Any, Any]]

@@ -27,9 +27,13 @@ def layout(channels: int, vector: VectorUnit) -> Layout:
 
 
 def packing(convolution: Convolution, vector: VectorUnit) -> Packing:
-    """Return how this layer's weight is packed: a vector of output channels together."""
+    """Return how this layer's weight is packed: a vector of output channels together.
+
+    What is left of a block that NHWC has no room for is stored number by number, which costs more than narrow vectors
+    where vectors are as wide as those of float16.
+    """
     return Packing(
-        vector.block(convolution.out_channels),
+        vector.block(convolution.out_channels, whole=vector.halves),
         depth=vector.depth(convolution),
         halves=vector.halves,
     )

@@ -38,16 +38,18 @@ class VectorUnit:
         """Return how many neighbouring input channels one instruction multiplies and adds up in each lane."""
         return dot_product.DEPTH if self.dot_product and convolution.groups == 1 else 1
 
-    def block(self, channels: int) -> int:
+    def block(self, channels: int, whole: bool = False) -> int:
         """Return how many of `channels` go in one vector.
 
         A whole vector where the channels fill it; otherwise the width that wastes the least time,
         half a vector being taken to cost three quarters of a whole one. Fewer than four stay together, or
-        are filled up to the four that a dot product reads.
+        are filled up to the four that a dot product reads. Blocks are `whole` where some width divides the channels.
         """
         if channels < 4:
             return dot_product.DEPTH if self.dot_product else channels
         widths = [width for width in (32, 16, 8, 4) if width <= self.lanes]
+        if whole:
+            widths = [width for width in widths if channels % width == 0] or widths
         return min(widths, key=lambda width: -(-channels // width) * (0.5 + width / self.lanes))
 
 

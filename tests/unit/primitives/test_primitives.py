@@ -16,7 +16,7 @@ from tvm.target import Target
 
 from dlas import primitives
 from dlas.errors import StudyError
-from dlas.primitives.arithmetic import HALF_PRODUCTS, SUMS
+from dlas.primitives.arithmetic import HALF_PRODUCTS, SUMS, blocks_of_halves
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.vector import VectorUnit, computes, vector_unit
@@ -111,6 +111,9 @@ def compute(name: str, layer: Convolution, described: dict, dtype: str, epilogue
 @example(Convolution(1, 72, 1, 1, 10, (1, 1)), TARGETS[0], "float32", True)
 @example(Convolution(1, 30, 16, 16, 24, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "uint8", True)
 @example(Convolution(1, 30, 16, 16, 24, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "float16", True)
+@example(Convolution(1, 3, 32, 32, 64, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "uint8", True)
+@example(Convolution(1, 70, 1, 1, 10, (1, 1)), TARGETS[0], "uint8", True)
+@example(Convolution(1, 97, 9, 9, 48, (3, 3), (2, 2), (1, 1, 1, 1)), TARGETS[0], "float16", True)
 @example(
     Convolution(1, 96, 16, 16, 96, (5, 5), (2, 2), (2, 2, 2, 2), groups=96),
     TARGETS[0],
@@ -147,6 +150,7 @@ SPR, ZEN4, ALDER_LAKE, AVX2 = (
     {"mtriple": "x86_64-linux-gnu", "mcpu": cpu}
     for cpu in ("sapphirerapids", "znver4", "alderlake", "x86-64-v3")
 )
+ZEN4_TARGET = Target({"kind": "llvm", **ZEN4})
 ARM = {"mtriple": "aarch64-linux-gnu", "mattr": ["+neon", "+i8mm", "+fullfp16"]}
 
 
@@ -215,6 +219,37 @@ def test_the_vector_unit_follows_the_target():
     assert lanes == {"x86-64-v4": 16, "x86-64-v3": 8, "x86-64-v2": 4}
     arm = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mattr": ["+neon"]}
     assert vector_unit(Target(arm), "float32") == VectorUnit(lanes=4, registers=32, threads=1)
+
+
+def test_the_vector_unit_follows_the_numbers_that_the_target_computes_in():
+    units = {
+        (cpu, dtype): vector_unit(Target({"kind": "llvm", "mcpu": cpu}), dtype)
+        for cpu in ("sapphirerapids", "znver4", "alderlake", "x86-64-v4")
+        for dtype in ("float16", "int8")
+    }
+    with_halves = {cpu for (cpu, dtype), unit in units.items() if unit.halves}
+    with_dot_products = {cpu for (cpu, dtype), unit in units.items() if unit.dot_product}
+    assert with_halves == {"sapphirerapids"}
+    assert with_dot_products == {"sapphirerapids", "znver4", "alderlake"}
+    assert units["sapphirerapids", "float16"].lanes == 32
+    assert units["znver4", "float16"] == vector_unit(ZEN4_TARGET, "float32")
+
+
+@given(extents=st.lists(st.integers(1, 600), min_size=1, max_size=4))
+def test_a_block_of_float16_products_is_bounded_and_divides_its_reduction(extents):
+    steps = blocks_of_halves(extents)
+    assert 1 <= np.prod(steps) <= HALF_PRODUCTS
+    assert all(extent % step == 0 for extent, step in zip(extents, steps, strict=True))
+
+
+@pytest.mark.skipif(not computes(Target(TARGETS[0]), "float16"), reason="this CPU widens float16")
+@pytest.mark.parametrize("name", primitives.names())
+def test_thousands_of_float16_products_lose_no_more_than_one_block(name):
+    layer = Convolution(1, 512, 8, 8, 64, (3, 3), (1, 1), (1, 1, 1, 1))
+    output, expected, _ = compute(name, layer, TARGETS[0], "float16", False)
+    error = np.linalg.norm(output - expected) / np.linalg.norm(expected)
+    # Rounding errors that are random add up as the square root of their number; half a unit in the last place each.
+    assert 1e-5 < error < 2.0**-12 * np.sqrt(HALF_PRODUCTS)
 
 
 def test_macs_are_those_of_the_literature():
