@@ -89,7 +89,7 @@ def main() -> None:
     """Measure, print and write benchmarks/results/limits.csv."""
     host.use_threads(1)
     described = target(Platform("local_cpu", threads=1))
-    limit = peak.measure_peak(described, 1).gflops
+    limit = peak.measure_arithmetic(described, 1)
     print(f"peak of one thread: {limit:.1f} GFLOP/s")
     tables = [
         measure(case, primitive, described, limit)

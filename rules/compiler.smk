@@ -46,7 +46,7 @@ rule build_library:
             target="platforms.{platform}.target",
             threads="platforms.{platform}.threads",
         ),
-        code=code("build_library", "dlas.primitives.{primitive}"),
+        code=code("build_library", "dlas.primitives.{primitive}", "dlas.primitives.{format}"),
     script:
         "../workflow/scripts/build_library.py"
 

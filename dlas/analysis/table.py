@@ -62,8 +62,10 @@ def study_row(
     latency = statistics.median(latencies)
     row["latency_ms"], row["latency_ms_low"], row["latency_ms_high"] = latency
     row["repeats"] = len(latencies)
-    row["gflops"] = 2 * summary["macs"] / latency.estimate / 1e6
-    row["peak_fraction"] = row["gflops"] / platform["peak_gflops"]
+    # CSR kernels multiply non-zeros only.
+    done = summary["nonzero_macs" if configuration["format"] == "csr" else "macs"]
+    row["gflops"] = 2 * done / latency.estimate / 1e6
+    row["peak_fraction"] = row["gflops"] / platform["peak_gflops"][row["dtype"]]
     return row
 
 

@@ -20,15 +20,16 @@ _ACCUMULATORS = (
     24,
     28,
 )  # 16 or 32 vector registers, two of them taken: which count is best depends on it
+DTYPES = ("float32", "float16", "int8")
 _STEPS = 200_000
 _REPEATS = 30
 
 
 @dataclass(frozen=True)
 class Peak:
-    """A platform's measured limits: float32 arithmetic in GFLOP/s, memory in 10^9 bytes/s."""
+    """A platform's measured limits: arithmetic by type of numbers in 10^9 operations/s, memory in 10^9 bytes/s."""
 
-    gflops: float
+    gflops: Mapping[str, float]
     read_gbs: float
     triad_gbs: float
 
@@ -117,7 +118,7 @@ def measure_peak(target: Mapping[str, Any], threads: int) -> Peak:
     """
     platforms.require_host("the peak kernel", target)
     host.use_threads(threads)
-    gflops = measure_arithmetic(target, threads)
+    gflops = {dtype: measure_arithmetic(target, threads, dtype) for dtype in DTYPES}
     asked = min(4 * host.last_level_cache_bytes(), host.memory_bytes() // 8)
     read, size = reading(target, threads, asked)
     lanes = platforms.vector_bits(target) // 32

@@ -10,11 +10,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def summarize(model: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
-    """Return params, nonzero_params, macs (of one inference on `input_shape`) and model_bytes."""
+    """Return params, nonzero_params, model_bytes, macs and nonzero_macs (of one inference on `input_shape`)."""
     return {
         "params": parameters(model),
         "nonzero_params": nonzero_parameters(model),
         "macs": macs(model, input_shape),
+        "nonzero_macs": nonzero_macs(model, input_shape),
         "model_bytes": model_bytes(model),
     }
 
@@ -63,14 +64,23 @@ def macs(model: nn.Module, input_shape: Sequence[int]) -> int:
     return _counted(model, input_shape).get_total_flops() // 2
 
 
+def nonzero_macs(model: nn.Module, input_shape: Sequence[int]) -> int:
+    """Return the `macs` of the weights that are not exactly zero."""
+    found = 0.0
+    for name, count in macs_of_layers(model, input_shape).items():
+        weight = model.get_parameter(f"{name}.weight")
+        found += count * int(weight.count_nonzero()) / weight.numel()
+    return round(found)
+
+
 def macs_of_layers(model: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
-    """Return the `macs` of each convolution and linear layer, by its name in the model."""
+    """Return the `macs` of each convolution and linear layer, quantized or not, by its name in the model."""
     counted = _counted(model, input_shape).get_flop_counts()
     prefix = f"{type(model).__name__}."  # torch starts the names with the class of the whole model
     return {
         name: sum(counted[prefix + name].values()) // 2
         for name, layer in model.named_modules()
-        if isinstance(layer, nn.Conv2d | nn.Linear)
+        if isinstance(getattr(layer, "weight", None), Tensor) and prefix + name in counted
     }
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 # The smoke study has two networks, one of them on one of two platforms, three primitives and five techniques: none,
-# weight pruning with two levels, channel pruning, float16 and int8 with one each.
+# weight pruning with two levels, compiled in CSR too, channel pruning, float16 and int8 with one each.
 VERDICTS = {"assess_observation": 5, "tabulate_observations": 1}
 FIGURES = VERDICTS | {"draw_overview": 1, "draw_curves": 1}
 MEASURED = {"time_libraries": 2, "tabulate_study": 1, "draw_overview": 1} | VERDICTS
@@ -17,34 +17,35 @@ def checked(techniques):
     return {"check_libraries": 3 * techniques} | EVERY_TIMING
 
 
-def compiled(techniques):
-    return {"build_library": 9 * techniques} | checked(techniques)
+def compiled(techniques, sparse=0):
+    """Of so many techniques, `sparse` are compiled in CSR as well."""
+    return {"build_library": 9 * (techniques + sparse)} | checked(techniques)
 
 
-def imported(techniques):
-    return {"import_network": 2 * techniques} | compiled(techniques)
+def imported(techniques, sparse=0):
+    return {"import_network": 2 * techniques} | compiled(techniques, sparse)
 
 
-def chosen(techniques):
-    return {"choose_level": 2 * techniques} | CURVES | imported(techniques)
+def chosen(techniques, sparse=0):
+    return {"choose_level": 2 * techniques} | CURVES | imported(techniques, sparse)
 
 
-def compressed(levels, techniques):
-    return {"compress_model": 2 * levels} | chosen(techniques)
+def compressed(levels, techniques, sparse=0):
+    return {"compress_model": 2 * levels} | chosen(techniques, sparse)
 
 
 def of_digits(levels, techniques):
-    """Its one network, on the one platform that takes it."""
+    """Its one network, on the one platform that takes it, weight pruning among the techniques."""
     return (
         {"compress_model": levels, "choose_level": techniques, "import_network": techniques}
-        | {"build_library": 3 * techniques, "check_libraries": techniques}
+        | {"build_library": 3 * (techniques + 1), "check_libraries": techniques}
         | CURVES
         | MEASURED
         | {"time_libraries": 1}
     )
 
 
-TRAINED = {"train_model": 2} | compressed(6, 5)
+TRAINED = {"train_model": 2} | compressed(6, 5, sparse=1)
 
 # (what the user does, file, text before, text after, jobs that must run)
 CHANGES = [
@@ -94,49 +95,49 @@ CHANGES = [
     ("the tolerance of float16", "config.yaml", "float16: 2.0e-2", "float16: 3.0e-2", checked(1)),
     ("the tolerance of int8", "config.yaml", "int8: 1.0e-3", "int8: 2.0e-3", checked(1)),
     ("the top-1 that may be lost", "config.yaml", "int8: 1.1", "int8: 1.2", checked(1)),
-    ("the images of the check", "config.yaml", "images: 8 ", "images: 9 ", imported(5)),
+    ("the images of the check", "config.yaml", "images: 8 ", "images: 9 ", imported(5, sparse=1)),
     (
         "one primitive",
         "dlas/primitives/gemm.py",
         "def convolve",
         "CHANGED = 1\n\n\ndef convolve",
-        compiled(5) | {"build_library": 15},
+        compiled(5) | {"build_library": 18},
     ),
     (
         "the importer",
         "dlas/compiler/importer.py",
         "def import_network",
         "A = 1\n\n\ndef import_network",
-        imported(5),
+        imported(5, sparse=1),
     ),
     (
         "a stronger level",
         "config/smoke.yaml",
         "[0.5, 0.8]",
         "[0.5, 0.8, 0.9]",
-        compressed(1, 1),
+        compressed(1, 1, sparse=1),
     ),
     (
         "a level in between, from which the stronger ones start anew",
         "config/smoke.yaml",
         "[0.5, 0.8]",
         "[0.5, 0.7, 0.8]",
-        compressed(2, 1),
+        compressed(2, 1, sparse=1),
     ),
-    ("a level less", "config/smoke.yaml", "[0.5, 0.8]", "[0.5]", chosen(1)),
+    ("a level less", "config/smoke.yaml", "[0.5, 0.8]", "[0.5]", chosen(1, sparse=1)),
     (
         "the accuracy that a level may lose",
         "config/smoke.yaml",
         "tolerance: 100",
         "tolerance: 99",
-        chosen(2),
+        chosen(2, sparse=1),
     ),
     (
         "how a level is chosen",
         "dlas/compression/elbow.py",
         "def curve",
         "CHANGED = 1\n\n\ndef curve",
-        chosen(5),
+        chosen(5, sparse=1),
     ),
     (
         "the fine-tuning of one dataset",
@@ -152,8 +153,20 @@ CHANGES = [
         "photos: {epochs: 1, models: {vgg16: {epochs: 2}}}\n",
         {},
     ),
-    ("the score of a weight", "config.yaml", "score: lamp", "score: magnitude", compressed(2, 1)),
-    ("what is spared", "config.yaml", "[stem, depthwise, classifier]", "[stem]", compressed(2, 1)),
+    (
+        "the score of a weight",
+        "config.yaml",
+        "score: lamp",
+        "score: magnitude",
+        compressed(2, 1, sparse=1),
+    ),
+    (
+        "what is spared",
+        "config.yaml",
+        "[stem, depthwise, classifier]",
+        "[stem]",
+        compressed(2, 1, sparse=1),
+    ),
     ("the scope of pruning", "config.yaml", "scope: uniform", "scope: global", compressed(1, 1)),
     (
         "the calibration images",
@@ -168,7 +181,21 @@ CHANGES = [
         "dlas/compression/weight_pruning.py",
         "def compress",
         "CHANGED = 1\n\n\ndef compress",
-        compressed(2, 1),
+        compressed(2, 1, sparse=1),
+    ),
+    (
+        "a format less",
+        "config.yaml",
+        "[dense, csr]",
+        "[dense]",
+        EVERY_TIMING | {"check_libraries": 3},
+    ),
+    (
+        "how weights lie in CSR",
+        "dlas/primitives/csr.py",
+        "SHORT_ROW = 8",
+        "SHORT_ROW = 7",
+        compiled(1) | {"build_library": 9},
     ),
     ("a technique less", "config.yaml", ", float16, int8]", ", int8]", CURVES | EVERY_TIMING),
     (

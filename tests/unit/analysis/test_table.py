@@ -14,9 +14,15 @@ CONFIGURATION = {
 }  # fmt: skip
 SUMMARY = {
     "top1": 98.75, "validation_top1": 99.0, "params": 700_000, "nonzero_params": 700_000, "macs": 35_000_000,
+    "nonzero_macs": 7_000_000,
     "model_bytes": 2_800_000, "level": 0.0, "dtype": "float32", "input_shape": [1, 3, 32, 32], "classes": 10,
 }  # fmt: skip
-PLATFORM = {"status": "ok", "threads": 1, "peak_gflops": 100.0, "bandwidth_gbs": 20.0}
+PLATFORM = {
+    "status": "ok",
+    "threads": 1,
+    "peak_gflops": {"float32": 100.0, "int8": 400.0},
+    "bandwidth_gbs": 20.0,
+}
 BUILD = {"library_bytes": 12345}
 CHECK = {"status": "ok", "largest_relative_error": 1e-6, "top1_compiled": 98.5}
 
@@ -58,6 +64,19 @@ def test_a_measured_row():
     assert row["peak_fraction"] == pytest.approx(row["gflops"] / 100)
     assert row["status"] == "ok" and row["library_bytes"] == 12345 and row["top1_compiled"] == 98.5
     assert row["threads"] == 1 and row["top1"] == 98.75 and row["dtype"] == "float32"
+
+
+def test_csr_does_the_multiply_adds_of_non_zeros_alone():
+    configuration = CONFIGURATION | {"format": "csr"}
+    samples = timings().assign(format="csr")
+    row = study_row(configuration, SUMMARY, PLATFORM, BUILD, CHECK, samples)
+    assert row["macs"] == 35_000_000
+    assert row["gflops"] == pytest.approx(2 * 7 / row["latency_ms"])
+
+
+def test_the_peak_is_that_of_the_type_of_numbers():
+    row = study_row(CONFIGURATION, SUMMARY | {"dtype": "int8"}, PLATFORM, BUILD, CHECK, timings())
+    assert row["peak_fraction"] == pytest.approx(row["gflops"] / 400)
 
 
 @pytest.mark.parametrize(

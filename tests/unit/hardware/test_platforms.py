@@ -49,6 +49,8 @@ def test_no_vector_instruction_is_used_that_the_kernel_does_not_list():
     used = codegen.llvm_get_cpu_features(Target(target(Platform("here")))) & set(host.features())
     prefixes = ("sse", "ssse", "avx", "fma", "f16c", "bmi", "lzcnt", "popcnt")
     computing = [name for name in used if name.startswith(prefixes)]
+    # AVX10 is a version of a set of instructions, each of which has a name of its own as well.
+    computing = [name for name in computing if not name.startswith("avx10")]
     assert len(computing) > 5
     for name in computing:
         assert (

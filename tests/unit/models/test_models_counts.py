@@ -100,6 +100,13 @@ def test_nonzero_parameters_leave_out_exact_zeros():
     assert accounting.nonzero_parameters(layer) == 15 - 4
 
 
+def test_nonzero_macs_leave_out_exact_zeros():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Flatten(), nn.Linear(8 * 16, 5))
+    network[0].weight.data[:, 0] = 0
+    network[2].weight.data[1:] = 0
+    assert accounting.nonzero_macs(network, (1, 3, 4, 4)) == 16 * 8 * 2 * 9 + 8 * 16
+
+
 def test_macs_of_grouped_layers():
     network = nn.Sequential(
         nn.Conv2d(3, 8, 1, bias=False),
@@ -172,5 +179,6 @@ def test_the_summary_names_the_columns_of_the_table():
         "params": 24,
         "nonzero_params": 21,
         "macs": 4 * 24,
+        "nonzero_macs": 4 * 21,
         "model_bytes": 4 * 24,
     }
