@@ -25,8 +25,12 @@ def layout(channels: int, vector: VectorUnit) -> Layout:
 
 
 def row_vector(columns: int, vector: VectorUnit) -> int:
-    """Return the positions of a row of `columns` that go in one vector, or 0 where rows are too short."""
-    widths = (width for width in (16, 8, 4) if vector.lanes <= 2 * width <= 2 * vector.lanes)
+    """Return the positions of a row of `columns` that go in one vector, or 0 where rows are too short.
+
+    Half a vector will do, but in float16 no longer gains anything over float32.
+    """
+    least = vector.lanes if vector.halves else vector.lanes // 2
+    widths = (width for width in (32, 16, 8, 4) if least <= width <= vector.lanes)
     return next((width for width in widths if columns % width == 0), 0)
 
 
