@@ -71,13 +71,22 @@ def session(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FORMAT
     )
     onnx.checker.check_model(model)
+    return bound(model.SerializeToString(), data, np.empty(out_shape, data.dtype))
+
+
+def bound(
+    model: bytes, data: np.ndarray, output: np.ndarray
+) -> tuple[Callable[[], object], onnxruntime.OrtValue]:
+    """Return one run of an ONNX model of one input and one output on one thread, and its output, both bound once."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    running = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    output = onnxruntime.OrtValue.ortvalue_from_numpy(np.empty(out_shape, data.dtype))
+    running = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    (given,), (wanted,) = running.get_inputs(), running.get_outputs()
+    # In memory of the runtime's own: what is made from an array does not keep it.
+    feature = onnxruntime.OrtValue.ortvalue_from_shape_and_type(data.shape, data.dtype)
+    feature.update_inplace(data)
+    result = onnxruntime.OrtValue.ortvalue_from_numpy(output)
     binding = running.io_binding()
-    binding.bind_ortvalue_input("data", onnxruntime.OrtValue.ortvalue_from_numpy(data))
-    binding.bind_ortvalue_output("output", output)
-    return lambda: running.run_with_iobinding(binding), output
+    binding.bind_ortvalue_input(given.name, feature)
+    binding.bind_ortvalue_output(wanted.name, result)
+    return lambda: running.run_with_iobinding(binding), result
