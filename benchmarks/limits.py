@@ -19,7 +19,7 @@ from tvm.s_tir.analysis import estimate_tir_flops
 from tvm.target import Target
 
 from benchmarks.interleaved import write
-from benchmarks.networks import CASES, Case
+from benchmarks.network_contenders import CASES, Case
 from dlas import models, primitives
 from dlas.compiler.build import fuse_operators, kernel_names, schedule_network
 from dlas.compiler.importer import import_network

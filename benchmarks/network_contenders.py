@@ -1,0 +1,202 @@
+"""What takes turns on a network: this project's primitives, dense, compressed and in CSR, and PyTorch, each checked
+before it is timed.
+
+Weights and images are random: latency does not depend on their values.
+"""
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from benchmarks.interleaved import Sampler, ratios_to, repeated, take_turns
+from benchmarks.layers import thinned
+from dlas import compression, datasets, models, primitives
+from dlas.compiler.build import build_library
+from dlas.compiler.check import check_outputs
+from dlas.compiler.importer import import_network, reference_outputs
+from dlas.compiler.library import NetworkTimer
+from dlas.compression.weight_pruning import prunable
+from dlas.hardware.platforms import Platform, target
+from dlas.models.training import Recipe
+
+SPARSITY = 0.9  # of the weights that are pruned
+SPARED = ("stem", "depthwise", "classifier")
+IMAGES = 32  # on which integers are calibrated
+# Of the measure that `dlas.compiler.check` has for each type of numbers.
+TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 0.0}
+PEERS = {
+    "ratio_to_pytorch": ("pytorch", "float32"),
+    "ratio_to_onnxruntime": ("onnxruntime", "float32"),
+    "ratio_to_onnxruntime_int8": ("onnxruntime", "int8"),
+}
+COLUMNS = [
+    "network",
+    "runtime",
+    "primitive",
+    "format",
+    "dtype",
+    "sparsity",
+    "tuning",
+    "latency_ms",
+    *PEERS,
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network of width 1, the size of its input in pixels, and whether its compressed forms take part."""
+
+    model: str
+    size: int
+    stem: str
+    classes: int
+    compressed: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}_{self.size}"
+
+
+CASES = (
+    Case("resnet18", 32, "small_input", 10, compressed=True),
+    Case("mobilenet_v2", 32, "small_input", 10, compressed=True),
+    Case("resnet50", 224, "large_input", 1000, compressed=False),
+)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to run a network: by what, in which format and numbers, with what share of zeros, and how it is timed."""
+
+    runtime: str
+    primitive: str
+    format: str
+    dtype: str
+    sparsity: float
+    tuning: str
+    sample: Sampler
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network in float32 and what it runs on: random images, normalized, float32 [N, 3, H, W]."""
+
+    case: Case
+    model: nn.Module
+    dataset: datasets.Dataset
+    images: np.ndarray
+
+    @property
+    def image(self) -> np.ndarray:
+        """The image [1, 3, H, W] on which all are checked and timed."""
+        return self.images[:1]
+
+
+def workload(case: Case) -> Workload:
+    """Return the network of a case and its images, always the same."""
+    torch.manual_seed(0)
+    model = enlivened(models.build(case.model, case.classes, 1.0, case.stem)).eval()
+    dataset = random_dataset(case.size)
+    images = datasets.normalize(dataset.train.images, dataset.mean, dataset.deviation)
+    return Workload(case, model, dataset, images)
+
+
+def enlivened(model: nn.Module) -> nn.Module:
+    """Give batch normalizations random statistics, scales and offsets as training leaves them, and return the model.
+
+    Untrained, a deep network gives logits next to nothing, in which an error would not be seen.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+    return model
+
+
+def random_dataset(size: int) -> datasets.Dataset:
+    """Return a data set of random square images, the same in all splits."""
+    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, size, size, 3), "uint8")
+    split = datasets.Split(pixels, np.zeros(IMAGES, np.int64))
+    return datasets.assemble(split, split, split, ("any",))
+
+
+def pruned(work: Workload, sparsity: float) -> nn.Module:
+    """Return the network with exactly this share of its weights zero, at random places.
+
+    The share is that of all convolutions together but those of `SPARED`, which remain as they are.
+    """
+    model = copy.deepcopy(work.model)
+    weights = [layer.weight for layer in prunable(model, SPARED)]
+    left = thinned(parameters_to_vector(weights).detach().numpy(), sparsity)
+    vector_to_parameters(torch.from_numpy(left), weights)
+    return model
+
+
+def pytorch(work: Workload) -> Contender:
+    """Return PyTorch, eager."""
+    image = torch.from_numpy(work.image)
+
+    @torch.inference_mode()
+    def run() -> torch.Tensor:
+        logits: torch.Tensor = work.model(image)
+        return logits
+
+    return Contender("pytorch", "", "dense", "float32", 0.0, "", repeated(run))
+
+
+def own_networks(work: Workload) -> Iterator[Contender]:
+    """Yield every primitive dense in float32 and, of a case that is compressed, in float16, in int8 and in CSR."""
+    yield from own_primitives(work, work.model, "none", "dense", 0.0)
+    if work.case.compressed:
+        yield from own_primitives(work, work.model, "float16", "dense", 0.0)
+        yield from own_primitives(work, work.model, "int8", "dense", 0.0)
+        yield from own_primitives(work, pruned(work, SPARSITY), "none", "csr", SPARSITY)
+
+
+def own_primitives(
+    work: Workload, model: nn.Module, technique: str, format: str, sparsity: float
+) -> Iterator[Contender]:
+    """Yield every primitive of a network compressed by a technique without levels, checked against its reference."""
+    settings = {"observer": "minmax", "calibration_images": IMAGES}
+    recipe = Recipe("sgd", learning_rate=0.1, weight_decay=0.0, epochs=1, batch_size=IMAGES)
+    task = compression.Task(work.dataset, settings, recipe, 0, 1, False, 0)
+    compressed = compression.load(technique).compress(copy.deepcopy(model), None, task)
+    network = import_network(compressed, (1, 3, work.case.size, work.case.size))
+    expected = reference_outputs(compressed, network, work.image)
+    described = target(Platform("local_cpu", threads=1))
+    for primitive in primitives.names():
+        library = build_library(network, primitive, format, described).load()
+        what = f"{work.case.name}: {primitive} {format} {network.dtype}"
+        tolerance = TOLERANCES[network.dtype]
+        check_outputs(library, work.image, expected, network.dtype, tolerance, what)
+        sample = timed(library.timer(work.image))
+        yield Contender("dlas", primitive, format, network.dtype, sparsity, "untuned", sample)
+
+
+def timed(timer: NetworkTimer) -> Sampler:
+    """Return a function that gives the mean seconds of `number` runs of a compiled network."""
+    return lambda number: timer.time(number)[0]
+
+
+def measure(
+    network: str, contenders: Sequence[Contender], turns: Iterable[int], seconds: float
+) -> pd.DataFrame:
+    """Time the contenders of a network in turns; return a row each, with its ratio to each peer that took part."""
+    samples = take_turns([contender.sample for contender in contenders], turns, seconds)
+    table = pd.DataFrame([asdict(contender) for contender in contenders]).drop(columns="sample")
+    table["network"] = network
+    table["latency_ms"] = np.median(samples, axis=0).round(4)
+    runtimes = [(contender.runtime, contender.dtype) for contender in contenders]
+    for column, peer in PEERS.items():
+        took_part = peer in runtimes
+        table[column] = ratios_to(samples, runtimes.index(peer)).round(3) if took_part else np.nan
+    return table[COLUMNS]
