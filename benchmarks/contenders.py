@@ -97,7 +97,7 @@ def compiled(
 ) -> tuple[Callable[[], object], tvm.runtime.Tensor, Layout]:
     """Return one run of the kernel of a layer, nothing fused behind it, its output, and that output's layout."""
     algorithm, stored = primitives.load(primitive), primitives.load_format(format)
-    vector = vector_unit(target)
+    vector = vector_unit(target, str(weight.dtype))
     layout = stored.layout(algorithm, layer.in_channels, vector)
     kernel = stored.kernel(algorithm, weight, layer, layout, str(data.dtype), vector)
     schedule = Schedule(kernel.function)
