@@ -3,12 +3,12 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from scipy.stats import gmean
 
 from dlas.analysis import figures
 
@@ -23,11 +23,6 @@ def resnet18(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["layer"].str.match(r"resnet18_\d+ 3x3 ")]
 
 
-def geometric_mean(ratios: npt.ArrayLike) -> float:
-    """Return the geometric mean of ratios."""
-    return float(np.exp(np.mean(np.log(np.asarray(ratios, float)))))
-
-
 def best(rows: pd.DataFrame, runtime: str, format: str, dtype: str = "float32") -> pd.Series:
     """Return the ratio of a runtime's fastest primitive for each layer, and in CSR for each sparsity too."""
     chosen = rows[
@@ -39,7 +34,7 @@ def best(rows: pd.DataFrame, runtime: str, format: str, dtype: str = "float32") 
 
 def over_layers(ratios: pd.Series) -> pd.Series:
     """Return the geometric mean over layers at each sparsity."""
-    return ratios.groupby("sparsity").agg(geometric_mean)
+    return ratios.groupby("sparsity").agg(gmean)
 
 
 def break_even(ratios: pd.Series) -> float:
@@ -65,7 +60,7 @@ def summary(table: pd.DataFrame) -> str:
     sparse = best(rows, "dlas", "csr")
     own, onnx = best(rows, "dlas", "dense"), best(rows, "onnxruntime", "dense")
     one_by_one = rows[(rows["runtime"] == "dlas") & (rows["format"] == "csr")].pivot_table(
-        index="sparsity", columns="primitive", values=RATIO, aggfunc=geometric_mean
+        index="sparsity", columns="primitive", values=RATIO, aggfunc=gmean
     )
     means = pd.DataFrame({"fastest primitive": over_layers(sparse)}).join(one_by_one)
     means["library CSR product"] = over_layers(best(rows, "pytorch", "csr"))
@@ -82,10 +77,9 @@ def summary(table: pd.DataFrame) -> str:
         for dtype in ("float32", "float16", "int8"):
             ratios = best(rows, runtime, "dense", dtype)
             if len(ratios):
-                to_float32 = geometric_mean(ratios / best(rows, runtime, "dense"))
+                to_float32 = gmean(ratios / best(rows, runtime, "dense"))
                 lines.append(
-                    f"  {runtime} {dtype}: {geometric_mean(ratios):.3f}, "
-                    f"{to_float32:.3f} of its float32"
+                    f"  {runtime} {dtype}: {gmean(ratios):.3f}, {to_float32:.3f} of its float32"
                 )
     lines += ["", "break-even sparsity of the fastest primitive in CSR:"]
     for name, dense in (
@@ -130,8 +124,8 @@ def draw(table: pd.DataFrame) -> Figure:
     }
     heights = (
         1.0,
-        geometric_mean(best(rows, "onnxruntime", "dense")),
-        geometric_mean(best(rows, "dlas", "dense")),
+        gmean(best(rows, "onnxruntime", "dense")),
+        gmean(best(rows, "dlas", "dense")),
     )
     for height, style in zip(heights, flat.values(), strict=True):
         axis.axhline(height, **style)

@@ -81,7 +81,7 @@ def network_layers(model: str, size: int, stem: str) -> Iterator[Layer]:
 def operands(layer: Convolution, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """Return a random feature map [N, C, H, W] and a dense weight; of dtype int8 these are uint8 and int8."""
     generator = np.random.default_rng(0)
-    shape = (layer.batch, layer.in_channels, layer.height, layer.width)
+    shape = layer.in_shape
     if dtype == "int8":
         data = generator.integers(0, 256, shape, "uint8")
         return data, generator.integers(-127, 128, layer.weight_shape, "int8")

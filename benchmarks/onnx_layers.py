@@ -49,7 +49,6 @@ def session(
     operator: str, layer: Convolution, data: np.ndarray, constants: dict[str, np.ndarray]
 ) -> tuple[Callable[[], object], onnxruntime.OrtValue]:
     """Return one run of a model of a single convolution, and its output."""
-    out_shape = (layer.batch, layer.out_channels, layer.out_height, layer.out_width)
     element = TensorProto.UINT8 if data.dtype == "uint8" else TensorProto.FLOAT
     node = helper.make_node(
         operator,
@@ -64,14 +63,14 @@ def session(
         [node],
         "layer",
         [helper.make_tensor_value_info("data", element, data.shape)],
-        [helper.make_tensor_value_info("output", element, out_shape)],
+        [helper.make_tensor_value_info("output", element, layer.out_shape)],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
     )
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FORMAT
     )
     onnx.checker.check_model(model)
-    return bound(model.SerializeToString(), data, np.empty(out_shape, data.dtype))
+    return bound(model.SerializeToString(), data, np.empty(layer.out_shape, data.dtype))
 
 
 def bound(

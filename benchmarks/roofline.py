@@ -18,7 +18,7 @@ class Roofline:
     """A machine's limits: arithmetic in each type of numbers, and reading at each size, measured at once."""
 
     def __init__(self, target: Mapping[str, Any]) -> None:
-        self.gflops = {dtype: peak.measure_arithmetic(target, 1, dtype) for dtype in BYTES}
+        self.gflops = peak.measure_each_arithmetic(target, 1)
         self.gigabytes = {}
         for power in range(SMALLEST, LARGEST + 1):
             kernel, size = peak.reading(target, 1, 1 << power)

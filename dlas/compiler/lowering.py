@@ -220,13 +220,7 @@ class _Lowering(Interpreter):
                 relax.TensorType(output.shape, output.dtype),
             )
         )
-        out_shape = (
-            convolution.batch,
-            convolution.out_channels,
-            convolution.out_height,
-            convolution.out_width,
-        )
-        return FeatureMap(result, kernel.layout, out_shape)
+        return FeatureMap(result, kernel.layout, convolution.out_shape)
 
     def layout(self, channels: int) -> Layout:
         """How feature maps of that many channels lie in memory."""

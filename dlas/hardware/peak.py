@@ -20,7 +20,7 @@ _ACCUMULATORS = (
     24,
     28,
 )  # 16 or 32 vector registers, two of them taken: which count is best depends on it
-DTYPES = ("float32", "float16", "int8")
+EXTENSIONS = {"float16": "avx512fp16", "int8": "avx512vnni"}  # that compute in these types
 _STEPS = 200_000
 _REPEATS = 30
 
@@ -85,15 +85,23 @@ def arithmetic(
     return Kernel(function, target, *shapes, dtype=dtype)
 
 
+def measure_each_arithmetic(target: Mapping[str, Any], threads: int) -> dict[str, float]:
+    """Return `measure_arithmetic` of float32, float16 and int8.
+
+    The last two are measured where AVX-512 computes in them: FP16, in which sums are float16 as well, and VNNI.
+    Elsewhere numbers are widened: their rate is that of float32.
+    """
+    features = codegen.llvm_get_cpu_features(Target(dict(target)))
+    computed = [dtype for dtype, extension in EXTENSIONS.items() if extension in features]
+    rates = {dtype: measure_arithmetic(target, threads, dtype) for dtype in ("float32", *computed)}
+    return dict.fromkeys(EXTENSIONS, rates["float32"]) | rates
+
+
 def measure_arithmetic(target: Mapping[str, Any], threads: int, dtype: str = "float32") -> float:
     """Return the 10^9 operations a second that `threads` threads reach at most, multiply and add being two.
 
-    `dtype` is float32, float16 or int8, of which the last two are measured where AVX-512 computes in them: FP16, in
-    which sums are float16 as well, and VNNI. Elsewhere numbers are widened: the result is that of float32.
+    `dtype` is float32 or a type that the target computes in, see `EXTENSIONS`.
     """
-    extension = {"float16": "avx512fp16", "int8": "avx512vnni"}.get(dtype)
-    if extension not in codegen.llvm_get_cpu_features(Target(dict(target))):
-        dtype = "float32"
     operations = 2 * threads * _STEPS * platforms.vector_bits(target) // DataType(dtype).bits
     return max(
         1e-9 * operations * number / arithmetic(target, threads, number, dtype=dtype).best()
@@ -118,7 +126,7 @@ def measure_peak(target: Mapping[str, Any], threads: int) -> Peak:
     """
     platforms.require_host("the peak kernel", target)
     host.use_threads(threads)
-    gflops = {dtype: measure_arithmetic(target, threads, dtype) for dtype in DTYPES}
+    gflops = measure_each_arithmetic(target, threads)
     asked = min(4 * host.last_level_cache_bytes(), host.memory_bytes() // 8)
     read, size = reading(target, threads, asked)
     lanes = platforms.vector_bits(target) // 32

@@ -74,6 +74,16 @@ class Convolution:
         return "pointwise_convolution" if self.kernel == (1, 1) else "convolution"
 
     @property
+    def in_shape(self) -> tuple[int, int, int, int]:
+        """(images, in_channels, height, width)."""
+        return (self.batch, self.in_channels, self.height, self.width)
+
+    @property
+    def out_shape(self) -> tuple[int, int, int, int]:
+        """(images, out_channels, output height, output width)."""
+        return (self.batch, self.out_channels, self.out_height, self.out_width)
+
+    @property
     def weight_shape(self) -> tuple[int, int, int, int]:
         """(out_channels, in_channels / groups, kernel height, kernel width), as in PyTorch."""
         return (self.out_channels, self.in_channels // self.groups, *self.kernel)

@@ -10,6 +10,7 @@ stays in the first-level cache while all output channels use it (cache blocking 
 Vuduc, "Sparsity: Optimization Framework for Sparse Matrix Kernels", IJHPCA 2004).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,9 +30,7 @@ from dlas.primitives.kernel import Kernel
 from dlas.primitives.layout import NCHW, Layout, Planes
 from dlas.primitives.vector import VectorUnit
 
-CACHE_BYTES = (
-    24 * 1024
-)  # of input that a register tile reads again and again: most of a first-level cache
+CACHE_BYTES = 24 * 1024  # of input that a register tile reads again and again: a first-level cache
 TILE_BYTES = 1024 * 1024  # of input that is laid out at a time: what a second-level cache holds
 SHORT_ROW = 8  # non-zeros of a row below which parting it costs more than it saves
 IN_FLIGHT = 8  # multiply-adds that hide the latency of one another
@@ -101,7 +100,7 @@ def kernel(
     # Tiles are the same work each; where they are too few for the threads, chunks of channels share it.
     chunks = 2 * vector.threads if vector.threads > 1 and tiles < 4 * vector.threads else 1
     matrix = compress(weight.astype(SUMS[dtype]), convolution, planes, tile, chunks)
-    constants = (matrix.pointers, matrix.offsets, matrix.values, matrix.bounds)
+    constants = tuple(vars(matrix).values())  # in the order of the function's arguments
     return Kernel(function(convolution, planes, tile, matrix, dtype), constants, NCHW)
 
 
@@ -194,24 +193,25 @@ def function(
     Its blocks: "pack", which lays the input out, unless it is read in place; "convolution"; and "unpack", which drops
     what lies between the rows of a tile.
     """
-    batch, channels = convolution.batch, convolution.in_channels
-    in_shape = [batch, channels, convolution.height, convolution.width]
-    if in_place(convolution, planes, tile):
-        in_shape = [batch, 1, channels * convolution.height * convolution.width]
-    out_shape = [batch, convolution.out_channels, convolution.out_height, convolution.out_width]
+    batch, *plane = convolution.in_shape
+    as_it_is = in_place(convolution, planes, tile)
+    in_shape = [batch, 1, math.prod(plane)] if as_it_is else convolution.in_shape
     with IRBuilder() as builder, T.prim_func(private=True, s_tir=True):
         T.func_attr({"tirx.noalias": True})
         data = _argument("data", in_shape, dtype)
         stored = [
             _argument(name, [len(array)], str(array.dtype)) for name, array in vars(matrix).items()
         ]
-        output = _argument("output", out_shape, SUMS[dtype])
-        if not in_place(convolution, planes, tile):
+        output = _argument("output", convolution.out_shape, SUMS[dtype])
+        if not as_it_is:
             data = _pack(data, convolution, planes, tile)
         blocks = (len(matrix.pointers) - 1) // convolution.out_channels
         sums = _convolution(data, stored, blocks, convolution, planes, tile)
         # As Relax counts: what is fused behind must have the same types of indices.
-        with T.grid(*(_extent(number) for number in out_shape)) as loops, T.sblock("unpack"):
+        with (
+            T.grid(*(_extent(number) for number in convolution.out_shape)) as loops,
+            T.sblock("unpack"),
+        ):
             n, k, h, w = T.axis.remap("SSSS", loops)
             value = sums[n, h // tile.rows, k, h % tile.rows, w]
             T.buffer_store(output, value, [n, k, h, w])
@@ -222,7 +222,7 @@ def _extent(number: int) -> tirx.IntImm:
     return tirx.IntImm("int64", number)
 
 
-def _argument(name: str, shape: list[int], dtype: str) -> Any:
+def _argument(name: str, shape: Sequence[int], dtype: str) -> Any:
     return T.arg(name, T.buffer([_extent(number) for number in shape], dtype))
 
 

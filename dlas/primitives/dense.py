@@ -29,10 +29,7 @@ def kernel(
     """Return the kernel of one layer; the weight is one constant, packed as the primitive reads it."""
     packing = primitive.packing(convolution, vector)
     packed = primitive.pack_weight(weight, convolution, data_layout, packing)
-    shape = data_layout.shape(
-        convolution.batch, convolution.in_channels, convolution.height, convolution.width
-    )
-    data = te.placeholder(shape, dtype, name="data")
+    data = te.placeholder(data_layout.shape(*convolution.in_shape), dtype, name="data")
     operand = te.placeholder(packed.shape, str(packed.dtype), name="weight")
     output = primitive.convolve(data, operand, convolution, data_layout, packing)
     return Kernel(

@@ -76,8 +76,7 @@ def convolve(
         channel = input_channel(convolution, block, k, o, c)
         return padded[n, channel, h * down + r, w * across + s], weight[k, c, r, s, o]
 
-    batch, out_channels = convolution.batch, convolution.out_channels
-    height, width = convolution.out_height, convolution.out_width
+    batch, out_channels, height, width = convolution.out_shape
     blocks = -(-out_channels // block)
     packed = add_up(
         (batch, blocks, height, width, block)
@@ -91,11 +90,9 @@ def convolve(
 
     def unpack(n, k, h, w):  # type: ignore[no-untyped-def]
         outer, inner = tirx.floordiv(k, block), tirx.floormod(k, block)
-        if packing.lanes != "channels":
-            return packed[n, outer, inner, h, w]
-        return packed[n, outer, h, w, inner]
+        return packed[n, outer, h, w, inner] if by_channels else packed[n, outer, inner, h, w]
 
-    return te.compute((batch, out_channels, height, width), unpack, name="unpack")
+    return te.compute(convolution.out_shape, unpack, name="unpack")
 
 
 def planes(convolution: Convolution) -> Planes:

@@ -79,12 +79,7 @@ def convolve(
         packing,
     )
     return te.compute(
-        data_layout.shape(
-            convolution.batch,
-            convolution.out_channels,
-            convolution.out_height,
-            convolution.out_width,
-        ),
+        data_layout.shape(*convolution.out_shape),
         lambda n, h, w, k: product[n, tirx.floordiv(k, block), h, w, tirx.floormod(k, block)],
         name="unpack",
     )

@@ -61,12 +61,7 @@ def convolve(
     down, across = convolution.stride
     rows, columns = convolution.kernel
     kernel = {"r": rows, "s": columns}
-    shape = Layout("NCHWc", block).shape(
-        convolution.batch,
-        convolution.out_channels,
-        convolution.out_height,
-        convolution.out_width,
-    )
+    shape = Layout("NCHWc", block).shape(*convolution.out_shape)
     if convolution.depthwise:
         reduction = kernel
 

@@ -1,6 +1,7 @@
 """Layers of any shape, their operands, and what runs a kernel once: what the tests of primitives share."""
 
 import numpy as np
+import torch
 import tvm
 from hypothesis import strategies as st
 from tvm.target import Target
@@ -15,6 +16,8 @@ PLATFORMS = [
     Platform("sse", {"kind": "llvm", "mcpu": "x86-64-v2"}, threads=1),
 ]
 TARGETS = [target(platform) for platform in PLATFORMS if status(platform) == "ok"]
+# A weight's type by its feature map's; it is what the network computes in.
+KINDS = {"float32": "float32", "float16": "float16", "uint8": "int8"}
 
 
 @st.composite
@@ -59,7 +62,7 @@ def operands(layer: Convolution, dtype: str) -> list[np.ndarray]:
     """Feature map, weight and bias of a layer; the bias in the type of the sums."""
     generator = np.random.default_rng(0)
     shapes = [
-        (layer.batch, layer.in_channels, layer.height, layer.width),
+        layer.in_shape,
         layer.weight_shape,
         (layer.out_channels,),
     ]
@@ -74,3 +77,14 @@ def operands(layer: Convolution, dtype: str) -> list[np.ndarray]:
         generator.standard_normal(shape, "float32").astype(kind)
         for shape, kind in zip(shapes, kinds, strict=True)
     ]
+
+
+def expected_of(layer: Convolution, data: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """What PyTorch makes of a layer, in float64."""
+    top, left, bottom, right = layer.padding
+    padded = torch.nn.functional.pad(
+        torch.from_numpy(data).double(), (left, right, top, bottom), value=layer.border
+    )
+    kernel = torch.from_numpy(weight).double()
+    convolved = torch.nn.functional.conv2d(padded, kernel, stride=layer.stride, groups=layer.groups)
+    return convolved.numpy()

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from layers import TARGETS, convolutions, operands, run
+from layers import KINDS, TARGETS, convolutions, expected_of, operands, run
 from tvm.s_tir import Schedule
 from tvm.target import Target
 
@@ -18,7 +17,6 @@ from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW
 from dlas.primitives.vector import vector_unit
 
-NETWORKS = {"float32": "float32", "float16": "float16", "uint8": "int8"}  # by their feature maps
 ONE = "one weight"  # of all; else the share of the weights that are left
 
 
@@ -38,23 +36,13 @@ def thinned(weight: np.ndarray, kept: float | str, empty_rows: bool) -> np.ndarr
 
 def convolved(name, layer, data, weight, described, threads) -> np.ndarray:
     """What a kernel makes of a layer, scheduled for some threads."""
-    vector = replace(vector_unit(Target(described), NETWORKS[str(data.dtype)]), threads=threads)
+    vector = replace(vector_unit(Target(described), KINDS[str(data.dtype)]), threads=threads)
     primitive = primitives.load(name)
     kernel = csr.kernel(primitive, weight, layer, NCHW, str(data.dtype), vector)
     schedule = Schedule(kernel.function)
     csr.schedule(primitive, schedule, vector)
     shape = [int(extent) for extent in kernel.function.params[0].ty.shape]
     return run(schedule.mod["main"], [data.reshape(shape), *kernel.constants], described)
-
-
-def expected_of(layer, data, weight) -> np.ndarray:
-    top, left, bottom, right = layer.padding
-    padded = torch.nn.functional.pad(
-        torch.from_numpy(data).double(), (left, right, top, bottom), value=layer.border
-    )
-    kernel = torch.from_numpy(weight).double()
-    convolved = torch.nn.functional.conv2d(padded, kernel, stride=layer.stride, groups=layer.groups)
-    return convolved.numpy()
 
 
 @pytest.mark.parametrize("name", primitives.names())

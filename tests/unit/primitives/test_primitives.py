@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 import tvm
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from layers import TARGETS, convolutions, operands, run
+from layers import KINDS, TARGETS, convolutions, expected_of, operands, run
 from tvm import te, topi
 from tvm.s_tir import Schedule
 from tvm.target import Target
@@ -20,8 +19,6 @@ from dlas.primitives.arithmetic import HALF_PRODUCTS, SUMS, blocks_of_halves
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.vector import VectorUnit, computes, vector_unit
-
-KINDS = {"float32": "float32", "float16": "float16", "uint8": "int8"}  # a weight's, by its data's
 
 
 def to_physical(values: np.ndarray, layout: Layout) -> np.ndarray:
@@ -48,16 +45,14 @@ def kernel(
     weight: np.ndarray | None = None,
 ) -> tuple:
     """Return a layer's scheduled kernel with one primitive, the layouts that it reads and writes, its packed weight."""
-    network = "int8" if dtype == "uint8" else dtype
-    primitive, vector = primitives.load(name), vector_unit(described, network)
+    primitive, vector = primitives.load(name), vector_unit(described, KINDS[dtype])
     data_layout = primitive.layout(layer.in_channels, vector)
     output_layout = primitive.layout(layer.out_channels, vector)
     packing = primitive.packing(layer, vector)
     weight = np.zeros(layer.weight_shape, KINDS[dtype]) if weight is None else weight
     packed = primitive.pack_weight(weight, layer, data_layout, packing)
-    shape = data_layout.shape(layer.batch, layer.in_channels, layer.height, layer.width)
     arguments = [
-        te.placeholder(shape, dtype, name="data"),
+        te.placeholder(data_layout.shape(*layer.in_shape), dtype, name="data"),
         te.placeholder(packed.shape, KINDS[dtype], name="weight"),
     ]
     result = primitive.convolve(*arguments, layer, data_layout, packing)
@@ -84,16 +79,11 @@ def compute(name: str, layer: Convolution, described: dict, dtype: str, epilogue
         inputs.append(output_layout.per_channel(bias[:, None, None]))
     output = from_physical(run(function, inputs, described), layer.out_channels, output_layout)
 
-    top, left, bottom, right = layer.padding
-    padded = torch.nn.functional.pad(
-        torch.from_numpy(data).double(), (left, right, top, bottom), value=layer.border
-    )
-    double, shape = torch.from_numpy(weight).double(), (None, layer.stride, 0, 1, layer.groups)
-    expected = torch.nn.functional.conv2d(padded, double, *shape)
-    magnitude = torch.nn.functional.conv2d(padded.abs(), double.abs(), *shape)
+    expected = expected_of(layer, data, weight)
+    magnitude = expected_of(layer, np.abs(data), np.abs(weight))
     if epilogue:
-        expected = (expected + torch.from_numpy(bias)[:, None, None]).relu()
-    return output, expected.numpy(), magnitude.numpy()
+        expected = np.maximum(expected + bias[:, None, None], 0)
+    return output, expected, magnitude
 
 
 @pytest.mark.parametrize("name", primitives.names())
