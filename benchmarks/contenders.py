@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 import tvm
 from torch.nn import functional
-from tvm.s_tir import Schedule
 from tvm.target import Target
 
 from benchmarks.interleaved import ratios_to, repeated, take_turns
@@ -17,6 +16,8 @@ from benchmarks.layers import Layer, operands, thinned, zeros_of
 from benchmarks.roofline import BYTES, INDEX_BYTES, Roofline
 from dlas import primitives
 from dlas.compiler.check import largest_relative_error
+from dlas.compiler.layer import Layer
+from dlas.compiler.pipeline import compile_module
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import Layout
 from dlas.primitives.vector import vector_unit
@@ -99,12 +100,9 @@ def compiled(
     algorithm, stored = primitives.load(primitive), primitives.load_format(format)
     vector = vector_unit(target, str(weight.dtype))
     layout = stored.layout(algorithm, layer.in_channels, vector)
-    kernel = stored.kernel(algorithm, weight, layer, layout, str(data.dtype), vector)
-    schedule = Schedule(kernel.function)
-    stored.schedule(algorithm, schedule, vector)
-    module = tvm.IRModule({"main": schedule.mod["main"].with_attr("global_symbol", "main")})
-    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):  # as in a network
-        function = tvm.compile(module, target=target).mod["main"]
+    one = Layer(algorithm, stored, weight, layer, layout, str(data.dtype), vector)
+    kernel = one.kernel({})
+    function = compile_module(tvm.IRModule({"main": one.scheduled(kernel)}), target).mod["main"]
     first, *_, last = (parameter.ty for parameter in kernel.function.params)
     feature = physical(data, layout).reshape([int(extent) for extent in first.shape])
     arguments = [tvm.runtime.tensor(array) for array in (feature, *kernel.constants)]

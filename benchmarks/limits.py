@@ -25,6 +25,7 @@ from dlas.compiler.build import fuse_operators, kernel_names, schedule_network
 from dlas.compiler.importer import import_network
 from dlas.compiler.lowering import lower
 from dlas.compiler.network import Network
+from dlas.compiler.pipeline import compile_module
 from dlas.hardware import host, peak
 from dlas.hardware.platforms import Platform, target
 from dlas.primitives.vector import vector_unit
@@ -54,7 +55,7 @@ def kernels(network: Network, primitive: str, compiled_for: Target) -> Iterator[
     scheduled, counted = schedule_network(network, primitive, "dense", compiled_for), calls(plain)
     for name in tqdm(kernel_names(scheduled), desc=primitive, unit="kernel"):
         kernel = scheduled[name].with_attr("global_symbol", "main")
-        library = tvm.compile(tvm.IRModule({"main": kernel}), target=compiled_for)
+        library = compile_module(tvm.IRModule({"main": kernel}), compiled_for)
         shapes = [[int(extent) for extent in argument.shape] for argument in kernel.params]
         arguments = [tvm.runtime.tensor(np.full(shape, 0.01, "float32")) for shape in shapes]
         evaluator = library.mod.time_evaluator(

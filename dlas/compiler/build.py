@@ -11,9 +11,11 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 
 from dlas import primitives
+from dlas.compiler.layer import schedule_kernel
 from dlas.compiler.library import CompiledNetwork, link
 from dlas.compiler.lowering import lower
 from dlas.compiler.network import Network
+from dlas.compiler.pipeline import compile_module
 from dlas.compiler.schedules import schedule_between
 from dlas.files import whole
 from dlas.primitives import tiling
@@ -66,9 +68,7 @@ def build_library(network: Network, primitive: str, format: str, target: dict[st
     compiled_for = Target({"opt-level": OPTIMIZATION_LEVEL, **target})
     module = schedule_network(network, primitive, format, compiled_for)
     kernels = kernel_names(module)
-    # A kernel is called by the network alone, which checks its image: checks of its own only make building slow.
-    with tvm.transform.PassContext(config={"tirx.disable_assert": True}):
-        executable = tvm.compile(module, target=compiled_for)
+    executable = compile_module(module, compiled_for)
     convolutions = sum(tiling.CONVOLUTION in name for name in kernels)
     return Library(
         executable,
@@ -88,10 +88,11 @@ def schedule_network(network: Network, primitive: str, format: str, target: Targ
     for name in kernel_names(module):
         schedule = Schedule(module[name])
         if tiling.CONVOLUTION in tiling.block_names(schedule):
-            stored.schedule(algorithm, schedule, vector)
+            function = schedule_kernel(algorithm, stored, module[name], vector)
         else:
             schedule_between(schedule, vector)
-        module[name] = schedule.mod["main"].with_attr("global_symbol", name)
+            function = schedule.mod["main"]
+        module[name] = function.with_attr("global_symbol", name)
     return module
 
 

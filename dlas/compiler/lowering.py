@@ -17,6 +17,7 @@ from tvm import relax, te, topi
 from tvm.relax import BlockBuilder
 
 from dlas.compiler.interpreter import Interpreter, integers
+from dlas.compiler.layer import Decide, Layer, by_default
 from dlas.compiler.network import Network
 from dlas.compiler.normalization import normalize, scale_and_shift
 from dlas.compiler.quantization import (
@@ -77,26 +78,37 @@ Value = FeatureMap | np.ndarray | Dequantized | QuantizedWeight | tuple[Any, ...
 
 
 def lower(
-    network: Network, primitive: ModuleType, format: ModuleType, vector: VectorUnit
+    network: Network,
+    primitive: ModuleType,
+    format: ModuleType,
+    vector: VectorUnit,
+    decide: Decide = by_default,
 ) -> tvm.IRModule:
     """Return the network as a Relax module `main(image)` whose weights are constants in a format.
 
-    Raises StudyError for an operator or a layer that cannot be expressed.
+    `decide` is asked of each layer which point of its space it is to be. Raises StudyError for an operator or a layer
+    that cannot be expressed.
     """
-    return _Lowering(network, primitive, format, vector).run()
+    return _Lowering(network, primitive, format, vector, decide).run()
 
 
 class _Lowering(Interpreter):
     """One walk over the network's bindings; `values` holds what each variable has become."""
 
     def __init__(
-        self, network: Network, primitive: ModuleType, format: ModuleType, vector: VectorUnit
+        self,
+        network: Network,
+        primitive: ModuleType,
+        format: ModuleType,
+        vector: VectorUnit,
+        decide: Decide,
     ) -> None:
         super().__init__(network)
         self.input_shape = network.input_shape
         self.primitive = primitive
         self.format = format
         self.vector = vector
+        self.decide = decide
         self.feature_dtype = "float16" if network.dtype == "float16" else "float32"
         self.builder = BlockBuilder()
         self.quantized: dict[tuple[FeatureMap, Quantization], FeatureMap] = {}
@@ -204,9 +216,16 @@ class _Lowering(Interpreter):
             *data.shape, out_channels=weight.shape[0], kernel=weight.shape[2:], **shape
         )
         data = self.to_layout(data, self.layout(convolution.in_channels))
-        kernel = self.format.kernel(
-            self.primitive, weight, convolution, data.layout, data.dtype, self.vector
+        layer = Layer(
+            self.primitive,
+            self.format,
+            weight,
+            convolution,
+            data.layout,
+            data.dtype,
+            self.vector,
         )
+        kernel = layer.kernel(self.decide(layer))
         argument, *_, output = (parameter.ty for parameter in kernel.function.params)
         expression = data.expression
         if len(argument.shape) != expression.ty.ndim:  # the same memory, seen as the kernel does

@@ -13,7 +13,7 @@ Vuduc, "Sparsity: Optimization Framework for Sparse Matrix Kernels", IJHPCA 2004
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -26,6 +26,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 (the name that TVM's s
 from dlas.primitives import tiling
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
+from dlas.primitives.decisions import Decisions
 from dlas.primitives.kernel import Kernel
 from dlas.primitives.layout import NCHW, Layout, Planes
 from dlas.primitives.vector import VectorUnit
@@ -33,7 +34,9 @@ from dlas.primitives.vector import VectorUnit
 CACHE_BYTES = 24 * 1024  # of input that a register tile reads again and again: a first-level cache
 TILE_BYTES = 1024 * 1024  # of input that is laid out at a time: what a second-level cache holds
 SHORT_ROW = 8  # non-zeros of a row below which parting it costs more than it saves
-IN_FLIGHT = 8  # multiply-adds that hide the latency of one another
+IN_FLIGHT = 8  # multiply-adds that hide the latency of one another, by default
+TILES = 16  # to choose from
+WHOLE = 1 << 40  # bytes: no part of the input's channels is apart
 OVERHEAD = 1.5  # of a non-zero, in multiply-adds of a vector: its value and its offset are loaded
 
 
@@ -42,13 +45,14 @@ class Tile:
     """How the output positions of a channel are worked on.
 
     A tile is `rows` rows of the output. `registers` register tiles, of `vectors` vectors with `lanes` positions each,
-    cover it.
+    cover it. `in_flight` multiply-adds hide the latency of one another.
     """
 
     rows: int
     registers: int
     vectors: int
     lanes: int
+    in_flight: int = IN_FLIGHT
 
     @property
     def span(self) -> int:
@@ -58,7 +62,7 @@ class Tile:
     @property
     def interleaved(self) -> int:
         """Non-zeros of a row that are added up apart, so that their latencies overlap."""
-        return max(1, IN_FLIGHT // self.vectors)
+        return max(1, self.in_flight // self.vectors)
 
 
 @dataclass(frozen=True)
@@ -89,32 +93,40 @@ def kernel(
     data_layout: Layout,
     dtype: str,
     vector: VectorUnit,
+    decide: Decisions,
 ) -> Kernel:
     """Return the kernel of one layer; the weight's constants are a `Matrix`.
 
     Where the function's input is [N, 1, C * H * W], it takes the feature map as it is, seen so.
     """
     planes = primitive.planes(convolution)
-    tile = choose_tile(convolution, planes, vector, int(np.count_nonzero(weight)))
+    nonzeros = int(np.count_nonzero(weight))
+    tile = decide.choose("tile", ranked_tiles(convolution, planes, vector, nonzeros)[:TILES])
+    tile = replace(tile, in_flight=decide.choose("in_flight", (IN_FLIGHT, 4, 16)))
     tiles = convolution.batch * (convolution.out_height // tile.rows)
     # Tiles are the same work each; where they are too few for the threads, chunks of channels share it.
     chunks = 2 * vector.threads if vector.threads > 1 and tiles < 4 * vector.threads else 1
-    matrix = compress(weight.astype(SUMS[dtype]), convolution, planes, tile, chunks)
+    if vector.threads > 1:
+        other = 1 if chunks > 1 else 2 * vector.threads
+        chunks = decide.choose("chunks", (chunks, other, vector.threads, 4 * vector.threads))
+    cache = decide.choose("cache", (CACHE_BYTES, CACHE_BYTES // 2, 2 * CACHE_BYTES, WHOLE))
+    matrix = compress(weight.astype(SUMS[dtype]), convolution, planes, tile, chunks, cache)
     constants = tuple(vars(matrix).values())  # in the order of the function's arguments
     return Kernel(function(convolution, planes, tile, matrix, dtype), constants, NCHW)
 
 
-def choose_tile(
+def ranked_tiles(
     convolution: Convolution, planes: Planes, vector: VectorUnit, nonzeros: int
-) -> Tile:
-    """Return the tile that takes the fewest vector operations, for the non-zeros and for laying out the input.
+) -> list[Tile]:
+    """Return the possible tiles, that first which takes the fewest vector operations.
 
-    It does not depend on the number of threads, so that the sums do not.
+    They are counted for the non-zeros and for laying out the input. The order does not depend on the number of threads,
+    so that the sums do not.
     """
     widths = [width for width in (16, 8, 4) if width <= vector.lanes]
     if convolution.out_height * convolution.out_width == 1:
-        return Tile(1, 1, 1, 1)
-    best, least = Tile(1, 1, 1, 1), float("inf")
+        return [Tile(1, 1, 1, 1)]
+    costs: dict[Tile, float] = {}
     for rows in tiling.divisors(convolution.out_height, convolution.out_height):
         reach = (rows - 1) * planes.width + convolution.out_width
         for lanes in widths:
@@ -129,9 +141,8 @@ def choose_tile(
                 tiles = convolution.out_height // rows
                 multiplied = nonzeros * tiles * tile.registers * (vectors + OVERHEAD)
                 copied = 2 * laid_out / lanes * (tiles if planes.tiled else 1)
-                if multiplied + copied < least:
-                    best, least = tile, multiplied + copied
-    return best
+                costs[tile] = multiplied + copied
+    return sorted(costs, key=lambda tile: costs[tile])
 
 
 def plane_size(convolution: Convolution, planes: Planes, tile: Tile) -> int:
@@ -149,9 +160,17 @@ def in_place(convolution: Convolution, planes: Planes, tile: Tile) -> bool:
 
 
 def compress(
-    weight: np.ndarray, convolution: Convolution, planes: Planes, tile: Tile, chunks: int
+    weight: np.ndarray,
+    convolution: Convolution,
+    planes: Planes,
+    tile: Tile,
+    chunks: int,
+    cache: int = CACHE_BYTES,
 ) -> Matrix:
-    """Return a weight [K, C / groups, R, S] as CSR matrices for a kernel with this tile."""
+    """Return a weight [K, C / groups, R, S] as CSR matrices for a kernel with this tile.
+
+    `cache` is the size in bytes of the input that a register tile reads of each of them.
+    """
     output, channel, row, column = np.nonzero(weight)
     values = weight[output, channel, row, column]
     per_group = convolution.out_channels // convolution.groups
@@ -161,7 +180,7 @@ def compress(
     offsets += planes.shift(row, column)
 
     last = planes.shift(convolution.kernel[0] - 1, convolution.kernel[1] - 1)
-    in_cache = CACHE_BYTES // (4 * planes.count * (tile.span + last))
+    in_cache = cache // (4 * planes.count * (tile.span + last))
     worth = SHORT_ROW * convolution.out_channels * convolution.in_channels // max(1, len(values))
     block = max(in_cache, worth, 1) if convolution.groups == 1 else convolution.in_channels
     blocks = -(-convolution.in_channels // block)
@@ -324,7 +343,9 @@ def _positions(tile: Tile) -> Iterator[Any]:
         yield vector * tile.lanes + lane
 
 
-def schedule(primitive: ModuleType, function: Schedule, vector: VectorUnit) -> None:
+def schedule(
+    primitive: ModuleType, function: Schedule, vector: VectorUnit, decide: Decisions
+) -> None:
     """Run tiles in parallel, each with its input before and what was fused behind it; or else chunks of channels."""
     output = tiling.fuse_epilogue(function, {"pack"})
     convolution = function.get_sblock(tiling.CONVOLUTION)
@@ -332,7 +353,8 @@ def schedule(primitive: ModuleType, function: Schedule, vector: VectorUnit) -> N
     tiles, chunks = tiling.extents(function, [tile, chunk])
     by_tile = chunks == 1
     outer = function.fuse(image, tile) if by_tile else function.fuse(image, tile, chunk)
-    function.parallel(outer)
+    if decide.choose("parallel", (True, False)):
+        function.parallel(outer)
     if "pack" in tiling.block_names(function):
         pack = function.get_sblock("pack")
         loops = function.get_loops(pack)

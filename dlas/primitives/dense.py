@@ -7,6 +7,7 @@ from tvm import te
 from tvm.s_tir import Schedule
 
 from dlas.primitives.convolution import Convolution
+from dlas.primitives.decisions import Decisions
 from dlas.primitives.kernel import Kernel
 from dlas.primitives.layout import Layout
 from dlas.primitives.vector import VectorUnit
@@ -25,6 +26,7 @@ def kernel(
     data_layout: Layout,
     dtype: str,
     vector: VectorUnit,
+    decide: Decisions,
 ) -> Kernel:
     """Return the kernel of one layer; the weight is one constant, packed as the primitive reads it."""
     packing = primitive.packing(convolution, vector)
@@ -39,6 +41,8 @@ def kernel(
     )
 
 
-def schedule(primitive: ModuleType, function: Schedule, vector: VectorUnit) -> None:
-    """Apply the primitive's default schedule."""
-    primitive.schedule(function, vector)
+def schedule(
+    primitive: ModuleType, function: Schedule, vector: VectorUnit, decide: Decisions
+) -> None:
+    """Apply the primitive's schedule."""
+    primitive.schedule(function, vector, decide)

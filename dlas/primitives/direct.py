@@ -12,6 +12,7 @@ from tvm.s_tir import Schedule
 from dlas.primitives import tiling
 from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
+from dlas.primitives.decisions import Decisions
 from dlas.primitives.layout import NCHW, Layout, Packing, Planes, blocked, input_channel, pad
 from dlas.primitives.tiling import Tile
 from dlas.primitives.vector import VectorUnit
@@ -103,7 +104,7 @@ def planes(convolution: Convolution) -> Planes:
     return Planes(rows, columns, width, tiled=False)
 
 
-def schedule(function: Schedule, vector: VectorUnit) -> None:
+def schedule(function: Schedule, vector: VectorUnit, decide: Decisions) -> None:
     """Tile rows or output channels in registers, whichever a vector holds."""
     convolution = function.get(function.get_sblock(tiling.CONVOLUTION))
     lanes_hold = str(convolution.annotations["lanes"])
@@ -116,11 +117,14 @@ def schedule(function: Schedule, vector: VectorUnit) -> None:
     if along_columns:
         lanes = row_vector(columns, vector) or tiling.divisors(columns, vector.lanes)[-1]
         lanes = lanes if lanes_hold == "columns" else 1
-        tile = tiling.choose_tile(1, rows, columns // lanes, vector.accumulators // channel_block)
+        tile = decide.choose(
+            "tile", tiling.tiles(1, rows, columns // lanes, vector, shared=channel_block)
+        )
         tile = Tile(channel_block, tile.rows, tile.columns)
         column, lane = function.split(column, [None, lanes])
     else:
-        tile = tiling.choose_tile(-(-channels // channel_block), rows, columns, vector.accumulators)
+        tiles = tiling.tiles(-(-channels // channel_block), rows, columns, vector)
+        tile = decide.choose("tile", tiles)
         channel, lane = function.split(channel, [None, channel_block])
         function.reorder(image, channel, row, column, lane)
     tiling.tile_convolution(
@@ -128,8 +132,10 @@ def schedule(function: Schedule, vector: VectorUnit) -> None:
         (image, channel, row, column, lane),
         tile,
         vector,
+        decide,
         reduction=(0, 1, 2),
-        unrolled=tiling.steps_to_unroll(tile, kernel),
+        channels=-1 if along_columns else 0,
+        unrolled=tiling.unrolling(tile, kernel, tiling.steps_to_unroll(tile, kernel), decide),
         contiguous=along_columns,
     )
-    tiling.parallel_copy(function, "pad", vector, vectorized=False)
+    tiling.parallel_copy(function, "pad", vector, decide, vectorized=False)

@@ -14,6 +14,7 @@ from tvm.s_tir import Schedule
 from dlas.primitives import tiling
 from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
+from dlas.primitives.decisions import Decisions
 from dlas.primitives.layout import Layout, Packing, Planes, blocked, deepened, input_channel
 from dlas.primitives.vector import VectorUnit
 
@@ -120,7 +121,7 @@ def planes(convolution: Convolution) -> Planes:
     return Planes(*convolution.kernel, convolution.out_width, tiled=not convolution.pointwise)
 
 
-def schedule(function: Schedule, vector: VectorUnit) -> None:
+def schedule(function: Schedule, vector: VectorUnit, decide: Decisions) -> None:
     """Tile the product's rows and column panels in registers, a panel's row a vector.
 
     The patch matrix is made a few rows at a time where all of it would fall out of the cache.
@@ -134,12 +135,13 @@ def schedule(function: Schedule, vector: VectorUnit) -> None:
     reductions = tiling.reduction_extents(function)
     depthwise = reductions[2] == 1
     depth = 4 * math.prod(reductions)
-    tile = tiling.choose_tile(channels, rows, columns, vector.accumulators)
+    tile = decide.choose("tile", tiling.tiles(channels, rows, columns, vector))
     row_bytes = tiling.buffer_bytes(function, "im2col") // rows if patches else 0
-    panel = max(PANEL_BYTES // max(row_bytes, 1), tile.rows)
+    panel_bytes = decide.choose("panel", (PANEL_BYTES, PANEL_BYTES // 4, PANEL_BYTES * 4))
+    panel = max(panel_bytes // max(row_bytes, 1), tile.rows)
     panel = max(n for n in tiling.divisors(rows, panel) if n % tile.rows == 0)
     panelled = (
-        row_bytes * rows > 2 * PANEL_BYTES
+        row_bytes * rows > 2 * panel_bytes
         and rows // panel >= vector.threads
         and depth * channels * lanes < RESIDENT_BYTES
     )
@@ -154,10 +156,12 @@ def schedule(function: Schedule, vector: VectorUnit) -> None:
         (image, channel, row, column, lane),
         tile,
         vector,
+        decide,
         reduction=(2, 0, 1) if depthwise else (0, 1, 2),
-        unrolled=2 if depthwise else 0,
+        channels=-1 if depthwise else 2,
+        unrolled=tiling.unrolling(tile, reductions[:2], 2, decide) if depthwise else 0,
         contiguous=True,
         panel="im2col" if panelled else None,
     )
     if patches and not panelled:
-        tiling.parallel_copy(function, "im2col", vector, vectorized=True)
+        tiling.parallel_copy(function, "im2col", vector, decide, vectorized=True)

@@ -7,6 +7,8 @@ from tvm import tirx
 
 from dlas.primitives.layout import Layout
 
+CONVOLUTION = "convolution"  # the name of the block that multiplies and accumulates
+
 
 @dataclass(frozen=True)
 class Kernel:

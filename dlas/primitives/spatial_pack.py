@@ -11,6 +11,7 @@ from tvm.s_tir import Schedule
 from dlas.primitives import tiling
 from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
+from dlas.primitives.decisions import Decisions
 from dlas.primitives.layout import Layout, Packing, Planes, blocked, deepened, input_channel, pad
 from dlas.primitives.vector import VectorUnit
 
@@ -98,21 +99,24 @@ def planes(convolution: Convolution) -> Planes:
     return Planes(rows, convolution.kernel[1], convolution.out_width, tiled=True)
 
 
-def schedule(function: Schedule, vector: VectorUnit) -> None:
+def schedule(function: Schedule, vector: VectorUnit, decide: Decisions) -> None:
     """Tile output channel blocks and positions in registers, a block of output channels a vector."""
     output = tiling.fuse_epilogue(function, {"pad"})
     image, channel, row, column, lane = function.get_loops(output)
     channels, rows, columns = tiling.extents(function, [channel, row, column])
     reductions = tiling.reduction_extents(function)
     depthwise = len(reductions) == 2
-    tile = tiling.choose_tile(1 if depthwise else channels, rows, columns, vector.accumulators)
+    tiles = tiling.tiles(1 if depthwise else channels, rows, columns, vector)
+    tile = decide.choose("tile", tiles)
     tiling.tile_convolution(
         function,
         (image, channel, row, column, lane),
         tile,
         vector,
+        decide,
         reduction=tuple(range(len(reductions))),
-        unrolled=2 if depthwise else 0,
+        channels=-1 if depthwise else 0,
+        unrolled=tiling.unrolling(tile, reductions, 2 if depthwise else 0, decide),
         contiguous=True,
     )
-    tiling.parallel_copy(function, "pad", vector, vectorized=True)
+    tiling.parallel_copy(function, "pad", vector, decide, vectorized=True)

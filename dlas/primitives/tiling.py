@@ -6,6 +6,7 @@ what the operands are and how they lie in memory.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tvm import DataType, tirx
@@ -13,12 +14,19 @@ from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 
 from dlas.primitives import dot_product
+from dlas.primitives.decisions import Decisions
+from dlas.primitives.kernel import CONVOLUTION
 from dlas.primitives.vector import VectorUnit
 
 DATA_PARALLEL = tirx.IterVar.DataPar
-CONVOLUTION = "convolution"  # the name of the block that multiplies and accumulates
 PRODUCTS = "products"  # the name of the block that does so in float16, some steps for each of the convolution's
 DEPTH = "depth"  # the convolution's annotation where one instruction takes all steps of its last reduction axis
+PREFETCH = "prefetch"  # a loop's annotation: how many cache lines ahead weights are asked for
+AHEAD = (0, 32, 64, 128)  # cache lines: what `PREFETCH` is chosen from
+TILES = 16  # register tiles to choose from
+GRAINS = (4, 0, 1, 16)  # parts of the work for each thread, at least; 0 for one part alone
+ENCLOSED_BYTES = 32 * 1024  # of sums that several register tiles may have together
+CHUNK_BYTES = (24 * 1024, 8 * 1024)  # of weights that they read together
 UNROLLED_STEPS = (
     320  # multiply-adds written out in one kernel, beyond which code outgrows its cache
 )
@@ -33,6 +41,18 @@ class Tile:
     columns: int
 
 
+@dataclass(frozen=True)
+class Blocking:
+    """How many of the outer loops enclose the sums, and how many steps of the channels are added up at a time.
+
+    Where the sums of several register tiles are enclosed, each of them adds up some channels before the next ones are
+    taken, so that the weights of these channels are read from the first-level cache by all tiles but one.
+    """
+
+    enclosing: int
+    channels: int
+
+
 def divisors(extent: int, limit: int) -> list[int]:
     """Return the divisors of `extent` up to `limit`."""
     return [number for number in range(1, min(extent, limit) + 1) if extent % number == 0]
@@ -44,17 +64,37 @@ def choose_tile(channels: int, rows: int, columns: int, accumulators: int) -> Ti
     Each step of the reduction loads one operand a channel block and one a position. Below eight
     accumulators the latency of the multiply-adds shows, so that small tiles cost more. Of equal ones the widest wins.
     """
-    best, cost = Tile(1, 1, 1), float("inf")
-    for width in reversed(divisors(columns, accumulators)):
-        for height in divisors(rows, accumulators // width):
-            for depth in divisors(channels, accumulators // (width * height)):
-                size = width * height * depth
-                loads = (depth + width * height) / size
-                stall = max(1.0, 8 / size)
-                price = max(1.0, loads) * stall + 0.1 * loads + 0.01 * depth
-                if price < cost:
-                    best, cost = Tile(depth, height, width), price
-    return best
+    return _ranked_tiles(channels, rows, columns, accumulators)[0]
+
+
+def tiles(
+    channels: int, rows: int, columns: int, vector: VectorUnit, shared: int = 1
+) -> list[Tile]:
+    """Return the tiles to choose from: that of `choose_tile`, then the best of those that fill more registers.
+
+    `shared` positions of a tile's channel are vectors of their own.
+    """
+    default = choose_tile(channels, rows, columns, vector.accumulators // shared)
+    others = _ranked_tiles(channels, rows, columns, vector.most_accumulators // shared)
+    return [default, *(tile for tile in others if tile != default)][:TILES]
+
+
+def _ranked_tiles(channels: int, rows: int, columns: int, accumulators: int) -> list[Tile]:
+    """Return all tiles that fit the registers, the cheapest first, by the rule of `choose_tile`."""
+
+    def price(tile: Tile) -> float:
+        size = tile.channels * tile.rows * tile.columns
+        loads = (tile.channels + tile.rows * tile.columns) / size
+        stall = max(1.0, 8 / size)
+        return max(1.0, loads) * stall + 0.1 * loads + 0.01 * tile.channels
+
+    every = [
+        Tile(depth, height, width)
+        for width in reversed(divisors(columns, accumulators))
+        for height in divisors(rows, accumulators // width)
+        for depth in divisors(channels, accumulators // (width * height))
+    ]
+    return sorted(every, key=price)
 
 
 def block_names(schedule: Schedule) -> list[str]:
@@ -129,8 +169,10 @@ def tile_convolution(
     loops: tuple[LoopRV, LoopRV, LoopRV, LoopRV, LoopRV],
     tile: Tile,
     vector: VectorUnit,
+    decide: Decisions,
     *,
     reduction: tuple[int, ...],
+    channels: int,
     unrolled: int,
     contiguous: bool,
     panel: str | None = None,
@@ -139,8 +181,9 @@ def tile_convolution(
 
     `loops` are the output's (image, channel block, row, column, lane); the convolution's last spatial axis lies
     along the vector. `reduction` is the order of its reduction axes, outermost first, of which the last
-    `unrolled` are written out. `contiguous` says whether a vector is stored at once. `panel` names a block
-    that prepares the input for one turn of the outermost loop.
+    `unrolled` are written out; `channels` is the number of the one over the input's channels, or -1. `contiguous` says
+    whether a vector is stored at once. `panel` names a block that prepares the input for one turn of the outermost
+    loop.
     """
     convolution = schedule.get_sblock(CONVOLUTION)
     *tiled, lane = loops
@@ -150,7 +193,7 @@ def tile_convolution(
         inner.insert(0, part)
     schedule.reorder(*tiled, *inner)
     if panel is None:
-        outer = parallelize(schedule, tiled, vector)
+        outer = parallelize(schedule, tiled, vector, decide.choose("grain", GRAINS))
     else:
         outer = tiled
         schedule.parallel(outer[0])
@@ -160,7 +203,17 @@ def tile_convolution(
         steps = _accumulate(schedule, PRODUCTS, blocks[-1], reduction, unrolled)
         schedule.decompose_reduction(schedule.get_sblock(PRODUCTS), steps[0])
     else:
-        blocks = _accumulate(schedule, CONVOLUTION, outer[-1], reduction, unrolled)
+        blocking = decide.choose("blocking", _blockings(schedule, outer, inner, tile, channels))
+        at = outer[blocking.enclosing]
+        if blocking.channels:
+            blocks = _accumulate_in_chunks(
+                schedule, at, reduction, unrolled, tile, channels, blocking.channels
+            )
+        else:
+            blocks = _accumulate(schedule, CONVOLUTION, at, reduction, unrolled)
+    if contiguous and channels >= 0:
+        name = PRODUCTS if PRODUCTS in block_names(schedule) else CONVOLUTION
+        _prefetch(schedule, name, decide.choose("prefetch", AHEAD))
 
     for loop in inner[:-1]:
         schedule.unroll(loop)
@@ -178,6 +231,37 @@ def tile_convolution(
         schedule.tensorize(lanes, dot_product.intrinsic(vector.dot_product, extent))
 
 
+def _prefetch(schedule: Schedule, name: str, lines: int) -> None:
+    """Note at the loop over a tile's channel blocks how far ahead their weights are asked for."""
+    if lines:
+        depth = 2 if name == CONVOLUTION and _deep(schedule) else 1
+        loops = schedule.get_loops(schedule.get_sblock(name))
+        rows_columns_lanes = 2 + depth
+        schedule.annotate(loops[-rows_columns_lanes - 1], PREFETCH, lines)
+
+
+def _blockings(
+    schedule: Schedule, outer: list[LoopRV], inner: list[LoopRV], tile: Tile, channels: int
+) -> list[Blocking]:
+    """Return the ways to block: by default each register tile adds up all channels at once."""
+    found = [Blocking(len(outer) - 1, 0)]
+    if channels < 0:
+        return found
+    reductions = reduction_extents(schedule)
+    lanes = extents(schedule, inner)[-1]
+    sums = 4 * lanes * tile.channels * tile.rows * tile.columns
+    step = 4 * lanes * tile.channels * math.prod(reductions) // reductions[channels]
+    for enclosing in reversed(range(len(outer) - 1)):
+        extent = extents(schedule, [outer[enclosing + 1]])[0]
+        sums *= extent
+        if sums > ENCLOSED_BYTES:
+            break
+        chunks = {divisors(reductions[channels], max(1, size // step))[-1] for size in CHUNK_BYTES}
+        if extent > 1:
+            found += [Blocking(enclosing, n) for n in chunks if n < reductions[channels]]
+    return found
+
+
 def _accumulate(
     schedule: Schedule, name: str, at: LoopRV, reduction: tuple[int, ...], unrolled: int
 ) -> list[LoopRV]:
@@ -186,28 +270,71 @@ def _accumulate(
     Returns the loops over its reduction, outermost first, in the order `reduction`; the last `unrolled` are
     written out.
     """
-    block = schedule.get_sblock(name)
-    deep = name == CONVOLUTION and _deep(schedule)
-    schedule.compute_at(block, at, preserve_unit_loops=True)
-    schedule.set_scope(block, 0, "local")
-    own = schedule.get_loops(block)[-len(schedule.get(block).iter_vars) :]
-    spatial, reduced = by_kind(schedule, block, own)
+    spatial, reduced = _own_loops(schedule, name, at)
     lanes = spatial.pop()
     ordered = [reduced[axis] for axis in reduction]
     schedule.reorder(*ordered, *spatial, lanes)
-    for loop in [*ordered[len(ordered) - unrolled :], *spatial]:
-        schedule.unroll(loop)
-    if not deep:
-        schedule.vectorize(lanes)
+    _write_out(schedule, name, [*ordered[len(ordered) - unrolled :], *spatial], lanes)
     return ordered
 
 
-def parallelize(schedule: Schedule, loops: list[LoopRV], vector: VectorUnit) -> list[LoopRV]:
-    """Fuse outer loops until there is work enough for every thread; return the loops there are then."""
+def _accumulate_in_chunks(
+    schedule: Schedule,
+    at: LoopRV,
+    reduction: tuple[int, ...],
+    unrolled: int,
+    tile: Tile,
+    channels: int,
+    chunk: int,
+) -> list[LoopRV]:
+    """Compute the convolution's sums under the loop `at`, for several register tiles, some channels at a time.
+
+    Returns the loops over its reduction, outermost first, of which the first runs over chunks of channels.
+    """
+    (image, *around, lanes), reduced = _own_loops(schedule, CONVOLUTION, at)
+    turns, inside = [image], []
+    for loop, extent in zip(around, (tile.channels, tile.rows, tile.columns), strict=True):
+        turn, part = schedule.split(loop, [None, extent])
+        turns.append(turn)
+        inside.append(part)
+    chunks, reduced[channels] = schedule.split(reduced[channels], [None, chunk])
+    ordered = [reduced[axis] for axis in reduction]
+    schedule.reorder(chunks, *turns, *ordered, *inside, lanes)
+    _write_out(schedule, CONVOLUTION, [*ordered[len(ordered) - unrolled :], *inside], lanes)
+    return [chunks, *ordered]
+
+
+def _own_loops(schedule: Schedule, name: str, at: LoopRV) -> tuple[list[LoopRV], list[LoopRV]]:
+    """Move a block under the loop `at`, what it writes into registers.
+
+    Returns its loops over the output and those over its reduction.
+    """
+    block = schedule.get_sblock(name)
+    schedule.compute_at(block, at, preserve_unit_loops=True)
+    schedule.set_scope(block, 0, "local")
+    own = schedule.get_loops(block)[-len(schedule.get(block).iter_vars) :]
+    return by_kind(schedule, block, own)
+
+
+def _write_out(schedule: Schedule, name: str, loops: list[LoopRV], lanes: LoopRV) -> None:
+    for loop in loops:
+        schedule.unroll(loop)
+    if not (name == CONVOLUTION and _deep(schedule)):
+        schedule.vectorize(lanes)
+
+
+def parallelize(
+    schedule: Schedule, loops: list[LoopRV], vector: VectorUnit, grain: int = GRAINS[0]
+) -> list[LoopRV]:
+    """Fuse outer loops until there are `grain` parts of the work for every thread, and run them in parallel.
+
+    Returns the loops there are then. Nothing runs in parallel where `grain` is 0.
+    """
     fused, rest = loops[0], list(loops[1:])
-    while rest and int(schedule.get(fused).extent) < 4 * vector.threads:
+    while rest and int(schedule.get(fused).extent) < grain * vector.threads:
         fused = schedule.fuse(fused, rest.pop(0))
-    schedule.parallel(fused)
+    if grain:
+        schedule.parallel(fused)
     return [fused, *rest]
 
 
@@ -220,14 +347,25 @@ def vectorize_last(schedule: Schedule, name: str, vector: VectorUnit) -> list[Lo
     return [*loops, last]
 
 
-def parallel_copy(schedule: Schedule, name: str, vector: VectorUnit, vectorized: bool) -> None:
+def parallel_copy(
+    schedule: Schedule, name: str, vector: VectorUnit, decide: Decisions, vectorized: bool
+) -> None:
     """Run a block that only moves data, such as a padding, in parallel; nothing where it is not there."""
     if name not in block_names(schedule):
         return
+    grain = decide.choose("copy_grain", (GRAINS[0], 0))
     loops = schedule.get_loops(schedule.get_sblock(name))
     if vectorized:
         loops = vectorize_last(schedule, name, vector)
-    parallelize(schedule, loops[:-1], vector)
+    parallelize(schedule, loops[:-1], vector, grain)
+
+
+def unrolling(tile: Tile, steps: Sequence[int], default: int, decide: Decisions) -> int:
+    """Return how many of the innermost reduction loops are written out: by default `default`."""
+    size = tile.channels * tile.rows * tile.columns
+    counts = range(len(steps) + 1)
+    fitting = [n for n in counts if math.prod(steps[len(steps) - n :]) * size <= 2 * UNROLLED_STEPS]
+    return decide.choose("unrolled", [default, *(n for n in fitting if n != default)])
 
 
 def steps_to_unroll(tile: Tile, kernel: list[int]) -> int:

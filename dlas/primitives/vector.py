@@ -34,6 +34,11 @@ class VectorUnit:
         """
         return 16 if self.registers >= 32 else 12
 
+    @property
+    def most_accumulators(self) -> int:
+        """Vectors of partial sums beyond which none is left for the operands."""
+        return self.registers - 4
+
     def depth(self, convolution: Convolution) -> int:
         """Return how many neighbouring input channels one instruction multiplies and adds up in each lane."""
         return dot_product.DEPTH if self.dot_product and convolution.groups == 1 else 1

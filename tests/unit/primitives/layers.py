@@ -1,14 +1,18 @@
 """Layers of any shape, their operands, and what runs a kernel once: what the tests of primitives share."""
 
+from zlib import crc32
+
 import numpy as np
 import torch
 import tvm
 from hypothesis import strategies as st
 from tvm.target import Target
 
+from dlas.compiler.pipeline import compile_module
 from dlas.hardware.platforms import Platform, status, target
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
+from dlas.primitives.decisions import Decisions
 
 PLATFORMS = [
     Platform("host", threads=1),
@@ -18,6 +22,22 @@ PLATFORMS = [
 TARGETS = [target(platform) for platform in PLATFORMS if status(platform) == "ok"]
 # A weight's type by its feature map's; it is what the network computes in.
 KINDS = {"float32": "float32", "float16": "float16", "uint8": "int8"}
+
+
+class Point(Decisions):
+    """Any point of a kernel's space, the default one for 0."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def choose(self, name, options):
+        if self.number:
+            self.chosen[name] = crc32(f"{name} {self.number}".encode())
+        return super().choose(name, options)
+
+
+points = st.integers(0, 20)
 
 
 @st.composite
@@ -50,7 +70,7 @@ def convolutions(draw):
 def run(function: tvm.tirx.PrimFunc, inputs: list[np.ndarray], described: dict) -> np.ndarray:
     """Compile a kernel whose last argument is its output, and run it once."""
     module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
-    library = tvm.compile(module, target=Target(described))
+    library = compile_module(module, Target(described))
     result = function.params[-1]
     shape = [int(extent) for extent in result.shape]
     output = tvm.runtime.tensor(np.full(shape, 77, str(result.dtype)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from layers import KINDS, TARGETS, convolutions, expected_of, operands, run
+from layers import KINDS, TARGETS, Point, convolutions, expected_of, operands, points, run
 from tvm.s_tir import Schedule
 from tvm.target import Target
 
@@ -34,13 +34,14 @@ def thinned(weight: np.ndarray, kept: float | str, empty_rows: bool) -> np.ndarr
     return np.where(left, weight, 0).astype(weight.dtype)
 
 
-def convolved(name, layer, data, weight, described, threads) -> np.ndarray:
+def convolved(name, layer, data, weight, described, threads, point=0) -> np.ndarray:
     """What a kernel makes of a layer, scheduled for some threads."""
     vector = replace(vector_unit(Target(described), KINDS[str(data.dtype)]), threads=threads)
     primitive = primitives.load(name)
-    kernel = csr.kernel(primitive, weight, layer, NCHW, str(data.dtype), vector)
+    decide = Point(point)
+    kernel = csr.kernel(primitive, weight, layer, NCHW, str(data.dtype), vector, decide)
     schedule = Schedule(kernel.function)
-    csr.schedule(primitive, schedule, vector)
+    csr.schedule(primitive, schedule, vector, decide)
     shape = [int(extent) for extent in kernel.function.params[0].ty.shape]
     return run(schedule.mod["main"], [data.reshape(shape), *kernel.constants], described)
 
@@ -92,19 +93,37 @@ def convolved(name, layer, data, weight, described, threads) -> np.ndarray:
 def test_a_sparse_kernel_computes_what_pytorch_computes_with_any_number_of_threads(
     name, layer, described, dtype, kept, empty_rows, threads
 ):
+    check(name, layer, described, dtype, kept, empty_rows, threads, point=0)
+
+
+@pytest.mark.parametrize("name", primitives.names())
+@given(
+    layer=convolutions(),
+    described=st.sampled_from(TARGETS),
+    dtype=st.sampled_from(["float32", "float16", "uint8"]),
+    kept=st.sampled_from([0.02, 0.1, 0.5]),
+    threads=st.integers(2, 5),
+    point=points,
+)
+@settings(max_examples=15, deadline=None, derandomize=True)
+def test_so_does_every_point_of_its_space(name, layer, described, dtype, kept, threads, point):
+    check(name, layer, described, dtype, kept, False, threads, point)
+
+
+def check(name, layer, described, dtype, kept, empty_rows, threads, point):
     assume(dtype != "float16" or "x86-64-v2" not in described.values())  # it cannot widen them
     if dtype == "uint8":
         layer = replace(layer, border=7)
     data, weight, _ = operands(layer, dtype)
     weight = thinned(weight, kept, empty_rows)
-    output = convolved(name, layer, data, weight, described, threads=1)
+    output = convolved(name, layer, data, weight, described, 1, point)
     expected = expected_of(layer, data, weight)
     assert output.shape == expected.shape and output.dtype == SUMS[dtype]
     if dtype == "uint8":
         np.testing.assert_array_equal(output, expected)
     else:
         assert np.abs(output - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
-    shared = convolved(name, layer, data, weight, described, threads)
+    shared = convolved(name, layer, data, weight, described, threads, point)
     np.testing.assert_array_equal(shared, output)
 
 
@@ -112,7 +131,7 @@ def matrix_of(weight: np.ndarray, layer: Convolution, chunks: int) -> tuple:
     primitive = primitives.load("direct")
     vector = vector_unit(Target(TARGETS[0]), "float32")
     planes = primitive.planes(layer)
-    tile = csr.choose_tile(layer, planes, vector, np.count_nonzero(weight))
+    tile = csr.ranked_tiles(layer, planes, vector, np.count_nonzero(weight))[0]
     return tile, csr.compress(weight, layer, planes, tile, chunks)
 
 

@@ -8,7 +8,7 @@ import pytest
 import tvm
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from layers import KINDS, TARGETS, convolutions, expected_of, operands, run
+from layers import KINDS, TARGETS, Point, convolutions, expected_of, operands, points, run
 from tvm import te, topi
 from tvm.s_tir import Schedule
 from tvm.target import Target
@@ -43,6 +43,7 @@ def kernel(
     dtype: str,
     epilogue: bool = False,
     weight: np.ndarray | None = None,
+    point: int = 0,
 ) -> tuple:
     """Return a layer's scheduled kernel with one primitive, the layouts that it reads and writes, its packed weight."""
     primitive, vector = primitives.load(name), vector_unit(described, KINDS[dtype])
@@ -61,18 +62,20 @@ def kernel(
         arguments.append(te.placeholder(broadcast.shape, SUMS[dtype], name="bias"))
         result = topi.nn.relu(topi.add(result, arguments[-1]))
     schedule = Schedule(te.create_prim_func([*arguments, result]))
-    primitive.schedule(schedule, vector)
+    primitive.schedule(schedule, vector, Point(point))
     return schedule.mod["main"], data_layout, output_layout, packed
 
 
-def compute(name: str, layer: Convolution, described: dict, dtype: str, epilogue: bool) -> tuple:
+def compute(
+    name: str, layer: Convolution, described: dict, dtype: str, epilogue: bool, point: int
+) -> tuple:
     """Run a layer with one primitive; also return what PyTorch makes of the same numbers in float64.
 
     And the sums of the products' magnitudes, to which rounding errors are relative.
     """
     data, weight, bias = operands(layer, dtype)
     function, data_layout, output_layout, packed = kernel(
-        name, layer, Target(described), dtype, epilogue, weight
+        name, layer, Target(described), dtype, epilogue, weight, point
     )
     inputs = [to_physical(data, data_layout), packed]
     if epilogue:
@@ -92,30 +95,38 @@ def compute(name: str, layer: Convolution, described: dict, dtype: str, epilogue
     described=st.sampled_from(TARGETS),
     dtype=st.sampled_from(["float32", "float16", "uint8"]),
     epilogue=st.booleans(),
+    point=points,
 )
-@example(Convolution(1, 3, 32, 32, 64, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "float32", True)
-@example(Convolution(1, 3, 64, 64, 32, (7, 7), (2, 2), (3, 3, 3, 3)), TARGETS[0], "float32", True)
-@example(Convolution(1, 32, 56, 56, 64, (1, 1)), TARGETS[0], "float32", True)
-@example(Convolution(1, 64, 7, 7, 96, (1, 1), (2, 2)), TARGETS[0], "float32", False)
-@example(Convolution(1, 48, 2, 2, 40, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "float32", True)
-@example(Convolution(1, 72, 1, 1, 10, (1, 1)), TARGETS[0], "float32", True)
-@example(Convolution(1, 30, 16, 16, 24, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "uint8", True)
-@example(Convolution(1, 30, 16, 16, 24, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "float16", True)
-@example(Convolution(1, 3, 32, 32, 64, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "uint8", True)
-@example(Convolution(1, 70, 1, 1, 10, (1, 1)), TARGETS[0], "uint8", True)
-@example(Convolution(1, 97, 9, 9, 48, (3, 3), (2, 2), (1, 1, 1, 1)), TARGETS[0], "float16", True)
+@example(
+    Convolution(1, 3, 32, 32, 64, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "float32", True, 0
+)
+@example(
+    Convolution(1, 3, 64, 64, 32, (7, 7), (2, 2), (3, 3, 3, 3)), TARGETS[0], "float32", True, 0
+)
+@example(Convolution(1, 32, 56, 56, 64, (1, 1)), TARGETS[0], "float32", True, 0)
+@example(Convolution(1, 64, 7, 7, 96, (1, 1), (2, 2)), TARGETS[0], "float32", False, 0)
+@example(Convolution(1, 48, 2, 2, 40, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "float32", True, 0)
+@example(Convolution(1, 72, 1, 1, 10, (1, 1)), TARGETS[0], "float32", True, 0)
+@example(Convolution(1, 30, 16, 16, 24, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "uint8", True, 0)
+@example(
+    Convolution(1, 30, 16, 16, 24, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "float16", True, 0
+)
+@example(Convolution(1, 3, 32, 32, 64, (3, 3), (1, 1), (1, 1, 1, 1)), TARGETS[0], "uint8", True, 0)
+@example(Convolution(1, 70, 1, 1, 10, (1, 1)), TARGETS[0], "uint8", True, 0)
+@example(Convolution(1, 97, 9, 9, 48, (3, 3), (2, 2), (1, 1, 1, 1)), TARGETS[0], "float16", True, 0)
 @example(
     Convolution(1, 96, 16, 16, 96, (5, 5), (2, 2), (2, 2, 2, 2), groups=96),
     TARGETS[0],
     "float32",
     True,
+    0,
 )
 @settings(max_examples=45, deadline=None, derandomize=True)
-def test_a_primitive_computes_what_pytorch_computes(name, layer, described, dtype, epilogue):
+def test_a_primitive_computes_what_pytorch_computes(name, layer, described, dtype, epilogue, point):
     if dtype == "uint8":
         layer = replace(layer, border=7)  # what stands for zero there
     assume(dtype != "float16" or "x86-64-v2" not in described.values())  # it cannot widen them
-    output, expected, magnitude = compute(name, layer, described, dtype, epilogue)
+    output, expected, magnitude = compute(name, layer, described, dtype, epilogue, point)
     assert output.shape == expected.shape
     assert output.dtype == SUMS[dtype]
     if dtype == "uint8":
@@ -236,7 +247,7 @@ def test_a_block_of_float16_products_is_bounded_and_divides_its_reduction(extent
 @pytest.mark.parametrize("name", primitives.names())
 def test_thousands_of_float16_products_lose_no_more_than_one_block(name):
     layer = Convolution(1, 512, 8, 8, 64, (3, 3), (1, 1), (1, 1, 1, 1))
-    output, expected, _ = compute(name, layer, TARGETS[0], "float16", False)
+    output, expected, _ = compute(name, layer, TARGETS[0], "float16", False, 0)
     error = np.linalg.norm(output - expected) / np.linalg.norm(expected)
     # Rounding errors that are random add up as the square root of their number; half a unit in the last place each.
     assert 1e-5 < error < 2.0**-12 * np.sqrt(HALF_PRODUCTS)
