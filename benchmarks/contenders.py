@@ -15,8 +15,8 @@ from benchmarks.interleaved import ratios_to, repeated, take_turns
 from benchmarks.layers import Layer, operands, thinned, zeros_of
 from benchmarks.roofline import BYTES, INDEX_BYTES, Roofline
 from dlas import primitives
+from dlas.compiler import layer as layers_of_networks
 from dlas.compiler.check import largest_relative_error
-from dlas.compiler.layer import Layer
 from dlas.compiler.pipeline import compile_module
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import Layout
@@ -100,7 +100,9 @@ def compiled(
     algorithm, stored = primitives.load(primitive), primitives.load_format(format)
     vector = vector_unit(target, str(weight.dtype))
     layout = stored.layout(algorithm, layer.in_channels, vector)
-    one = Layer(algorithm, stored, weight, layer, layout, str(data.dtype), vector)
+    one = layers_of_networks.Layer(
+        algorithm, stored, weight, layer, layout, str(data.dtype), vector
+    )
     kernel = one.kernel({})
     function = compile_module(tvm.IRModule({"main": one.scheduled(kernel)}), target).mod["main"]
     first, *_, last = (parameter.ty for parameter in kernel.function.params)
