@@ -16,8 +16,8 @@ Record = Mapping[str, Any]
 
 STUDY_COLUMNS = (
     "dataset model compression level primitive format dtype tuning platform params nonzero_params macs model_bytes "
-    "library_bytes top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats threads gflops peak_fraction "
-    "status"
+    "library_bytes tuned_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats threads gflops "
+    "peak_fraction status"
 ).split()
 NOISE_FLOOR_COLUMNS = ["platform", "dataset", "model", "ratio", "low", "high"]
 CURVES_COLUMNS = ["dataset", "model", "compression", *CURVE_COLUMNS]
@@ -49,7 +49,8 @@ def study_row(
     row["threads"] = platform["threads"]
     row["status"] = _status(platform, build, check)
     if build is not None:
-        row["library_bytes"] = build.get("library_bytes")
+        for name in ("library_bytes", "tuned_layers"):
+            row[name] = build.get(name)
     if check is not None:
         row["top1_compiled"] = check.get("top1_compiled")
     if row["status"] not in USABLE:

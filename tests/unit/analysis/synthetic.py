@@ -91,6 +91,7 @@ def study(
                                 "macs": int(macs * 1e6),
                                 "model_bytes": int(params * 4e6 * stored),
                                 "library_bytes": 10**6,
+                                "tuned_layers": 9 if tuning == "auto_scheduled" else None,
                                 "top1": 100 * correct / IMAGES,
                                 "top1_compiled": 100 * correct / IMAGES,
                                 "latency_ms": measured,

@@ -48,7 +48,7 @@ def timings(direct=2.0, twin=2.02, gemm=3.0, rounds=20):
 def test_columns_are_those_of_the_contract():
     assert ",".join(table.STUDY_COLUMNS) == (
         "dataset,model,compression,level,primitive,format,dtype,tuning,platform,params,nonzero_params,macs,model_bytes,"
-        "library_bytes,top1,top1_compiled,latency_ms,latency_ms_low,latency_ms_high,repeats,threads,gflops,"
+        "library_bytes,tuned_layers,top1,top1_compiled,latency_ms,latency_ms_low,latency_ms_high,repeats,threads,gflops,"
         "peak_fraction,status"
     )
 
@@ -64,6 +64,16 @@ def test_a_measured_row():
     assert row["peak_fraction"] == pytest.approx(row["gflops"] / 100)
     assert row["status"] == "ok" and row["library_bytes"] == 12345 and row["top1_compiled"] == 98.5
     assert row["threads"] == 1 and row["top1"] == 98.75 and row["dtype"] == "float32"
+
+
+def test_tuned_layers_are_those_of_the_build():
+    configuration = CONFIGURATION | {"tuning": "auto_scheduled"}
+    samples, build = timings().assign(tuning="auto_scheduled"), BUILD | {"tuned_layers": 0}
+    row = study_row(configuration, SUMMARY, PLATFORM, build, CHECK, samples)
+    assert row["tuned_layers"] == 0
+    assert (
+        study_row(CONFIGURATION, SUMMARY, PLATFORM, BUILD, CHECK, timings())["tuned_layers"] is None
+    )
 
 
 def test_csr_does_the_multiply_adds_of_non_zeros_alone():
@@ -141,7 +151,8 @@ def test_noise_floor_needs_a_twin():
 
 
 def test_tables_survive_the_file(tmp_path):
-    rows = [study_row(CONFIGURATION, SUMMARY, PLATFORM, BUILD, CHECK, timings())]
+    build = BUILD | {"tuned_layers": 3}
+    rows = [study_row(CONFIGURATION, SUMMARY, PLATFORM, build, CHECK, timings())]
     rows.append(study_row(CONFIGURATION, SUMMARY, PLATFORM, None, None, None))
     table.write_table(tmp_path / "study.csv", table.study_table(rows))
     back = table.read_table(tmp_path / "study.csv")
