@@ -52,6 +52,7 @@ OTHER_COLOUR, OTHER_MARKER, OTHER_LINE, OTHER_FILL = (
     "left",
 )  # of a method that has no place in the palette yet
 GREY = "#8C8C8C"
+PALE = 0.5  # of the colour that is left for emulated arithmetic
 COLUMN_INCHES = 3.5  # of print; a figure of one or two platforms is this wide
 PAGE_INCHES = 7.2  # the width of two columns
 PLATFORM_INCHES = 1.5  # more for each further platform
@@ -69,6 +70,7 @@ NAMES = {
     "gemm": "GEMM",
     "csr": "CSR",
     "none": "no compression",
+    "auto_scheduled": "auto-scheduled",
     "local_cpu": "this CPU",
     "local_cpu_avx2": "this CPU, AVX2",
 }
@@ -104,6 +106,11 @@ def label(name: str) -> str:
     return NAMES.get(name, name.replace("_", " "))
 
 
+def labels(names: str) -> str:
+    """Return the names that readers know methods by; ", " stands between them."""
+    return ", ".join(map(label, names.split(", ")))
+
+
 def colour(compression: str) -> str:
     """Return the colour of a compression."""
     return COLOURS.get(compression, OTHER_COLOUR)
@@ -130,11 +137,12 @@ def edge(format: str) -> dict[str, Any]:
     return {} if colour is None else {"markeredgecolor": colour}
 
 
-def face(colour: str, status: str) -> dict[str, Any]:
-    """Return how a mark of this colour is filled: pale for emulated arithmetic, else as its style says."""
+def face(colour: str, status: str, fillstyle: str = "full") -> dict[str, Any]:
+    """Return the face of a mark, or the edge of an open one: pale for emulated arithmetic, else as its style says."""
     if status != "emulated":
         return {}
-    return {"markerfacecolor": [0.3 * part + 0.7 for part in to_rgb(colour)]}
+    pale = [PALE * part + 1 - PALE for part in to_rgb(colour)]
+    return {"markeredgecolor" if fillstyle == "none" else "markerfacecolor": pale}
 
 
 def emulated_handle() -> Line2D:
@@ -181,8 +189,8 @@ def finish(
 ) -> Figure:
     """Put claim and verdict above a figure, and legend, reason and decision rule below it, wrapped to its width."""
     width, height = figure.get_size_inches()
-    title = textwrap.fill(claim[0].upper() + claim[1:], int(16.5 * width))
-    verdict = textwrap.fill(observation.headline, int(15.5 * width))
+    title = _wrapped(claim[0].upper() + claim[1:], int(16.5 * width))
+    verdict = _wrapped(observation.headline, int(15.5 * width))
     texts = [] if observation.reason.startswith("needs") else [_sentence(observation.reason)]
     below = _paragraphs([*texts, "Rule: " + " ".join(rule.split())], int(22 * width))
     columns = max(1, int(width / 1.15))
@@ -223,7 +231,11 @@ def finish(
 
 
 def _paragraphs(texts: Sequence[str], width: int) -> str:
-    return "\n".join(textwrap.fill(text, width) for text in texts)
+    return "\n".join(_wrapped(text, width) for text in texts)
+
+
+def _wrapped(text: str, width: int) -> str:
+    return textwrap.fill(text, width, break_on_hyphens=False)
 
 
 def _sentence(text: str) -> str:
@@ -237,7 +249,7 @@ def note(axis: Axes, text: str) -> None:
     axis.text(
         0.5,
         0.5,
-        textwrap.fill(text, 22),
+        _wrapped(text, 22),
         ha="center",
         va="center",
         transform=axis.transAxes,
@@ -326,12 +338,15 @@ def intervals(
         "capsize": 1.5,
         "capthick": 0.8,
     }
+    fillstyle = look.get("fillstyle", "full")
     status = rows["status"] if "status" in rows else pd.Series("ok", rows.index)
     for kind in status.unique():
         some, heights = rows[status == kind], np.asarray(at, float)[(status == kind).to_numpy()]
         centre, low, high = (some[name].to_numpy(float) for name in names)
         error = np.clip(np.nan_to_num([centre - low, high - centre]), 0, None)
-        axis.errorbar(centre, heights, xerr=error, **style | look | face(look["color"], kind))
+        axis.errorbar(
+            centre, heights, xerr=error, **style | look | face(look["color"], kind, fillstyle)
+        )
 
 
 def name_points(
@@ -425,18 +440,58 @@ def rows_of(
     return heights
 
 
+def network_rows(
+    platforms: Sequence[str], rows: pd.DataFrame, inches: float
+) -> tuple[Figure, np.ndarray, dict[tuple[str, str], float]]:
+    """Return a figure of the width of a page, its axes [1, platforms], and the height of each network in them.
+
+    Models stand apart, with a line of this many inches for each of their compressions and formats that `rows` have.
+    The keys of the heights are as `at` takes them.
+    """
+    places = rows[["dataset", "model", "compression", "format"]].drop_duplicates()
+    ranks = {name: rank for rank, name in enumerate([*COLOURS, *EDGES])}
+    places = places.sort_values(
+        ["dataset", "model", "compression", "format"],
+        key=lambda names: names if names.name in ("dataset", "model") else names.map(ranks),
+    )
+    named = pd.DataFrame(
+        {
+            "network": places["model"] + ", " + places["dataset"],
+            "variant": places["compression"]
+            + places["format"].map(lambda format: "" if format == "dense" else f", {format}"),
+        }
+    )
+    lines = len(named) + 0.8 * named["network"].nunique()
+    figure, axes = columns(platforms, height=0.6 + inches * lines, sharey=True)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(max(PAGE_INCHES, width), height)
+    return figure, axes, rows_of(axes, named, labels)
+
+
+def at(rows: pd.DataFrame, network: str, variant: str) -> pd.Series:
+    """Return which rows are of a line of `network_rows`."""
+    model, dataset = network.split(", ")
+    compression, format = (*variant.split(", "), "dense")[:2]
+    return (
+        (rows["model"] == model)
+        & (rows["dataset"] == dataset)
+        & (rows["compression"] == compression)
+        & (rows["format"] == format)
+    )
+
+
 def spread(names: Sequence[Name]) -> dict[Name, float]:
     """Return an offset from a row's height for each name, so that their marks stand one above another."""
     step = min(0.24, 0.75 / max(1, len(names)))
     return {name: step * ((len(names) - 1) / 2 - index) for index, name in enumerate(names)}
 
 
-def absent(axis: Axes, height: float) -> None:
+def absent(axis: Axes, height: float, text: str = "not measured") -> None:
     """Say in a row that it has no data in this panel."""
     axis.text(
         0.5,
         height,
-        "not measured",
+        text,
         transform=axis.get_yaxis_transform(),
         color=GREY,
         fontsize=6,

@@ -13,6 +13,8 @@ from dlas.analysis.statistics import Interval
 from dlas.errors import unknown
 
 USABLE = ("ok", "emulated")  # the values of status that stand for a measurement
+CONFIGURATION = ["platform", "dataset", "model", "compression", "primitive", "format"]
+LATENCY = ["latency_ms", "latency_ms_low", "latency_ms_high"]
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 
 
@@ -73,6 +75,15 @@ def measured(study: pd.DataFrame) -> pd.DataFrame:
     return study[study["status"].isin(USABLE) & study["latency_ms_low"].notna()]
 
 
+def untuned(study: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of default schedules.
+
+    Some configurations only are auto-scheduled: what compares networks with one another compares these, so that no
+    difference comes from the choice of what was tuned.
+    """
+    return study[study["tuning"] == "untuned"]
+
+
 def unreached(study: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of compressions without a level within the tolerance.
 
@@ -84,6 +95,17 @@ def unreached(study: pd.DataFrame) -> pd.DataFrame:
 def distinct(study: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of different networks: all but those of `unreached`."""
     return study[(study["compression"] == "none") | (study["level"] != 0)]
+
+
+def retimed(study: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each configuration measured both untuned and auto-scheduled: CONFIGURATION, LATENCY, status.
+
+    Auto-scheduled latencies have the suffix "_tuned"; the status is that of the auto-scheduled row.
+    """
+    rows = distinct(measured(study))
+    before = untuned(rows)[[*CONFIGURATION, *LATENCY]]
+    after = rows.loc[rows["tuning"] == "auto_scheduled", [*CONFIGURATION, *LATENCY, "status"]]
+    return before.merge(after, on=CONFIGURATION, suffixes=("", "_tuned"))
 
 
 def latency(row: pd.Series) -> Interval:

@@ -30,7 +30,7 @@ def test_the_embedded_study_takes_both_platforms(fresh):
     assert jobs["probe_platform"] == 2
     assert jobs["train_model"] == 8
     assert jobs["time_libraries"] > jobs["train_model"]
-    assert jobs["assess_observation"] == 5
+    assert jobs["assess_observation"] == 7
 
 
 def test_make_takes_a_config_and_a_number_of_cores(fresh):

@@ -117,7 +117,7 @@ def draw(tables: Tables, observation: Observation) -> Figure:
         for axis in axes[0]:
             figures.note(axis, "no accuracy curve was measured")
         return figures.finish(figure, CLAIM, observation, RULE)
-    heights = figures.rows_of(axes, members[["group", "name"]], _named)
+    heights = figures.rows_of(axes, members[["group", "name"]], figures.labels)
     ratios = _ratios(found)
     for axis, technique in zip(axes[0], techniques, strict=True):
         rows = found[found["compression"] == technique]
@@ -132,7 +132,3 @@ def draw(tables: Tables, observation: Observation) -> Figure:
         text = _text(ratios[technique]) if technique in ratios else "not enough networks"
         axis.set_xlabel(f"compression\ncompact / large:\n{text}")
     return figures.finish(figure, CLAIM, observation, RULE, [curves.bound_handle()])
-
-
-def _named(name: str) -> str:
-    return ", ".join(map(figures.label, name.split(", ")))

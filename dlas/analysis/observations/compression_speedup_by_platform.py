@@ -1,13 +1,14 @@
 """The speedups that compression techniques give are very hardware dependent.
 
 The speedup of a compression on a platform is the latency of the uncompressed network over that of the compressed one,
-each in its fastest configuration there with the same tuning. For every compression and pair of platforms the two
+each in its fastest untuned configuration there. For every compression and pair of platforms the two
 speedups of each model are divided; their geometric mean over the models, with Student's t interval, says by which
-factor the hardware changes what the compression is worth. A network whose compression has no level within the
-tolerance was not compressed and has no speedup; an emulated one was measured and has. See RULE.
+factor the hardware changes what the compression is worth. Auto-scheduled code has no part in it: some networks only
+have it, and each is to count once. A network whose compression has no level within the tolerance was not compressed
+and has no speedup; an emulated one was measured and has. See RULE.
 """
 
-from itertools import combinations, product
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from dlas.analysis.observation import (
     measured,
     needs,
     unreached,
+    untuned,
 )
 
 CLAIM = "the speedups that compression techniques give are very hardware dependent"
@@ -31,12 +33,12 @@ ORIGIN = "abstract"
 VERY = 1.25
 RULE = f"""
 For each compression and pair of platforms: geometric mean over the compressed models of the ratio of their speedups
-(fastest configuration, same tuning), with a t interval at a family-wise 95 %. Threshold: {VERY}x, or the product of the
+(fastest untuned configuration), with a t interval at a family-wise 95 %. Threshold: {VERY}x, or the product of the
 two A/A noise floors if that is larger. Supported: the interval of some compression and pair lies beyond the threshold.
 Contradicted: all intervals lie within it. Inconclusive otherwise.
 """
 STATISTIC = "geometric mean ratio of a compression's speedups on two platforms, where it is largest"
-NETWORK = ["dataset", "model", "compression", "level", "tuning"]
+NETWORK = ["dataset", "model", "compression", "level"]
 
 
 def speedups(study: pd.DataFrame) -> pd.DataFrame:
@@ -44,7 +46,7 @@ def speedups(study: pd.DataFrame) -> pd.DataFrame:
 
     The limits come from the two latencies' intervals, taken as independent.
     """
-    rows = distinct(measured(study)).assign(level=lambda table: table["level"].fillna(0))
+    rows = untuned(distinct(measured(study))).assign(level=lambda table: table["level"].fillna(0))
     best = fastest(rows, [*NETWORK, "platform"])
     best["error"] = [
         statistics.log_standard_error(statistics.Interval(*values))
@@ -52,7 +54,7 @@ def speedups(study: pd.DataFrame) -> pd.DataFrame:
             index=False
         )
     ]
-    same = ["dataset", "model", "tuning", "platform"]
+    same = ["dataset", "model", "platform"]
     baseline = best.loc[best["compression"] == "none", [*same, "latency_ms", "error"]]
     both = best[best["compression"] != "none"].merge(baseline, on=same, suffixes=("", "_baseline"))
     both["speedup"] = both["latency_ms_baseline"] / both["latency_ms"]
@@ -63,7 +65,7 @@ def speedups(study: pd.DataFrame) -> pd.DataFrame:
 
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each compression and pair of platforms."""
-    study = distinct(tables.study)
+    study = untuned(distinct(tables.study))
     if study.loc[study["compression"] != "none"].empty:
         return needs("compressed networks", STATISTIC)
     if study["platform"].nunique() < 2:
@@ -123,10 +125,9 @@ def observe(tables: Tables) -> Observation:
 @figures.style()
 def draw(tables: Tables, observation: Observation) -> Figure:
     """Return the speedup of each compressed network by platform; 1 is the uncompressed network."""
-    study = tables.study
+    study = untuned(tables.study)
     platforms = figures.ordered(study["platform"], figures.NAMES)
     compressions = figures.ordered(set(study["compression"]) - {"none"}, figures.COLOURS)
-    tunings = figures.ordered(study["tuning"], figures.FILLS)
     found, missing = speedups(study), unreached(study)
     if found.empty:
         figure, axes = figures.columns(platforms, height=1.2)
@@ -136,8 +137,7 @@ def draw(tables: Tables, observation: Observation) -> Figure:
     places = found[["dataset", "model"]].drop_duplicates().sort_values(["dataset", "model"])
     figure, axes = figures.columns(platforms, height=0.6 + 0.3 * len(places), sharey=True)
     heights = figures.rows_of(axes, places)
-    marks = list(product(compressions, tunings))
-    where = ["dataset", "model", "platform", "compression", "tuning"]
+    where = ["dataset", "model", "platform", "compression"]
     no_level = set(missing[where].itertuples(index=False, name=None))
     for axis, platform in zip(axes[0], platforms, strict=False):
         for (dataset, model), height in heights.items():
@@ -148,8 +148,8 @@ def draw(tables: Tables, observation: Observation) -> Figure:
             ]
             if here.empty:
                 figures.absent(axis, height)
-            for (compression, tuning), offset in figures.spread(marks).items():
-                one = here[(here["compression"] == compression) & (here["tuning"] == tuning)]
+            for compression, offset in figures.spread(compressions).items():
+                one = here[here["compression"] == compression]
                 figures.intervals(
                     axis,
                     one,
@@ -157,16 +157,13 @@ def draw(tables: Tables, observation: Observation) -> Figure:
                     ("speedup", "low", "high"),
                     color=figures.colour(compression),
                     marker="o",
-                    fillstyle=figures.fill(tuning),
                 )
-                if (dataset, model, platform, compression, tuning) in no_level:
+                if (dataset, model, platform, compression) in no_level:
                     figures.no_level(axis, height + offset, compression)
         figures.log_axis(axis.xaxis, min(found["low"].min(), 0.9), max(found["high"].max(), 1.1))
         axis.axvline(1, color=figures.GREY, linewidth=0.8)
         axis.set_xlabel("speedup")
     legend = figures.handles("compression", compressions)
-    if len(tunings) > 1:
-        legend += figures.handles("tuning", tunings)
     if (found["status"] == "emulated").any():
         legend.append(figures.emulated_handle())
     if no_level:

@@ -2,9 +2,9 @@
 
 A guarantee falls with one clear counterexample, so the rule looks for pairs of networks that are ordered the other
 way round, and for nothing else; Spearman's rho on the figure says how close the orders are on the whole. A network is
-a model with a compression; its latency on a platform is that of its fastest configuration there, so that no
-counterexample comes from an unsuitable primitive. A compression of which no level was within the tolerance gives no
-network of its own. See RULE.
+a model with a compression; its latency on a platform is that of its fastest untuned configuration there, so that no
+counterexample comes from an unsuitable primitive, nor from tuning one network and not the other. A compression of
+which no level was within the tolerance gives no network of its own. See RULE.
 """
 
 from itertools import combinations, product
@@ -25,12 +25,13 @@ from dlas.analysis.observation import (
     latency,
     measured,
     needs,
+    untuned,
 )
 
 CLAIM = "model size, accuracy and inference time are not guaranteed to be correlated"
 ORIGIN = "abstract"
 RULE = """
-All pairs of networks (model and compression) on a data set and platform; a network is timed in its fastest
+All pairs of networks (model and compression) on a data set and platform; a network is timed in its fastest untuned
 configuration. A pair is discordant if the one of more bytes is clearly faster or clearly less accurate, or the more
 accurate one is clearly faster.
 Clear: latency differs by more than the A/A noise floor and its interval, top-1 by more than its binomial error, with a
@@ -46,8 +47,8 @@ MOST_LINES = 10  # of discordant pairs in a panel; more would hide the points
 
 
 def networks(study: pd.DataFrame) -> pd.DataFrame:
-    """Return the fastest configuration of each network on each platform."""
-    return fastest(distinct(measured(study)), ["dataset", "platform", *NETWORK])
+    """Return the fastest untuned configuration of each network on each platform."""
+    return fastest(untuned(distinct(measured(study))), ["dataset", "platform", *NETWORK])
 
 
 def observe(tables: Tables) -> Observation:

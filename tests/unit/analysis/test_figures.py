@@ -1,5 +1,6 @@
 """Structure of the figures: panels, labels, marks against the data, nothing clipped, the same bytes each time."""
 
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from dlas.analysis import curves, figures, observation, overview
 
 COMPRESSED = ("none", "weight_pruning", "int8")
-STUDY = ("size_accuracy_latency", "fastest_primitive", "compression_speedup_by_platform")
+UNTUNED = ("size_accuracy_latency", "fastest_primitive", "compression_speedup_by_platform")
+TUNED = ("tuning_speedup", "tuning_changes_primitive")
+STUDY = UNTUNED + TUNED
 CURVES = ("pruning_reach", "compact_architectures")
 SMALL = synthetic.study(synthetic.realistic)
 SMALL = SMALL[(SMALL.platform == "local_cpu") | SMALL.model.isin(["resnet18", "mobilenet_v2"])]
@@ -18,19 +21,30 @@ LARGE = synthetic.study(
     synthetic.realistic, compressions=COMPRESSED, tunings=("untuned", "auto_scheduled")
 )
 ONE = SMALL[SMALL.platform == "local_cpu"]
+FULL = synthetic.study(
+    synthetic.realistic,
+    compressions=synthetic.COMPRESSIONS,
+    formats=("dense", "csr"),
+    tunings=("untuned", "auto_scheduled"),
+    unreached=[("photos", "efficientnet_b0", "weight_pruning")],
+    emulated=[("float16", "local_cpu_avx2")],
+)
+SOME = FULL.model.isin(["resnet18", "mobilenet_v1"]) & (FULL.compression == "none")
+THERE = (FULL.platform == "local_cpu_avx2") & FULL.compression.isin(["none", "float16"])
+REASONS = ("not measured", "not auto-scheduled", "no ")
 TABLES = {
     "small": SMALL,
     "large": LARGE,
     "one platform": ONE,
     "nothing measured": SMALL.assign(status="unavailable"),
-    "full": synthetic.study(
-        synthetic.realistic,
-        compressions=synthetic.COMPRESSIONS,
-        formats=("dense", "csr"),
-        unreached=[("photos", "efficientnet_b0", "weight_pruning")],
-        emulated=[("float16", "local_cpu_avx2")],
-    ),
+    "full": FULL[FULL.tuning == "untuned"],
 }
+AUTO_SCHEDULED = {
+    "all": FULL,
+    "some": FULL[(FULL.tuning == "untuned") | SOME],
+    "one platform": FULL[(FULL.tuning == "untuned") | THERE],
+}
+TABLES |= {f"{which} auto-scheduled": table for which, table in AUTO_SCHEDULED.items()}
 LADDERS = {
     "full": synthetic.curves(synthetic.holding, images=360, seed=1),
     "exact": synthetic.curves(synthetic.holding),
@@ -39,8 +53,10 @@ LADDERS = {
     ),
     "no technique": synthetic.curves(synthetic.holding, compressions=("none",)),
 }
-CASES = [(name, table) for name in STUDY for table in TABLES] + [
-    (name, table) for name in CURVES for table in LADDERS
+CASES = [
+    *((name, table) for name in STUDY for table in TABLES if "auto-scheduled" not in table),
+    *((name, f"{which} auto-scheduled") for name in TUNED for which in AUTO_SCHEDULED),
+    *((name, table) for name in CURVES for table in LADDERS),
 ]
 
 
@@ -52,8 +68,14 @@ def draw(name, table):
     return module, found, module.draw(tables, found)
 
 
-def table_of(name, table):
-    return TABLES[table] if name in STUDY else LADDERS[table]
+@cache
+def drawn(name, table):
+    return draw(name, TABLES[table] if name in STUDY else LADDERS[table])
+
+
+@cache
+def overview_of(table):
+    return overview.draw(TABLES[table])
 
 
 def nothing_is_clipped(figure):
@@ -89,7 +111,7 @@ def texts(figure):
 
 @pytest.mark.parametrize(("name", "table"), CASES)
 def test_claim_verdict_and_rule_are_printed_and_nothing_is_clipped(name, table):
-    module, found, figure = draw(name, table_of(name, table))
+    module, found, figure = drawn(name, table)
     printed = " ".join(" ".join(text.get_text() for text in texts(figure)).split())
     assert module.CLAIM[1:] in printed
     assert found.headline in printed
@@ -104,9 +126,9 @@ def test_claim_verdict_and_rule_are_printed_and_nothing_is_clipped(name, table):
 
 @pytest.mark.parametrize(("name", "table"), CASES)
 def test_no_panel_is_empty_without_a_reason(name, table):
-    for axis in draw(name, table_of(name, table))[2].axes:
+    for axis in drawn(name, table)[2].axes:
         marks = axis.lines or axis.collections
-        reasons = [text for text in axis.texts if "measured" in text.get_text()]
+        reasons = [text for text in axis.texts if text.get_text().startswith(REASONS)]
         assert marks or reasons
 
 
@@ -127,7 +149,7 @@ def test_one_mark_for_each_primitive_of_each_network():
 
 def test_one_mark_for_each_compressed_network():
     figure = draw("compression_speedup_by_platform", LARGE)[2]
-    networks = 8 * 2 * 2  # models, compressions, tunings
+    networks = 8 * 2  # models, compressions; untuned alone
     assert [len(markers(axis)) for axis in figure.axes] == [networks, networks]
     colours = {line.get_color() for axis in figure.axes for line in markers(axis)}
     assert colours == {figures.COLOURS["weight_pruning"], figures.COLOURS["int8"]}
@@ -135,7 +157,7 @@ def test_one_mark_for_each_compressed_network():
 
 def test_overview_has_every_measurement_on_a_log_scale():
     full = TABLES["full"]
-    figure = overview.draw(full)
+    figure = overview_of("full")
     assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
     assert len(figure.axes) == 2
     for axis, platform in zip(figure.axes, ("local_cpu", "local_cpu_avx2"), strict=True):
@@ -151,8 +173,41 @@ def test_overview_has_every_measurement_on_a_log_scale():
     assert names.count("MobileNetV2") == 2 and "VGG-16" in names
 
 
+@pytest.mark.parametrize(("table", "opened"), [("some auto-scheduled", 2 * 3), ("full", 0)])
+def test_overview_has_open_marks_for_what_is_auto_scheduled(table, opened):
+    figure = overview_of(table)
+    assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert ("auto-scheduled" in entries) == ("untuned" in entries) == (opened > 0)
+    for axis in figure.axes:
+        fills = [line.get_fillstyle() for line in markers(axis)]
+        assert fills.count("none") == opened and fills.count("full") == 8 * 6 * 3 - 6
+
+
+def test_speedup_of_each_auto_scheduled_configuration_and_none_other():
+    figure = drawn("tuning_speedup", "some auto-scheduled")[2]
+    assert [len(markers(axis)) for axis in figure.axes] == [2 * 3, 2 * 3]
+    figure = drawn("tuning_speedup", "one platform auto-scheduled")[2]
+    assert [len(markers(axis)) for axis in figure.axes] == [0, 8 * 2 * 3]
+
+
+def test_the_fastest_primitive_of_each_tuning_is_at_one_and_named():
+    _, found, figure = drawn("tuning_changes_primitive", "some auto-scheduled")
+    for axis, platform in zip(figure.axes, ("local_cpu", "local_cpu_avx2"), strict=True):
+        own = found.evidence[found.evidence["platform"] == platform]
+        marks = [line for line in markers(axis) if line.get_linestyle() == "None"]
+        assert len(marks) == 2 * 3 * 2  # networks, primitives, tunings
+        at_one = [line for line in marks if line.get_xdata()[0] == pytest.approx(1)]
+        for fill, name in (("full", "first"), ("none", "last")):
+            shown = [line.get_marker() for line in at_one if line.get_fillstyle() == fill]
+            assert sorted(shown) == sorted(figures.marker(winner) for winner in own[name])
+        names = [text.get_text() for text in axis.texts if text.get_fontsize() < 6]
+        winners = [figures.label(winner) for name in ("first", "last") for winner in own[name]]
+        assert sorted(names) == sorted(winners)
+
+
 def test_emulated_arithmetic_has_pale_marks():
-    for axis in overview.draw(TABLES["full"]).axes:
+    for axis in overview_of("full").axes:
         half = [line for line in markers(axis) if line.get_color() == figures.COLOURS["float16"]]
         pale = [line for line in half if line.get_markerfacecolor() != line.get_color()]
         assert len(half) == 24

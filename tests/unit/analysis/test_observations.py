@@ -12,9 +12,12 @@ NAMES = {
     "02": "pruning_reach",
     "03": "compact_architectures",
     "04": "fastest_primitive",
+    "05": "tuning_speedup",
+    "06": "tuning_changes_primitive",
     "07": "compression_speedup_by_platform",
 }
 COMPRESSED = ("none", "channel_pruning", "int8")
+TUNINGS = ("untuned", "auto_scheduled")
 PRUNED = ("none", "weight_pruning", "channel_pruning")
 FLOOR = synthetic.noise_floor()
 LADDER = {  # size, MACs and accuracy in one order
@@ -51,6 +54,36 @@ def hardware_speedup(platform, *rest):
     return same_speedup(platform, *rest) / gain
 
 
+def tuned(speedup, untuned=None):
+    """Return a latency that auto-scheduling divides by speedup(platform, dataset, model, compression, primitive)."""
+
+    def latency(*configuration):
+        before = 1.0 if untuned is None else untuned(*configuration)
+        return before / (speedup(*configuration[:-1]) if configuration[-1] != "untuned" else 1)
+
+    return latency
+
+
+def every_factor(platform, dataset, model, compression, primitive):
+    gain = 2 if platform == "local_cpu" else 1
+    return gain * (2.1 if model in synthetic.COMPACT else 1) * (2.2 if primitive == "gemm" else 1)
+
+
+def one_factor(platform, dataset, model, compression, primitive):
+    return 3 if primitive == "gemm" else 1.5
+
+
+def twice(*_):
+    return 2.0
+
+
+def both_tunings(latency, **options):
+    return synthetic.study(latency, tunings=TUNINGS, **options)
+
+
+CHANGING = both_tunings(tuned(one_factor, direct_wins))
+
+
 def all_alike(*_):
     return 1.0
 
@@ -69,6 +102,13 @@ def ladder(latency, **options):
         ("04", synthetic.study(direct_wins), FLOOR, "contradicted"),
         ("04", synthetic.study(synthetic.realistic), synthetic.noise_floor(4.0), "inconclusive"),
         ("04", synthetic.study(direct_wins, noise=0.3), FLOOR, "inconclusive"),
+        ("05", both_tunings(tuned(every_factor)), FLOOR, "supported"),
+        ("05", both_tunings(tuned(one_factor)), FLOOR, "inconclusive"),
+        ("05", both_tunings(tuned(twice)), FLOOR, "contradicted"),
+        ("05", both_tunings(tuned(every_factor), noise=1.0), FLOOR, "inconclusive"),
+        ("05", both_tunings(tuned(every_factor)), synthetic.noise_floor(1.45), "inconclusive"),
+        ("06", CHANGING, FLOOR, "supported"),
+        ("06", both_tunings(tuned(twice, direct_wins)), FLOOR, "contradicted"),
         ("07", synthetic.study(hardware_speedup, compressions=COMPRESSED), FLOOR, "supported"),
         ("07", synthetic.study(same_speedup, compressions=COMPRESSED), FLOOR, "contradicted"),
         (
@@ -195,6 +235,15 @@ ONE_PLATFORM = synthetic.study(hardware_speedup, compressions=COMPRESSED, platfo
         ("04", REALISTIC[REALISTIC.primitive == "direct"], "two or more primitives"),
         ("04", unmeasured(REALISTIC), "two or more primitives"),
         ("04", REALISTIC.head(0), "two or more primitives"),
+        ("05", REALISTIC, "auto-scheduled configurations"),
+        ("05", CHANGING[CHANGING.tuning == "auto_scheduled"], "auto-scheduled configurations"),
+        ("05", unmeasured(CHANGING), "auto-scheduled configurations"),
+        ("05", CHANGING.head(0), "auto-scheduled configurations"),
+        ("05", CHANGING[CHANGING.primitive == "gemm"].head(2), "two of the three"),
+        ("06", REALISTIC, "with every primitive"),
+        ("06", CHANGING[CHANGING.primitive == "gemm"], "with every primitive"),
+        ("06", unmeasured(CHANGING), "with every primitive"),
+        ("06", CHANGING.head(0), "with every primitive"),
         ("07", REALISTIC, "compressed networks"),
         ("07", ONE_PLATFORM, "a second platform"),
         ("07", unmeasured(synthetic.study(same_speedup, compressions=COMPRESSED)), "two networks"),
@@ -229,13 +278,14 @@ def check_missing(found, needs):
     assert np.isnan(found.estimate)
 
 
-@pytest.mark.parametrize("name", [NAMES[number] for number in ("01", "04", "07")])
+@pytest.mark.parametrize("name", [NAMES[number] for number in ("01", "04", "05", "06", "07")])
 def test_no_verdict_without_a_noise_floor(name):
-    study = synthetic.study(hardware_speedup, compressions=COMPRESSED)
+    study = both_tunings(tuned(every_factor, hardware_speedup), compressions=COMPRESSED)
     assert observe(name, study, FLOOR.head(0)).verdict in ("inconclusive", "contradicted")
     assert observe(name, study, FLOOR.head(0)).verdict != "supported"
 
 
+FOUR_MODELS = {dataset: dict(list(nets.items())[:2]) for dataset, nets in synthetic.MODELS.items()}
 NO_EFFECT = {
     # every network equally fast and accurate, sizes differ: any order in the data is noise
     "01": lambda seed: {
@@ -246,6 +296,14 @@ NO_EFFECT = {
     "03": lambda seed: {"curves": _random_curves(seed, 10.0, 3.0, 0.8)},
     # all primitives equally fast
     "04": lambda seed: {"study": synthetic.study(all_alike, noise=0.02, seed=seed)},
+    # all speedups equal, and of little noise, so that it is the largest of many differences that counts
+    "05": lambda seed: {
+        "study": both_tunings(tuned(twice), noise=0.3, seed=seed, models=FOUR_MODELS)
+    },
+    # all primitives equally fast, in both tunings
+    "06": lambda seed: {
+        "study": both_tunings(tuned(twice), noise=0.3, seed=seed, models=FOUR_MODELS)
+    },
     # the speedups of the two platforms differ by model at random, around none and around the threshold itself
     "07": lambda seed: {
         "study": synthetic.study(
@@ -290,6 +348,21 @@ def test_a_claim_is_declared_supported_by_chance_in_at_most_five_percent(name):
         observe(NAMES[name], floor=floor, **NO_EFFECT[name](seed)).verdict == "supported"
         for seed in range(draws)
     )
+    assert wrong <= 0.05 * draws
+
+
+def test_what_a_search_finds_by_chance_is_no_strong_difference():
+    """The schedules of a configuration are found at random, around the same speedup everywhere."""
+    draws, wrong = 40, 0
+    for seed in range(draws):
+        draw = np.random.default_rng(30_000 + seed)
+        study = both_tunings(
+            tuned(lambda *_, draw=draw: 2 * np.exp(0.1 * draw.standard_normal())),
+            seed=seed,
+            models=FOUR_MODELS,
+        )
+        found = observe(NAMES["05"], study, synthetic.noise_floor(1.0))
+        wrong += found.verdict == "supported"
     assert wrong <= 0.05 * draws
 
 
@@ -351,13 +424,14 @@ def test_modules_say_what_they_are(name):
 
 
 def test_order_of_the_rows_does_not_matter():
-    study = synthetic.study(hardware_speedup, compressions=COMPRESSED)
+    study = both_tunings(tuned(every_factor, hardware_speedup), compressions=COMPRESSED)
     shuffled = study.sample(frac=1, random_state=0)
     curves = synthetic.curves(synthetic.holding)
     mixed = curves.sample(frac=1, random_state=0)
     for name in NAMES.values():
         first, second = observe(name, study, curves=curves), observe(name, shuffled, curves=mixed)
-        assert first.verdict == second.verdict and first.estimate == pytest.approx(second.estimate)
+        assert first.verdict == second.verdict
+        assert first.estimate == pytest.approx(second.estimate, nan_ok=True)
 
 
 def test_observation_is_a_pure_function_of_the_tables():
@@ -414,3 +488,83 @@ def test_what_compression_does_to_the_primitives_is_not_the_claim_on_primitives(
 
     found = observe(NAMES["04"], synthetic.study(latency, compressions=COMPRESSED))
     assert found.verdict == "contradicted" and found.n == 16
+
+
+def test_speedups_from_tuning_are_compared_where_nothing_else_differs():
+    found = observe(NAMES["05"], both_tunings(tuned(every_factor)))
+    ratios = found.evidence.set_index(["first", "second"])["ratio"]
+    assert ratios["gemm", "direct"] == pytest.approx(2.2, rel=0.02)
+    assert ratios["local_cpu", "local_cpu_avx2"] == pytest.approx(2, rel=0.02)
+    assert ratios["mobilenet_v2, photos", "vgg16, digits"] == pytest.approx(2.1, rel=0.02)
+    assert found.estimate == ratios.max() and found.n == 48
+    assert set(found.evidence["pairs"]) == {16, 6, 24}
+
+
+def test_which_configurations_are_tuned_is_no_difference_between_primitives():
+    """One primitive is tuned on the networks that gain much, the other on those that gain little."""
+    study = both_tunings(tuned(every_factor), primitives=("direct", "spatial_pack"))
+    compact = study["model"].isin(synthetic.COMPACT)
+    chosen = (study["tuning"] == "untuned") | ((study["primitive"] == "direct") == compact)
+    found = observe(NAMES["05"], study[chosen])
+    assert "primitives" not in set(found.evidence["factor"])
+    assert "not compared" not in found.reason.split(";")[1]
+    assert "two primitives: not compared" in found.reason
+
+
+def test_share_and_cost_of_changes_are_those_that_were_put_in():
+    def speedup(platform, dataset, model, compression, primitive):
+        return 2.6 if primitive == "gemm" and model in synthetic.COMPACT else 1.3
+
+    found = observe(NAMES["06"], both_tunings(tuned(speedup, direct_wins)))
+    assert found.n == 16 and found.estimate == 8 / 16  # four of eight models on two platforms
+    changes = found.evidence[found.evidence["outcome"] == "changes"]
+    assert set(changes["model"]) == set(synthetic.COMPACT)
+    assert set(changes["first"]) == {"direct"} and set(changes["last"]) == {"gemm"}
+    assert changes["cost"].to_numpy() == pytest.approx(2 / 1.3, rel=0.03)
+    assert "takes 1.5" in found.reason and "GEMM" in found.reason
+
+
+@pytest.mark.parametrize(("untuned", "tuned_gain"), [(1.001, 1.5), (1.3, 1.301)])
+def test_a_change_must_be_clear_in_both_tunings(untuned, tuned_gain):
+    """Direct is fastest untuned by this factor, GEMM gains this much from tuning."""
+
+    def before(*configuration):
+        return 1.0 if configuration[4] == "direct" else untuned
+
+    def speedup(*configuration):
+        return tuned_gain if configuration[4] == "gemm" else 1.0
+
+    found = observe(NAMES["06"], both_tunings(tuned(speedup, before), noise=0.0001))
+    assert set(found.evidence["outcome"]) == {"unclear"} and found.verdict == "inconclusive"
+    assert found.n == 0 and np.isnan(found.estimate)
+
+
+def test_a_network_changes_in_each_of_its_formats_by_itself():
+    """CSR halves every latency, so that mixing the formats would leave no order of the primitives."""
+    study = both_tunings(
+        tuned(one_factor, direct_wins), compressions=PRUNED, formats=("dense", "csr")
+    )
+    found = observe(NAMES["06"], study)
+    assert found.n == 16 * 4 and set(found.evidence["outcome"]) == {"changes"}
+    some = study[(study["tuning"] == "untuned") | (study["format"] == "csr")]
+    assert observe(NAMES["06"], some).n == 16
+    assert (
+        observe(NAMES["06"], some[~((some.model == "vgg16") & (some.primitive == "gemm"))]).n == 14
+    )
+
+
+def test_a_network_without_a_level_is_not_tuned_twice():
+    options = {"compressions": ("none", "channel_pruning"), "unreached": UNREACHED}
+    study = both_tunings(tuned(one_factor, direct_wins), **options)
+    assert observe(NAMES["05"], study).n == 3 * 2 * (16 - 2)
+    assert observe(NAMES["06"], study).n == 2 * (16 - 2)
+
+
+@pytest.mark.parametrize("number", ["01", "04", "07"])
+def test_what_is_auto_scheduled_has_no_part_in_claims_on_networks_and_platforms(number):
+    """GEMM alone is auto-scheduled, on one platform alone, and far faster then."""
+    study = both_tunings(tuned(twice, hardware_speedup), compressions=COMPRESSED)
+    untuned = study[study["tuning"] == "untuned"]
+    some = (study["primitive"] == "gemm") & (study["platform"] == "local_cpu")
+    mixed = study[(study["tuning"] == "untuned") | some]
+    assert observe(NAMES[number], mixed) == observe(NAMES[number], untuned)

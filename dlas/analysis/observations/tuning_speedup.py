@@ -1,0 +1,192 @@
+"""The speedup from auto-scheduling differs strongly between primitives, models and platforms.
+
+The speedup of a configuration is its untuned latency over its auto-scheduled one. For every two primitives (models,
+platforms) the speedups of configurations that are alike in all else are divided, so that it does not matter which
+configurations were auto-scheduled, and the ratios' geometric mean is taken. Its interval comes from those of the
+latencies: it holds for the configurations of the study and the schedules that the search found for them, not for what
+another search would find; what chance in a search could add is why only a factor of STRONG counts. All pairs are
+compared at a family-wise level, so that the interval of the largest ratio, which is picked afterwards, holds too. See
+RULE.
+"""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+
+from dlas.analysis import figures, statistics
+from dlas.analysis.observation import (
+    CONFIGURATION,
+    LATENCY,
+    Observation,
+    Tables,
+    Verdict,
+    floors,
+    needs,
+    retimed,
+)
+
+CLAIM = "the speedup from auto-scheduling differs strongly between primitives, models and platforms"
+ORIGIN = "abstract"
+STRONG = 1.5
+RULE = f"""
+Speedup: untuned latency over auto-scheduled latency of a configuration. For each two primitives, models and platforms:
+geometric mean of the ratio of the speedups over the configurations that differ in nothing else, with an interval from
+those of the latencies at a family-wise 95 % over all pairs. Threshold: {STRONG}x, or the product of the two A/A noise
+floors if that is larger. A pair differs strongly if its interval lies beyond the threshold. Supported: of each of
+primitives, models and platforms of which two could be compared, some pair differs strongly. Contradicted: all intervals
+lie within their thresholds. Inconclusive otherwise, and where two could be compared of one of the three only.
+"""
+STATISTIC = "ratio of the speedups of two primitives, models or platforms, where it is largest"
+FACTORS = {
+    "primitives": ["primitive"],
+    "models": ["model", "dataset"],
+    "platforms": ["platform"],
+}
+COLUMNS = ["factor", "first", "second", "ratio", "low", "high", "threshold", "pairs"]
+
+
+def speedups(study: pd.DataFrame) -> pd.DataFrame:
+    """Return `retimed` with speedup, its limits low and high, and error, the standard error of its logarithm.
+
+    The two latencies' intervals are taken as independent.
+    """
+    rows = retimed(study)
+    errors = [
+        [
+            statistics.log_standard_error(statistics.Interval(*values))
+            for values in rows[[f"{name}{tuned}" for name in LATENCY]].itertuples(index=False)
+        ]
+        for tuned in ("", "_tuned")
+    ]
+    rows["speedup"] = rows["latency_ms"] / rows["latency_ms_tuned"]
+    rows["error"] = np.hypot(*np.reshape(errors, (2, -1)))
+    reach = np.exp(stats.norm.ppf((1 + statistics.CONFIDENCE) / 2) * rows["error"])
+    return rows.assign(low=rows["speedup"] / reach, high=rows["speedup"] * reach)
+
+
+def observe(tables: Tables) -> Observation:
+    """Return the verdict under RULE; the evidence is one row for each two primitives, models or platforms."""
+    rows = speedups(tables.study)
+    evidence = _comparisons(rows, floors(tables.noise_floor))
+    if evidence["factor"].nunique() < 2:
+        return needs(
+            "auto-scheduled configurations that differ in one of primitive, model and platform alone, for two of the "
+            "three",
+            STATISTIC,
+        )
+    beyond = evidence["low"] > evidence["threshold"]
+    verdict: Verdict = "inconclusive"
+    if beyond.groupby(evidence["factor"]).any().all():
+        verdict = "supported"
+    elif (evidence["high"] < evidence["threshold"]).all():
+        verdict = "contradicted"
+    texts = [_text(evidence[evidence["factor"] == factor], factor) for factor in FACTORS]
+    top = evidence.loc[evidence["ratio"].idxmax()]
+    return Observation(
+        verdict,
+        "the largest ratio of the speedups of two " + "; ".join(texts),
+        STATISTIC,
+        top["ratio"],
+        top["low"],
+        top["high"],
+        n=len(rows),
+        evidence=evidence,
+    )
+
+
+def _comparisons(rows: pd.DataFrame, floor: dict[tuple[str, str], float]) -> pd.DataFrame:
+    """Return COLUMNS for each two values of a factor that can be compared; the first has the larger speedup.
+
+    Without a noise floor there is no comparison.
+    """
+    places = zip(rows["platform"], rows["dataset"], strict=True)
+    rows = rows.assign(floor=[floor.get(place, np.nan) for place in places]).dropna(
+        subset=["floor"]
+    )
+    found = []
+    for factor, names in FACTORS.items():
+        alike = [name for name in CONFIGURATION if name not in names]
+        members = [(", ".join(key), group) for key, group in rows.groupby(names)]
+        for (first, one), (second, other) in combinations(members, 2):
+            both = one.merge(other, on=alike, suffixes=("", "_other"))
+            if len(both):
+                logarithm = np.log(both["speedup"] / both["speedup_other"]).mean()
+                error = np.hypot(both["error"], both["error_other"])
+                noise = both["floor"].max() * both["floor_other"].max()
+                ends = (first, second) if logarithm >= 0 else (second, first)
+                spread = np.sqrt((error**2).sum()) / len(both)
+                found.append((factor, *ends, abs(logarithm), spread, noise, len(both)))
+    table = pd.DataFrame(
+        found, columns=["factor", "first", "second", "log", "error", "noise", "pairs"]
+    )
+    table = table.astype({name: float for name in ("log", "error", "noise")})
+    reach = table["error"] * stats.norm.isf(statistics.ERROR_RATE / 2 / max(1, len(table)))
+    return table.assign(
+        ratio=np.exp(table["log"]),
+        low=np.exp(table["log"] - reach),
+        high=np.exp(table["log"] + reach),
+        threshold=table["noise"].clip(lower=STRONG),
+    )[COLUMNS]
+
+
+def _text(comparisons: pd.DataFrame, factor: str) -> str:
+    """Return the largest difference between a factor's values in words."""
+    if comparisons.empty:
+        return f"{factor}: not compared"
+    top = comparisons.loc[comparisons["ratio"].idxmax()]
+    return (
+        f"{factor}: {top['ratio']:.2f} [{top['low']:.2f}, {top['high']:.2f}], "
+        f"{figures.labels(top['first'])} over {figures.labels(top['second'])}, threshold {top['threshold']:.2f}"
+    )
+
+
+@figures.style()
+def draw(tables: Tables, observation: Observation) -> Figure:
+    """Return the speedup of each configuration by platform; below a panel are its primitives' geometric means."""
+    rows = speedups(tables.study)
+    platforms = figures.ordered(tables.study["platform"], figures.NAMES)
+    if rows.empty:
+        figure, axes = figures.columns(platforms, height=1.2)
+        for axis in axes[0]:
+            figures.note(axis, "no auto-scheduled configuration was measured")
+        return figures.finish(figure, CLAIM, observation, RULE)
+    primitives = figures.ordered(rows["primitive"], figures.MARKERS)
+    figure, axes, heights = figures.network_rows(platforms, rows, 0.24)
+    for axis, platform in zip(axes[0], platforms, strict=True):
+        here = rows[rows["platform"] == platform]
+        for place, height in heights.items():
+            own = here[figures.at(here, *place)]
+            if own.empty:
+                figures.absent(axis, height, "not auto-scheduled")
+            for primitive, offset in figures.spread(primitives).items():
+                one = own[own["primitive"] == primitive]
+                for row in one.itertuples():
+                    figures.intervals(
+                        axis,
+                        one.loc[[row.Index]],
+                        [height + offset],
+                        ("speedup", "low", "high"),
+                        color=figures.colour(row.compression),
+                        marker=figures.marker(primitive),
+                        **figures.edge(row.format),
+                    )
+        figures.log_axis(axis.xaxis, min(rows["low"].min(), 0.9), max(rows["high"].max(), 1.1))
+        axis.axvline(1, color=figures.GREY, linewidth=0.8)
+        means = [
+            f"{figures.label(primitive)} {np.exp(np.log(values).mean()):.2f}"
+            for primitive in primitives
+            for values in [here.loc[here["primitive"] == primitive, "speedup"]]
+            if len(values)
+        ]
+        texts = ["speedup", *(["geometric means:", *means] if means else [])]
+        axis.set_xlabel("\n".join(texts), fontsize=6.2, linespacing=1.15)
+    legend = figures.handles("primitive", primitives)
+    legend += figures.handles("compression", figures.ordered(rows["compression"], figures.COLOURS))
+    if (rows["format"] == "csr").any():
+        legend += figures.handles("format", ["csr"])
+    if (rows["status"] == "emulated").any():
+        legend.append(figures.emulated_handle())
+    return figures.finish(figure, CLAIM, observation, RULE, legend)
