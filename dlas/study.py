@@ -52,11 +52,13 @@ PATHS = {
     "study": "results/study.csv",
     "noise_floor": "results/noise_floor.csv",
     "accuracy_curves": "results/accuracy_curves.csv",
+    "tuning_curves": "results/tuning_curves.csv",
     "verdict": "results/observations/{number}.csv",
     "observations": "results/observations.csv",
     "plot": "plots/observation_{number}.{extension}",
     "overview": "plots/latency.{extension}",
     "accuracy_curves_plot": "plots/accuracy_curves.{extension}",
+    "tuning_curves_plot": "plots/tuning_curves.{extension}",
 }
 PLOT_EXTENSIONS = ("pdf", "svg", "png")
 

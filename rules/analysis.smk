@@ -57,6 +57,29 @@ rule tabulate_curves:
         "../workflow/scripts/tabulate_curves.py"
 
 
+rule tabulate_tuning:
+    input:
+        curves=every_tuning("tuning_curve"),
+    output:
+        curves=report(
+            study.path("tuning_curves"),
+            caption="../report/tuning_curves_table.rst",
+            category="Tables",
+            labels={"table": "Every trial of auto-scheduling"},
+        ),
+    log:
+        "results/logs/tabulate_tuning.log",
+    benchmark:
+        "results/benchmarks/tabulate_tuning.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(configurations=study.tuned_choices),
+        code=code("tabulate_tuning"),
+    script:
+        "../workflow/scripts/tabulate_tuning.py"
+
+
 rule assess_observation:
     input:
         study=study.path("study"),
@@ -135,6 +158,30 @@ rule draw_curves:
         code=code("draw_curves"),
     script:
         "../workflow/scripts/draw_curves.py"
+
+
+rule draw_tuning:
+    input:
+        curves=study.path("tuning_curves"),
+    output:
+        pdf=study.path("tuning_curves_plot", extension="pdf"),
+        svg=report(
+            study.path("tuning_curves_plot", extension="svg"),
+            caption="../report/tuning_curves.rst",
+            category="Overview",
+            labels={"figure": "What auto-scheduling finds over its trials"},
+        ),
+        png=study.path("tuning_curves_plot", extension="png"),
+    log:
+        "results/logs/draw_tuning.log",
+    benchmark:
+        "results/benchmarks/draw_tuning.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        code=code("draw_tuning"),
+    script:
+        "../workflow/scripts/draw_tuning.py"
 
 
 rule tabulate_observations:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from dlas.analysis.observation import Tables
 from dlas.analysis.table import CURVES_COLUMNS, NOISE_FLOOR_COLUMNS, STUDY_COLUMNS
+from dlas.analysis.tuning_curves import CURVE as TUNING_CURVE
 
 # parameters (millions), MACs (millions) and top-1 of networks like those of the embedded study
 MODELS = {
@@ -218,3 +219,24 @@ def realistic(platform, dataset, model, compression, primitive, tuning):
     if compression == "int8" and platform == "local_cpu":
         gain = 3.6
     return cost / gain / (1.6 if tuning == "auto_scheduled" else 1)
+
+
+def tuning_curve(gain, *, layers=5, trials=40, failing=0.1, unfinished=False, seed=0):
+    """Return the curve of one search that makes the network this many times faster; each layer is called twice.
+
+    The layers take turns, their default schedule first. This share of the candidates fails. Where the search is
+    unfinished the last layer has no time.
+    """
+    draw = np.random.default_rng(seed)
+    first = 0.1 * (1 + np.arange(layers))
+    best, rows = np.full(layers, np.nan), []
+    for trial in range(trials):
+        layer = trial % layers
+        late = trial // layers / max(1, (trials - 1) // layers)
+        found = first[layer] * gain**-late * np.exp(0.1 * abs(draw.standard_normal()) * (late > 0))
+        if (late > 0 and draw.random() < failing) or (unfinished and layer == layers - 1):
+            found = np.nan
+        best[layer] = np.nanmin([best[layer], found]) if found == found else best[layer]
+        network = 2 * best.sum()
+        rows.append((trial + 1, f"layer{layer}", found, best[layer], network))
+    return pd.DataFrame(rows, columns=TUNING_CURVE)

@@ -1,0 +1,10 @@
+"""Draw what auto-scheduling finds over its trials."""
+
+from dlas.analysis import figures, table, tuning_curves
+from job import job
+
+with job(snakemake):
+    figures.save(
+        tuning_curves.draw(table.read_table(snakemake.input.curves)),
+        [snakemake.output.pdf, snakemake.output.svg, snakemake.output.png],
+    )
