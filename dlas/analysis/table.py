@@ -88,7 +88,7 @@ def _measured(configuration: Mapping[str, str], samples: pd.DataFrame | None) ->
 
 def study_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return study.csv's table from its rows."""
-    return pd.DataFrame(list(rows), columns=STUDY_COLUMNS)
+    return pd.DataFrame(list(rows), columns=STUDY_COLUMNS).astype({"tuned_layers": "Int64"})
 
 
 def noise_floor_row(
