@@ -441,12 +441,12 @@ def rows_of(
 
 
 def network_rows(
-    platforms: Sequence[str], rows: pd.DataFrame, inches: float
+    platforms: Sequence[str], rows: pd.DataFrame, inches: float, below: float = 0.0
 ) -> tuple[Figure, np.ndarray, dict[tuple[str, str], float]]:
     """Return a figure of the width of a page, its axes [1, platforms], and the height of each network in them.
 
-    Models stand apart, with a line of this many inches for each of their compressions and formats that `rows` have.
-    The keys of the heights are as `at` takes them.
+    Models stand apart, with a line of this many inches for each of their compressions and formats that `rows` have;
+    `below` are the inches that the axes' labels take beyond one line. The keys of the heights are as `at` takes them.
     """
     places = rows[["dataset", "model", "compression", "format"]].drop_duplicates()
     ranks = {name: rank for rank, name in enumerate([*COLOURS, *EDGES])}
@@ -462,7 +462,7 @@ def network_rows(
         }
     )
     lines = len(named) + 0.8 * named["network"].nunique()
-    figure, axes = columns(platforms, height=0.6 + inches * lines, sharey=True)
+    figure, axes = columns(platforms, height=0.65 + below + inches * lines, sharey=True)
     width, height = figure.get_size_inches()
     figure.set_size_inches(max(PAGE_INCHES, width), height)
     return figure, axes, rows_of(axes, named, labels)

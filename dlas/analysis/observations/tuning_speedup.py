@@ -154,7 +154,9 @@ def draw(tables: Tables, observation: Observation) -> Figure:
             figures.note(axis, "no auto-scheduled configuration was measured")
         return figures.finish(figure, CLAIM, observation, RULE)
     primitives = figures.ordered(rows["primitive"], figures.MARKERS)
-    figure, axes, heights = figures.network_rows(platforms, rows, 0.24)
+    figure, axes, heights = figures.network_rows(
+        platforms, rows, 0.24, below=0.1 * (1 + len(primitives))
+    )
     for axis, platform in zip(axes[0], platforms, strict=True):
         here = rows[rows["platform"] == platform]
         for place, height in heights.items():

@@ -158,7 +158,7 @@ def test_tables_survive_the_file(tmp_path):
     back = table.read_table(tmp_path / "study.csv")
     pd.testing.assert_frame_equal(back, table.study_table(rows), check_dtype=False)
     assert list(back["compression"]) == ["none", "none"]
-    assert ",3," in (tmp_path / "study.csv").read_text()  # a whole number, though not every row has one
+    assert ",3," in (tmp_path / "study.csv").read_text()  # a whole number beside an empty cell
 
 
 def test_observation_row_and_numbers_survive_the_file(tmp_path):
