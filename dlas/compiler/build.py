@@ -1,6 +1,7 @@
 """Layer 5, systems software: from a network to a library for one target."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,18 @@ class Library:
         }
 
 
-def build_library(network: Network, primitive: str, format: str, target: dict[str, Any]) -> Library:
+def build_library(
+    network: Network,
+    primitive: str,
+    format: str,
+    target: dict[str, Any],
+    choices: Mapping[str, Any] | None = None,
+) -> Library:
     """Compile a network with one primitive and the default schedules, untuned.
 
     Raises StudyError for an unknown primitive or format and for a network that it cannot express.
     """
+    del choices
     start = time.perf_counter()
     compiled_for = Target({"opt-level": OPTIMIZATION_LEVEL, **target})
     module = schedule_network(network, primitive, format, compiled_for)
