@@ -1,4 +1,4 @@
-"""A content hash of a script and of everything it imports from this project.
+"""A content hash of a script, or of modules, and of everything they import from this project.
 
 Only what a program does counts: the hash is taken over the syntax trees without comments, docstrings and positions,
 so that reformatting or documenting changes nothing, and neither do file times. Imports are followed wherever they
@@ -13,14 +13,16 @@ from pathlib import Path
 
 
 @cache
-def code_hash(root: Path, script: Path, modules: tuple[str, ...] = ()) -> str:
+def code_hash(root: Path, script: Path | None, modules: tuple[str, ...] = ()) -> str:
     """Return the hash of `script`, of the named `modules` and of all that they import, as 16 hexadecimal digits.
 
-    Modules are looked for beside the script and below `root`; what is found in neither is not of this project.
+    Modules are looked for beside the script and below `root`; what is found in neither is not of this project. Without
+    a script it is the hash of the modules alone.
     """
-    folders = (script.parent, root)
+    scripts = [script] if script else []
+    folders = (*(file.parent for file in scripts), root)
     content = {}
-    open_files = [script, *(file for name in modules for file in _find(name, folders))]
+    open_files = [*scripts, *(file for name in modules for file in _find(name, folders))]
     while open_files:
         file = open_files.pop()
         if file not in content:

@@ -77,6 +77,20 @@ def test_a_renamed_file_gives_another_hash(project):
     assert code_hash(project, "library.methods.two") != before
 
 
+def modules_hash(project: Path, *modules: str) -> str:
+    code_hash(project)  # nothing is remembered
+    return closure.code_hash(project, None, modules)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_modules_without_a_script_count_with_all_that_they_import(project, name):
+    modules = "library.deep.helper", "library.methods.one"
+    before = modules_hash(project, *modules)
+    (project / name).write_text(FILES[name] + "added = 1\n")
+    unused = "script", "library/core", "library/unused", "library/methods/other"
+    assert (modules_hash(project, *modules) == before) == any(part in name for part in unused)
+
+
 def test_the_place_of_the_project_does_not_count(project, tmp_path_factory):
     before = code_hash(project)
     moved = tmp_path_factory.mktemp("elsewhere") / "project"
