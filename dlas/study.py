@@ -27,10 +27,12 @@ METHODS = {
 BASELINE = "none"  # the technique that all others are compared with
 SINGLE = "single"  # the one level of a technique without a ladder
 FORMATS = ("dense", "csr")
-TUNINGS = ("untuned",)
+AUTO_SCHEDULED = "auto_scheduled"
+TUNINGS = ("untuned", AUTO_SCHEDULED)
 
 _COMPRESSED = "results/compressed/{dataset}/{model}/{compression}"
 _NETWORK = "results/networks/{dataset}/{model}/{compression}"
+_TUNING = "results/tuning/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}"
 _LIBRARY = "{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}"
 PATHS = {
     "dataset": "results/datasets/{dataset}.npz",
@@ -44,6 +46,9 @@ PATHS = {
     "network": f"{_NETWORK}/network.json",
     "parameters": f"{_NETWORK}/parameters.safetensors",
     "reference": f"{_NETWORK}/reference.npz",
+    "tuning": f"{_TUNING}.json",
+    "tuning_curve": f"{_TUNING}.csv",
+    "records": "results/tuning/records/{platform}",  # a folder that outlives the jobs which write to it
     "library": f"results/libraries/{_LIBRARY}.so",
     "record": f"results/libraries/{_LIBRARY}.json",
     "check": "results/checks/{dataset}/{model}/{compression}/{platform}.json",
@@ -90,9 +95,10 @@ def path(name: str, **choices: str) -> str:
 def configurations(config: Config, **choices: str) -> list[Configuration]:
     """Return the configurations that the config asks for and that agree with `choices`, in a canonical order.
 
-    CSR is for the networks of techniques that make weights zero.
+    CSR is for the networks of techniques that make weights zero; auto-scheduled are those that `selectors` select.
     """
     study = config["study"]
+    selected = selectors(config) if AUTO_SCHEDULED in study["tuning"] else []
     every = (
         Configuration(dataset, model, compression, primitive, format_, tuning, platform)
         for platform, dataset, model in timings(config)
@@ -102,12 +108,38 @@ def configurations(config: Config, **choices: str) -> list[Configuration]:
         if format_ == "dense" or sparse(compression)
         for tuning in study["tuning"]
     )
-    return sorted(one for one in every if choices.items() <= vars(one).items())
+    return sorted(
+        one
+        for one in every
+        if choices.items() <= vars(one).items()
+        if one.tuning != AUTO_SCHEDULED or any(_agrees(one, selector) for selector in selected)
+    )
+
+
+def selectors(config: Config) -> list[dict[str, list[str]]]:
+    """Return which configurations are auto-scheduled as well: those that agree with one of these choices of layers."""
+    select = config["tuning"]["select"]
+    if select == "all":
+        return [{}]
+    return [
+        {layer: [names] if isinstance(names, str) else list(names) for layer, names in one.items()}
+        for one in select
+    ]
+
+
+def _agrees(configuration: Configuration, selector: Mapping[str, list[str]]) -> bool:
+    return all(getattr(configuration, layer) in names for layer, names in selector.items())
 
 
 def choices(config: Config, **choices: str) -> list[dict[str, str]]:
     """Return `configurations` as plain dictionaries."""
     return [dict(vars(one)) for one in configurations(config, **choices)]
+
+
+def tuned_choices(config: Config, **choices: str) -> list[dict[str, str]]:
+    """Return the auto-scheduled `configurations` as plain dictionaries."""
+    auto_scheduled = {**choices, "tuning": AUTO_SCHEDULED}
+    return [dict(vars(one)) for one in configurations(config, **auto_scheduled)]
 
 
 def pairs(config: Config) -> list[tuple[str, str]]:
@@ -254,6 +286,11 @@ def check(config: Config, compression: str, **_: str) -> dict[str, Any]:
     """Return how closely the libraries of a technique must agree with the framework, by its type of numbers."""
     settings, kind = config["compiler"]["check"], dtype(compression)
     return {name: settings[name][kind] for name in ("tolerance", "top1_tolerance")}
+
+
+def tuning(config: Config, **_: str) -> dict[str, Any]:
+    """Return how schedules are found, the selection left out: a network's do not depend on which others are tuned."""
+    return {key: value for key, value in config["tuning"].items() if key != "select"}
 
 
 def observation_module(config: Config, number: str) -> str:

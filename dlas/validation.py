@@ -20,6 +20,7 @@ MEANINGS = {
     "exclusiveMinimum": "must be greater than {}",
     "exclusiveMaximum": "must be less than {}",
     "minItems": "must name at least {}",
+    "minProperties": "must name at least {}",
     "minLength": "must not be empty",
     "uniqueItems": "must not name anything twice",
 }
@@ -89,6 +90,7 @@ def check_names(config: study.Config) -> None:
         raise StudyError(
             f"config: platforms.{platform}.models names no model that takes part; allowed: {_join(taking_part)}"
         )
+    _check_tuning(config)
     for number, name in config["observations"].items():
         _check(
             "observation", f"observations.{number}", [name], study.methods("analysis/observations")
@@ -120,6 +122,27 @@ def _check_compression(config: study.Config) -> None:
     for dataset, common in tuning.items():
         key = f"compression.fine_tuning.{dataset}.models"
         _check("model", key, common.get("models", {}), models)
+
+
+def _check_tuning(config: study.Config) -> None:
+    allowed = {
+        "dataset": config["datasets"],
+        "model": study.methods("models"),
+        "compression": study.methods("compression"),
+        "primitive": study.methods("primitives"),
+        "format": study.FORMATS,
+        "platform": config["platforms"],
+    }
+    for number, selector in enumerate(study.selectors(config)):
+        key = f"tuning.select.{number}"
+        for layer, names in selector.items():
+            _check(layer, f"{key}.{layer}", names, allowed[layer])
+        alone = {**config, "tuning": {"select": [selector]}}
+        if study.AUTO_SCHEDULED in config["study"]["tuning"] and not study.tuned_choices(alone):
+            raise StudyError(
+                f"config: {key} is {config['tuning']['select'][number]}, which selects no configuration; "
+                "allowed: choices that some configuration of the study makes"
+            )
 
 
 def _check(kind: str, key: str, names: Collection[str], allowed: Collection[str]) -> None:

@@ -23,7 +23,7 @@ wildcard_constraints:
     level="single|[0-9][0-9.e-]*",
     primitive="[a-z0-9_]+",
     format="[a-z]+",
-    tuning="[a-z_]+",
+    tuning="|".join(study.TUNINGS),
     platform="[a-z0-9_]+",
     number="[0-9]{2}",
 
@@ -61,13 +61,27 @@ def code(script, *modules):
     """The content of a script and of all it imports; `modules` are those found by name, and may hold wildcards."""
 
     def read(wildcards):
-        names = tuple(
-            name.format(**wildcards) if isinstance(name, str) else name(config, **wildcards)
-            for name in modules
-        )
-        return closure.code_hash(ROOT, ROOT / f"workflow/scripts/{script}.py", names)
+        path = ROOT / f"workflow/scripts/{script}.py"
+        return closure.code_hash(ROOT, path, named(modules, wildcards))
 
     return read
+
+
+def code_of(*modules):
+    """The content of modules and of all that they import; their names may hold wildcards."""
+
+    def read(wildcards):
+        return closure.code_hash(ROOT, None, named(modules, wildcards))
+
+    return read
+
+
+def named(modules, wildcards):
+    """The names of modules, wildcards filled in; a function of config and wildcards gives one as well."""
+    return tuple(
+        name.format(**wildcards) if isinstance(name, str) else name(config, **wildcards)
+        for name in modules
+    )
 
 
 def levels(name):
@@ -88,6 +102,16 @@ def previous(wildcards):
     return study.path("compressed", **{**wildcards, "level": level})
 
 
+def tuned(name):
+    """The artifact `name` of an auto-scheduled network; nothing of one that is untuned."""
+
+    def file(wildcards):
+        chosen = wildcards.tuning == study.AUTO_SCHEDULED
+        return study.path(name, **wildcards) if chosen else []
+
+    return file
+
+
 def libraries(name):
     """The artifacts `name` of all libraries that one timing job takes."""
 
@@ -100,6 +124,11 @@ def libraries(name):
 def every(name):
     """The artifacts `name` of the whole study."""
     return study.artifacts(name, study.configurations(config))
+
+
+def every_tuning(name):
+    """The artifacts `name` of all auto-scheduled configurations."""
+    return study.artifacts(name, study.configurations(config, tuning=study.AUTO_SCHEDULED))
 
 
 def networks(name):

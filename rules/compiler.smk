@@ -28,10 +28,43 @@ rule import_network:
         "../workflow/scripts/import_network.py"
 
 
+# Whatever it measures is in a folder of records as well, which is no output: a job that is killed goes on from there.
+rule tune_network:
+    input:
+        network=study.path("network"),
+        parameters=study.path("parameters"),
+        platform=study.path("platform"),
+    output:
+        choices=study.path("tuning"),
+        curve=study.path("tuning_curve"),
+    log:
+        "results/logs/tune_network/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}.log",
+    benchmark:
+        "results/benchmarks/tune_network/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}.tsv"
+    conda:
+        "../envs/compiling.yaml"
+    threads: workflow.cores
+    params:
+        settings=settings(
+            target="platforms.{platform}.target",
+            threads="platforms.{platform}.threads",
+            tuning=study.tuning,
+            seed="seed",
+        ),
+        code=code("tune_network", "dlas.primitives.{primitive}", "dlas.primitives.{format}"),
+        records=study.path("records"),
+        kernels=code_of(
+            "dlas.primitives.{primitive}", "dlas.primitives.{format}", "dlas.compiler.build"
+        ),
+    script:
+        "../workflow/scripts/tune_network.py"
+
+
 rule build_library:
     input:
         network=study.path("network"),
         parameters=study.path("parameters"),
+        choices=tuned("tuning"),
     output:
         library=study.path("library"),
         record=study.path("record"),

@@ -44,6 +44,7 @@ CONFIG = {
             "top1_tolerance": {"float32": 1, "float16": 2, "int8": 3},
         }
     },
+    "tuning": {"select": "all", "strategy": "evolutionary", "trials": {"layer": 16, "network": 96}},
     "observations": {"04": "fastest_primitive"},
 }
 
@@ -98,6 +99,66 @@ def test_choices_select_configurations():
         for primitive in ("direct", "gemm")
     ]
     assert study.choices(CONFIG, dataset="digits", model="vgg16") == [vars(one) for one in chosen]
+
+
+def tuned(select, **chosen):
+    """The config, with both tunings and other choices of layers."""
+    chosen = {"tuning": ["untuned", "auto_scheduled"], **chosen}
+    return {
+        **CONFIG,
+        "study": {**CONFIG["study"], **chosen},
+        "tuning": {**CONFIG["tuning"], "select": select},
+    }
+
+
+def test_all_configurations_may_be_auto_scheduled_as_well():
+    config = tuned("all")
+    untuned = study.configurations(config, tuning="untuned")
+    assert untuned == study.configurations(CONFIG)
+    auto_scheduled = study.tuned_choices(config)
+    assert [{**one, "tuning": "untuned"} for one in auto_scheduled] == study.choices(CONFIG)
+    assert len(study.configurations(config)) == 2 * len(untuned)
+
+
+@pytest.mark.parametrize(
+    ("select", "selected"),
+    [
+        ([{"dataset": "photos"}], ["photos/resnet18/direct", "photos/resnet18/gemm"]),
+        ([{"model": "vgg16", "primitive": ["gemm"]}], ["digits/vgg16/gemm"]),
+        (
+            [{"model": "vgg16"}, {"dataset": ["digits"], "primitive": ["gemm", "direct"]}],
+            [
+                f"digits/{model}/{name}"
+                for model in ("resnet18", "vgg16")
+                for name in ("direct", "gemm")
+            ],
+        ),
+        (
+            [{"model": "vgg16", "primitive": "direct"}, {"dataset": "photos", "primitive": "gemm"}],
+            ["digits/vgg16/direct", "photos/resnet18/gemm"],
+        ),
+        ([{"primitive": "gemm", "platform": "there"}], []),
+        ([{"format": "csr"}], []),
+    ],
+)
+def test_auto_scheduled_is_what_is_selected(select, selected):
+    config = tuned(select)
+    found = study.tuned_choices(config, platform="here")
+    assert all(one["tuning"] == "auto_scheduled" and one["platform"] == "here" for one in found)
+    assert ["{dataset}/{model}/{primitive}".format_map(one) for one in found] == selected
+    assert study.configurations(config, tuning="untuned") == study.configurations(CONFIG)
+
+
+def test_nothing_is_auto_scheduled_where_that_takes_no_part():
+    assert study.tuned_choices(tuned("all", tuning=["untuned"])) == []
+
+
+def test_how_schedules_are_found_does_not_depend_on_the_selection():
+    assert study.tuning(tuned([{"model": "vgg16"}])) == study.tuning(CONFIG)
+    assert study.tuning(CONFIG, dataset="digits") == {
+        "strategy": "evolutionary",
+        "trials": {"layer": 16, "network": 96},
+    }
 
 
 def test_the_order_of_a_list_in_the_config_does_not_matter():

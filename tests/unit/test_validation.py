@@ -43,7 +43,7 @@ WRONG = [
         "study.primitives: unknown primitive 'fft'; allowed: direct, gemm",
     ),
     ("study.formats", ["csr2"], "study.formats: unknown format 'csr2'; allowed: csr, dense"),
-    ("study.tuning", ["lucky"], "study.tuning: unknown tuning 'lucky'; allowed: untuned"),
+    ("study.tuning", ["lucky"], "study.tuning: unknown tuning 'lucky'; allowed: auto_sche"),
     (
         "study.platforms",
         ["abacus"],
@@ -113,6 +113,59 @@ WRONG = [
     ("compiler.check.tolerance.float32", 0, "tolerance.float32 is 0; must be greater than 0"),
     ("compiler.check.tolerance", 1.0e-4, "compiler.check.tolerance is 0.0001; must be a object"),
     ("compiler.check.top1_tolerance.int4", 1, "unknown key int4 in compiler.check.top1_tolerance"),
+    ("tuning.trial", 1, "unknown key trial in tuning; allowed: batch, confirmation, measurement"),
+    ("tuning.strategy", "lucky", "tuning.strategy is 'lucky'; allowed: evolutionary, replay-trace"),
+    ("tuning.trials.layer", 0, "tuning.trials.layer is 0; must be at least 1"),
+    ("tuning.trials.network", -1, "tuning.trials.network is -1; must be at least 1"),
+    ("tuning.trials", 16, "tuning.trials is 16; must be a object"),
+    ("tuning.trials", {"layer": 16}, "tuning.trials lacks network"),
+    ("tuning.batch", 2.5, "tuning.batch is 2.5; must be a integer"),
+    ("tuning.measurement.min_repeat_ms", 0, "min_repeat_ms is 0; must be greater than 0"),
+    (
+        "tuning.measurement.timeout_s",
+        "long",
+        "tuning.measurement.timeout_s is 'long'; must be a nu",
+    ),
+    ("tuning.measurement.warmup", 1, "unknown key warmup in tuning.measurement; allowed: min_repe"),
+    ("tuning.confirmation.finalists", 0, "tuning.confirmation.finalists is 0; must be at least 1"),
+    (
+        "tuning.select",
+        "none",
+        "tuning.select is 'none'; allowed: all, or a list of choices of layers",
+    ),
+    ("tuning.select", {"model": "vgg16"}, "; allowed: all, or a list of choices of layers"),
+    ("tuning.select", [], "tuning.select is []; must name at least 1"),
+    ("tuning.select", ["all"], "tuning.select.0 is 'all'; must be a object"),
+    ("tuning.select", [{}], "tuning.select.0 is {}; must name at least 1"),
+    ("tuning.select", [{"level": 1}], "unknown key level in tuning.select.0; allowed: compression"),
+    (
+        "tuning.select",
+        [{"model": 18}],
+        "tuning.select.0.model is 18; allowed: a name, or a list of",
+    ),
+    (
+        "tuning.select",
+        [{"model": []}],
+        "tuning.select.0.model is []; allowed: a name, or a list of",
+    ),
+    (
+        "tuning.select",
+        [{"model": "vgg16"}, {"primitive": ["gemm", "fft"]}],
+        "config: tuning.select.1.primitive: unknown primitive 'fft'; allowed: direct, gemm, spatial",
+    ),
+    *(
+        (
+            "tuning.select",
+            [{layer: "mnist"}],
+            f"tuning.select.0.{layer}: unknown {layer} 'mnist'; all",
+        )
+        for layer in ("dataset", "model", "compression", "primitive", "format", "platform")
+    ),
+    (
+        "tuning.select",
+        [{"dataset": "digits"}, {"compression": "none", "format": "csr"}],
+        "config: tuning.select.1 is {'compression': 'none', 'format': 'csr'}, which selects no",
+    ),
     ("platforms.local_cpu.threads", 0, "threads is 0; allowed: all, or a number of at least 1"),
     ("platforms.local_cpu.target", "host2", "target is 'host2'; allowed: host, or a TVM target"),
     ("platforms.local_cpu.timing.rounds", 1, "timing.rounds is 1; must be at least 2"),
@@ -161,6 +214,12 @@ def test_a_platform_without_any_of_the_models_is_told():
     config["study"]["models"]["digits"] = ["resnet18"]
     with pytest.raises(StudyError, match=r"local_cpu_avx2.models names no model that takes part"):
         validate(config, SCHEMA)
+
+
+def test_a_selection_is_not_needed_where_nothing_is_auto_scheduled():
+    config = changed("study.tuning", ["untuned"])
+    config["tuning"]["select"] = [{"compression": "none", "format": "csr"}]
+    validate(config, SCHEMA)
 
 
 @pytest.mark.parametrize("overlay", [None, "smoke", "paper"])

@@ -37,6 +37,14 @@ CONFIGS = [
         "compression.techniques.int8.calibration_images is 0",
         "at least 1",
     ),
+    ("tuning: {trials: {layer: 0}}", "tuning.trials.layer is 0", "at least 1"),
+    ("tuning: {strategy: lucky}", "tuning.strategy is 'lucky'", "evolutionary, replay-trace"),
+    ("tuning: {select: [{model: vgg19}]}", "unknown model 'vgg19'", "vgg16"),
+    (
+        "tuning: {select: [{dataset: digits, model: resnet50}]}",
+        "tuning.select.0",
+        "allowed: choices that some configuration of the study makes",
+    ),
     ("models: {width: 0}", "models.width is 0", "greater than 0"),
     ("modles: {width: 1}", "unknown key modles", "models"),
 ]

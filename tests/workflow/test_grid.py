@@ -17,6 +17,9 @@ def test_the_papers_grid_is_planned_within_half_a_minute(fresh):
     assert jobs["compress_model"] == 8 * (1 + 5 + 7 + 1 + 1)  # none, both ladders, float16, int8
     assert jobs["choose_level"] == jobs["import_network"] == 8 * 5
     assert jobs["prepare_dataset"] == 2
+    # Two platforms and three primitives of each network, the sparse one in both formats: all are auto-scheduled.
+    assert jobs["tune_network"] == 8 * 2 * 3 * (5 + 1)
+    assert jobs["build_library"] == 2 * jobs["tune_network"]
 
 
 def test_one_figure_can_be_asked_for(fresh):
@@ -31,6 +34,7 @@ def test_the_embedded_study_takes_both_platforms(fresh):
     assert jobs["train_model"] == 8
     assert jobs["time_libraries"] > jobs["train_model"]
     assert jobs["assess_observation"] == 7
+    assert jobs["tune_network"] == 2 * 3 * (5 + 1)  # two models on one platform
 
 
 def test_make_takes_a_config_and_a_number_of_cores(fresh):

@@ -5,7 +5,7 @@ from pathlib import Path
 import without_torch  # noqa: F401
 from dlas.compiler.build import build_library
 from dlas.compiler.network import load_network
-from dlas.files import write_json
+from dlas.files import read_json, write_json
 from dlas.hardware.platforms import Platform, target
 from job import job
 
@@ -13,7 +13,8 @@ with job(snakemake):
     chosen = snakemake.wildcards
     network = load_network(snakemake.input.network, snakemake.input.parameters)
     platform = Platform(chosen.platform, **snakemake.params.settings)
-    library = build_library(network, chosen.primitive, chosen.format, target(platform))
+    choices = read_json(snakemake.input.choices) if snakemake.input.choices else None
+    library = build_library(network, chosen.primitive, chosen.format, target(platform), choices)
     library.export(snakemake.output.library)
     size = Path(snakemake.output.library).stat().st_size
     write_json(snakemake.output.record, library.record() | {"library_bytes": size})

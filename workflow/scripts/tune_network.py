@@ -1,0 +1,36 @@
+"""Find the schedules of one network's layers by measuring candidates on the platform itself."""
+
+from pathlib import Path
+
+import pandas as pd
+
+import without_torch  # noqa: F401
+from dlas.compiler.network import load_network
+from dlas.compiler.tuning import CURVE, Settings, tune_network
+from dlas.files import read_json, whole, write_json
+from dlas.hardware import host
+from dlas.hardware.platforms import Platform, require_host, target
+from job import job
+
+with job(snakemake):
+    settings, chosen = snakemake.params.settings, snakemake.wildcards
+    # On a platform that cannot be measured nothing is tuned; the rows of the study say why.
+    choices, curve = {}, pd.DataFrame(columns=CURVE)
+    if read_json(snakemake.input.platform)["status"] == "ok":
+        platform = Platform(chosen.platform, settings["target"], settings["threads"])
+        require_host("a candidate", target(platform))
+        outcome = tune_network(
+            load_network(snakemake.input.network, snakemake.input.parameters),
+            chosen.primitive,
+            chosen.format,
+            target(platform),
+            Settings(**settings["tuning"]),
+            # What was measured of kernels of other code says nothing of these.
+            records=Path(snakemake.params.records, snakemake.params.kernels),
+            seed=settings["seed"],
+            bind=host.use_threads,
+        )
+        choices, curve = outcome.choices, outcome.curve
+    with whole(snakemake.output.curve) as temporary:
+        curve.to_csv(temporary, index=False)
+    write_json(snakemake.output.choices, choices)
