@@ -1,11 +1,13 @@
 """A change reruns what it touches and nothing else. The jobs are planned, not run."""
 
 import os
+import shutil
 
 import pytest
 
 # The smoke study has two networks, one of them on one of two platforms, three primitives and five techniques: none,
-# weight pruning with two levels, compiled in CSR too, channel pruning, float16 and int8 with one each.
+# weight pruning with two levels, compiled in CSR too, channel pruning, float16 and int8 with one each. Auto-scheduled
+# is one primitive on one network and platform: of none, and of weight pruning in both formats.
 VERDICTS = {"assess_observation": 7, "tabulate_observations": 1}
 FIGURES = VERDICTS | {"draw_overview": 1, "draw_curves": 1}
 MEASURED = {"time_libraries": 2, "tabulate_study": 1, "draw_overview": 1} | VERDICTS
@@ -17,21 +19,33 @@ def checked(techniques):
     return {"check_libraries": 3 * techniques} | EVERY_TIMING
 
 
-def compiled(techniques, sparse=0):
-    """Of so many techniques, `sparse` are compiled in CSR as well."""
-    return {"build_library": 9 * (techniques + sparse)} | checked(techniques)
+def compiled(techniques, sparse=0, tuned=0):
+    """Of so many techniques, `sparse` are compiled in CSR as well and `tuned` libraries are auto-scheduled."""
+    libraries = {"build_library": 9 * (techniques + sparse) + tuned} | checked(techniques)
+    return libraries | ({"tune_network": tuned} if tuned else {})
 
 
-def imported(techniques, sparse=0):
-    return {"import_network": 2 * techniques} | compiled(techniques, sparse)
+def imported(techniques, sparse=0, tuned=0):
+    return {"import_network": 2 * techniques} | compiled(techniques, sparse, tuned)
 
 
-def chosen(techniques, sparse=0):
-    return {"choose_level": 2 * techniques} | CURVES | imported(techniques, sparse)
+def chosen(techniques, sparse=0, tuned=0):
+    return {"choose_level": 2 * techniques} | CURVES | imported(techniques, sparse, tuned)
 
 
-def compressed(levels, techniques, sparse=0):
-    return {"compress_model": 2 * levels} | chosen(techniques, sparse)
+def compressed(levels, techniques, sparse=0, tuned=0):
+    return {"compress_model": 2 * levels} | chosen(techniques, sparse, tuned)
+
+
+def auto_scheduled(libraries, techniques):
+    """Of so many techniques of the one network on the one platform on which it is tuned."""
+    built = {"tune_network": libraries, "build_library": libraries, "check_libraries": techniques}
+    return built | MEASURED | {"time_libraries": 1}
+
+
+def less(techniques):
+    """Of so many techniques, a library or more of one network on one platform is left out."""
+    return {"check_libraries": techniques} | MEASURED | {"time_libraries": 1}
 
 
 def of_digits(levels, techniques):
@@ -45,7 +59,7 @@ def of_digits(levels, techniques):
     )
 
 
-TRAINED = {"train_model": 2} | compressed(6, 5, sparse=1)
+TRAINED = {"train_model": 2} | compressed(6, 5, sparse=1, tuned=3)
 
 # (what the user does, file, text before, text after, jobs that must run)
 CHANGES = [
@@ -95,7 +109,13 @@ CHANGES = [
     ("the tolerance of float16", "config.yaml", "float16: 2.0e-2", "float16: 3.0e-2", checked(1)),
     ("the tolerance of int8", "config.yaml", "int8: 1.0e-3", "int8: 2.0e-3", checked(1)),
     ("the top-1 that may be lost", "config.yaml", "int8: 1.1", "int8: 1.2", checked(1)),
-    ("the images of the check", "config.yaml", "images: 8 ", "images: 9 ", imported(5, sparse=1)),
+    (
+        "the images of the check",
+        "config.yaml",
+        "images: 8 ",
+        "images: 9 ",
+        imported(5, sparse=1, tuned=3),
+    ),
     (
         "one primitive",
         "dlas/primitives/gemm.py",
@@ -104,40 +124,105 @@ CHANGES = [
         compiled(5) | {"build_library": 18},
     ),
     (
+        "a primitive that is auto-scheduled",
+        "dlas/primitives/spatial_pack.py",
+        "def convolve",
+        "CHANGED = 1\n\n\ndef convolve",
+        compiled(5, tuned=3) | {"build_library": 18 + 3},
+    ),
+    (
+        "how schedules are found",
+        "dlas/compiler/tuning/__init__.py",
+        "def tune_network",
+        "CHANGED = 1\n\n\ndef tune_network",
+        auto_scheduled(3, 2),
+    ),
+    *(
+        (f"{key} of tuning", file, before, after, auto_scheduled(3, 2))
+        for key, file, before, after in (
+            ("the strategy", "config.yaml", "strategy: evolutionary", "strategy: replay-trace"),
+            ("the trials of a layer", "config/smoke.yaml", "{layer: 2,", "{layer: 3,"),
+            ("the trials of a network", "config/smoke.yaml", "network: 8}", "network: 9}"),
+            ("the batch", "config/smoke.yaml", "batch: 2\n", "batch: 3\n"),
+            ("the repeats", "config/smoke.yaml", "{repeats: 1, min", "{repeats: 2, min"),
+            ("the length of a sample", "config/smoke.yaml", "ms: 1}\n  conf", "ms: 2}\n  conf"),
+            ("the patience", "config.yaml", "timeout_s: 10", "timeout_s: 11"),
+            ("the finalists", "config/smoke.yaml", "finalists: 1", "finalists: 2"),
+            ("the confirmation", "config/smoke.yaml", "1, repeats: 5}", "1, repeats: 6}"),
+        )
+    ),
+    (
+        "a selection by one more name",
+        "config/smoke.yaml",
+        "primitive: spatial_pack",
+        "primitive: [spatial_pack, gemm]",
+        auto_scheduled(3, 2),
+    ),
+    (
+        "a selection of one more network",
+        "config/smoke.yaml",
+        "  trials: {",
+        "    - {model: resnet18, compression: int8, primitive: direct}\n  trials: {",
+        auto_scheduled(1, 1),
+    ),
+    (
+        "a selection of less",
+        "config/smoke.yaml",
+        "compression: [none, weight_pruning], primitive",
+        "compression: none, primitive",
+        less(1),
+    ),
+    ("a tuning less", "config.yaml", "[untuned, auto_scheduled]", "[untuned]", less(2)),
+    (
+        "the same selection in other words",
+        "config/smoke.yaml",
+        "{model: mobilenet_v2, compression: [none, weight_pruning], primitive: spatial_pack",
+        "{model: [mobilenet_v2], compression: [weight_pruning, none], primitive: [spatial_pack]",
+        {},
+    ),
+    (
+        "a choice that selects nothing new",
+        "config/smoke.yaml",
+        "  trials: {",
+        "    - {compression: none, primitive: spatial_pack, model: mobilenet_v2, platform: local_cpu}\n"
+        "  trials: {",
+        {},
+    ),
+    (
         "the importer",
         "dlas/compiler/importer.py",
         "def import_network",
         "A = 1\n\n\ndef import_network",
-        imported(5, sparse=1),
+        imported(5, sparse=1, tuned=3),
     ),
     (
         "a stronger level",
         "config/smoke.yaml",
         "[0.5, 0.8]",
         "[0.5, 0.8, 0.9]",
-        compressed(1, 1, sparse=1),
+        compressed(1, 1, sparse=1, tuned=2),
     ),
     (
         "a level in between, from which the stronger ones start anew",
         "config/smoke.yaml",
         "[0.5, 0.8]",
         "[0.5, 0.7, 0.8]",
-        compressed(2, 1, sparse=1),
+        compressed(2, 1, sparse=1, tuned=2),
     ),
-    ("a level less", "config/smoke.yaml", "[0.5, 0.8]", "[0.5]", chosen(1, sparse=1)),
+    ("a level less", "config/smoke.yaml", "[0.5, 0.8]", "[0.5]", chosen(1, sparse=1, tuned=2)),
     (
         "the accuracy that a level may lose",
         "config/smoke.yaml",
         "tolerance: 100",
         "tolerance: 99",
-        chosen(2, sparse=1),
+        chosen(2, sparse=1, tuned=2),
     ),
     (
         "how a level is chosen",
         "dlas/compression/elbow.py",
         "def curve",
         "CHANGED = 1\n\n\ndef curve",
-        chosen(5, sparse=1),
+        chosen(5, sparse=1, tuned=3),
     ),
     (
         "the fine-tuning of one dataset",
@@ -158,14 +243,14 @@ CHANGES = [
         "config.yaml",
         "score: lamp",
         "score: magnitude",
-        compressed(2, 1, sparse=1),
+        compressed(2, 1, sparse=1, tuned=2),
     ),
     (
         "what is spared",
         "config.yaml",
         "[stem, depthwise, classifier]",
         "[stem]",
-        compressed(2, 1, sparse=1),
+        compressed(2, 1, sparse=1, tuned=2),
     ),
     ("the scope of pruning", "config.yaml", "scope: uniform", "scope: global", compressed(1, 1)),
     (
@@ -181,7 +266,7 @@ CHANGES = [
         "dlas/compression/weight_pruning.py",
         "def compress",
         "CHANGED = 1\n\n\ndef compress",
-        compressed(2, 1, sparse=1),
+        compressed(2, 1, sparse=1, tuned=2),
     ),
     (
         "a format less",
@@ -195,7 +280,7 @@ CHANGES = [
         "dlas/primitives/csr.py",
         "SHORT_ROW = 8",
         "SHORT_ROW = 7",
-        compiled(1) | {"build_library": 9},
+        compiled(1, tuned=1) | {"build_library": 9 + 1},
     ),
     ("a technique less", "config.yaml", ", float16, int8]", ", int8]", CURVES | EVERY_TIMING),
     (
@@ -253,3 +338,12 @@ def test_a_ladder_goes_on_where_it_stopped(study):
         (folder / name).unlink()
     target = str(folder.relative_to(study.folder) / "summary.json")
     assert study.planned(target) == {"compress_model": 1, "choose_level": 1}
+
+
+def test_records_of_measurements_are_no_artifact(study):
+    """Jobs go on from them, but nothing depends on them."""
+    records = study.folder / "results/tuning/records"
+    assert list(records.glob("local_cpu/*"))
+    shutil.rmtree(records)
+    assert study.planned() == {}
+    assert study.planned("--forcerun", "tune_network") == auto_scheduled(3, 2)
