@@ -12,9 +12,9 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 
 from dlas import primitives
-from dlas.compiler.layer import schedule_kernel
+from dlas.compiler.layer import Chosen, Layer, schedule_kernel, workload_hash
 from dlas.compiler.library import CompiledNetwork, link
-from dlas.compiler.lowering import lower
+from dlas.compiler.lowering import Decide, by_default, lower
 from dlas.compiler.network import Network
 from dlas.compiler.pipeline import compile_module
 from dlas.compiler.schedules import schedule_between
@@ -36,6 +36,7 @@ class Library:
     convolutions: int
     emulated: bool
     seconds: float
+    tuned_layers: int | None = None
 
     def export(self, path: str | Path) -> None:
         """Write a shared library, whole or not at all."""
@@ -56,6 +57,7 @@ class Library:
             "target": self.target,
             "kernels": self.kernels,
             "convolutions": self.convolutions,
+            "tuned_layers": self.tuned_layers,
             "seconds": round(self.seconds, 3),
         }
 
@@ -67,14 +69,23 @@ def build_library(
     target: dict[str, Any],
     choices: Mapping[str, Any] | None = None,
 ) -> Library:
-    """Compile a network with one primitive and the default schedules, untuned.
+    """Compile a network with one primitive: each layer by its choice, of those that tuning made, or by default.
 
     Raises StudyError for an unknown primitive or format and for a network that it cannot express.
     """
-    del choices
     start = time.perf_counter()
-    compiled_for = Target({"opt-level": OPTIMIZATION_LEVEL, **target})
-    module = schedule_network(network, primitive, format, compiled_for)
+    compiled_for = complete(target)
+    tuned = 0
+
+    def decide(layer: Layer) -> Chosen:
+        nonlocal tuned
+        if not choices:
+            return {}
+        chosen: Chosen = choices.get(workload_hash(layer, target), {}).get("decisions", {})
+        tuned += bool(chosen)
+        return chosen
+
+    module = schedule_network(network, primitive, format, compiled_for, decide)
     kernels = kernel_names(module)
     executable = compile_module(module, compiled_for)
     convolutions = sum(tiling.CONVOLUTION in name for name in kernels)
@@ -85,14 +96,26 @@ def build_library(
         convolutions,
         not computes(compiled_for, network.dtype),
         time.perf_counter() - start,
+        tuned if choices is not None else None,
     )
 
 
-def schedule_network(network: Network, primitive: str, format: str, target: Target) -> tvm.IRModule:
+def complete(target: Mapping[str, Any]) -> Target:
+    """Return a target with what all code is compiled with."""
+    return Target({"opt-level": OPTIMIZATION_LEVEL, **target})
+
+
+def schedule_network(
+    network: Network,
+    primitive: str,
+    format: str,
+    target: Target,
+    decide: Decide = by_default,
+) -> tvm.IRModule:
     """Return the network as scheduled kernels and the function `main` that calls them."""
     algorithm, stored = primitives.load(primitive), primitives.load_format(format)
     vector = vector_unit(target, network.dtype)
-    module = fuse_operators(lower(network, algorithm, stored, vector))
+    module = fuse_operators(lower(network, algorithm, stored, vector, decide))
     for name in kernel_names(module):
         schedule = Schedule(module[name])
         if tiling.CONVOLUTION in tiling.block_names(schedule):

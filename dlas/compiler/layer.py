@@ -1,12 +1,16 @@
 """A layer as the auto-scheduler sees it: one convolution with its weight, and the space of codes that compute it."""
 
-from collections.abc import Callable, Mapping
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from types import ModuleType
+from typing import Any
 
 import numpy as np
-import tvm
+import tvm_ffi
 from tvm import tirx
 from tvm.s_tir import Schedule
 
@@ -16,7 +20,9 @@ from dlas.primitives.kernel import Kernel
 from dlas.primitives.layout import Layout
 from dlas.primitives.vector import VectorUnit
 
-Chosen = Mapping[str, int]
+Chosen = Mapping[
+    str, int
+]  # a point of a layer's space; choices that it leaves out are as by default
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,43 +39,54 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """What the layer is called in logs and tables, as convolution_64x64_3x3_s1_32x32."""
+        """What it computes, as convolution_64x64_3x3_s1_32x32."""
         shape = self.convolution
-        channels, size = (
-            f"{shape.in_channels}x{shape.out_channels}",
-            f"{shape.height}x{shape.width}",
-        )
         rows, columns = shape.kernel
-        return f"{shape.kind}_{channels}_{rows}x{columns}_s{shape.stride[0]}_{size}"
+        size = f"{shape.in_channels}x{shape.out_channels}_{rows}x{columns}_s{shape.stride[0]}"
+        return f"{shape.kind}_{size}_{shape.height}x{shape.width}"
 
     @property
     def macs(self) -> float:
-        """Multiply-accumulate operations that the format computes: in CSR those of the non-zeros."""
-        dense = self.format.__name__.endswith(".dense")
-        share = 1.0 if dense else np.count_nonzero(self.weight) / self.weight.size
-        return self.convolution.macs * share
+        """Multiply-accumulate operations of one call; in CSR those of the non-zeros."""
+        if self.format.__name__.endswith(".dense"):
+            return float(self.convolution.macs)
+        return self.convolution.macs * np.count_nonzero(self.weight) / self.weight.size
 
     @cached_property
-    def space(self) -> dict[str, int]:
-        """The number of options of each choice; where there is one option there is no choice."""
+    def space(self) -> dict[str, tuple[int, ...]]:
+        """The options of each choice, by position, the default first; what has one option is no choice."""
         decide = Decisions()
-        self.format.schedule(
-            self.primitive, Schedule(self._kernel(decide).function), self.vector, decide
-        )
-        return {name: options for name, options in decide.space.items() if options > 1}
+        schedule = Schedule(self._kernel(decide).function)
+        self.format.schedule(self.primitive, schedule, self.vector, decide)
+        return {
+            name: tuple(range(options)) for name, options in decide.space.items() if options > 1
+        }
+
+    @property
+    def defaults(self) -> dict[str, int]:
+        """The point of the default code."""
+        return {name: options[0] for name, options in self.space.items()}
+
+    def points(self) -> Iterator[dict[str, int]]:
+        """Yield all points of the space, the defaults first."""
+        for values in product(*self.space.values()):
+            yield dict(zip(self.space, values, strict=True))
+
+    @cached_property
+    def workload(self) -> int:
+        """A number that layers share whose default code is the same function; the same in every process."""
+        return int(tvm_ffi.structural_hash(self.kernel({}).function))
 
     def kernel(self, chosen: Chosen) -> Kernel:
-        """Return the unscheduled kernel of a point of the space, which it carries to its schedule."""
+        """Return the unscheduled kernel of a point, which it carries to its schedule, and its constants."""
+        chosen = {name: option for name, option in chosen.items() if option}
         kernel = self._kernel(Decisions(chosen))
         return Kernel(attach(kernel.function, chosen), kernel.constants, kernel.layout)
 
     def scheduled(self, kernel: Kernel) -> tirx.PrimFunc:
-        """Return the function of `kernel`, scheduled."""
-        return schedule_kernel(self.primitive, self.format, kernel.function, self.vector)
-
-    def workload(self) -> tvm.IRModule:
-        """Return the default kernel, unscheduled: what layers that can share schedules have in common."""
-        return tvm.IRModule({"main": self.kernel({}).function.with_attr("global_symbol", "main")})
+        """Return the function of one of its kernels, scheduled, under the name "main"."""
+        function = schedule_kernel(self.primitive, self.format, kernel.function, self.vector)
+        return function.with_attr("global_symbol", "main")
 
     def _kernel(self, decide: Decisions) -> Kernel:
         kernel: Kernel = self.format.kernel(
@@ -84,18 +101,16 @@ class Layer:
         return kernel
 
 
-Decide = Callable[[Layer], Chosen]
-
-
-def by_default(layer: Layer) -> Chosen:
-    """Choose the default schedule of every layer."""
-    return {}
-
-
 def schedule_kernel(
     primitive: ModuleType, format: ModuleType, function: tirx.PrimFunc, vector: VectorUnit
 ) -> tirx.PrimFunc:
     """Return a convolution's function, with whatever was fused behind it, scheduled as it asks for."""
     schedule = Schedule(function)
     format.schedule(primitive, schedule, vector, attached(schedule))
-    return schedule.mod["main"].with_attr("global_symbol", "main")
+    return schedule.mod["main"]
+
+
+def workload_hash(layer: Layer, target: Mapping[str, Any]) -> str:
+    """Return the name under which a layer's records for a target are kept."""
+    rest = json.dumps([dict(target), layer.space], sort_keys=True)
+    return f"{layer.workload:016x}-{hashlib.sha256(rest.encode()).hexdigest()[:16]}"

@@ -17,7 +17,7 @@ from tvm import relax, te, topi
 from tvm.relax import BlockBuilder
 
 from dlas.compiler.interpreter import Interpreter, integers
-from dlas.compiler.layer import Decide, Layer, by_default
+from dlas.compiler.layer import Chosen, Layer
 from dlas.compiler.network import Network
 from dlas.compiler.normalization import normalize, scale_and_shift
 from dlas.compiler.quantization import (
@@ -77,6 +77,15 @@ class Dequantized:
 Value = FeatureMap | np.ndarray | Dequantized | QuantizedWeight | tuple[Any, ...] | None
 
 
+# Which point of its space a layer is to be.
+Decide = Callable[[Layer], Chosen]
+
+
+def by_default(layer: Layer) -> Chosen:
+    """Leave a layer as it is by default."""
+    return {}
+
+
 def lower(
     network: Network,
     primitive: ModuleType,
@@ -90,6 +99,21 @@ def lower(
     that cannot be expressed.
     """
     return _Lowering(network, primitive, format, vector, decide).run()
+
+
+def layers(
+    network: Network, primitive: ModuleType, format: ModuleType, vector: VectorUnit
+) -> list[tuple[Layer, int]]:
+    """Return the convolutions of a network that differ as workloads, each with the number of its calls."""
+    found: dict[int, tuple[Layer, int]] = {}
+
+    def collect(layer: Layer) -> Chosen:
+        first, calls = found.get(layer.workload, (layer, 0))
+        found[layer.workload] = first, calls + 1
+        return {}
+
+    lower(network, primitive, format, vector, collect)
+    return list(found.values())
 
 
 class _Lowering(Interpreter):

@@ -1,0 +1,89 @@
+"""Candidates compiled side by side, each in a process of its own."""
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+
+import numpy as np
+import tvm
+from tvm.target import Target
+
+from dlas.compiler.layer import Layer
+from dlas.compiler.library import link
+from dlas.compiler.pipeline import compile_module
+
+# Forked, so that layers need not travel and nothing is imported again. It is safe because this process runs no kernels,
+# which would start TVM's threads.
+FORK = multiprocessing.get_context("fork")
+LIBRARY, SHAPES, REASON = "kernel.so", "shapes.json", "reason.txt"
+
+
+@dataclass(frozen=True)
+class Job:
+    """The code of a layer by some decisions, and the folder that it is built in."""
+
+    layer: Layer
+    decisions: Mapping[str, int]
+    folder: Path
+
+
+def build(jobs: Sequence[Job], target: Target, timeout_s: float) -> list[str | None]:
+    """Build all jobs, one on each CPU at a time; return for each why it failed, None where it did not."""
+    waiting = list(enumerate(jobs))[::-1]
+    running: dict[int, tuple[int, ForkProcess, float]] = {}
+    reasons: list[str | None] = [None] * len(jobs)
+    cpus = len(os.sched_getaffinity(0))
+    while waiting or running:
+        while waiting and len(running) < cpus:
+            number, job = waiting.pop()
+            process = FORK.Process(target=_build, args=(job, target), daemon=True)
+            process.start()
+            running[process.sentinel] = number, process, time.monotonic() + timeout_s
+        soonest = min(end for _, _, end in running.values())
+        ended = wait(list(running), timeout=max(0.0, soonest - time.monotonic()))
+        for sentinel, (number, process, end) in list(running.items()):
+            if sentinel in ended:
+                process.join()
+                reasons[number] = _reason(jobs[number], process.exitcode)
+            elif time.monotonic() >= end:
+                process.kill()
+                process.join()
+                reasons[number] = f"compiling takes longer than {timeout_s:g} s"
+            else:
+                continue
+            process.close()
+            del running[sentinel]
+    return reasons
+
+
+def _reason(job: Job, status: int | None) -> str | None:
+    if status == 0:
+        return None
+    reason = job.folder / REASON
+    return reason.read_text() if reason.exists() else f"the compiler died with status {status}"
+
+
+def _build(job: Job, target: Target) -> None:
+    """Write a candidate's library, its constants and the shapes of its input and its output."""
+    job.folder.mkdir(parents=True)
+    try:
+        kernel = job.layer.kernel(job.decisions)
+        function = job.layer.scheduled(kernel)
+        first, *_, last = (parameter.ty for parameter in function.params)
+        shapes = [[[int(extent) for extent in ty.shape], str(ty.dtype)] for ty in (first, last)]
+        (job.folder / SHAPES).write_text(json.dumps(shapes))
+        for number, constant in enumerate(kernel.constants):
+            np.save(job.folder / f"{number}.npy", constant)
+        library = compile_module(tvm.IRModule({"main": function}), target)
+        library.export_library(str(job.folder / LIBRARY), fcompile=link)
+    except BaseException as error:
+        lines = str(error).strip().splitlines() or [repr(error)]
+        (job.folder / REASON).write_text(f"{type(error).__name__}: {lines[-1]}")
+        os._exit(1)
+    os._exit(0)  # without the clean-up of what belongs to the parent

@@ -1,0 +1,248 @@
+"""Candidates run and timed, one after the other, in a process that may crash or hang without harm."""
+
+import itertools
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+
+from dlas.compiler.tuning.building import FORK, LIBRARY, SHAPES
+from dlas.errors import StudyError
+
+# Of the largest output of the default code, by the feature map's type: what sums in another order may differ by.
+TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "uint8": 0.0}
+COPIES, COPIED_BYTES = 400, 64 << 20  # at most, of a layer's constants
+
+
+class CandidateError(Exception):
+    """Why a candidate is of no use."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A layer's default code, which every candidate must agree with, and on how many copies of constants it runs."""
+
+    folder: Path
+    copies: int
+
+
+def copies(layer_bytes: int, network_bytes: int) -> int:
+    """Return how many copies of a layer's constants take the place of a network's.
+
+    Between two runs of a layer, a network runs its others, whose weights push this one's out of the caches.
+    """
+    smallest = max(1, layer_bytes)
+    wanted = min(-(-network_bytes // smallest), COPIED_BYTES // smallest, COPIES)
+    return max(1, wanted)
+
+
+class Measurer:
+    """The process that runs candidates on as many threads as the target has cores.
+
+    `bind` is what binds its threads to cores. A candidate that crashes the process or takes longer than `timeout_s`
+    raises CandidateError, and the next one meets a new process.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        bind: Callable[[int], object],
+        *,
+        repeats: int,
+        min_repeat_ms: float,
+        timeout_s: float,
+    ) -> None:
+        self.threads, self.bind = threads, bind
+        self.repeats, self.least, self.timeout_s = repeats, min_repeat_ms / 1e3, timeout_s
+        self._reference: Reference | None = None
+        self._process: ForkProcess | None = None
+        self._connection: Connection | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the default code lies that candidates are checked against."""
+        return None if self._reference is None else self._reference.folder
+
+    def use(self, reference: Reference) -> None:
+        """Run the default code of a layer and keep what it computes."""
+        self._reference = None
+        self._request("use", reference, timeout_s=self.timeout_s)
+        self._reference = reference
+
+    def time(self, folder: Path) -> list[float]:
+        """Check the output of a candidate and return samples of the seconds of a run."""
+        found = self._request("time", folder, self.repeats, self.least, timeout_s=self.timeout_s)
+        return list(found)
+
+    def take_turns(self, folders: Sequence[Path], rounds: int) -> np.ndarray:
+        """Return samples [rounds, candidates] of the seconds of a run, taken in turns."""
+        limit = self.timeout_s * len(folders) * rounds
+        found = self._request("take_turns", list(folders), rounds, self.least, timeout_s=limit)
+        return np.array(found)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None and self._connection is not None:
+            self._process.kill()
+            self._process.join()
+            self._connection.close()
+        self._process = self._connection = None
+
+    def _request(self, name: str, *arguments: Any, timeout_s: float) -> Any:
+        if self._process is None:
+            self._start()
+        assert self._connection is not None and self._process is not None
+        try:
+            self._connection.send((name, arguments))
+            if not self._connection.poll(timeout_s):
+                self.close()
+                raise CandidateError(f"it takes longer than {timeout_s:g} s")
+            done, result = self._connection.recv()
+        except (EOFError, ConnectionError):
+            self._process.join()
+            status = self._process.exitcode
+            self.close()
+            raise CandidateError(f"it died with status {status}") from None
+        if not done:
+            raise CandidateError(result)
+        return result
+
+    def _start(self) -> None:
+        self._connection, theirs = FORK.Pipe()
+        self._process = FORK.Process(
+            target=_serve, args=(theirs, self._connection, self.threads, self.bind), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        try:
+            bound, reason = self._connection.recv()
+        except EOFError:
+            bound, reason = False, "the process that measures candidates cannot start"
+        if not bound:
+            self.close()
+            raise StudyError(reason)
+        if self._reference is not None:
+            self.use(self._reference)
+
+
+def _serve(
+    connection: Connection, parent: Connection, threads: int, bind: Callable[[int], object]
+) -> None:
+    parent.close()  # so that this process ends when the other one dies
+    # TVM keeps its threads for each thread that calls it; those of the parent, if it has any, do not outlive the fork.
+    worker = threading.Thread(target=_answer, args=(connection, threads, bind))
+    worker.start()
+    worker.join()
+
+
+def _answer(connection: Connection, threads: int, bind: Callable[[int], object]) -> None:
+    try:
+        bind(threads)
+        connection.send((True, None))
+    except StudyError as error:
+        connection.send((False, str(error)))
+        return
+    bench = _Bench()
+    while True:
+        try:
+            name, arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            connection.send((True, getattr(bench, name)(*arguments)))
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [repr(error)]
+            connection.send((False, f"{type(error).__name__}: {lines[-1]}"))
+
+
+class _Bench:
+    """What the measuring process keeps of the layer whose turn it is."""
+
+    data: np.ndarray
+    expected: np.ndarray
+    copies: int
+
+    def use(self, reference: Reference) -> None:
+        (shape, dtype), _ = json.loads((reference.folder / SHAPES).read_text())
+        generator = np.random.default_rng(0)
+        self.data = (
+            generator.integers(0, 256, shape, dtype)
+            if dtype == "uint8"
+            else generator.standard_normal(shape, "float32").astype(dtype)
+        )
+        self.copies = reference.copies
+        self.expected = _Candidate(reference.folder, self.data, 1).output()
+
+    def time(self, folder: Path, repeats: int, least: float) -> list[float]:
+        candidate = self.checked(folder)
+        runs = candidate.runs(least)
+        return [candidate.sample(runs) for _ in range(repeats)]
+
+    def take_turns(self, folders: Sequence[Path], rounds: int, least: float) -> list[list[float]]:
+        candidates = [self.checked(folder) for folder in folders]
+        runs = [candidate.runs(least) for candidate in candidates]
+        samples = np.empty((rounds, len(candidates)))
+        shuffle = np.random.default_rng(0)
+        for turn in range(rounds):
+            for index in shuffle.permutation(len(candidates)):
+                samples[turn, index] = candidates[index].sample(runs[index])
+        found: list[list[float]] = samples.tolist()
+        return found
+
+    def checked(self, folder: Path) -> "_Candidate":
+        candidate = _Candidate(folder, self.data, self.copies)
+        output = candidate.output()
+        if output.shape != self.expected.shape or not np.isfinite(output).all():
+            raise CandidateError("its output has another shape or is not finite")
+        outputs, expected = (each.astype("float64") for each in (output, self.expected))
+        largest = np.abs(expected).max()
+        error = np.abs(outputs - expected).max()
+        if error > TOLERANCES[str(self.data.dtype)] * largest:
+            raise CandidateError(f"its output is wrong by {error / (largest or 1):.2g}")
+        return candidate
+
+
+class _Candidate:
+    """A candidate's code, loaded with as many copies of its constants as stand for a network."""
+
+    def __init__(self, folder: Path, data: np.ndarray, copies: int) -> None:
+        self.function = tvm.runtime.load_module(str(folder / LIBRARY))["main"]
+        (shape, _), (out_shape, out_dtype) = json.loads((folder / SHAPES).read_text())
+        count = len(list(folder.glob("*.npy")))
+        constants = [np.load(folder / f"{number}.npy") for number in range(count)]
+        feature = tvm.runtime.tensor(data.reshape(shape))
+        self.result = tvm.runtime.tensor(np.zeros(out_shape, out_dtype))
+        self.arguments = [
+            (feature, *(tvm.runtime.tensor(constant) for constant in constants), self.result)
+            for _ in range(copies)
+        ]
+        self.turns = itertools.cycle(self.arguments)
+
+    def output(self) -> np.ndarray:
+        self.function(*self.arguments[0])
+        found: np.ndarray = self.result.numpy()
+        return found
+
+    def sample(self, runs: int) -> float:
+        """Return the mean seconds of some runs, each on the next copy of the constants."""
+        function, turns = self.function, list(itertools.islice(self.turns, runs))
+        start = time.perf_counter()
+        for arguments in turns:
+            function(*arguments)
+        return (time.perf_counter() - start) / runs
+
+    def runs(self, least: float) -> int:
+        """Return how many runs fill so many seconds."""
+        runs = 1
+        while (seconds := self.sample(runs)) * runs < least / 2:
+            runs *= 2
+        return max(1, math.ceil(least / seconds))
