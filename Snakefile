@@ -25,3 +25,4 @@ rule all:
         observations("plot", extension=list(study.PLOT_EXTENSIONS)),
         [study.path("overview", extension=extension) for extension in study.PLOT_EXTENSIONS],
         [study.path("accuracy_curves_plot", extension=name) for name in study.PLOT_EXTENSIONS],
+        [study.path("tuning_curves_plot", extension=name) for name in study.PLOT_EXTENSIONS],

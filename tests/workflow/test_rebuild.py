@@ -9,10 +9,11 @@ import pytest
 # weight pruning with two levels, compiled in CSR too, channel pruning, float16 and int8 with one each. Auto-scheduled
 # is one primitive on one network and platform: of none, and of weight pruning in both formats.
 VERDICTS = {"assess_observation": 7, "tabulate_observations": 1}
-FIGURES = VERDICTS | {"draw_overview": 1, "draw_curves": 1}
+FIGURES = VERDICTS | {"draw_overview": 1, "draw_curves": 1, "draw_tuning": 1}
 MEASURED = {"time_libraries": 2, "tabulate_study": 1, "draw_overview": 1} | VERDICTS
 EVERY_TIMING = MEASURED | {"time_libraries": 3}
 CURVES = {"tabulate_curves": 1, "draw_curves": 1}
+TUNED = {"tabulate_tuning": 1, "draw_tuning": 1}
 
 
 def checked(techniques):
@@ -22,7 +23,7 @@ def checked(techniques):
 def compiled(techniques, sparse=0, tuned=0):
     """Of so many techniques, `sparse` are compiled in CSR as well and `tuned` libraries are auto-scheduled."""
     libraries = {"build_library": 9 * (techniques + sparse) + tuned} | checked(techniques)
-    return libraries | ({"tune_network": tuned} if tuned else {})
+    return libraries | ({"tune_network": tuned} | TUNED if tuned else {})
 
 
 def imported(techniques, sparse=0, tuned=0):
@@ -40,7 +41,7 @@ def compressed(levels, techniques, sparse=0, tuned=0):
 def auto_scheduled(libraries, techniques):
     """Of so many techniques of the one network on the one platform on which it is tuned."""
     built = {"tune_network": libraries, "build_library": libraries, "check_libraries": techniques}
-    return built | MEASURED | {"time_libraries": 1}
+    return built | MEASURED | {"time_libraries": 1} | TUNED
 
 
 def less(techniques):
