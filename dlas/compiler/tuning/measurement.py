@@ -84,7 +84,10 @@ class Measurer:
         return list(found)
 
     def take_turns(self, folders: Sequence[Path], rounds: int) -> np.ndarray:
-        """Return samples [rounds, candidates] of the seconds of a run, taken in turns."""
+        """Return samples [rounds, candidates] of the seconds of a run, taken in turns.
+
+        Candidates are loaded anew in each round: where constants happen to lie in memory can matter more than the code.
+        """
         limit = self.timeout_s * len(folders) * rounds
         found = self._request("take_turns", list(folders), rounds, self.least, timeout_s=limit)
         return np.array(found)
@@ -188,13 +191,12 @@ class _Bench:
         return [candidate.sample(runs) for _ in range(repeats)]
 
     def take_turns(self, folders: Sequence[Path], rounds: int, least: float) -> list[list[float]]:
-        candidates = [self.checked(folder) for folder in folders]
-        runs = [candidate.runs(least) for candidate in candidates]
-        samples = np.empty((rounds, len(candidates)))
+        samples = np.empty((rounds, len(folders)))
         shuffle = np.random.default_rng(0)
         for turn in range(rounds):
-            for index in shuffle.permutation(len(candidates)):
-                samples[turn, index] = candidates[index].sample(runs[index])
+            for index in shuffle.permutation(len(folders)):
+                candidate = self.checked(folders[index])
+                samples[turn, index] = candidate.sample(candidate.runs(least))
         found: list[list[float]] = samples.tolist()
         return found
 
