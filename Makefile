@@ -1,7 +1,7 @@
 # make study    the whole study on the embedded data -> results/, plots/  (CORES=n, CONFIG=config/smoke.yaml)
 # make test     the test suite                                            (PYTEST="options of pytest")
 # make report   report.html from the finished study
-# make bench    the primitives against PyTorch and ONNX Runtime           (NETWORKS="options of benchmarks.networks")
+# make bench    the primitives against PyTorch and ONNX Runtime           (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
 # make lint     style, types, workflow
 # make clean    remove what can be made again in minutes; asks before what took hours
@@ -13,6 +13,7 @@ CONFIG ?=
 PYTEST ?=
 KERNELS ?=
 NETWORKS ?=
+TRIALS  ?= 0
 
 VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake
@@ -34,7 +35,7 @@ test: $(VENV)/test
 	$(VENV)/bin/python -m pytest $(PYTEST)
 
 bench: $(VENV)/benchmark
-	$(VENV)/bin/python -m benchmarks.networks $(NETWORKS)
+	$(VENV)/bin/python -m benchmarks.networks --trials $(TRIALS) $(NETWORKS)
 	$(VENV)/bin/python -m benchmarks.limits
 
 bench-kernels: $(VENV)/benchmark

@@ -7,6 +7,8 @@ Weights and images are random: latency does not depend on their values.
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,15 +19,28 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from benchmarks.interleaved import Sampler, ratios_to, repeated, take_turns
 from benchmarks.layers import thinned
 from dlas import compression, datasets, models, primitives
+from dlas.closure import code_hash
 from dlas.compiler.build import build_library
 from dlas.compiler.check import check_outputs
 from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.library import NetworkTimer
+from dlas.compiler.network import Network
+from dlas.compiler.tuning import Settings, tune_network
 from dlas.compression.weight_pruning import prunable
+from dlas.hardware import host
 from dlas.hardware.platforms import Platform, target
 from dlas.models.training import Recipe
 
 SPARSITY = 0.9  # of the weights that are pruned
+ROOT = Path(__file__).parent.parent
+RECORDS = ROOT / "benchmarks" / "records"  # of candidates; they are not part of the repository
+ENDLESS = 1 << 20
+SEARCH: dict[str, Any] = {
+    "strategy": "evolutionary",
+    "batch": 8,
+    "measurement": {"repeats": 3, "min_repeat_ms": 5, "timeout_s": 20},
+    "confirmation": {"finalists": 3, "repeats": 15},
+}
 SPARED = ("stem", "depthwise", "classifier")
 IMAGES = 32  # on which integers are calibrated
 # Of the measure that `dlas.compiler.check` has for each type of numbers.
@@ -153,17 +168,20 @@ def pytorch(work: Workload) -> Contender:
     return Contender("pytorch", "", "dense", "float32", 0.0, "", repeated(run))
 
 
-def own_networks(work: Workload) -> Iterator[Contender]:
-    """Yield every primitive dense in float32 and, of a case that is compressed, in float16, in int8 and in CSR."""
-    yield from own_primitives(work, work.model, "none", "dense", 0.0)
+def own_networks(work: Workload, trials: int = 0) -> Iterator[Contender]:
+    """Yield every primitive dense in float32 and, of a case that is compressed, in float16, in int8 and in CSR.
+
+    Where there are `trials` for each layer, each is there auto-scheduled too.
+    """
+    yield from own_primitives(work, work.model, "none", "dense", 0.0, trials)
     if work.case.compressed:
-        yield from own_primitives(work, work.model, "float16", "dense", 0.0)
-        yield from own_primitives(work, work.model, "int8", "dense", 0.0)
-        yield from own_primitives(work, pruned(work, SPARSITY), "none", "csr", SPARSITY)
+        yield from own_primitives(work, work.model, "float16", "dense", 0.0, trials)
+        yield from own_primitives(work, work.model, "int8", "dense", 0.0, trials)
+        yield from own_primitives(work, pruned(work, SPARSITY), "none", "csr", SPARSITY, trials)
 
 
 def own_primitives(
-    work: Workload, model: nn.Module, technique: str, format: str, sparsity: float
+    work: Workload, model: nn.Module, technique: str, format: str, sparsity: float, trials: int
 ) -> Iterator[Contender]:
     """Yield every primitive of a network compressed by a technique without levels, checked against its reference."""
     settings = {"observer": "minmax", "calibration_images": IMAGES}
@@ -174,12 +192,36 @@ def own_primitives(
     expected = reference_outputs(compressed, network, work.image)
     described = target(Platform("local_cpu", threads=1))
     for primitive in primitives.names():
-        library = build_library(network, primitive, format, described).load()
-        what = f"{work.case.name}: {primitive} {format} {network.dtype}"
-        tolerance = TOLERANCES[network.dtype]
-        check_outputs(library, work.image, expected, network.dtype, tolerance, what)
-        sample = timed(library.timer(work.image))
-        yield Contender("dlas", primitive, format, network.dtype, sparsity, "untuned", sample)
+        codes: dict[str, dict[str, Any] | None] = {"untuned": None}
+        if trials:
+            codes["auto_scheduled"] = auto_scheduled(network, primitive, format, described, trials)
+        for tuning, choices in codes.items():
+            library = build_library(network, primitive, format, described, choices).load()
+            what = f"{work.case.name}: {primitive} {format} {network.dtype} {tuning}"
+            tolerance = TOLERANCES[network.dtype]
+            check_outputs(library, work.image, expected, network.dtype, tolerance, what)
+            sample = timed(library.timer(work.image))
+            yield Contender("dlas", primitive, format, network.dtype, sparsity, tuning, sample)
+
+
+def auto_scheduled(
+    network: Network, primitive: str, format: str, described: dict[str, Any], trials: int
+) -> dict[str, Any]:
+    """Return the schedules that `trials` candidates for each layer end in; what was measured before is kept."""
+    kernels = (f"dlas.primitives.{primitive}", f"dlas.primitives.{format}", "dlas.compiler.build")
+    records = RECORDS / code_hash(ROOT, None, kernels)
+    settings = Settings(trials={"layer": trials, "network": ENDLESS}, **SEARCH)
+    outcome = tune_network(
+        network,
+        primitive,
+        format,
+        described,
+        settings,
+        records=records,
+        seed=0,
+        bind=host.use_threads,
+    )
+    return outcome.choices
 
 
 def timed(timer: NetworkTimer) -> Sampler:

@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="samples of each runtime")
     parser.add_argument("--seconds", type=float, default=0.1, help="length of a sample")
     parser.add_argument("--networks", default="", help="those with this in their name alone")
+    parser.add_argument("--trials", type=int, default=0, help="of each layer; 0: untuned alone")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
     arguments = parser.parse_args()
     cases = [case for case in CASES if arguments.networks in case.name]
@@ -41,7 +42,7 @@ def main() -> None:
     for case in cases:
         work = workload(case)
         contenders = [pytorch(work)]
-        for found in (onnx_runtime(work), own_networks(work)):
+        for found in (onnx_runtime(work), own_networks(work, arguments.trials)):
             contenders += tqdm(found, desc=f"{case.name}, built", unit=" runtimes")
         turns = tqdm(range(arguments.rounds), desc=f"{case.name}, timed", unit="round")
         tables.append(measure(case.name, contenders, turns, arguments.seconds))

@@ -25,6 +25,8 @@ OBSERVATION_COLUMNS = (
     "observation claim origin verdict statistic estimate ci_low ci_high n reason rule"
 ).split()
 VARIANT = ["compression", "primitive", "format", "tuning"]
+CONFIGURATION = ["dataset", "model", *VARIANT, "platform"]
+TUNING_CURVE = ["trial", "layer", "latency_ms", "best_layer_ms", "network_ms"]
 
 
 def study_row(
@@ -114,6 +116,19 @@ def noise_floor_row(
 def noise_floor_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return noise_floor.csv's table from its rows."""
     return pd.DataFrame(list(rows), columns=NOISE_FLOOR_COLUMNS)
+
+
+def tuning_curves_table(
+    configurations: Sequence[Mapping[str, str]], curves: Sequence[pd.DataFrame]
+) -> pd.DataFrame:
+    """Return the table of all auto-scheduled configurations and their curves, each with the columns TUNING_CURVE."""
+    named = [
+        curve.assign(**{name: configuration[name] for name in CONFIGURATION})
+        for configuration, curve in zip(configurations, curves, strict=True)
+        if len(curve)
+    ]
+    columns = [*CONFIGURATION, *TUNING_CURVE]
+    return pd.concat(named, ignore_index=True)[columns] if named else pd.DataFrame(columns=columns)
 
 
 def curves_table(

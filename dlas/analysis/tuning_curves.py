@@ -1,6 +1,5 @@
 """What the search for schedules finds, and when: all tuning curves in one table, and as a figure."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,23 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from dlas.analysis import figures
+from dlas.analysis.table import CONFIGURATION
 
-CONFIGURATION = ["dataset", "model", "compression", "primitive", "format", "tuning", "platform"]
-CURVE = ["trial", "layer", "latency_ms", "best_layer_ms", "network_ms"]
 COLUMNS = 4  # of panels
-
-
-def tabulate(
-    configurations: Sequence[Mapping[str, str]], curves: Sequence[pd.DataFrame]
-) -> pd.DataFrame:
-    """Return tuning_curves.csv's table from each auto-scheduled configuration and its curve, with the columns CURVE."""
-    named = [
-        curve.assign(**{name: configuration[name] for name in CONFIGURATION})
-        for configuration, curve in zip(configurations, curves, strict=True)
-        if len(curve)
-    ]
-    columns = [*CONFIGURATION, *CURVE]
-    return pd.concat(named, ignore_index=True)[columns] if named else pd.DataFrame(columns=columns)
 
 
 def relative(curves: pd.DataFrame) -> pd.DataFrame:

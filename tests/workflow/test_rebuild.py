@@ -142,8 +142,8 @@ CHANGES = [
         (f"{key} of tuning", file, before, after, auto_scheduled(3, 2))
         for key, file, before, after in (
             ("the strategy", "config.yaml", "strategy: evolutionary", "strategy: replay-trace"),
-            ("the trials of a layer", "config/smoke.yaml", "{layer: 2,", "{layer: 3,"),
-            ("the trials of a network", "config/smoke.yaml", "network: 8}", "network: 9}"),
+            ("the trials of a layer", "config/smoke.yaml", "{layer: 3,", "{layer: 4,"),
+            ("the trials of a network", "config/smoke.yaml", "network: 60}", "network: 61}"),
             ("the batch", "config/smoke.yaml", "batch: 2\n", "batch: 3\n"),
             ("the repeats", "config/smoke.yaml", "{repeats: 1, min", "{repeats: 2, min"),
             ("the length of a sample", "config/smoke.yaml", "ms: 1}\n  conf", "ms: 2}\n  conf"),
@@ -171,9 +171,9 @@ CHANGES = [
         "config/smoke.yaml",
         "compression: [none, weight_pruning], primitive",
         "compression: none, primitive",
-        less(1),
+        less(1) | TUNED,
     ),
-    ("a tuning less", "config.yaml", "[untuned, auto_scheduled]", "[untuned]", less(2)),
+    ("a tuning less", "config.yaml", "[untuned, auto_scheduled]", "[untuned]", less(2) | TUNED),
     (
         "the same selection in other words",
         "config/smoke.yaml",
@@ -274,7 +274,7 @@ CHANGES = [
         "config.yaml",
         "[dense, csr]",
         "[dense]",
-        EVERY_TIMING | {"check_libraries": 3},
+        EVERY_TIMING | {"check_libraries": 3} | TUNED,
     ),
     (
         "how weights lie in CSR",

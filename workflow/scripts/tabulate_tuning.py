@@ -1,11 +1,11 @@
 """Put the tuning curves of all auto-scheduled configurations in one table."""
 
-from dlas.analysis import table, tuning_curves
+from dlas.analysis import table
 from job import job
 
 with job(snakemake):
     curves = [table.read_table(path) for path in snakemake.input.curves]
     table.write_table(
         snakemake.output.curves,
-        tuning_curves.tabulate(snakemake.params.settings["configurations"], curves),
+        table.tuning_curves_table(snakemake.params.settings["configurations"], curves),
     )

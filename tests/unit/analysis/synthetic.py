@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dlas.analysis.observation import Tables
-from dlas.analysis.table import CURVES_COLUMNS, NOISE_FLOOR_COLUMNS, STUDY_COLUMNS
-from dlas.analysis.tuning_curves import CURVE as TUNING_CURVE
+from dlas.analysis.table import CURVES_COLUMNS, NOISE_FLOOR_COLUMNS, STUDY_COLUMNS, TUNING_CURVE
 
 # parameters (millions), MACs (millions) and top-1 of networks like those of the embedded study
 MODELS = {

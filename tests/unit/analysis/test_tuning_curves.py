@@ -34,7 +34,7 @@ def tabulated(configurations, **options):
         synthetic.tuning_curve(1.2 + 0.15 * number, seed=number, **options)
         for number in range(len(configurations))
     ]
-    return tuning_curves.tabulate(configurations, curves)
+    return table.tuning_curves_table(configurations, curves)
 
 
 TWO = choices([("digits", "resnet18"), ("photos", "mobilenet_v2")])
@@ -75,16 +75,16 @@ def test_the_table_survives_the_file(tmp_path):
 
 
 def test_a_search_without_a_trial_adds_no_row():
-    empty = pd.DataFrame(columns=tuning_curves.CURVE)
-    curves = tuning_curves.tabulate(TWO[:2], [empty, synthetic.tuning_curve(2)])
+    empty = pd.DataFrame(columns=table.TUNING_CURVE)
+    curves = table.tuning_curves_table(TWO[:2], [empty, synthetic.tuning_curve(2)])
     assert len(curves) == 40 and set(curves["platform"]) == {TWO[1]["platform"]}
-    assert tuning_curves.tabulate(TWO[:1], [empty]).empty
+    assert table.tuning_curves_table(TWO[:1], [empty]).empty
 
 
 def test_shares_start_at_the_default_schedules_and_never_rise():
     curves = TABLES["two networks"]
     shares = tuning_curves.relative(curves.sample(frac=1, random_state=0))
-    for _, curve in shares.groupby(tuning_curves.CONFIGURATION):
+    for _, curve in shares.groupby(table.CONFIGURATION):
         assert curve["share"].iloc[0] == 1 and curve["trial"].iloc[0] == 5  # one of each layer
         assert (curve["share"].diff().dropna() <= 0).all()
 
@@ -102,7 +102,7 @@ def test_a_line_for_each_configuration_ends_with_the_mark_of_its_primitive(name)
         return
     for axis, (_, panel) in zip(shown, panels.sort_values(list(panels)).iterrows(), strict=True):
         here = (curves[list(panels)] == panel).all(axis=1)
-        ends = tuning_curves.relative(curves[here]).groupby(tuning_curves.CONFIGURATION).tail(1)
+        ends = tuning_curves.relative(curves[here]).groupby(table.CONFIGURATION).tail(1)
         marks = markers(axis)
         drawn = sorted((line.get_ydata()[0], line.get_marker()) for line in marks)
         assert drawn == sorted(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks import network_contenders
 from benchmarks.network_contenders import (
     CASES,
     COLUMNS,
@@ -61,7 +62,9 @@ def test_a_network_and_its_zeros_are_always_the_same(work):
 
 
 @pytest.mark.parametrize("compressed", [True, False])
-def test_every_primitive_takes_part_in_each_form_and_is_right(compressed):
+def test_every_primitive_takes_part_in_each_form_and_is_right(compressed, tmp_path, monkeypatch):
+    monkeypatch.setattr(network_contenders, "RECORDS", tmp_path)
+    trials = 0 if compressed else 2
     case = Case("resnet18", 32, "small_input", 10, compressed)
     torch.manual_seed(0)
     model = enlivened(models.build(case.model, case.classes, 0.125, case.stem)).eval()
@@ -70,13 +73,17 @@ def test_every_primitive_takes_part_in_each_form_and_is_right(compressed):
     work = Workload(case, model, dataset, images)
     found = [
         (one.dtype, one.format, one.sparsity, one.primitive, one.runtime, one.tuning)
-        for one in own_networks(work)
+        for one in own_networks(work, trials)
     ]
     forms = [("float32", "dense", 0.0)]
     if compressed:
         forms += [("float16", "dense", 0.0), ("int8", "dense", 0.0), ("float32", "csr", SPARSITY)]
     names = primitives.names()
-    assert found == [(*form, name, "dlas", "untuned") for form in forms for name in names]
+    tunings = ["untuned"] if compressed else ["untuned", "auto_scheduled"]
+    assert found == list(
+        (*form, name, "dlas", tuning) for form in forms for name in names for tuning in tunings
+    )
+    assert bool(list(tmp_path.glob("*/*/records.jsonl"))) is not compressed
     assert pytorch(work).sample(1) > 0
 
 
@@ -112,6 +119,7 @@ def test_the_summary_compares_the_fastest_primitive_of_each_form():
             "format": format,
             "dtype": dtype,
             "sparsity": sparsity,
+            "tuning": "untuned",
             "ratio_to_pytorch": ratio * slower,
             "ratio_to_onnxruntime": 2 * ratio * slower,
             "ratio_to_onnxruntime_int8": 8 * ratio * slower if network == "a_32" else np.nan,
@@ -121,13 +129,18 @@ def test_the_summary_compares_the_fastest_primitive_of_each_form():
         if network == "a_32" or (format, dtype) == ("dense", "float32")
         for primitive, slower in (("direct", 1.5), ("gemm", 1.0))
     ]
+    assert "auto_scheduled" not in summary(pd.DataFrame(rows))
+    tuned = {"tuning": "auto_scheduled", "ratio_to_pytorch": 0.4, "ratio_to_onnxruntime": 0.8}
+    rows.append(rows[1] | tuned)
     said = summary(pd.DataFrame(rows))
-    dense = "dense float32 (gemm): 1.000 of the fastest dense float32"
+    line = "dense float32 (gemm, auto_scheduled): 0.800 of the fastest untuned dense float32"
+    assert f"{line}, 0.800 of ONNX Runtime float32" in said
+    dense = "dense float32 (gemm, untuned): 1.000 of the fastest untuned dense float32"
     assert f"{dense}, 1.000 of ONNX Runtime float32" in said
-    line = "csr float32 at 90 % zeros (gemm): 0.400 of the fastest dense float32"
+    line = "csr float32 at 90 % zeros (gemm, untuned): 0.400 of the fastest untuned dense float32"
     assert f"{line}, 0.400 of ONNX Runtime float32" in said
-    assert "dense float16 (gemm): 0.600 of the fastest dense float32" in said
-    line = "dense int8 (gemm): 0.200 of the fastest dense float32"
+    assert "dense float16 (gemm, untuned): 0.600 of the fastest untuned dense float32" in said
+    line = "dense int8 (gemm, untuned): 0.200 of the fastest untuned dense float32"
     assert f"{line}, 0.800 of ONNX Runtime int8" in said
     assert said.count("b_224") == said.count("a_32") == 1
-    assert len(said.splitlines()) == 1 + 2 + 4 + 2 + 1
+    assert len(said.splitlines()) == 1 + 2 + 5 + 2 + 1
