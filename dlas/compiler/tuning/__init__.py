@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from dlas.primitives.vector import vector_unit
 
 LOG = logging.getLogger("dlas")
 CURVE = ["trial", "layer", "latency_ms", "best_layer_ms", "network_ms"]
+WORTH = 0.98  # of the default's time: what is slower is not measured again
 CHANCE = 0.05  # of no difference, below which a candidate counts as faster than the default
 
 
@@ -128,18 +129,24 @@ def tune_network(
             f"target {target} has no num-cores; tuning needs the number of its threads"
         )
     start = time.perf_counter()
-    tasks = _tasks(network, primitive, format, target, settings, records)
-    saved = sum(len(task.trials) for task in tasks)
-    total = sum(task.budget for task in tasks)
-    LOG.info("tuning %d layers in %d trials; %d saved, by records", len(tasks), total, saved)
+    tasks = _tasks(network, primitive, format, target, records)
+    kept = {task.workload: len(task.records.trials) for task in tasks}
     measurer = Measurer(int(target["num-cores"]), bind, **settings.measurement)  # type: ignore[arg-type]
     with (
         tempfile.TemporaryDirectory(prefix="dlas-tuning-") as folder,
-        tqdm(total=total, initial=saved, desc="tuning", unit="trial", disable=None) as progress,
+        tqdm(total=len(tasks), desc="tuning", unit="trial", disable=None) as progress,
     ):
         tuner = _Tuner(tasks, settings, target, measurer, Path(folder), progress)
         try:
             tuner.measure_defaults()
+            tuner.tasks = tasks = _with_budgets(tasks, settings.trials)
+            saved = sum(min(kept[task.workload], task.budget) for task in tasks)
+            total = sum(task.budget for task in tasks)
+            LOG.info(
+                "tuning %d layers in %d trials, of which records save %d", len(tasks), total, saved
+            )
+            progress.reset(total)
+            progress.update(sum(len(task.trials) for task in tasks))
             order = sorted(tasks, key=lambda task: -task.calls * task.default.seconds)
             choices = {task.workload: tuner.tune(task, seed) for task in order}
         finally:
@@ -154,33 +161,32 @@ def _tasks(
     primitive: str,
     format: str,
     target: dict[str, Any],
-    settings: Settings,
     records: Path,
 ) -> list[_Task]:
+    """Return the layers that differ, each with one trial, for its default."""
     algorithm, stored = primitives.load(primitive), primitives.load_format(format)
     compiled_for = complete(target)
     found = layers(network, algorithm, stored, vector_unit(compiled_for, network.dtype))
-    budgets = _budgets(found, settings.trials)
     tasks = []
-    for (layer, calls), budget in zip(found, budgets, strict=True):
+    for layer, calls in found:
         workload = workload_hash(layer, target)
         size = sum(constant.nbytes for constant in layer.kernel({}).constants)
         stored_records = Records(records / workload, layer, compiled_for)
-        tasks.append(_Task(layer, calls, workload, budget, stored_records, size))
+        tasks.append(_Task(layer, calls, workload, 1, stored_records, size))
     return tasks
 
 
-def _budgets(found: Sequence[tuple[Layer, int]], trials: Mapping[str, int]) -> list[int]:
-    """Part the network's trials by the layers' work; each layer gets one at least, for its default."""
-    work = np.array([layer.macs * calls for layer, calls in found])
-    exact = trials["network"] * work / work.sum()
-    shares = np.floor(exact).astype(int)
-    largest = np.argsort(shares - exact, kind="stable")
-    shares[largest[: trials["network"] - shares.sum()]] += 1
-    limits = [max(1, min(int(share), trials["layer"])) for share in shares]
+def _with_budgets(tasks: Sequence[_Task], trials: Mapping[str, int]) -> list[_Task]:
+    """Part the network's trials by the time that its layers take with their default code, at least two each.
+
+    That code is measured once, so that a job which goes on parts them as before.
+    """
+    seconds = np.array([task.calls * task.default.seconds for task in tasks])
+    shares = (trials["network"] * seconds / seconds.sum()).astype(int)
+    limits = [min(max(2, int(share)), trials["layer"]) for share in shares]
     return [
-        sum(1 for _ in islice(layer.points(), limit))
-        for (layer, _), limit in zip(found, limits, strict=True)
+        replace(task, budget=sum(1 for _ in islice(task.layer.points(), limit)))
+        for task, limit in zip(tasks, limits, strict=True)
     ]
 
 
@@ -224,7 +230,13 @@ class _Tuner:
         """Spend a layer's trials and return its choice."""
         if len(task.records.trials) < task.budget:
             with self.effort.spent("search"):
-                search = Search(task.records, self.settings.strategy, self.settings.batch, seed)
+                search = Search(
+                    task.records,
+                    [other.records for other in self.tasks],
+                    self.settings.strategy,
+                    self.settings.batch,
+                    seed,
+                )
             while (left := task.budget - len(task.records.trials)) > 0:
                 with self.effort.spent("search"):
                     proposed = search.propose(min(left, self.settings.batch))
@@ -270,7 +282,7 @@ class _Tuner:
         finalists = [
             trial.decisions
             for trial in sorted(task.trials, key=lambda trial: trial.seconds)
-            if not trial.failed and trial.decisions != task.layer.defaults
+            if trial.seconds < WORTH * task.default.seconds
         ][: self.settings.confirmation["finalists"]]
         measured = {"records": len(task.trials), **self.settings.confirmation}
         outcome = task.records.confirmed(measured)

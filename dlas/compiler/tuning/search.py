@@ -17,6 +17,7 @@ POPULATION = 32  # MetaSchedule's own 512 take longer to evolve than the candida
 TRIES = 5  # batches in which a strategy may find nothing new
 # Ridge regression: as if each value of a decision had been seen so many times, with no effect.
 SHRINKAGE = 1.0
+OTHERS = 0.3  # what a trial of another layer counts beside one of the layer itself
 ENDLESS = 1 << 30  # the strategies' own count of trials; ours is that of the records
 
 # The strategies tell much that nobody asked for.
@@ -25,9 +26,14 @@ QUIET.setLevel(logging.CRITICAL)
 
 
 class Search:
-    """The search of one layer. It learns from the layer's records alone, so that it can go on at any time."""
+    """The search of one layer. It learns from records alone, so that it can go on at any time.
 
-    def __init__(self, records: Records, strategy: str, batch: int, seed: int) -> None:
+    They are its own, and those of the network's other layers for as long as it has few.
+    """
+
+    def __init__(
+        self, records: Records, network: Sequence[Records], strategy: str, batch: int, seed: int
+    ) -> None:
         self.records = records
         strategies = {
             "evolutionary": lambda: ms.search_strategy.EvolutionarySearch(
@@ -60,7 +66,7 @@ class Search:
             ENDLESS,
             batch,
             database=records.database,
-            cost_model=_Effects(records, self.random),
+            cost_model=_Effects(records, network, self.random),
         )
 
     def propose(self, count: int) -> list[dict[str, int]]:
@@ -123,9 +129,11 @@ class _Change(ms.mutator.PyMutator):
 class _Effects(ms.cost_model.PyCostModel):
     """Expects of each value of each decision that it makes code faster or slower by a factor of its own."""
 
-    def __init__(self, records: Records, random: np.random.Generator) -> None:
+    def __init__(
+        self, records: Records, network: Sequence[Records], random: np.random.Generator
+    ) -> None:
         super().__init__()
-        self.records, self.random = records, random
+        self.records, self.network, self.random = records, network, random
         self.columns = [(name, value) for name, values in records.space.items() for value in values]
 
     def load(self, path: str) -> None:
@@ -147,19 +155,23 @@ class _Effects(ms.cost_model.PyCostModel):
     def features(self, all_decisions: Sequence[dict[str, int]]) -> np.ndarray:
         return np.array(
             [
-                [float(decisions[name] == value) for name, value in self.columns]
+                [float(decisions.get(name) == value) for name, value in self.columns]
                 for decisions in all_decisions
             ]
         )
 
     def effects(self) -> np.ndarray:
-        """Return the logarithm of the speed that each value brings, by ridge regression."""
-        worked = [trial for trial in self.records.trials if not trial.failed]
-        speeds = -np.log([trial.seconds for trial in worked])
-        slowest = speeds.min()
-        trials = worked + [trial for trial in self.records.trials if trial.failed]
-        speeds = np.concatenate([speeds, np.full(len(trials) - len(worked), slowest)])
-        seen = self.features([trial.decisions for trial in trials])
-        squares = seen.T @ seen + SHRINKAGE * np.eye(len(self.columns))
-        effects: np.ndarray = np.linalg.solve(squares, seen.T @ (speeds - speeds.mean()))
+        """Return the logarithm of the speed that each value brings over the default, by ridge regression."""
+        seen, speeds = [], []
+        for records in self.network:
+            worked = [trial for trial in records.trials if not trial.failed]
+            slowest = max(trial.seconds for trial in worked)
+            weight = 1.0 if records is self.records else OTHERS
+            for trial in records.trials:
+                seconds = slowest if trial.failed else trial.seconds
+                seen.append(weight * self.features([trial.decisions])[0])
+                speeds.append(weight * np.log(worked[0].seconds / seconds))
+        rows = np.array(seen)
+        squares = rows.T @ rows + SHRINKAGE * np.eye(len(self.columns))
+        effects: np.ndarray = np.linalg.solve(squares, rows.T @ np.array(speeds))
         return effects
