@@ -143,7 +143,7 @@ CHANGES = [
         for key, file, before, after in (
             ("the strategy", "config.yaml", "strategy: evolutionary", "strategy: replay-trace"),
             ("the trials of a layer", "config/smoke.yaml", "{layer: 3,", "{layer: 4,"),
-            ("the trials of a network", "config/smoke.yaml", "network: 60}", "network: 61}"),
+            ("the trials of a network", "config/smoke.yaml", "network: 40}", "network: 41}"),
             ("the batch", "config/smoke.yaml", "batch: 2\n", "batch: 3\n"),
             ("the repeats", "config/smoke.yaml", "{repeats: 1, min", "{repeats: 2, min"),
             ("the length of a sample", "config/smoke.yaml", "ms: 1}\n  conf", "ms: 2}\n  conf"),

@@ -9,7 +9,7 @@ import yaml
 from dlas import study
 
 COLUMNS = """dataset model compression level primitive format dtype tuning platform params nonzero_params
-    macs model_bytes library_bytes top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats
+    macs model_bytes library_bytes tuned_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats
     threads gflops peak_fraction status""".split()
 
 
@@ -97,6 +97,22 @@ def test_a_ladder_is_climbed_to_its_chosen_level(finished):
         assert sparse["nonzero_params"] < 0.5 * sparse["params"] == 0.5 * baseline["params"]
         narrow = json.loads((folder / "channel_pruning/summary.json").read_text())
         assert narrow["macs"] <= 0.7 * baseline["macs"]
+
+
+def test_what_is_auto_scheduled_tells_its_layers_and_its_trials(finished):
+    table = pd.read_csv(finished.folder / "results/study.csv")
+    tuned = table[table.tuning == "auto_scheduled"]
+    assert (tuned.tuned_layers >= 0).all() and table[
+        table.tuning == "untuned"
+    ].tuned_layers.isna().all()
+    assert len(tuned) == len(study.tuned_choices(merged(finished))) == 3
+    curves = pd.read_csv(finished.folder / "results/tuning_curves.csv")
+    assert len(curves.groupby(["compression", "format"])) == 3
+    best = curves.groupby(["compression", "format"])["network_ms"]
+    assert (best.last() <= best.first() * (1 + 1e-9)).all()
+    log = finished.folder / "results/logs/tune_network"
+    for one in log.glob("**/*.log"):
+        assert re.search(r"\d+ trials saved, in .* candidates per second; search", one.read_text())
 
 
 def test_a_second_run_does_nothing(finished):

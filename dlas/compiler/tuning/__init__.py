@@ -177,13 +177,13 @@ def _tasks(
 
 
 def _with_budgets(tasks: Sequence[_Task], trials: Mapping[str, int]) -> list[_Task]:
-    """Part the network's trials by the time that its layers take with their default code, at least two each.
+    """Part the network's trials by the time that its layers take with their default code, at least one each.
 
     That code is measured once, so that a job which goes on parts them as before.
     """
     seconds = np.array([task.calls * task.default.seconds for task in tasks])
     shares = (trials["network"] * seconds / seconds.sum()).astype(int)
-    limits = [min(max(2, int(share)), trials["layer"]) for share in shares]
+    limits = [min(max(1, int(share)), trials["layer"]) for share in shares]
     return [
         replace(task, budget=sum(1 for _ in islice(task.layer.points(), limit)))
         for task, limit in zip(tasks, limits, strict=True)
