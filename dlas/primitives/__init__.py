@@ -6,14 +6,15 @@ A primitive is a module of this package with
 - `packing(convolution, vector)`: how its kernel of one layer reads the weight,
 - `pack_weight(weight, convolution, data_layout, packing)`: the weight as the kernel reads it,
 - `convolve(data, weight, convolution, data_layout, packing)`: the computation as a tensor expression,
-- `schedule(function, vector)`: the default schedule of that computation with whatever was fused behind it.
+- `schedule(function, vector, decide)`: the schedule of that computation with whatever was fused behind it; it asks
+  `decide`, see `Decisions`, for what it leaves open.
 - `planes(convolution)`: how it lays out the input for weights in CSR.
 
 A format is a module too, of those in `FORMATS`: how the weight is stored, and the kernel that reads it. It has
 
 - `layout(primitive, channels, vector)`: the layout of feature maps under a primitive,
-- `kernel(primitive, weight, convolution, data_layout, dtype, vector)`: the `Kernel` of one layer,
-- `schedule(primitive, function, vector)`: its default schedule.
+- `kernel(primitive, weight, convolution, data_layout, dtype, vector, decide)`: the `Kernel` of one layer,
+- `schedule(primitive, function, vector, decide)`: its schedule.
 """
 
 import importlib
