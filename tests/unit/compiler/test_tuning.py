@@ -236,7 +236,7 @@ class Right(Wrong):
 
 def test_wrong_code_never_wins_and_is_not_tried_again(network, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(lowering, "Layer", Right)
-    outcome = tuned(network, tmp_path, trials=trials(8))
+    outcome = tuned(network, tmp_path, trials=trials(8), batch=8)
     assert "its output is wrong by" in caplog.text
     layer = a_layer(network)
     assert isinstance(layer, Right)
