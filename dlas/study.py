@@ -136,10 +136,9 @@ def choices(config: Config, **choices: str) -> list[dict[str, str]]:
     return [dict(vars(one)) for one in configurations(config, **choices)]
 
 
-def tuned_choices(config: Config, **choices: str) -> list[dict[str, str]]:
+def tuned_choices(config: Config, **others: str) -> list[dict[str, str]]:
     """Return the auto-scheduled `configurations` as plain dictionaries."""
-    auto_scheduled = {**choices, "tuning": AUTO_SCHEDULED}
-    return [dict(vars(one)) for one in configurations(config, **auto_scheduled)]
+    return choices(config, **(others | {"tuning": AUTO_SCHEDULED}))
 
 
 def pairs(config: Config) -> list[tuple[str, str]]:

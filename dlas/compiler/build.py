@@ -119,11 +119,10 @@ def schedule_network(
     for name in kernel_names(module):
         schedule = Schedule(module[name])
         if tiling.CONVOLUTION in tiling.block_names(schedule):
-            function = schedule_kernel(algorithm, stored, module[name], vector)
+            schedule_kernel(algorithm, stored, schedule, vector)
         else:
             schedule_between(schedule, vector)
-            function = schedule.mod["main"]
-        module[name] = function.with_attr("global_symbol", name)
+        module[name] = schedule.mod["main"].with_attr("global_symbol", name)
     return module
 
 

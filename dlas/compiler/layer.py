@@ -20,9 +20,8 @@ from dlas.primitives.kernel import Kernel
 from dlas.primitives.layout import Layout
 from dlas.primitives.vector import VectorUnit
 
-Chosen = Mapping[
-    str, int
-]  # a point of a layer's space; choices that it leaves out are as by default
+# A point of a layer's space; choices that it leaves out are as by default.
+Chosen = Mapping[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +54,8 @@ class Layer:
     @cached_property
     def space(self) -> dict[str, tuple[int, ...]]:
         """The options of each choice, by position, the default first; what has one option is no choice."""
-        decide = Decisions()
-        schedule = Schedule(self._kernel(decide).function)
-        self.format.schedule(self.primitive, schedule, self.vector, decide)
+        kernel, decide = self._default
+        self.format.schedule(self.primitive, Schedule(kernel.function), self.vector, decide)
         return {
             name: tuple(range(options)) for name, options in decide.space.items() if options > 1
         }
@@ -80,13 +78,22 @@ class Layer:
     def kernel(self, chosen: Chosen) -> Kernel:
         """Return the unscheduled kernel of a point, which it carries to its schedule, and its constants."""
         chosen = {name: option for name, option in chosen.items() if option}
+        if not chosen:
+            return self._default[0]
         kernel = self._kernel(Decisions(chosen))
         return Kernel(attach(kernel.function, chosen), kernel.constants, kernel.layout)
 
     def scheduled(self, kernel: Kernel) -> tirx.PrimFunc:
         """Return the function of one of its kernels, scheduled, under the name "main"."""
-        function = schedule_kernel(self.primitive, self.format, kernel.function, self.vector)
-        return function.with_attr("global_symbol", "main")
+        schedule = Schedule(kernel.function)
+        schedule_kernel(self.primitive, self.format, schedule, self.vector)
+        return schedule.mod["main"].with_attr("global_symbol", "main")
+
+    @cached_property
+    def _default(self) -> tuple[Kernel, Decisions]:
+        """The default kernel, and the choices that it left open: made once, as every search begins with it."""
+        decide = Decisions()
+        return self._kernel(decide), decide
 
     def _kernel(self, decide: Decisions) -> Kernel:
         kernel: Kernel = self.format.kernel(
@@ -102,12 +109,10 @@ class Layer:
 
 
 def schedule_kernel(
-    primitive: ModuleType, format: ModuleType, function: tirx.PrimFunc, vector: VectorUnit
-) -> tirx.PrimFunc:
-    """Return a convolution's function, with whatever was fused behind it, scheduled as it asks for."""
-    schedule = Schedule(function)
+    primitive: ModuleType, format: ModuleType, schedule: Schedule, vector: VectorUnit
+) -> None:
+    """Schedule a convolution, with whatever was fused behind it, as it asks for."""
     format.schedule(primitive, schedule, vector, attached(schedule))
-    return schedule.mod["main"]
 
 
 def workload_hash(layer: Layer, target: Mapping[str, Any]) -> str:
