@@ -75,6 +75,11 @@ class Layer:
         """A number that layers share whose default code is the same function; the same in every process."""
         return int(tvm_ffi.structural_hash(self.kernel({}).function))
 
+    @property
+    def label(self) -> str:
+        """What its kernels are called in a network, whatever their point: the same for the same workload."""
+        return f"{self.name}_{self.workload & (1 << 64) - 1:016x}"
+
     def kernel(self, chosen: Chosen) -> Kernel:
         """Return the unscheduled kernel of a point, which it carries to its schedule, and its constants."""
         chosen = {name: option for name, option in chosen.items() if option}

@@ -258,7 +258,7 @@ class _Lowering(Interpreter):
         function = function.with_attr("op_pattern", FUSE_WHAT_FOLLOWS)
         result = self.builder.emit(
             relax.call_tir(
-                self.builder.add_func(function, convolution.kind),
+                self.builder.add_func(function, layer.label),
                 [expression, *(relax.const(constant) for constant in kernel.constants)],
                 relax.TensorType(output.shape, output.dtype),
             )

@@ -137,5 +137,6 @@ def schedule(function: Schedule, vector: VectorUnit, decide: Decisions) -> None:
         channels=-1 if along_columns else 0,
         unrolled=tiling.unrolling(tile, kernel, tiling.steps_to_unroll(tile, kernel), decide),
         contiguous=along_columns,
+        copy="pad",
+        copy_vectorized=False,
     )
-    tiling.parallel_copy(function, "pad", vector, decide, vectorized=False)

@@ -161,7 +161,7 @@ def schedule(function: Schedule, vector: VectorUnit, decide: Decisions) -> None:
         channels=-1 if depthwise else 2,
         unrolled=tiling.unrolling(tile, reductions[:2], 2, decide) if depthwise else 0,
         contiguous=True,
-        panel="im2col" if panelled else None,
+        copy="im2col",
+        copy_vectorized=True,
+        panelled=panelled,
     )
-    if patches and not panelled:
-        tiling.parallel_copy(function, "im2col", vector, decide, vectorized=True)

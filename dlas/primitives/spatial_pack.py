@@ -118,5 +118,6 @@ def schedule(function: Schedule, vector: VectorUnit, decide: Decisions) -> None:
         channels=-1 if depthwise else 0,
         unrolled=tiling.unrolling(tile, reductions, 2 if depthwise else 0, decide),
         contiguous=True,
+        copy="pad",
+        copy_vectorized=True,
     )
-    tiling.parallel_copy(function, "pad", vector, decide, vectorized=True)

@@ -24,6 +24,11 @@ DEPTH = "depth"  # the convolution's annotation where one instruction takes all 
 PREFETCH = "prefetch"  # a loop's annotation: how many cache lines ahead weights are asked for
 AHEAD = (0, 32, 64, 128)  # cache lines: what `PREFETCH` is chosen from
 TILES = 16  # register tiles to choose from
+COPIES = (
+    "parallel",
+    "inside",
+    "serial",
+)  # how input is laid out; inside: by the turns that read it
 GRAINS = (4, 0, 1, 16)  # parts of the work for each thread, at least; 0 for one part alone
 ENCLOSED_BYTES = 32 * 1024  # of sums that several register tiles may have together
 CHUNK_BYTES = (24 * 1024, 8 * 1024)  # of weights that they read together
@@ -175,15 +180,17 @@ def tile_convolution(
     channels: int,
     unrolled: int,
     contiguous: bool,
-    panel: str | None = None,
+    copy: str,
+    copy_vectorized: bool,
+    panelled: bool = False,
 ) -> None:
     """Compute a kernel's output tile by tile, with the convolution's sums in registers.
 
     `loops` are the output's (image, channel block, row, column, lane); the convolution's last spatial axis lies
     along the vector. `reduction` is the order of its reduction axes, outermost first, of which the last
     `unrolled` are written out; `channels` is the number of the one over the input's channels, or -1. `contiguous` says
-    whether a vector is stored at once. `panel` names a block that prepares the input for one turn of the outermost
-    loop.
+    whether a vector is stored at once. `copy` names the block that lays the input out, in vectors or not; if
+    `panelled`, each turn of the outermost loop does so with what it reads.
     """
     convolution = schedule.get_sblock(CONVOLUTION)
     *tiled, lane = loops
@@ -192,11 +199,11 @@ def tile_convolution(
         tiled[position], part = schedule.split(tiled[position], [None, extent])
         inner.insert(0, part)
     schedule.reorder(*tiled, *inner)
-    if panel is None:
-        outer = parallelize(schedule, tiled, vector, decide.choose("grain", GRAINS))
-    else:
+    if panelled:
         outer = tiled
         schedule.parallel(outer[0])
+    else:
+        outer = parallelize(schedule, tiled, vector, decide.choose("grain", GRAINS))
 
     if PRODUCTS in block_names(schedule):
         blocks = _accumulate(schedule, CONVOLUTION, outer[-1], reduction, unrolled=0)
@@ -219,9 +226,7 @@ def tile_convolution(
         schedule.unroll(loop)
     if contiguous:
         schedule.vectorize(inner[-1])
-    if panel is not None:
-        schedule.compute_at(schedule.get_sblock(panel), outer[0], preserve_unit_loops=True)
-        vectorize_last(schedule, panel, vector)
+    _copy_input(schedule, copy, outer[0], vector, decide, copy_vectorized, panelled)
     deep = _deep(schedule)
     initial = schedule.decompose_reduction(convolution, blocks[0])
     if deep:
@@ -347,17 +352,27 @@ def vectorize_last(schedule: Schedule, name: str, vector: VectorUnit) -> list[Lo
     return [*loops, last]
 
 
-def parallel_copy(
-    schedule: Schedule, name: str, vector: VectorUnit, decide: Decisions, vectorized: bool
+def _copy_input(
+    schedule: Schedule,
+    name: str,
+    outermost: LoopRV,
+    vector: VectorUnit,
+    decide: Decisions,
+    vectorized: bool,
+    panelled: bool,
 ) -> None:
-    """Run a block that only moves data, such as a padding, in parallel; nothing where it is not there."""
+    """Place a block that only moves data, such as a padding; nothing where it is not there."""
     if name not in block_names(schedule):
         return
-    grain = decide.choose("copy_grain", (GRAINS[0], 0))
+    place = "inside" if panelled else decide.choose("copy", COPIES)
+    if place == "inside":
+        block = schedule.get_sblock(name)
+        schedule.compute_at(block, outermost, preserve_unit_loops=True)
     loops = schedule.get_loops(schedule.get_sblock(name))
     if vectorized:
         loops = vectorize_last(schedule, name, vector)
-    parallelize(schedule, loops[:-1], vector, grain)
+    if place == "parallel":
+        parallelize(schedule, loops[:-1], vector)
 
 
 def unrolling(tile: Tile, steps: Sequence[int], default: int, decide: Decisions) -> int:

@@ -12,21 +12,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 from tqdm import tqdm
 
 from dlas import primitives
-from dlas.compiler.build import complete
+from dlas.compiler.build import build_library, complete
 from dlas.compiler.layer import Layer, workload_hash
 from dlas.compiler.lowering import layers
 from dlas.compiler.network import Network
-from dlas.compiler.tuning.building import Job, build
+from dlas.compiler.tuning.building import Job, build, write_candidate
+from dlas.compiler.tuning.confirmation import InNetwork, confirm
 from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference, copies
 from dlas.compiler.tuning.records import FAILED, Records, Trial
 from dlas.compiler.tuning.search import Search
@@ -36,7 +37,6 @@ from dlas.primitives.vector import vector_unit
 LOG = logging.getLogger("dlas")
 CURVE = ["trial", "layer", "latency_ms", "best_layer_ms", "network_ms"]
 WORTH = 0.98  # of the default's time: what is slower is not measured again
-CHANCE = 0.05  # of no difference, below which a candidate counts as faster than the default
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Settings:
 
     `trials`: at most how many of a "layer" and of the whole "network". `batch` candidates are built together.
     `measurement`: "repeats" samples of at least "min_repeat_ms" each; a candidate fails after "timeout_s".
-    `confirmation`: the best "finalists" are measured again beside the default, in "repeats" rounds.
+    `confirmation`: the best "finalists" of each layer are measured in the network, in "repeats" rounds.
     """
 
     strategy: str
@@ -148,7 +148,18 @@ def tune_network(
             progress.reset(total)
             progress.update(sum(len(task.trials) for task in tasks))
             order = sorted(tasks, key=lambda task: -task.calls * task.default.seconds)
-            choices = {task.workload: tuner.tune(task, seed) for task in order}
+            for task in order:
+                tuner.tune(task, seed)
+            measure = InNetwork(
+                partial(build_library, network, primitive, format, target),
+                network.input_shape,
+                [task.layer.label for task in tasks],
+                measurer,
+                settings.confirmation["repeats"],
+                Path(folder),
+            )
+            with tuner.effort.spent("confirming"):
+                choices = _choices(tasks, settings.confirmation["finalists"], measure)
         finally:
             measurer.close()
     tuner.effort.seconds["all"] = time.perf_counter() - start
@@ -226,26 +237,26 @@ class _Tuner:
                 self.record(task, task.layer.defaults, samples)
         self.show()
 
-    def tune(self, task: _Task, seed: int) -> dict[str, Any]:
-        """Spend a layer's trials and return its choice."""
-        if len(task.records.trials) < task.budget:
+    def tune(self, task: _Task, seed: int) -> None:
+        """Spend a layer's trials."""
+        if len(task.records.trials) >= task.budget:
+            return
+        with self.effort.spent("search"):
+            search = Search(
+                task.records,
+                [other.records for other in self.tasks],
+                self.settings.strategy,
+                self.settings.batch,
+                seed,
+            )
+        while (left := task.budget - len(task.records.trials)) > 0:
             with self.effort.spent("search"):
-                search = Search(
-                    task.records,
-                    [other.records for other in self.tasks],
-                    self.settings.strategy,
-                    self.settings.batch,
-                    seed,
-                )
-            while (left := task.budget - len(task.records.trials)) > 0:
-                with self.effort.spent("search"):
-                    proposed = search.propose(min(left, self.settings.batch))
-                if not proposed:
-                    break
-                self.measure(task, proposed)
-                self.show()
-            search.close()
-        return {"layer": task.layer.name, **self.confirmed(task), "trials": len(task.trials)}
+                proposed = search.propose(min(left, self.settings.batch))
+            if not proposed:
+                break
+            self.measure(task, proposed)
+            self.show()
+        search.close()
 
     def measure(self, task: _Task, proposed: list[dict[str, int]]) -> None:
         """Build a batch, measure it and record each trial at once.
@@ -277,56 +288,6 @@ class _Tuner:
             self.effort.failed += 1
             self.record(task, decisions, [FAILED])
 
-    def confirmed(self, task: _Task) -> dict[str, Any]:
-        """Return the decisions that are faster than the default also when both take turns, or none."""
-        finalists = [
-            trial.decisions
-            for trial in sorted(task.trials, key=lambda trial: trial.seconds)
-            if trial.seconds < WORTH * task.default.seconds
-        ][: self.settings.confirmation["finalists"]]
-        measured = {"records": len(task.trials), **self.settings.confirmation}
-        outcome = task.records.confirmed(measured)
-        if outcome is None:
-            try:
-                outcome = self.confirm(task, finalists)
-            except CandidateError as error:
-                LOG.warning("%s stays as by default: %s", task.layer.name, error)
-                return {"decisions": {}, "ratio": 1.0}
-            task.records.confirm(measured, outcome)
-        return outcome
-
-    def confirm(self, task: _Task, finalists: list[dict[str, int]]) -> dict[str, Any]:
-        """Measure finalists and the default in turns; then the best of them and the default once more."""
-        default: dict[str, Any] = {"decisions": {}, "ratio": 1.0}
-        if not finalists:
-            return default
-        built = self.build_beside_default(task, finalists)
-        reference = self.measurer.folder
-        assert reference is not None
-        folders = [folder for folder, reason in built if reason is None]
-        if not folders:
-            raise CandidateError(f"{built[0][1]}")
-        rounds = self.settings.confirmation["repeats"]
-        with self.effort.spent("confirming"):
-            if len(folders) > 1:
-                samples = self.measurer.take_turns([reference, *folders], rounds)
-                best = int(np.argmin(np.median(samples[:, 1:] / samples[:, :1], axis=0)))
-            else:
-                best = 0
-            ratios = np.divide(*self.measurer.take_turns([folders[best], reference], rounds).T)
-        chosen = next(
-            decisions
-            for decisions, (folder, _) in zip(finalists, built, strict=True)
-            if folder == folders[best]
-        )
-        for folder, _ in built:
-            shutil.rmtree(folder)
-        ratio = float(np.median(ratios))
-        wins = int((ratios < 1).sum())
-        sure = binomtest(wins, rounds, alternative="greater").pvalue < CHANCE
-        LOG.info("%s: %s takes %.3f of the default", task.layer.name, chosen, ratio)
-        return {"decisions": chosen, "ratio": round(ratio, 4)} if ratio < 1 and sure else default
-
     def build_beside_default(
         self, task: _Task, proposed: list[dict[str, int]]
     ) -> list[tuple[Path, str | None]]:
@@ -343,13 +304,21 @@ class _Tuner:
         self, wanted: Sequence[tuple[_Task, Mapping[str, int]]]
     ) -> list[tuple[Path, str | None]]:
         """Build side by side; return the folder of each and why it failed, None where it did not."""
-        jobs = []
-        for task, decisions in wanted:
-            self.built += 1
-            jobs.append(Job(task.layer, decisions, self.folder / str(self.built)))
+        jobs = [
+            Job(
+                partial(write_candidate, task.layer, decisions, self.target),
+                self.next_folder(),
+            )
+            for task, decisions in wanted
+        ]
         with self.effort.spent("building"):
-            reasons = build(jobs, self.target, self.settings.measurement["timeout_s"])
+            reasons = build(jobs, self.settings.measurement["timeout_s"])
         return [(job.folder, reason) for job, reason in zip(jobs, reasons, strict=True)]
+
+    def next_folder(self) -> Path:
+        """Return the name of a folder that is not there yet."""
+        self.built += 1
+        return self.folder / str(self.built)
 
     def use(self, task: _Task, folder: Path, reason: str | None) -> None:
         """Check candidates from now on against a layer's default code."""
@@ -375,6 +344,33 @@ class _Tuner:
         """Show the best latency of all layers together."""
         best = sum(task.calls * min(trial.seconds for trial in task.trials) for task in self.tasks)
         self.progress.set_postfix_str(f"best {1e3 * best:.3f} ms")
+
+
+def _choices(tasks: Sequence[_Task], count: int, measure: InNetwork) -> dict[str, Any]:
+    """Return the choice of each layer by workload, of the `count` fastest of each."""
+    finalists = {task.workload: _finalists(task, count) for task in tasks}
+    try:
+        confirmed = confirm(finalists, measure)
+    except CandidateError as error:
+        LOG.warning("all layers stay as by default: %s", error)
+        confirmed = confirm(dict.fromkeys(finalists, ()), measure)
+    choices = {}
+    for task in tasks:
+        outcome = confirmed[task.workload]
+        choices[task.workload] = {
+            "layer": task.layer.name,
+            **outcome,
+            "trials": len(task.trials),
+        }
+        if outcome["decisions"]:
+            LOG.info("%s: %s", task.layer.name, outcome)
+    return choices
+
+
+def _finalists(task: _Task, count: int) -> list[dict[str, int]]:
+    """Return the fastest decisions of a layer, less those that are hardly faster than the default."""
+    fastest = sorted(task.trials, key=lambda trial: trial.seconds)[:count]
+    return [trial.decisions for trial in fastest if trial.seconds < WORTH * task.default.seconds]
 
 
 def _useless(task: _Task, reason: str) -> StudyError:

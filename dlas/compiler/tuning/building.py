@@ -1,10 +1,10 @@
-"""Candidates compiled side by side, each in a process of its own."""
+"""Code compiled side by side, each piece in a process of its own."""
 
 import json
 import multiprocessing
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
@@ -26,15 +26,14 @@ LIBRARY, SHAPES, REASON = "kernel.so", "shapes.json", "reason.txt"
 
 @dataclass(frozen=True)
 class Job:
-    """The code of a layer by some decisions, and the folder that it is built in."""
+    """What writes a library and what it needs into a folder, and the folder, which is not there yet."""
 
-    layer: Layer
-    decisions: Mapping[str, int]
+    write: Callable[[Path], None]
     folder: Path
 
 
-def build(jobs: Sequence[Job], target: Target, timeout_s: float) -> list[str | None]:
-    """Build all jobs, one on each CPU at a time; return for each why it failed, None where it did not."""
+def build(jobs: Sequence[Job], timeout_s: float) -> list[str | None]:
+    """Do all jobs, one on each CPU at a time; return for each why it failed, None where it did not."""
     waiting = list(enumerate(jobs))[::-1]
     running: dict[int, tuple[int, ForkProcess, float]] = {}
     reasons: list[str | None] = [None] * len(jobs)
@@ -42,7 +41,7 @@ def build(jobs: Sequence[Job], target: Target, timeout_s: float) -> list[str | N
     while waiting or running:
         while waiting and len(running) < cpus:
             number, job = waiting.pop()
-            process = FORK.Process(target=_build, args=(job, target), daemon=True)
+            process = FORK.Process(target=_build, args=(job,), daemon=True)
             process.start()
             running[process.sentinel] = number, process, time.monotonic() + timeout_s
         soonest = min(end for _, _, end in running.values())
@@ -69,21 +68,27 @@ def _reason(job: Job, status: int | None) -> str | None:
     return reason.read_text() if reason.exists() else f"the compiler died with status {status}"
 
 
-def _build(job: Job, target: Target) -> None:
-    """Write a candidate's library, its constants and the shapes of its input and its output."""
+def _build(job: Job) -> None:
     job.folder.mkdir(parents=True)
     try:
-        kernel = job.layer.kernel(job.decisions)
-        function = job.layer.scheduled(kernel)
-        first, *_, last = (parameter.ty for parameter in function.params)
-        shapes = [[[int(extent) for extent in ty.shape], str(ty.dtype)] for ty in (first, last)]
-        (job.folder / SHAPES).write_text(json.dumps(shapes))
-        for number, constant in enumerate(kernel.constants):
-            np.save(job.folder / f"{number}.npy", constant)
-        library = compile_module(tvm.IRModule({"main": function}), target)
-        library.export_library(str(job.folder / LIBRARY), fcompile=link)
+        job.write(job.folder)
     except BaseException as error:
         lines = str(error).strip().splitlines() or [repr(error)]
         (job.folder / REASON).write_text(f"{type(error).__name__}: {lines[-1]}")
         os._exit(1)
     os._exit(0)  # without the clean-up of what belongs to the parent
+
+
+def write_candidate(
+    layer: Layer, decisions: Mapping[str, int], target: Target, folder: Path
+) -> None:
+    """Write the library of a layer's code by some decisions, its constants and the shapes of its input and output."""
+    kernel = layer.kernel(decisions)
+    function = layer.scheduled(kernel)
+    first, *_, last = (parameter.ty for parameter in function.params)
+    shapes = [[[int(extent) for extent in ty.shape], str(ty.dtype)] for ty in (first, last)]
+    (folder / SHAPES).write_text(json.dumps(shapes))
+    for number, constant in enumerate(kernel.constants):
+        np.save(folder / f"{number}.npy", constant)
+    library = compile_module(tvm.IRModule({"main": function}), target)
+    library.export_library(str(folder / LIBRARY), fcompile=link)

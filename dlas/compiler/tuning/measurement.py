@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 import tvm
 
+from dlas.compiler.library import load_library
 from dlas.compiler.tuning.building import FORK, LIBRARY, SHAPES
 from dlas.errors import StudyError
 
 # Of the largest output of the default code, by the feature map's type: what sums in another order may differ by.
 TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "uint8": 0.0}
+LOGITS_TOLERANCE = 2e-2  # of the largest: in float16 each layer adds its own
+RUNS = 5  # of a network, at least, in each sample
 COPIES, COPIED_BYTES = 400, 64 << 20  # at most, of a layer's constants
 
 
@@ -83,14 +86,18 @@ class Measurer:
         found = self._request("time", folder, self.repeats, self.least, timeout_s=self.timeout_s)
         return list(found)
 
-    def take_turns(self, folders: Sequence[Path], rounds: int) -> np.ndarray:
-        """Return samples [rounds, candidates] of the seconds of a run, taken in turns.
+    def in_network(
+        self, libraries: Sequence[Path], image: tuple[int, ...], labels: Sequence[str], rounds: int
+    ) -> np.ndarray:
+        """Return samples [rounds, libraries, labels] of the seconds that a network's kernels take in its run.
 
-        Candidates are loaded anew in each round: where constants happen to lie in memory can matter more than the code.
+        The libraries are of one network, whose input has the shape `image`; a label is part of the names of its
+        kernels. They take turns and are loaded anew in each round: where constants happen to lie in memory can matter
+        more than the code. Raises CandidateError also where their outputs differ.
         """
-        limit = self.timeout_s * len(folders) * rounds
-        found = self._request("take_turns", list(folders), rounds, self.least, timeout_s=limit)
-        return np.array(found)
+        limit = self.timeout_s * len(libraries) * len(labels) * rounds
+        arguments = list(libraries), image, list(labels), rounds, self.least
+        return np.array(self._request("in_network", *arguments, timeout_s=limit))
 
     def close(self) -> None:
         """End the process."""
@@ -190,14 +197,31 @@ class _Bench:
         runs = candidate.runs(least)
         return [candidate.sample(runs) for _ in range(repeats)]
 
-    def take_turns(self, folders: Sequence[Path], rounds: int, least: float) -> list[list[float]]:
-        samples = np.empty((rounds, len(folders)))
+    def in_network(
+        self,
+        libraries: Sequence[Path],
+        shape: tuple[int, ...],
+        labels: Sequence[str],
+        rounds: int,
+        least: float,
+    ) -> list[list[list[float]]]:
+        image = np.random.default_rng(0).standard_normal(shape, "float32")
+        expected = load_library(libraries[0]).run(image)
+        samples = np.empty((rounds, len(libraries), len(labels)))
         shuffle = np.random.default_rng(0)
         for turn in range(rounds):
-            for index in shuffle.permutation(len(folders)):
-                candidate = self.checked(folders[index])
-                samples[turn, index] = candidate.sample(candidate.runs(least))
-        found: list[list[float]] = samples.tolist()
+            for index in shuffle.permutation(len(libraries)):
+                network = load_library(libraries[index])
+                error = np.abs(network.run(image) - expected).max()
+                if not error <= LOGITS_TOLERANCE * np.abs(expected).max():
+                    raise CandidateError(f"in the network its output is wrong by {error:.2g}")
+                (once,) = network.timer(image).time(1)
+                kernels = network.kernel_seconds(image, max(RUNS, math.ceil(least / once)))
+                samples[turn, index] = [
+                    sum(seconds for name, seconds in kernels.items() if label in name)
+                    for label in labels
+                ]
+        found: list[list[list[float]]] = samples.tolist()
         return found
 
     def checked(self, folder: Path) -> "_Candidate":

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import tvm
 from tvm.s_tir import Schedule
@@ -17,7 +16,7 @@ from tvm.target import Target
 from dlas.compiler.layer import Layer
 from dlas.compiler.tuning.metaschedule import meta_schedule as ms
 from dlas.errors import StudyError
-from dlas.files import read_json, whole, write_json
+from dlas.files import whole
 from dlas.primitives import tiling
 
 FAILED = 1e10  # MetaSchedule's seconds of what does not run or is wrong
@@ -92,29 +91,6 @@ class Records:
     def known(self, decisions: Mapping[str, int]) -> Trial | None:
         """Return the trial of these decisions, if there is one."""
         return next((trial for trial in self.trials if trial.decisions == decisions), None)
-
-    def confirmed(self, measured: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return what was confirmed of as many records, in the same way."""
-        found = self._confirmations()
-        return next((one["outcome"] for one in found if one["measured"] == measured), None)
-
-    def confirm(self, measured: Mapping[str, Any], outcome: Mapping[str, Any]) -> None:
-        """Keep what a re-measurement has confirmed, and of what."""
-        found = [one for one in self._confirmations() if one["measured"] != measured]
-        try:
-            write_json(self._confirmed_file, [*found, {"measured": measured, "outcome": outcome}])
-        except OSError as error:
-            raise StudyError(f"cannot write to {self._confirmed_file}: {error}") from error
-
-    @property
-    def _confirmed_file(self) -> Path:
-        return self.folder / "confirmed.json"
-
-    def _confirmations(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (
-            read_json(self._confirmed_file) if self._confirmed_file.exists() else []
-        )
-        return found
 
     def _write_workload(self) -> None:
         """Write down what the records are of, unless that has been done."""
