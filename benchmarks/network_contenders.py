@@ -5,7 +5,7 @@ Weights and images are random: latency does not depend on their values.
 """
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ from dlas.models.training import Recipe
 SPARSITY = 0.9  # of the weights that are pruned
 ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "benchmarks" / "records"  # of candidates; they are not part of the repository
-ENDLESS = 1 << 20
 SEARCH: dict[str, Any] = {
     "strategy": "evolutionary",
     "batch": 8,
@@ -168,10 +167,10 @@ def pytorch(work: Workload) -> Contender:
     return Contender("pytorch", "", "dense", "float32", 0.0, "", repeated(run))
 
 
-def own_networks(work: Workload, trials: int = 0) -> Iterator[Contender]:
+def own_networks(work: Workload, trials: Mapping[str, int] | None = None) -> Iterator[Contender]:
     """Yield every primitive dense in float32 and, of a case that is compressed, in float16, in int8 and in CSR.
 
-    Where there are `trials` for each layer, each is there auto-scheduled too.
+    Where there are `trials`, at most so many of a "layer" and of the whole "network", each is there auto-scheduled too.
     """
     yield from own_primitives(work, work.model, "none", "dense", 0.0, trials)
     if work.case.compressed:
@@ -181,7 +180,12 @@ def own_networks(work: Workload, trials: int = 0) -> Iterator[Contender]:
 
 
 def own_primitives(
-    work: Workload, model: nn.Module, technique: str, format: str, sparsity: float, trials: int
+    work: Workload,
+    model: nn.Module,
+    technique: str,
+    format: str,
+    sparsity: float,
+    trials: Mapping[str, int] | None,
 ) -> Iterator[Contender]:
     """Yield every primitive of a network compressed by a technique without levels, checked against its reference."""
     settings = {"observer": "minmax", "calibration_images": IMAGES}
@@ -205,12 +209,16 @@ def own_primitives(
 
 
 def auto_scheduled(
-    network: Network, primitive: str, format: str, described: dict[str, Any], trials: int
+    network: Network,
+    primitive: str,
+    format: str,
+    described: dict[str, Any],
+    trials: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Return the schedules that `trials` candidates for each layer end in; what was measured before is kept."""
+    """Return the schedules that so many trials end in; what was measured before is kept."""
     kernels = (f"dlas.primitives.{primitive}", f"dlas.primitives.{format}", "dlas.compiler.build")
     records = RECORDS / code_hash(ROOT, None, kernels)
-    settings = Settings(trials={"layer": trials, "network": ENDLESS}, **SEARCH)
+    settings = Settings(trials=trials, **SEARCH)
     outcome = tune_network(
         network,
         primitive,

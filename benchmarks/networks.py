@@ -30,19 +30,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.1, help="length of a sample")
     parser.add_argument("--networks", default="", help="those with this in their name alone")
     parser.add_argument("--trials", type=int, default=0, help="of each layer; 0: untuned alone")
+    parser.add_argument("--network-trials", type=int, default=1 << 20, help="of all its layers")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
     arguments = parser.parse_args()
     cases = [case for case in CASES if arguments.networks in case.name]
     if not cases:
         names = ", ".join(case.name for case in CASES)
         parser.error(f"no network has {arguments.networks!r} in its name; there are {names}")
+    trials = {"layer": arguments.trials, "network": arguments.network_trials}
     torch.set_num_threads(1)
     host.use_threads(1)
     tables = []
     for case in cases:
         work = workload(case)
         contenders = [pytorch(work)]
-        for found in (onnx_runtime(work), own_networks(work, arguments.trials)):
+        for found in (onnx_runtime(work), own_networks(work, trials if arguments.trials else None)):
             contenders += tqdm(found, desc=f"{case.name}, built", unit=" runtimes")
         turns = tqdm(range(arguments.rounds), desc=f"{case.name}, timed", unit="round")
         tables.append(measure(case.name, contenders, turns, arguments.seconds))
