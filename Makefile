@@ -63,6 +63,6 @@ $(VENV)/benchmark: requirements-benchmark.txt requirements.txt
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=...")'
 	@[ -x $(VENV)/bin/pip ] || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $(1)
+	$(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement $(1)
 	@touch $@
 endef

@@ -37,8 +37,8 @@ RECORDS = ROOT / "benchmarks" / "records"  # of candidates; they are not part of
 SEARCH: dict[str, Any] = {
     "strategy": "evolutionary",
     "batch": 8,
-    "measurement": {"repeats": 3, "min_repeat_ms": 5, "timeout_s": 20},
-    "confirmation": {"finalists": 3, "repeats": 15},
+    "measurement": {"repeats": 10, "min_repeat_ms": 1, "timeout_s": 20},
+    "confirmation": {"finalists": 2, "repeats": 15},
 }
 SPARED = ("stem", "depthwise", "classifier")
 IMAGES = 32  # on which integers are calibrated

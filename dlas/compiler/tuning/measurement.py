@@ -22,7 +22,7 @@ from dlas.errors import StudyError
 # Of the largest output of the default code, by the feature map's type: what sums in another order may differ by.
 TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "uint8": 0.0}
 LOGITS_TOLERANCE = 2e-2  # of the largest: in float16 each layer adds its own
-RUNS = 5  # of a network, at least, in each sample
+RUNS = 5  # of a network in each sample, at least; more if they are over sooner than so many of a layer's samples
 COPIES, COPIED_BYTES = 400, 64 << 20  # at most, of a layer's constants
 
 
@@ -216,7 +216,7 @@ class _Bench:
                 if not error <= LOGITS_TOLERANCE * np.abs(expected).max():
                     raise CandidateError(f"in the network its output is wrong by {error:.2g}")
                 (once,) = network.timer(image).time(1)
-                kernels = network.kernel_seconds(image, max(RUNS, math.ceil(least / once)))
+                kernels = network.kernel_seconds(image, math.ceil(RUNS * max(1, least / once)))
                 samples[turn, index] = [
                     sum(seconds for name, seconds in kernels.items() if label in name)
                     for label in labels

@@ -13,7 +13,13 @@ from tvm.s_tir.schedule import ScheduleError
 from tvm.target import Target
 
 from dlas import compression, datasets, models, primitives
-from dlas.compiler.build import build_library, fuse_operators, kernel_names, schedule_network
+from dlas.compiler.build import (
+    build_library,
+    complete,
+    fuse_operators,
+    kernel_names,
+    schedule_network,
+)
 from dlas.compiler.check import (
     check_outputs,
     check_top1,
@@ -23,7 +29,7 @@ from dlas.compiler.check import (
 )
 from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.library import load_library
-from dlas.compiler.lowering import lower
+from dlas.compiler.lowering import layers, lower
 from dlas.compiler.network import load_network, save_network
 from dlas.errors import StudyError
 from dlas.hardware.platforms import Platform, target
@@ -237,6 +243,20 @@ def test_an_exported_library_runs_from_disk_and_can_be_timed(small, tmp_path):
     (seconds,) = loaded.timer(images[:1]).time(3)
     assert 1e-6 < seconds < 1
     assert library.record()["target"] == HOST
+
+
+def test_the_kernels_of_each_layer_are_timed_in_the_network(small):
+    network = small[0]
+    image = np.zeros(network.input_shape, "float32")
+    loaded = build_library(network, "direct", "dense", HOST).load()
+    kernels = loaded.kernel_seconds(image, 3)
+    vector = vector_unit(complete(HOST), network.dtype)
+    found = layers(network, primitives.load("direct"), primitives.load_format("dense"), vector)
+    for layer, _ in found:
+        assert any(layer.label in name for name in kernels), layer.label
+    convolutions = [seconds for name, seconds in kernels.items() if "convolution" in name]
+    assert len(convolutions) >= len(found)
+    assert 0 < sum(convolutions) < 1
 
 
 def test_two_builds_give_the_same_library(small, tmp_path):
