@@ -1,0 +1,153 @@
+"""The fastest primitive of a network under several conditions, its tunings or its precisions: does it change?
+
+That it differs says nothing where two primitives are about equally fast, so a change counts only if both orders are
+clear: by more than the A/A noise floor and the intervals, see `statistics.clearly_above`.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from dlas.analysis import figures, statistics
+from dlas.analysis.observation import LATENCY, Verdict, latency
+
+Latencies = Mapping[str, pd.DataFrame]  # by condition: LATENCY and status; a row is a primitive
+
+LARGEST_SHARE = 0.25  # of changes: more cannot be excluded where a claim that there are some is not contradicted
+NAMES_SHARE = 0.25  # of a panel's width, kept free for the names of the fastest
+
+
+def fastest(latencies: Latencies) -> dict[str, str]:
+    """Return the fastest primitive under each condition."""
+    return {condition: str(rows["latency_ms"].idxmin()) for condition, rows in latencies.items()}
+
+
+def changes(latencies: Latencies, floor: float, comparisons: int) -> list[tuple[str, str]]:
+    """Return every two conditions, in both orders, between which the fastest primitive changes clearly.
+
+    Each one's fastest primitive is there clearly faster than the other's.
+    """
+    best = fastest(latencies)
+
+    def clear(here: str, other: str) -> bool:
+        return _clearly_faster(latencies[here], best[here], best[other], floor, comparisons)
+
+    return [
+        (first, second)
+        for first, second in permutations(latencies, 2)
+        if best[first] != best[second] and clear(first, second) and clear(second, first)
+    ]
+
+
+def outcome(latencies: Latencies, floor: float, comparisons: int) -> str:
+    """Return "changes"; "stays" where one primitive is clearly faster than each other one throughout; or "unclear"."""
+    if changes(latencies, floor, comparisons):
+        return "changes"
+    best = fastest(latencies)
+    stays = len(set(best.values())) == 1 and all(
+        _clearly_faster(rows, best[condition], other, floor, comparisons)
+        for condition, rows in latencies.items()
+        for other in rows.index.drop(best[condition])
+    )
+    return "stays" if stays else "unclear"
+
+
+def _clearly_faster(
+    rows: pd.DataFrame, winner: str, other: str, floor: float, comparisons: int
+) -> bool:
+    slower, faster = (latency(rows.loc[name]) for name in (other, winner))
+    return statistics.clearly_above(slower, faster, floor, comparisons)
+
+
+def cost(latencies: Latencies, first: str, second: str) -> float:
+    """Return the latency of the first condition's fastest primitive over the lowest, both under the second."""
+    chosen = fastest(latencies)[first]
+    return float(
+        latencies[second].loc[chosen, "latency_ms"] / latencies[second]["latency_ms"].min()
+    )
+
+
+def judge(outcomes: pd.Series) -> tuple[Verdict, statistics.Interval, int]:
+    """Return the verdict on the claim that there are changes, their share of what is decided, and how much that is.
+
+    One clear change supports it; that there is none contradicts it if the share's upper limit is below LARGEST_SHARE.
+    """
+    changed, stays = (int((outcomes == name).sum()) for name in ("changes", "stays"))
+    share = statistics.proportion(changed, changed + stays)
+    verdict: Verdict = "inconclusive"
+    if changed:
+        verdict = "supported"
+    elif share.high < LARGEST_SHARE:
+        verdict = "contradicted"
+    return verdict, share, changed + stays
+
+
+def changing(evidence: pd.DataFrame, names: list[str]) -> set[tuple[str, ...]]:
+    """Return the networks, by these columns, whose outcome in a table is "changes"."""
+    if evidence.empty:  # nothing could be judged
+        return set()
+    rows = evidence.loc[evidence["outcome"] == "changes", names]
+    return set(rows.itertuples(index=False, name=None))
+
+
+def draw(
+    axis: Axes,
+    latencies: Latencies,
+    heights: Mapping[str, float],
+    looks: Mapping[str, dict[str, Any]],
+    joined: str,
+    clear: bool,
+    apart: float = 0.0,
+) -> tuple[float, float]:
+    """Draw each primitive's latency over the lowest of its condition, and return the limits of what was drawn.
+
+    A condition has its height and its look; its primitives lie `apart` by this much, one above another. Lines of the
+    colour `joined` run from a primitive's mark to its next: where they cross the order changes. The fastest are named
+    at the right, bold where it is `clear` that they change.
+    """
+    relative = {
+        condition: rows.assign(**rows[LATENCY] / rows["latency_ms"].min())
+        for condition, rows in latencies.items()
+    }
+    primitives = figures.ordered(next(iter(relative.values())).index, figures.MARKERS)
+    for rank, primitive in enumerate(primitives):
+        offset = apart * ((len(primitives) - 1) / 2 - rank)
+        along = [rows.loc[primitive, "latency_ms"] for rows in relative.values()]
+        at = [heights[condition] + offset for condition in relative]
+        axis.plot(along, at, color=joined, linewidth=0.6, zorder=1)
+        for height, (condition, rows) in zip(at, relative.items(), strict=True):
+            figures.intervals(
+                axis,
+                rows.loc[[primitive]],
+                [height],
+                marker=figures.marker(primitive),
+                **looks[condition],
+            )
+    for condition, primitive in fastest(latencies).items():
+        axis.text(
+            0.985,
+            heights[condition],
+            figures.label(primitive),
+            transform=axis.get_yaxis_transform(),
+            ha="right",
+            va="center",
+            fontsize=5.8,
+            fontweight="bold" if clear else "normal",
+            color="#202020" if clear else figures.GREY,
+        )
+    drawn = pd.concat(relative.values())
+    return float(drawn["latency_ms_low"].min()), float(drawn["latency_ms_high"].max())
+
+
+def scale(axes: np.ndarray, limits: Sequence[float], text: str) -> None:
+    """Give panels of `draw` an axis of these limits, with room for the names, and this text."""
+    low, high = limits
+    names = (high / low) ** (NAMES_SHARE / (1 - NAMES_SHARE))
+    for axis in axes.flat:
+        figures.log_axis(axis.xaxis, low, high * names, fine=2.2)
+        axis.axvline(1, color=figures.GREY, linewidth=0.8)
+        axis.set_xlabel(text)
