@@ -1,0 +1,162 @@
+"""The fastest primitive varies with the level of quantization.
+
+A model on a platform has a fastest primitive in float32, one in float16 and one on 8-bit integers, all dense and
+untuned. As with tuning, that they differ says nothing where two primitives are about equally fast: the network varies
+if, between some two of the precisions, both orders are clear. That the choice can depend on the precision needs one
+such network; their share among the networks that are decided says how often it does. Float16 that a platform emulates
+is what its user gets there, and counts. See RULE.
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dlas.analysis import figures, winners
+from dlas.analysis.observation import (
+    LATENCY,
+    Observation,
+    Tables,
+    floors,
+    measured,
+    needs,
+    untuned,
+)
+
+CLAIM = "the fastest primitive varies with the level of quantization"
+ORIGIN = "abstract"
+RULE = """
+Networks: each model on a platform with every primitive measured in at least two of float32, float16 and int8, dense,
+untuned. A network varies if the fastest primitives of two precisions differ, each clearly faster than the other in its
+own precision. It stays if one primitive is clearly faster than each other one in all of them. Clear: by more than the
+A/A noise floor and the intervals, with a family-wise error of 5 % over all comparisons. Supported: at least one network
+varies. Contradicted: none does, and the 95 % upper limit of their share among those that vary or stay is below 25 %.
+Inconclusive otherwise.
+"""
+STATISTIC = (
+    "share of networks whose fastest primitive varies with the precision, among those that vary or "
+    "stay clearly"
+)
+NETWORK = ["platform", "dataset", "model"]
+PRECISIONS = {"none": "float32", "float16": "float16", "int8": "int8"}  # of the compressions
+
+
+def networks(study: pd.DataFrame) -> dict[tuple[str, ...], dict[str, pd.DataFrame]]:
+    """Return the latencies of each network by compression, of PRECISIONS those with every primitive of the study.
+
+    Networks with two or more of them only; a row is a primitive.
+    """
+    primitives = set(study["primitive"])
+    rows = untuned(measured(study))
+    rows = rows[rows["compression"].isin(PRECISIONS) & (rows["format"] == "dense")]
+    found: dict[tuple[str, ...], dict[str, pd.DataFrame]] = {}
+    for network, group in rows.groupby(NETWORK):
+        precisions = {
+            name: own.set_index("primitive")[[*LATENCY, "status"]]
+            for name in PRECISIONS
+            for own in [group[group["compression"] == name]]
+            if set(own["primitive"]) == primitives
+        }
+        if len(precisions) > 1 and len(primitives) > 1:
+            found[network] = precisions
+    return found
+
+
+def observe(tables: Tables) -> Observation:
+    """Return the verdict under RULE; the evidence is one row for each network.
+
+    Its columns are NETWORK, the fastest primitive of each of PRECISIONS, empty where it was not measured, outcome
+    (changes, stays or unclear) and, of the clear change that matters most, first, second and cost: the latency under
+    the second precision of the first one's fastest primitive, over the lowest there.
+    """
+    floor = floors(tables.noise_floor)
+    complete = {
+        network: latencies
+        for network, latencies in networks(tables.study).items()
+        if (network[0], network[1]) in floor
+    }
+    if not complete:
+        return needs("a network measured in two precisions with every primitive", STATISTIC)
+    count = tables.study["primitive"].nunique()
+    comparisons = count * (count - 1) * sum(map(len, complete.values()))
+    evidence = pd.DataFrame(
+        [
+            (*network, *_judged(latencies, floor[network[0], network[1]], comparisons))
+            for network, latencies in complete.items()
+        ],
+        columns=[*NETWORK, *PRECISIONS, "outcome", "first", "second", "cost"],
+    )
+    verdict, share, decided = winners.judge(evidence["outcome"])
+    varying = evidence[evidence["outcome"] == "changes"]
+    reason = (
+        f"the fastest primitive varies clearly on {len(varying)} and stays clearly on {decided - len(varying)} of "
+        f"{len(evidence)} networks"
+    )
+    if len(varying):
+        top = varying.loc[varying["cost"].idxmax()]
+        reason += (
+            f"; most on {figures.label(top['model'])}, {figures.label(top['dataset'])} on "
+            f"{figures.label(top['platform'])}, where {figures.label(top[top['first']])} is fastest in "
+            f"{PRECISIONS[top['first']]} and takes {top['cost']:.2f} times as long as "
+            f"{figures.label(top[top['second']])} in {PRECISIONS[top['second']]}"
+        )
+    return Observation(verdict, reason, STATISTIC, *share, n=decided, evidence=evidence)
+
+
+def _judged(
+    latencies: dict[str, pd.DataFrame], floor: float, comparisons: int
+) -> tuple[str | float, ...]:
+    """Return a network's evidence: the fastest primitives, the outcome, and the clear change that matters most."""
+    best = winners.fastest(latencies)
+    costs = {
+        change: winners.cost(latencies, *change)
+        for change in winners.changes(latencies, floor, comparisons)
+    }
+    first, second = max(costs, key=lambda change: costs[change]) if costs else ("", "")
+    return (
+        *(best.get(name, "") for name in PRECISIONS),
+        winners.outcome(latencies, floor, comparisons),
+        first,
+        second,
+        costs.get((first, second), float("nan")),
+    )
+
+
+@figures.style()
+def draw(tables: Tables, observation: Observation) -> Figure:
+    """Return each primitive's latency over the lowest of its precision, a line for each precision.
+
+    Lines join the marks of a primitive: where they cross the order changes. The fastest ones are named at the right,
+    bold where the network varies clearly.
+    """
+    complete = networks(tables.study)
+    platforms = figures.ordered(tables.study["platform"], figures.NAMES)
+    if not complete:
+        figure, axes = figures.columns(platforms, height=1.2)
+        for axis in axes[0]:
+            figures.note(axis, "no network was measured in two precisions with every primitive")
+        return figures.finish(figure, CLAIM, observation, RULE)
+    lines = [(*network, name, "dense") for network, names in complete.items() for name in names]
+    shown = pd.DataFrame(lines, columns=[*NETWORK, "compression", "format"])
+    figure, axes, heights = figures.network_rows(platforms, shown, 0.22)
+    clear = winners.changing(observation.evidence, NETWORK)
+    looks = {name: {"color": figures.colour(name)} for name in PRECISIONS}
+    limits = [0.95, 1.2]
+    for axis, platform in zip(axes[0], platforms, strict=True):
+        for (name, precision), height in heights.items():
+            model, dataset = name.split(", ")
+            if precision not in complete.get((platform, dataset, model), {}):
+                figures.absent(axis, height)
+        for network, latencies in complete.items():
+            if network[0] != platform:
+                continue
+            _, dataset, model = network
+            own = {name: heights[f"{model}, {dataset}", name] for name in latencies}
+            changes = network in clear
+            ends = winners.draw(axis, latencies, own, looks, figures.GREY, changes, apart=0.2)
+            limits = [min(limits[0], ends[0]), max(limits[1], ends[1])]
+    winners.scale(axes, limits, "latency / fastest of the same precision")
+    primitives = figures.ordered(tables.study["primitive"], figures.MARKERS)
+    legend = figures.handles("primitive", primitives)
+    drawn = [rows for latencies in complete.values() for rows in latencies.values()]
+    if any((rows["status"] == "emulated").any() for rows in drawn):
+        legend.append(figures.emulated_handle())
+    return figures.finish(figure, CLAIM, observation, RULE, legend)
