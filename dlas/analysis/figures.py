@@ -145,10 +145,10 @@ def face(colour: str, status: str, fillstyle: str = "full") -> dict[str, Any]:
     return {"markeredgecolor" if fillstyle == "none" else "markerfacecolor": pale}
 
 
-def emulated_handle() -> Line2D:
-    """Return the legend entry of emulated arithmetic."""
+def emulated_handle(text: str = "emulated arithmetic") -> Line2D:
+    """Return the legend entry of pale marks."""
     look: dict[str, Any] = {"color": "#404040", "markerfacecolor": "#D0D0D0", "linestyle": ""}
-    return Line2D([], [], marker="o", label="emulated arithmetic", **look)
+    return Line2D([], [], marker="o", label=text, **look)
 
 
 def no_level(axis: Axes, height: float, compression: str) -> None:

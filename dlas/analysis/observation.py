@@ -113,6 +113,12 @@ def latency(row: pd.Series) -> Interval:
     return Interval(row["latency_ms"], row["latency_ms_low"], row["latency_ms_high"])
 
 
+def log_errors(rows: pd.DataFrame) -> list[float]:
+    """Return the standard error of the logarithm of each row's latency, from its interval."""
+    values = rows[LATENCY].itertuples(index=False)
+    return [statistics.log_standard_error(Interval(*row)) for row in values]
+
+
 def fastest(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Return the row of the lowest latency of each group."""
     return rows.loc[rows.groupby(by, sort=False)["latency_ms"].idxmin()]
