@@ -132,6 +132,23 @@ def clearly_above(
     return bool(distance > threshold)  # False where an interval is missing
 
 
+def clear_orders(
+    estimates: Samples,
+    errors: Samples,
+    factor: float,
+    comparisons: int,
+    confidence: float = CONFIDENCE,
+) -> np.ndarray:
+    """Return for each two estimates whether the first is clearly above (1) or below (-1) the second, or neither (0).
+
+    The array is [first, second]; `errors` are the standard errors of the estimates' logarithms. See `clearly_above`.
+    """
+    logarithms, spread = np.log(np.asarray(estimates, float)), np.asarray(errors, float)
+    distance = logarithms[:, None] - logarithms
+    threshold = stats.norm.isf((1 - confidence) / comparisons) * np.hypot(spread[:, None], spread)
+    return np.sign(distance) * (np.abs(distance) - np.log(factor) > threshold)
+
+
 def log_standard_error(interval: Interval) -> float:
     """Return the standard error of the logarithm of an estimate from its 95 % interval."""
     width = np.log(interval.high / interval.low)
