@@ -13,7 +13,8 @@ from dlas.analysis import curves, figures, observation, overview
 COMPRESSED = ("none", "weight_pruning", "int8")
 UNTUNED = ("size_accuracy_latency", "fastest_primitive", "compression_speedup_by_platform")
 TUNED = ("tuning_speedup", "tuning_changes_primitive")
-STUDY = UNTUNED + TUNED
+PRECISION = ("primitive_by_precision", "native_precision", "datasets_differ")
+STUDY = UNTUNED + TUNED + PRECISION
 CURVES = ("pruning_reach", "compact_architectures")
 SMALL = synthetic.study(synthetic.realistic)
 SMALL = SMALL[(SMALL.platform == "local_cpu") | SMALL.model.isin(["resnet18", "mobilenet_v2"])]

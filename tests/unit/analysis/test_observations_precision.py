@@ -1,0 +1,456 @@
+"""Verdicts on precisions and data sets, on synthetic tables with a known answer, and how often they are wrong."""
+
+from itertools import combinations, product
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+from test_figures import draw, markers
+from test_observations import FOUR_MODELS, check, check_missing, observe, unmeasured
+
+from dlas.analysis import figures, observation, statistics, winners
+from dlas.analysis.statistics import Interval
+
+VARIES, NATIVE, DATASETS = "primitive_by_precision", "native_precision", "datasets_differ"
+NAMES = (VARIES, NATIVE, DATASETS)
+FLOOR = synthetic.noise_floor()
+QUANTIZED = ("none", "float16", "int8")
+AVX512 = [("float16", "local_cpu"), ("int8", "local_cpu")]
+EMULATED = [("float16", "local_cpu_avx2")]
+SHARED = "mobilenet_v2"  # the one model of both data sets
+
+
+def quantized(latency, **options):
+    """Return a table of a platform with arithmetic of every type, and one with float32 alone."""
+    defaults = {"compressions": QUANTIZED, "native": AVX512, "emulated": EMULATED}
+    return synthetic.study(latency, **defaults | options)
+
+
+def direct_wins(*configuration):
+    return 1.0 if configuration[4] == "direct" else 1.3
+
+
+def integers_turn(platform, dataset, model, compression, primitive, tuning):
+    """GEMM is fastest on 8-bit integers, direct otherwise."""
+    winner = "gemm" if compression == "int8" else "direct"
+    return 1.0 if primitive == winner else 1.3
+
+
+def gaining(native, elsewhere, primitives=synthetic.PRIMITIVES, techniques=QUANTIZED):
+    """Return a latency that these techniques divide by the gain of the platform, in these primitives."""
+
+    def latency(platform, dataset, model, compression, primitive, tuning):
+        if compression == "none":
+            return 1.0
+        gain = native if platform == "local_cpu" else elsewhere
+        return 1 / gain if primitive in primitives and compression in techniques else 1.25
+
+    return latency
+
+
+def rank(compression, primitive):
+    return synthetic.COMPRESSIONS.index(compression) + 5 * synthetic.PRIMITIVES.index(primitive)
+
+
+def turned(share):
+    """Return a latency in whose order on the photos this share of the pairs is reversed, roughly: the fastest ones."""
+
+    def latency(platform, dataset, model, compression, primitive, tuning):
+        place, count = rank(compression, primitive), round(15 * share**0.5)
+        if dataset == "photos" and place < count:
+            place = count - 1 - place
+        return 1.3**place
+
+    return latency
+
+
+def everything(latency, **options):
+    return synthetic.study(latency, **{"compressions": synthetic.COMPRESSIONS} | options)
+
+
+def one_wins_on_one_platform(*configuration):
+    return direct_wins(*configuration) if configuration[0] == "local_cpu" else 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "study", "floor", "verdict"),
+    [
+        (VARIES, quantized(integers_turn), FLOOR, "supported"),
+        (VARIES, quantized(direct_wins), FLOOR, "contradicted"),
+        (VARIES, quantized(one_wins_on_one_platform), FLOOR, "inconclusive"),
+        (NATIVE, quantized(gaining(2.0, 0.7)), FLOOR, "supported"),
+        (NATIVE, quantized(gaining(2.0, 0.7, ["gemm"])), FLOOR, "supported"),
+        (NATIVE, quantized(gaining(2.0, 1.5)), FLOOR, "contradicted"),
+        (NATIVE, quantized(gaining(1.0, 0.7)), FLOOR, "contradicted"),
+        (NATIVE, quantized(gaining(2.0, 0.7, techniques=["int8"])), FLOOR, "contradicted"),
+        (NATIVE, quantized(gaining(2.0, 1.1)), FLOOR, "inconclusive"),
+        (NATIVE, quantized(gaining(2.0, 0.7), noise=1.5), FLOOR, "inconclusive"),
+        (NATIVE, quantized(gaining(2.0, 0.7)), synthetic.noise_floor(2.2), "inconclusive"),
+        (DATASETS, everything(turned(1.0)), FLOOR, "supported"),
+        (DATASETS, everything(turned(0.5)), FLOOR, "supported"),
+        (DATASETS, everything(turned(0.0)), FLOOR, "contradicted"),
+        (DATASETS, everything(turned(0.1)), FLOOR, "contradicted"),
+        (DATASETS, everything(turned(0.0), noise=0.5), FLOOR, "inconclusive"),
+        (DATASETS, everything(turned(1.0), noise=0.6), FLOOR, "inconclusive"),
+        (DATASETS, everything(turned(1.0)), synthetic.noise_floor(25.0), "inconclusive"),
+    ],
+)
+def test_verdict(name, study, floor, verdict):
+    check(observe(name, study, floor), verdict)
+
+
+def test_primitives_of_too_much_noise_are_in_no_order():
+    found = observe(VARIES, quantized(integers_turn, noise=0.5))
+    assert found.verdict == "inconclusive" and set(found.evidence["outcome"]) == {"unclear"}
+    found = observe(VARIES, quantized(integers_turn), synthetic.noise_floor(1.4))
+    assert found.verdict == "inconclusive" and set(found.evidence["outcome"]) == {"unclear"}
+
+
+QUANTIZED_STUDY = quantized(integers_turn)
+EVERYTHING = everything(turned(0.0))
+NO_INTEGERS = quantized(gaining(2.0, 0.7), compressions=("none", "float16"))
+
+
+@pytest.mark.parametrize(
+    ("name", "study", "needs"),
+    [
+        (VARIES, synthetic.study(direct_wins), "two precisions"),
+        (VARIES, QUANTIZED_STUDY[QUANTIZED_STUDY.primitive == "gemm"], "two precisions"),
+        (VARIES, QUANTIZED_STUDY[QUANTIZED_STUDY.compression == "int8"], "two precisions"),
+        (VARIES, unmeasured(QUANTIZED_STUDY), "two precisions"),
+        (VARIES, QUANTIZED_STUDY.head(0), "two precisions"),
+        (NATIVE, synthetic.study(direct_wins), "native arithmetic"),
+        (NATIVE, quantized(direct_wins, platforms=("local_cpu",)), "native arithmetic"),
+        (NATIVE, quantized(direct_wins, platforms=("local_cpu_avx2",)), "one without"),
+        (NATIVE, quantized(direct_wins, native=()), "native arithmetic"),
+        (NATIVE, QUANTIZED_STUDY[QUANTIZED_STUDY.compression != "none"], "native arithmetic"),
+        (NATIVE, unmeasured(QUANTIZED_STUDY), "native arithmetic"),
+        (NATIVE, QUANTIZED_STUDY.head(0), "native arithmetic"),
+        (DATASETS, EVERYTHING[EVERYTHING.dataset == "photos"], "two data sets"),
+        (DATASETS, EVERYTHING[EVERYTHING.model != SHARED], "two data sets"),
+        (DATASETS, EVERYTHING[EVERYTHING.primitive == "gemm"].head(1), "two data sets"),
+        (DATASETS, unmeasured(EVERYTHING), "two data sets"),
+        (DATASETS, EVERYTHING.head(0), "two data sets"),
+    ],
+)
+def test_missing_rows(name, study, needs):
+    check_missing(observe(name, study), needs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_a_noise_floor_or_any_table_it_needs_something(name):
+    for study in (everything(turned(1.0), native=AVX512, emulated=EMULATED), None):
+        check_missing(observe(name, study, FLOOR.head(0)), "needs")
+
+
+ALIKE = {"noise": 0.3, "models": FOUR_MODELS}
+ONE_MODEL = {dataset: {SHARED: nets[SHARED]} for dataset, nets in synthetic.MODELS.items()}
+
+
+def same_on_both(seed):
+    """Return a latency that is drawn for each configuration, twice as different as the noise."""
+    draw = np.random.default_rng(40_000 + seed)
+    factors = np.exp(0.2 * draw.standard_normal(15))
+    return lambda *configuration: factors[rank(*configuration[3:5])]
+
+
+NO_EFFECT = {
+    # all primitives equally fast, in all precisions
+    "primitives alike": (VARIES, lambda seed: quantized(lambda *_: 1.0, seed=seed, **ALIKE)),
+    # no gain where native, a loss elsewhere
+    "no native gain": (NATIVE, lambda seed: quantized(gaining(1.0, 0.5), seed=seed, **ALIKE)),
+    # the gain elsewhere is the smallest that is worth it
+    "gain elsewhere": (NATIVE, lambda seed: quantized(gaining(4.0, 1.1), seed=seed, **ALIKE)),
+}
+
+
+@pytest.mark.parametrize("case", NO_EFFECT)
+def test_a_claim_is_declared_supported_by_chance_in_at_most_five_percent(case):
+    """The noise floor is switched off, so that the intervals and corrections alone hold the error rate."""
+    draws, floor = 100, synthetic.noise_floor(1.0)
+    name, study = NO_EFFECT[case]
+    wrong = sum(observe(name, study(seed), floor).verdict == "supported" for seed in range(draws))
+    assert wrong <= 0.05 * draws
+
+
+def test_hardly_a_conclusion_is_reversed_by_chance():
+    """Both data sets have the same order: in 95 % of the tables none of all their pairs is found reversed."""
+    draws, floor, found = 50, synthetic.noise_floor(1.0), []
+    for seed in range(draws):
+        study = everything(same_on_both(seed), noise=0.1, seed=seed, models=ONE_MODEL)
+        found.append(observe(DATASETS, study, floor))
+    assert sum((one.evidence["outcome"] == "reversed").any() for one in found) <= 0.05 * draws
+    assert sum(one.verdict == "supported" for one in found) <= 0.05 * draws
+    assert sum(one.n for one in found) > draws  # conclusions there were
+
+
+def test_share_and_cost_of_varying_networks_are_those_that_were_put_in():
+    def latency(platform, dataset, model, compression, primitive, tuning):
+        turns = compression == "int8" and model in synthetic.COMPACT
+        cost = 1.5 if turns else 1.2
+        return 1.0 if primitive == ("gemm" if turns else "direct") else cost
+
+    found = observe(VARIES, quantized(latency))
+    assert found.n == 16 and found.estimate == 8 / 16
+    varying = found.evidence[found.evidence["outcome"] == "changes"]
+    assert set(varying["model"]) == set(synthetic.COMPACT)
+    assert set(varying["none"]) == set(varying["float16"]) == {"direct"}
+    assert set(varying["int8"]) == {"gemm"} and set(varying["second"]) == {"int8"}
+    assert varying["cost"].to_numpy() == pytest.approx(1.5, rel=0.03)
+    assert "takes 1.5" in found.reason and "GEMM in int8" in found.reason
+
+
+@pytest.mark.parametrize(("before", "after"), [(1.001, 1.5), (1.3, 1.001)])
+def test_a_network_varies_only_where_both_orders_are_clear(before, after):
+    """Direct is fastest in float32 by the first factor, GEMM on 8-bit integers by the second."""
+
+    def latency(platform, dataset, model, compression, primitive, tuning):
+        if compression == "int8":
+            return 1.0 if primitive == "gemm" else after
+        return 1.0 if primitive == "direct" else before
+
+    found = observe(VARIES, quantized(latency, noise=0.0001))
+    assert set(found.evidence["outcome"]) == {"unclear"} and found.verdict == "inconclusive"
+    assert found.n == 0 and np.isnan(found.estimate)
+
+
+def test_a_network_is_compared_in_the_precisions_that_have_every_primitive():
+    study = QUANTIZED_STUDY
+    gone = (study.model == "vgg16") & (study.primitive == "direct")
+    found = observe(VARIES, study[~(gone & (study.compression == "float16"))])
+    assert found.n == 16
+    assert set(found.evidence.loc[found.evidence["model"] == "vgg16", "float16"]) == {""}
+    found = observe(VARIES, study[~(gone & (study.compression != "none"))])
+    assert found.n == 14 and "vgg16" not in set(found.evidence["model"])
+
+
+def others_turn(*configuration):
+    """GEMM is fastest in pruned networks and in auto-scheduled code, direct otherwise."""
+    pruned = configuration[3] in ("weight_pruning", "channel_pruning")
+    winner = "gemm" if pruned or configuration[5] == "auto_scheduled" else "direct"
+    return 1.0 if configuration[4] == winner else 1.3
+
+
+def test_pruning_and_tuning_are_no_precisions():
+    study = everything(others_turn, formats=("dense", "csr"), tunings=("untuned", "auto_scheduled"))
+    found = observe(VARIES, study)
+    assert found.verdict == "contradicted" and found.n == 16
+
+
+def test_mean_speedups_are_those_that_were_put_in():
+    found = observe(NATIVE, quantized(gaining(2.0, 0.7, ["gemm"])))
+    assert found.estimate == pytest.approx(2, rel=0.02) and found.n == 8
+    means = found.evidence.set_index(["compression", "platform", "primitive"])
+    assert len(means) == 2 * 2 * 3 and set(means["networks"]) == {8}
+    for technique in ("float16", "int8"):
+        one = means.loc[technique, "local_cpu", "gemm"]
+        assert one["native"] and one["speedup"] == pytest.approx(2, rel=0.02)
+        one = means.loc[technique, "local_cpu_avx2", "gemm"]
+        assert not one["native"] and one["speedup"] == pytest.approx(0.7, rel=0.02)
+        one = means.loc[technique, "local_cpu", "direct"]
+        assert one["outcome"] == "does not" and one["speedup"] == pytest.approx(0.8, rel=0.02)
+    assert "where native (GEMM on this CPU" in found.reason
+
+
+def test_what_is_native_everywhere_or_nowhere_is_not_judged():
+    """float16 gains nothing; where no platform has it, that says nothing on the claim."""
+    study = quantized(
+        gaining(2.0, 0.7, techniques=["int8"]),
+        native=[("int8", "local_cpu")],
+        emulated=[("float16", platform) for platform in synthetic.PLATFORMS],
+    )
+    found = observe(NATIVE, study)
+    assert found.verdict == "supported" and set(found.evidence["compression"]) == {"int8"}
+
+
+def test_emulated_arithmetic_is_not_native_whatever_the_peak():
+    emulated = [("float16", platform) for platform in synthetic.PLATFORMS]
+    check_missing(observe(NATIVE, NO_INTEGERS.assign(status="emulated")), "native arithmetic")
+    study = quantized(gaining(2.0, 0.7), compressions=("none", "float16"), emulated=emulated)
+    check_missing(observe(NATIVE, study), "native arithmetic")
+
+
+def test_every_native_platform_has_to_gain():
+    """A third platform has the arithmetic and gains nothing."""
+    platforms = (*synthetic.PLATFORMS, "board")
+    study = quantized(
+        gaining(2.0, 0.7),
+        platforms=platforms,
+        native=[*AVX512, ("float16", "board"), ("int8", "board")],
+    )
+    found = observe(NATIVE, study, synthetic.noise_floor(platforms=platforms))
+    assert found.verdict == "contradicted"
+
+
+def test_conclusions_are_counted_in_both_data_sets():
+    found = observe(DATASETS, everything(turned(1.0)))
+    each = 15 * 14 // 2
+    assert found.n == 2 * each and found.estimate == 1 and found.ci_low == found.ci_high == 1
+    assert (found.evidence["model"] == SHARED).sum() == found.n  # the means come on top
+    assert set(found.evidence["model"]) == {SHARED, "all models"}
+    assert f"takes at most {1.3**14:.1f}"[:-1] in found.reason
+    # on one of the data sets all are alike, so that what the other says is neither reversed nor holds
+    study = everything(lambda *names: turned(0.0)(*names) if names[1] == "digits" else 1.0)
+    found = observe(DATASETS, study)
+    assert (found.ci_low, found.ci_high) == (0, 1) and np.isnan(found.estimate)
+    assert found.n == 2 * each and found.verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.4, 1.0])
+def test_the_interval_holds_the_share_that_was_put_in(share):
+    study = everything(turned(share), noise=0.03)
+    found = observe(DATASETS, study)
+    variants = list(product(synthetic.COMPRESSIONS, synthetic.PRIMITIVES))
+    costs = [
+        [turned(share)("", dataset, SHARED, *variant, "untuned") for variant in variants]
+        for dataset in synthetic.MODELS
+    ]
+    signs = [
+        [np.sign(side[one] - side[other]) for one, other in combinations(range(len(side)), 2)]
+        for side in costs
+    ]
+    true = np.mean(np.multiply(*signs) < 0)
+    assert found.ci_low <= true <= found.ci_high and found.ci_low <= found.estimate
+
+
+def test_few_conclusions_say_nothing():
+    some = EVERYTHING.primitive.isin(["gemm", "direct"]) & (EVERYTHING.compression != "int8")
+    some &= EVERYTHING.compression.isin(["none", "float16"])
+    found = observe(DATASETS, EVERYTHING[some & (EVERYTHING.platform == "local_cpu")])
+    assert found.n == 6 and found.ci_high == 0 and found.verdict == "inconclusive"
+
+
+def test_the_models_of_one_data_set_alone_are_not_judged():
+    """They differ, whatever the data set: in the means every order is reversed, on the shared model none."""
+
+    def latency(*configuration):
+        dataset = "photos" if configuration[2] in synthetic.MODELS["photos"] else "digits"
+        dataset = "digits" if configuration[2] == SHARED else dataset
+        return turned(1.0)(configuration[0], dataset, *configuration[2:])
+
+    found = observe(DATASETS, everything(latency))
+    assert found.verdict == "contradicted" and found.estimate == 0
+    means = found.evidence[found.evidence["model"] == "all models"]
+    assert (means["outcome"] == "reversed").all() and len(means)
+
+
+def test_a_pruned_network_without_a_level_has_no_place_in_an_order():
+    unreached = [("photos", SHARED, "channel_pruning"), ("photos", "resnet50", "weight_pruning")]
+    found = observe(DATASETS, everything(turned(0.0), unreached=unreached))
+    assert found.n == 2 * (12 * 11 // 2)
+    means = found.evidence[found.evidence["model"] == "all models"]
+    assert len(means) == 2 * (9 * 8 // 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_auto_scheduled_has_no_part(name):
+    """GEMM alone is auto-scheduled, on one platform alone, and far faster then."""
+
+    def latency(*configuration):
+        return turned(0.3)(*configuration) / (9 if configuration[5] == "auto_scheduled" else 1)
+
+    tunings = ("untuned", "auto_scheduled")
+    study = everything(latency, tunings=tunings, native=AVX512, emulated=EMULATED)
+    untuned = study[study["tuning"] == "untuned"]
+    some = (study["primitive"] == "gemm") & (study["platform"] == "local_cpu")
+    mixed = study[(study["tuning"] == "untuned") | some]
+    assert observe(name, mixed) == observe(name, untuned)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_observation_is_a_pure_function_of_the_rows_in_any_order(name):
+    study = everything(synthetic.realistic, native=AVX512, emulated=EMULATED)
+    before, floor = study.copy(), FLOOR.copy()
+    module, tables = observation.load(name), synthetic.tables(study, floor)
+    found = module.observe(tables)
+    module.draw(tables, found)
+    pd.testing.assert_frame_equal(study, before)
+    pd.testing.assert_frame_equal(floor, FLOOR)
+    other = observe(name, study.sample(frac=1, random_state=0))
+    assert (found.verdict, found.n) == (other.verdict, other.n)
+    assert found.estimate == pytest.approx(other.estimate, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_modules_say_what_they_are(name):
+    module = observation.load(name)
+    assert (module.ORIGIN == "abstract") == (name == VARIES)
+    assert module.CLAIM and "Supported:" in module.RULE and "Contradicted:" in module.RULE
+    assert "RULE" in module.__doc__
+
+
+def test_orders_of_many_are_those_of_each_two():
+    draw = np.random.default_rng(0)
+    centres, errors = np.exp(0.3 * draw.standard_normal(12)), 0.05 * np.exp(draw.random(12))
+    orders = statistics.clear_orders(centres, errors, 1.1, 30)
+    reach = np.exp(1.959964 * errors)
+    estimates = [
+        Interval(*row) for row in zip(centres, centres / reach, centres * reach, strict=True)
+    ]
+    expected = [
+        [
+            int(statistics.clearly_above(one, other, 1.1, 30))
+            - int(statistics.clearly_above(other, one, 1.1, 30))
+            for other in estimates
+        ]
+        for one in estimates
+    ]
+    assert orders.tolist() == expected and {-1, 0, 1} == set(orders.flat)
+
+
+def test_one_clear_change_supports_and_none_of_few_does_not_contradict():
+    def judged(changes, stays, unclear):
+        outcomes = ["changes"] * changes + ["stays"] * stays + ["unclear"] * unclear
+        return winners.judge(pd.Series(outcomes))
+
+    assert judged(1, 20, 0)[0] == "supported" and judged(1, 20, 5)[2] == 21
+    assert judged(0, 13, 9)[0] == "contradicted"
+    assert judged(0, 12, 9)[0] == "inconclusive" == judged(0, 0, 9)[0]
+
+
+FULL = everything(synthetic.realistic, formats=("dense", "csr"), native=AVX512, emulated=EMULATED)
+
+
+def test_the_fastest_primitive_of_each_precision_is_at_one_and_named():
+    _, found, figure = draw(VARIES, FULL)
+    for axis, platform in zip(figure.axes, synthetic.PLATFORMS, strict=True):
+        own = found.evidence[found.evidence["platform"] == platform]
+        marks = [line for line in markers(axis) if line.get_linestyle() == "None"]
+        assert len(marks) == 8 * 3 * 3  # networks, precisions, primitives
+        at_one = [line for line in marks if line.get_xdata()[0] == pytest.approx(1)]
+        for name in QUANTIZED:
+            shown = [
+                line.get_marker() for line in at_one if line.get_color() == figures.colour(name)
+            ]
+            assert sorted(shown) == sorted(figures.marker(winner) for winner in own[name])
+        names = [text for text in axis.texts if text.get_fontsize() < 6]
+        winning = [figures.label(winner) for name in QUANTIZED for winner in own[name]]
+        assert sorted(text.get_text() for text in names) == sorted(winning)
+        bold = sum(text.get_fontweight() == "bold" for text in names)
+        assert bold == 3 * (own["outcome"] == "changes").sum()
+
+
+def test_a_mark_is_pale_where_its_type_is_not_native():
+    figure = draw(NATIVE, FULL)[2]
+    for axis, pale in zip(figure.axes, (0, 8 * 2 * 3), strict=True):
+        marks = markers(axis)
+        assert len(marks) == 8 * 2 * 3  # networks, techniques, primitives
+        assert sum(line.get_markerfacecolor() != line.get_color() for line in marks) == pale
+        assert ("not native" in axis.get_xlabel()) == (pale > 0)
+    assert "not native" in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize(("share", "lines"), [(0.0, 0), (0.04, 1), (1.0, 0)])
+def test_one_mark_for_each_configuration_of_both_data_sets(share, lines):
+    study = everything(turned(share), unreached=[("photos", SHARED, "channel_pruning")])
+    _, found, figure = draw(DATASETS, study)
+    assert len(figure.axes) == 2 * 2  # platforms; the shared model, and all models
+    for axis in figure.axes:
+        assert len(markers(axis)) == 4 * 3  # compressions, primitives
+        assert axis.get_xlim() == pytest.approx(axis.get_ylim())
+        joined = [line for line in axis.lines if line.get_linestyle() == ":"]
+        assert len(joined) == lines
+    reversed_ = (found.evidence["outcome"] == "reversed") & (found.evidence["model"] == SHARED)
+    counted = f"{reversed_.sum() // 2} reversed"
+    assert all(counted in axis.get_xlabel() for axis in figure.axes)
