@@ -172,11 +172,18 @@ def ordered(values: Iterable[str], known: Iterable[str] = ()) -> list[str]:
 
 
 def columns(
-    platforms: Sequence[str], rows: int = 1, height: float = 2.2, **share: Any
+    platforms: Sequence[str],
+    rows: int = 1,
+    height: float = 2.2,
+    width: float = COLUMN_INCHES,
+    **share: Any,
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure and its axes [rows, platforms], one column for each platform, titled with its name."""
-    width = COLUMN_INCHES + PLATFORM_INCHES * max(0, len(platforms) - 2)
-    figure = Figure(figsize=(width, height), layout="constrained")
+    """Return a figure and its axes [rows, platforms], one column for each platform, titled with its name.
+
+    It is at least this many inches wide.
+    """
+    needed = COLUMN_INCHES + PLATFORM_INCHES * max(0, len(platforms) - 2)
+    figure = Figure(figsize=(max(width, needed), height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, max(1, len(platforms)), squeeze=False, **share)
     for axis, platform in zip(axes[0], platforms, strict=False):

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from dlas.analysis import statistics
@@ -117,6 +118,27 @@ def log_errors(rows: pd.DataFrame) -> list[float]:
     """Return the standard error of the logarithm of each row's latency, from its interval."""
     values = rows[LATENCY].itertuples(index=False)
     return [statistics.log_standard_error(Interval(*row)) for row in values]
+
+
+def speedup_over(rows: pd.DataFrame, suffix: str) -> pd.DataFrame:
+    """Return how many times as fast rows are as what has its latency in the columns of this suffix: speedup, low, high.
+
+    The 95 % limits come from the two latencies' intervals, taken as independent.
+    """
+    reaches = [
+        np.log(rows[f"latency_ms_high{end}"] / rows[f"latency_ms_low{end}"]) / 2
+        for end in ("", suffix)
+    ]
+    speedup, reach = rows[f"latency_ms{suffix}"] / rows["latency_ms"], np.exp(np.hypot(*reaches))
+    return pd.DataFrame({"speedup": speedup, "low": speedup / reach, "high": speedup * reach})
+
+
+def macs_done(rows: pd.DataFrame) -> pd.Series:
+    """Return the MACs of one inference that are computed: in CSR those of non-zero weights only.
+
+    They are what `table.study_row` counts for gflops.
+    """
+    return rows["gflops"] * rows["latency_ms"] * 1e6 / 2
 
 
 def fastest(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
