@@ -1,0 +1,321 @@
+"""Sparse code after weight pruning stays short of the speedup its sparsity promises, and where it breaks even.
+
+What a pruned network promises is its MACs over those of non-zero weights; what it reaches is the latency of the
+uncompressed network in dense over its own in CSR, with the same primitive, tuning and platform. Networks are pruned to
+different densities, so that a straight line through their relative latencies says at which density CSR takes as long
+as dense. What else networks differ in is left out of the line and makes its error. Where two lines are compared they
+are of the same networks, and what makes a network an exception in both drops out. See RULE.
+"""
+
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from scipy import stats
+
+from dlas.analysis import figures, statistics
+from dlas.analysis.observation import (
+    LATENCY,
+    Observation,
+    Tables,
+    Verdict,
+    distinct,
+    floors,
+    macs_done,
+    measured,
+    needs,
+    speedup_over,
+)
+
+CLAIM = (
+    "sparse code after weight pruning stays short of the speedup its sparsity promises; the break-even sparsity "
+    "depends on primitive, tuning and platform"
+)
+ORIGIN = "formulated"
+SHORT = 1.1
+APART = 0.1
+FEWEST = 4
+RULE = f"""
+Density: non-zero MACs over MACs of a weight-pruned network; its inverse is the promised speedup. Reached: latency of
+the uncompressed network in dense over that in CSR. A group: one primitive, tuning and platform with at least {FEWEST}
+networks. It is short if the geometric mean of reached over promised speedup (t interval) lies below 1/{SHORT} and below
+1 over the A/A noise floor. Break-even: the density at which the least-squares line of latency over dense latency
+crosses 1; one minus it is the break-even sparsity. Groups that differ in one of primitive, tuning and platform alone
+are compared on their common networks: they differ if the interval of the break-evens' difference (delta method, t) lies
+beyond {APART} and beyond what the noise floors can move it. Each at a family-wise 95 %. Supported: all groups are
+short, and of each of the three of which two could be compared, two at least, some groups differ. Contradicted: a group
+lies above 1/{SHORT}, or all differences lie within {APART}, the noise floors being smaller than that. Inconclusive
+otherwise.
+"""
+STATISTIC = "geometric mean of reached over promised speedup, where sparse code comes closest"
+GROUP = ["primitive", "tuning", "platform"]
+NETWORK = ["dataset", "model"]
+COLUMNS = ["factor", "first", "second", "difference", "low", "high", "noise", "networks"]
+PROMISED: dict[str, Any] = {"color": figures.GREY, "linestyle": ":", "linewidth": 0.8}
+BREAK_EVEN: dict[str, Any] = {"color": "#202020", "linestyle": "", "marker": "|", "markersize": 7}
+Group = tuple[str, ...]
+
+
+def networks(study: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each pruned network in CSR: GROUP, NETWORK, density, relative, low and high.
+
+    `relative` is its latency over that of the uncompressed network in dense, with a 95 % interval.
+    """
+    rows = distinct(measured(study))
+    same = [*GROUP, *NETWORK]
+    dense = rows.loc[rows["compression"] == "none", [*same, *LATENCY]]
+    sparse = rows[(rows["compression"] == "weight_pruning") & (rows["format"] == "csr")]
+    both = sparse.merge(dense, on=same, suffixes=("", "_dense"))
+    speedup = speedup_over(both, "_dense")
+    return both[same].assign(
+        density=macs_done(both) / both["macs"],
+        relative=1 / speedup["speedup"],
+        low=1 / speedup["high"],
+        high=1 / speedup["low"],
+    )
+
+
+def break_even(density: pd.Series, relative: pd.Series) -> statistics.Interval:
+    """Return the density at which the least-squares line of relative latencies is 1, with Fieller's 95 % interval.
+
+    NaN where there is no such place: where the latency does not clearly rise with the density, or where CSR would take
+    longer than dense with nothing left to compute.
+    """
+    freedom = len(density) - 2
+    nowhere = statistics.Interval(np.nan, np.nan, np.nan)
+    if freedom < 1 or density.max() - density.min() < 1e-6:
+        return nowhere
+    line = stats.linregress(density, relative)
+    reach = stats.t.ppf((1 + statistics.CONFIDENCE) / 2, freedom) * line.stderr  # of the slope
+    if not line.slope > reach or line.intercept > 1:
+        return nowhere
+    # The line's own interval reaches 1 from here to there: the roots of a parabola, counted from the mean density.
+    centre, above = density.mean(), relative.mean() - 1
+    parabola = [
+        line.slope**2 - reach**2,
+        2 * line.slope * above,
+        above**2 - reach**2 * density.var(ddof=0),
+    ]
+    low, high = sorted(centre + np.roots(parabola).real)
+    at = float((1 - line.intercept) / line.slope)
+    return statistics.Interval(at, max(0.0, float(low)), float(high))
+
+
+def observe(tables: Tables) -> Observation:
+    """Return the verdict under RULE; the evidence is one row for each two groups that could be compared: COLUMNS.
+
+    A group is named by its primitive, tuning and platform. The difference is NaN where one has no clear break-even.
+    """
+    groups = _groups(networks(tables.study), floors(tables.noise_floor))
+    evidence = _comparisons(groups)
+    if evidence["factor"].nunique() < 2:
+        return needs(
+            f"{FEWEST} networks, uncompressed and weight-pruned in CSR, in configurations that differ in one of "
+            "primitive, tuning and platform alone, for two of the three",
+            STATISTIC,
+        )
+    shares = _shares(groups)
+    short = (shares["high"] < 1 / shares["floor"].clip(lower=SHORT)).all()
+    reaches = ((shares["low"] > 1 / SHORT) & (shares["floor"] < SHORT)).any()
+    differ = evidence["low"] > evidence["noise"].clip(lower=APART)
+    alike = ((evidence["high"] < APART) & (evidence["noise"] < APART)).all()
+    verdict: Verdict = "inconclusive"
+    if reaches or alike:
+        verdict = "contradicted"
+    elif short and differ.groupby(evidence["factor"]).any().all():
+        verdict = "supported"
+    top = shares.loc[shares["share"].idxmax()]
+    texts = [_text(evidence[evidence["factor"] == factor], factor) for factor in GROUP]
+    reason = (
+        f"sparse code comes closest with {_name(top['group'])}: {top['share']:.2f} [{top['low']:.2f}, "
+        f"{top['high']:.2f}] of the promised speedup; largest difference of two break-even densities between "
+        + "; ".join(texts)
+    )
+    return Observation(
+        verdict,
+        reason,
+        STATISTIC,
+        top["share"],
+        top["low"],
+        top["high"],
+        n=len(groups[top["group"]]),
+        evidence=evidence,
+    )
+
+
+def _groups(rows: pd.DataFrame, floor: dict[tuple[str, str], float]) -> dict[Group, pd.DataFrame]:
+    """Return the networks of each group that has enough, each with its noise floor, infinite where there is none."""
+    places = zip(rows["platform"], rows["dataset"], strict=True)
+    rows = rows.assign(floor=[floor.get(place, np.inf) for place in places])
+    return {name: group for name, group in rows.groupby(GROUP) if len(group) >= FEWEST}
+
+
+def _shares(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
+    """Return for each group the share of the promised speedup that it reaches, with limits and its noise floor."""
+    confidence = 1 - statistics.ERROR_RATE / len(groups)
+    found = [
+        (
+            name,
+            *statistics.geometric_mean_ratio(group["density"], group["relative"], confidence),
+            group["floor"].max(),
+        )
+        for name, group in groups.items()
+    ]
+    return pd.DataFrame(found, columns=["group", "share", "low", "high", "floor"])
+
+
+def _comparisons(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
+    """Return COLUMNS for each two groups that can be compared; the first breaks even at the higher density."""
+    found = []
+    for (first, one), (second, other) in combinations(groups.items(), 2):
+        factors = [
+            factor for factor, *two in zip(GROUP, first, second, strict=True) if two[0] != two[1]
+        ]
+        both = one.merge(other, on=NETWORK, suffixes=("", "_other"))
+        if len(factors) == 1 and len(both) >= FEWEST:
+            difference, error, noise = _difference(both)
+            ends = (second, first) if difference < 0 else (first, second)
+            found.append((factors[0], *ends, abs(difference), error, noise, len(both)))
+    table = pd.DataFrame(
+        found, columns=["factor", "first", "second", "difference", "error", "noise", "networks"]
+    )
+    table = table.astype({name: float for name in ("difference", "error", "noise", "networks")})
+    level = statistics.ERROR_RATE / 2 / max(1, len(table))
+    reach = table["error"] * stats.t.isf(level, table["networks"] - 2)
+    return table.assign(low=table["difference"] - reach, high=table["difference"] + reach)[COLUMNS]
+
+
+def _difference(both: pd.DataFrame) -> tuple[float, float, float]:
+    """Return by how much the break-even exceeds that of "_other", the standard error, and what noise can move it.
+
+    Delta method: each network's distance from the line moves the break-even by so much. The two distances of a network
+    are taken together, because what makes it an exception in one group mostly does in the other. Each line's error is
+    taken at the other's break-even: without a difference they are the same, and a line that is too steep by chance
+    crosses 1 early, where its error seems small.
+    """
+    ends, density = ("", "_other"), both["density"].to_numpy()
+    if any(np.isnan(break_even(both["density"], both[f"relative{end}"]).low) for end in ends):
+        return np.nan, np.nan, np.nan
+    relative = both[[f"relative{end}" for end in ends]].to_numpy()  # [networks, groups]
+    slopes, intercepts = np.polyfit(density, relative, 1)
+    at, centred = (1 - intercepts) / slopes, density - density.mean()
+    moves = 1 / len(both) + np.outer(centred, at[::-1] - density.mean()) / (centred**2).sum()
+    distances = (relative - np.outer(density, slopes) - intercepts) / slopes
+    covariance = distances.T @ distances / (len(both) - 2) * (moves.T @ moves)
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    floor = both[[f"floor{end}" for end in ends]].max().to_numpy()
+    return float(at[0] - at[1]), float(np.sqrt(variance)), float(((floor - 1) / slopes).sum())
+
+
+def _name(group: Group) -> str:
+    """Return a group's name in words."""
+    primitive, tuning, platform = map(figures.label, group)
+    return f"{primitive}, {tuning}, on {platform}"
+
+
+def _text(comparisons: pd.DataFrame, factor: str) -> str:
+    """Return the largest difference between the break-evens of a factor's values in words."""
+    if comparisons.empty:
+        return f"{factor}s: not compared"
+    if comparisons["difference"].isna().all():
+        return f"{factor}s: no clear break-even"
+    top = comparisons.loc[comparisons["difference"].idxmax()]
+    return (
+        f"{factor}s: {top['difference']:.2f} [{top['low']:.2f}, {top['high']:.2f}], {_name(top['first'])} over "
+        f"{_name(top['second'])}"
+    )
+
+
+@figures.style()
+def draw(tables: Tables, observation: Observation) -> Figure:
+    """Return relative latency over density with the line of each group; a bar at 1 is its break-even."""
+    rows = networks(tables.study)
+    platforms = figures.ordered(tables.study["platform"], figures.NAMES)
+    if rows.empty:
+        figure, axes = figures.columns(platforms, height=1.2)
+        for axis in axes[0]:
+            figures.note(axis, "no weight-pruned network was measured in CSR")
+        return figures.finish(figure, CLAIM, observation, RULE)
+    primitives = figures.ordered(rows["primitive"], figures.MARKERS)
+    tunings = figures.ordered(rows["tuning"], figures.FILLS)
+    figure, axes = figures.columns(
+        platforms,
+        len(primitives),
+        height=0.4 + 1.3 * len(primitives),
+        width=figures.PAGE_INCHES,
+        sharex=True,
+        sharey=True,
+    )
+    for (line, primitive), (column, platform) in product(
+        enumerate(primitives), enumerate(platforms)
+    ):
+        axis = axes[line, column]
+        axis.set_title(f"{figures.label(platform)}, {figures.label(primitive)}")
+        axis.plot([0, 2], [0, 2], **PROMISED)
+        axis.axhline(1, color=figures.GREY, linewidth=0.8)
+        here = rows[(rows["primitive"] == primitive) & (rows["platform"] == platform)]
+        groups = {tuning: here[here["tuning"] == tuning] for tuning in tunings}
+        texts = [
+            f"{figures.label(tuning) + ': ' if len(tunings) > 1 else ''}{_group(axis, group)}"
+            for tuning, group in groups.items()
+            if len(group)
+        ]
+        axis.text(
+            0.03,
+            0.97,
+            "\n".join(texts) or "not measured",
+            transform=axis.transAxes,
+            va="top",
+            fontsize=5.8,
+            linespacing=1.15,
+            color="#202020" if texts else figures.GREY,
+        )
+    top = max(1.4, 1.4 * rows["relative"].max(), rows["high"].max())  # with room for the texts
+    axes[0, 0].set(xlim=(0, 1.1), ylim=(0, top))
+    for axis in axes[-1]:
+        axis.set_xlabel("non-zero MACs / MACs")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("latency / dense")
+    legend = figures.handles("primitive", primitives)
+    legend += figures.handles("tuning", tunings) if len(tunings) > 1 else []
+    legend += [Line2D([], [], label="as promised", **PROMISED)]
+    legend += [Line2D([], [], label="break-even", **BREAK_EVEN)]
+    return figures.finish(figure, CLAIM, observation, RULE, legend)
+
+
+def _group(axis: Axes, group: pd.DataFrame) -> str:
+    """Draw one group with its line and its break-even, and return that in words."""
+    primitive, tuning = group["primitive"].iloc[0], group["tuning"].iloc[0]
+    look: dict[str, Any] = {"color": figures.colour("weight_pruning")}
+    axis.errorbar(
+        group["density"],
+        group["relative"],
+        yerr=[group["relative"] - group["low"], group["high"] - group["relative"]],
+        linestyle="",
+        elinewidth=0.8,
+        marker=figures.marker(primitive),
+        fillstyle=figures.fill(tuning),
+        **figures.edge("csr"),
+        **look,
+    )
+    if len(group) < FEWEST:
+        return f"fewer than {FEWEST} networks"
+    at = break_even(group["density"], group["relative"])
+    if np.isnan(at.low):
+        return "no clear break-even"
+    line = stats.linregress(group["density"], group["relative"])
+    ends = np.array([0, max(at.estimate, group["density"].max())])
+    axis.plot(ends, line.intercept + line.slope * ends, figures.line(tuning), zorder=1, **look)
+    axis.errorbar(
+        at.estimate,
+        1,
+        xerr=[[at.estimate - at.low], [at.high - at.estimate]],
+        capsize=2,
+        elinewidth=1.2,
+        **BREAK_EVEN,
+    )
+    return f"break-even {at.estimate:.2f} [{at.low:.2f}, {at.high:.2f}]"
