@@ -1,0 +1,155 @@
+"""Channel pruning comes closer to the speedup its MACs promise than weight pruning.
+
+What a pruned network promises is the uncompressed network's MACs over those that are left: all of a network with fewer
+channels, those of non-zero weights after weight pruning. How much of it is reached is compared between the two
+techniques with the same primitive on the same platform, so that the uncompressed network's latency drops out. A
+weight-pruned network counts in the faster of its two formats: zeros that CSR cannot use do not have to be run in CSR,
+and the claim is on the techniques, not on a format. Of one network the primitives and platforms are averaged, because
+they are no independent witnesses. Auto-scheduled code has no part in it: some configurations only have it. See RULE.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dlas.analysis import figures, statistics
+from dlas.analysis.observation import (
+    LATENCY,
+    Observation,
+    Tables,
+    Verdict,
+    distinct,
+    fastest,
+    floors,
+    macs_done,
+    measured,
+    needs,
+    speedup_over,
+    unreached,
+    untuned,
+)
+
+CLAIM = "channel pruning comes closer to the speedup its MACs promise than weight pruning"
+ORIGIN = "formulated"
+RULE = """
+Share: the speedup over the uncompressed network, same primitive and platform, untuned, over the promised one: the
+uncompressed network's MACs over those left, of weight pruning those of non-zero weights. A share above 1 counts as 1:
+to exceed a promise is not to come closer. A weight-pruned network counts in its faster format, dense or CSR. Ratio:
+share of channel pruning over that of weight pruning, its geometric mean over the primitives and platforms of each
+network, and of these over the networks, with a 95 % t interval. Supported: the interval lies above the A/A noise floor.
+Contradicted: it lies below 1 by more than the noise floor. Inconclusive otherwise.
+"""
+STATISTIC = "geometric mean ratio of the shares of the promised speedup that channel and weight pruning reach"
+TECHNIQUES = ("channel_pruning", "weight_pruning")
+NETWORK = ["dataset", "model"]
+SAME = ["platform", *NETWORK, "primitive"]
+
+
+def shares(study: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each pruned network, primitive and platform: SAME, compression, format, share, low and high.
+
+    `share` is what is reached of the promised speedup, with a 95 % interval from the latencies.
+    """
+    rows = untuned(distinct(measured(study)))
+    uncompressed = rows.loc[rows["compression"] == "none", [*SAME, "macs", *LATENCY]]
+    pruned = rows[rows["compression"].isin(TECHNIQUES)]
+    # In CSR zeros are no work; channels that were cut out are none in any format.
+    least = pruned[(pruned["compression"] == "channel_pruning") | (pruned["format"] == "csr")]
+    least = least.assign(left=macs_done(least))[[*SAME, "compression", "left"]]
+    both = (
+        fastest(pruned, [*SAME, "compression"])
+        .merge(least, on=[*SAME, "compression"])
+        .merge(uncompressed, on=SAME, suffixes=("", "_uncompressed"))
+    )
+    reached, promised = (
+        speedup_over(both, "_uncompressed"),
+        both["macs_uncompressed"] / both["left"],
+    )
+    return both[[*SAME, "compression", "format"]].assign(
+        share=reached["speedup"] / promised,
+        low=reached["low"] / promised,
+        high=reached["high"] / promised,
+    )
+
+
+def observe(tables: Tables) -> Observation:
+    """Return the verdict under RULE; the evidence is one row for each network and its mean share by technique."""
+    found = shares(tables.study).pivot(index=SAME, columns="compression", values="share")
+    both = found.reindex(columns=list(TECHNIQUES)).dropna()
+    evidence = np.exp(np.log(both.clip(upper=1)).groupby(level=NETWORK).mean()).reset_index()
+    if len(evidence) < 2:
+        return needs(
+            "two networks, uncompressed, channel-pruned and weight-pruned in CSR, with the same primitive",
+            STATISTIC,
+        )
+    channel, weight = (evidence[technique] for technique in TECHNIQUES)
+    ratio = statistics.geometric_mean_ratio(channel, weight)
+    floor = floors(tables.noise_floor)
+    noise = max(floor.get((platform, dataset), np.inf) for platform, dataset, *_ in both.index)
+    verdict: Verdict = "inconclusive"
+    if ratio.low > noise:
+        verdict = "supported"
+    elif ratio.high < 1 / noise:
+        verdict = "contradicted"
+    means = [np.exp(np.log(values).mean()) for values in (channel, weight)]
+    reason = (
+        f"channel pruning reaches {means[0]:.2f} of the speedup its MACs promise and weight pruning {means[1]:.2f}, "
+        f"{ratio.estimate:.2f} times as much [{ratio.low:.2f}, {ratio.high:.2f}]; more on {(channel > weight).sum()} "
+        f"and less on {(channel < weight).sum()} of {len(evidence)} networks; noise floor {noise:.2f}"
+    )
+    return Observation(verdict, reason, STATISTIC, *ratio, n=len(evidence), evidence=evidence)
+
+
+@figures.style()
+def draw(tables: Tables, observation: Observation) -> Figure:
+    """Return the share of its promised speedup that each pruned network reaches; 1 is the promise."""
+    study = untuned(tables.study)
+    platforms = figures.ordered(study["platform"], figures.NAMES)
+    found, missing = shares(study), unreached(study)
+    if found.empty:
+        figure, axes = figures.columns(platforms, height=1.2)
+        for axis in axes[0]:
+            figures.note(axis, "no pruned network was measured beside the uncompressed one")
+        return figures.finish(figure, CLAIM, observation, RULE)
+    compressions = figures.ordered(found["compression"], figures.COLOURS)
+    primitives = figures.ordered(found["primitive"], figures.MARKERS)
+    places = found[NETWORK].drop_duplicates().sort_values(NETWORK)
+    figure, axes = figures.columns(
+        platforms, height=0.5 + 0.4 * len(places), width=figures.PAGE_INCHES, sharey=True
+    )
+    heights = figures.rows_of(axes, places)
+    marks = figures.spread([(one, other) for one in compressions for other in primitives])
+    no_level = missing[[*SAME, "compression"]].drop_duplicates().merge(places, on=NETWORK)
+    for axis, platform in zip(axes[0], platforms, strict=True):
+        for (dataset, model), height in heights.items():
+            here = found[
+                (found["dataset"] == dataset)
+                & (found["model"] == model)
+                & (found["platform"] == platform)
+            ]
+            if here.empty:
+                figures.absent(axis, height)
+            for row in here.itertuples():
+                figures.intervals(
+                    axis,
+                    here.loc[[row.Index]],
+                    [height + marks[row.compression, row.primitive]],
+                    ("share", "low", "high"),
+                    color=figures.colour(row.compression),
+                    marker=figures.marker(row.primitive),
+                    **figures.edge(row.format),
+                )
+        for row in no_level[no_level["platform"] == platform].itertuples():
+            offset = marks.get((row.compression, row.primitive))
+            if offset is not None:
+                figures.no_level(axis, heights[row.dataset, row.model] + offset, row.compression)
+        figures.log_axis(axis.xaxis, min(found["low"].min(), 0.9), max(found["high"].max(), 1.1))
+        axis.axvline(1, color=figures.GREY, linewidth=0.8)
+        axis.set_xlabel("reached / promised speedup")
+    legend = figures.handles("compression", compressions)
+    legend += figures.handles("primitive", primitives)
+    if (found["format"] == "csr").any():
+        legend += figures.handles("format", ["csr"])
+    if len(no_level):
+        legend.append(figures.no_level_handle())
+    return figures.finish(figure, CLAIM, observation, RULE, legend)
