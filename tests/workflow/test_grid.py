@@ -33,7 +33,7 @@ def test_the_embedded_study_takes_both_platforms(fresh):
     assert jobs["probe_platform"] == 2
     assert jobs["train_model"] == 8
     assert jobs["time_libraries"] > jobs["train_model"]
-    assert jobs["assess_observation"] == 10
+    assert jobs["assess_observation"] == 13
     # One model with every primitive and form; another with every primitive, or in every other form with one.
     assert jobs["tune_network"] == 3 * (5 + 1) + 3 + 5
 

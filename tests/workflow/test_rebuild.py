@@ -8,7 +8,7 @@ import pytest
 # The smoke study has two networks, one of them on one of two platforms, three primitives and five techniques: none,
 # weight pruning with two levels, compiled in CSR too, channel pruning, float16 and int8 with one each. Auto-scheduled
 # is one primitive on one network and platform: of none, and of weight pruning in both formats.
-VERDICTS = {"assess_observation": 10, "tabulate_observations": 1}
+VERDICTS = {"assess_observation": 13, "tabulate_observations": 1}
 FIGURES = VERDICTS | {"draw_overview": 1, "draw_curves": 1, "draw_tuning": 1}
 MEASURED = {"time_libraries": 2, "tabulate_study": 1, "draw_overview": 1} | VERDICTS
 EVERY_TIMING = MEASURED | {"time_libraries": 3}

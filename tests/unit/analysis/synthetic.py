@@ -52,6 +52,7 @@ def study(
     unreached=(),
     emulated=(),
     native=(),
+    left=None,
 ):
     """Return a study table; latency(platform, dataset, model, compression, primitive, tuning) is the truth in ms.
 
@@ -59,6 +60,8 @@ def study(
     deviation, which the intervals describe.
     `unreached` are the (dataset, model, compression) without a level within the tolerance, `emulated` the
     (compression, platform) that the hardware emulates, `native` those of whose type its peak is four times as high.
+    left(dataset, model, compression) is the share of the MACs that a pruned network is left with, of weight pruning
+    those of non-zero weights.
     """
     draw = np.random.default_rng(seed)
     rows = []
@@ -78,6 +81,9 @@ def study(
                             pale = (compression, platform) in emulated
                             peak = 118 * (4 if (compression, platform) in native else 1)
                             stored = 1 if none else BYTES[compression]
+                            kept = left(dataset, model, compression) if left else 1
+                            own = macs * (kept if compression == "channel_pruning" else 1)
+                            done = own * (kept if format == "csr" else 1)
                             row |= {
                                 "dataset": dataset,
                                 "model": model,
@@ -90,7 +96,7 @@ def study(
                                 "platform": platform,
                                 "params": int(params * 1e6),
                                 "nonzero_params": int(params * 1e6),
-                                "macs": int(macs * 1e6),
+                                "macs": int(own * 1e6),
                                 "model_bytes": int(params * 4e6 * stored),
                                 "library_bytes": 10**6,
                                 "tuned_layers": 9 if tuning == "auto_scheduled" else None,
@@ -101,8 +107,8 @@ def study(
                                 "latency_ms_high": measured * np.exp(1.96 * noise),
                                 "repeats": 20,
                                 "threads": 1,
-                                "gflops": 2 * macs / measured,
-                                "peak_fraction": 2 * macs / measured / peak,
+                                "gflops": 2 * done / measured,
+                                "peak_fraction": 2 * done / measured / peak,
                                 "status": "emulated" if pale else "ok",
                             }
                             rows.append(row)
@@ -220,6 +226,32 @@ def realistic(platform, dataset, model, compression, primitive, tuning):
     if compression == "int8" and platform == "local_cpu":
         gain = 3.6
     return cost / gain / (1.6 if tuning == "auto_scheduled" else 1)
+
+
+def left(dataset, model, technique):
+    """Return the share of the MACs that pruning leaves; compact networks keep more, as in the embedded study."""
+    if technique != "weight_pruning":
+        return 0.5
+    share = 0.15 + 0.03 * (len(model) - 5)  # another one for each model
+    return share + (0.15 if dataset == "photos" else 0)
+
+
+def break_even_differs(platform, primitive, tuning):
+    """Return a line of relative latency over density that primitive, tuning and platform change."""
+    slope = 1.5 + 0.5 * (platform == "local_cpu_avx2") + 0.5 * (tuning == "auto_scheduled")
+    return 0.3 if primitive == "gemm" else 0.1, slope
+
+
+def sparse(platform, dataset, model, compression, primitive, tuning, line=break_even_differs):
+    """Return the latency of `realistic`, of weight pruning by its density.
+
+    In CSR it takes start + slope * density of the uncompressed network's; line(platform, primitive, tuning) is the two.
+    """
+    if compression != "weight_pruning":
+        return realistic(platform, dataset, model, compression, primitive, tuning)
+    start, slope = line(platform, primitive, tuning)
+    before = realistic(platform, dataset, model, "none", primitive, tuning)
+    return 2 * before * (start + slope * left(dataset, model, compression))  # CSR takes half of it
 
 
 def tuning_curve(gain, *, layers=5, trials=40, failing=0.1, unfinished=False, seed=0):

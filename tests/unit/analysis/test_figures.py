@@ -14,7 +14,8 @@ COMPRESSED = ("none", "weight_pruning", "int8")
 UNTUNED = ("size_accuracy_latency", "fastest_primitive", "compression_speedup_by_platform")
 TUNED = ("tuning_speedup", "tuning_changes_primitive")
 PRECISION = ("primitive_by_precision", "native_precision", "datasets_differ")
-STUDY = UNTUNED + TUNED + PRECISION
+PROMISES = ("sparsity_promise", "channel_pruning_promise", "joint_choice")
+STUDY = UNTUNED + TUNED + PRECISION + PROMISES
 CURVES = ("pruning_reach", "compact_architectures")
 SMALL = synthetic.study(synthetic.realistic)
 SMALL = SMALL[(SMALL.platform == "local_cpu") | SMALL.model.isin(["resnet18", "mobilenet_v2"])]
@@ -46,6 +47,13 @@ AUTO_SCHEDULED = {
     "one platform": FULL[(FULL.tuning == "untuned") | THERE],
 }
 TABLES |= {f"{which} auto-scheduled": table for which, table in AUTO_SCHEDULED.items()}
+TABLES["auto-scheduled, of different sparsity"] = synthetic.study(
+    synthetic.sparse,
+    compressions=synthetic.COMPRESSIONS,
+    formats=("dense", "csr"),
+    tunings=("untuned", "auto_scheduled"),
+    left=synthetic.left,
+)
 LADDERS = {
     "full": synthetic.curves(synthetic.holding, images=360, seed=1),
     "exact": synthetic.curves(synthetic.holding),
@@ -57,6 +65,7 @@ LADDERS = {
 CASES = [
     *((name, table) for name in STUDY for table in TABLES if "auto-scheduled" not in table),
     *((name, f"{which} auto-scheduled") for name in TUNED for which in AUTO_SCHEDULED),
+    *((name, "auto-scheduled, of different sparsity") for name in PROMISES),
     *((name, table) for name in CURVES for table in LADDERS),
 ]
 

@@ -1,0 +1,411 @@
+"""What pruning promises and what is chosen jointly: verdicts on tables with a known answer, and how often they err."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+from scipy import stats
+
+from dlas.analysis import figures, observation
+from dlas.analysis.observations import joint_choice, sparsity_promise
+
+NAMES = {
+    "08": "sparsity_promise",
+    "09": "channel_pruning_promise",
+    "13": "joint_choice",
+}
+FLOOR = synthetic.noise_floor()
+PRUNED = ("none", "weight_pruning", "channel_pruning")
+CHOSEN = ("none", "channel_pruning", "int8")
+TUNINGS = ("untuned", "auto_scheduled")
+
+
+def observe(number, study, floor=FLOOR):
+    return observation.load(NAMES[number]).observe(synthetic.tables(study, floor))
+
+
+def pruned(latency, **options):
+    """Return a study of both pruning techniques in both formats, on networks of different sparsity."""
+    defaults = {"compressions": PRUNED, "formats": ("dense", "csr"), "left": synthetic.left}
+    return synthetic.study(latency, **defaults | options)
+
+
+def on_a_line(line):
+    """Return the latency of networks that all take line(platform, primitive, tuning) in CSR: start and slope."""
+    return partial(synthetic.sparse, line=line)
+
+
+def as_promised(platform, primitive, tuning):
+    return 0.0, 1.0
+
+
+def one_break_even(platform, primitive, tuning):
+    """At a density of 0.6 everywhere, on lines that differ."""
+    return (0.4, 1.0) if primitive == "gemm" else (0.1, 1.5)
+
+
+def channel_share(share):
+    """Return a latency at which channel pruning reaches this share of its promise, weight pruning 0.5 in CSR."""
+
+    def latency(platform, dataset, model, compression, primitive, tuning):
+        before = synthetic.realistic(platform, dataset, model, "none", primitive, tuning)
+        kept = synthetic.left(dataset, model, compression)
+        return before * {
+            "none": 1,
+            "channel_pruning": kept / share,
+            "weight_pruning": 2 * kept / 0.5,  # CSR takes half of it
+        }.get(compression, 1)
+
+    return latency
+
+
+def together(platform, dataset, model, compression, primitive, tuning):
+    """Integers are fast in GEMM alone, which is slow else: 1.67 times as fast as channel pruning in direct."""
+    if compression == "int8":
+        return {"direct": 0.9, "gemm": 0.3, "spatial_pack": 0.9}[primitive]
+    cost = {"direct": 1.0, "gemm": 1.3, "spatial_pack": 1.2}[primitive]
+    return cost * {"none": 1, "channel_pruning": 0.5}[compression]
+
+
+def apart(platform, dataset, model, compression, primitive, tuning):
+    """Each layer changes the latency by a factor of its own."""
+    cost = {"direct": 1.0, "gemm": 1.3, "spatial_pack": 1.2}[primitive]
+    cost *= {"none": 1, "channel_pruning": 0.5, "int8": 0.4}[compression]
+    return cost / (1.5 if tuning == "auto_scheduled" else 1)
+
+
+def joint(latency, **options):
+    return synthetic.study(latency, **{"compressions": CHOSEN} | options)
+
+
+DIFFERENT = pruned(synthetic.sparse)
+CLOSER = pruned(channel_share(0.9))
+JOINT = joint(together)
+
+
+@pytest.mark.parametrize(
+    ("number", "study", "floor", "verdict"),
+    [
+        ("08", DIFFERENT, FLOOR, "supported"),
+        ("08", pruned(synthetic.sparse, tunings=TUNINGS), FLOOR, "supported"),
+        ("08", pruned(on_a_line(as_promised)), FLOOR, "contradicted"),
+        ("08", pruned(on_a_line(one_break_even)), FLOOR, "contradicted"),
+        ("08", pruned(synthetic.sparse, noise=0.3), FLOOR, "inconclusive"),
+        ("08", DIFFERENT, synthetic.noise_floor(1.2), "inconclusive"),
+        ("08", pruned(on_a_line(as_promised)), synthetic.noise_floor(1.2), "inconclusive"),
+        ("09", CLOSER, FLOOR, "supported"),
+        ("09", pruned(channel_share(0.4)), FLOOR, "contradicted"),
+        ("09", pruned(channel_share(0.5)), FLOOR, "inconclusive"),
+        ("09", pruned(channel_share(0.9), noise=2.0), FLOOR, "inconclusive"),
+        ("09", CLOSER, synthetic.noise_floor(2.0), "inconclusive"),
+        ("13", JOINT, FLOOR, "supported"),
+        ("13", joint(apart, tunings=TUNINGS), FLOOR, "contradicted"),
+        ("13", joint(together, noise=0.5), FLOOR, "inconclusive"),
+        ("13", JOINT, synthetic.noise_floor(2.0), "inconclusive"),
+        ("13", joint(apart), synthetic.noise_floor(1.5), "inconclusive"),
+    ],
+)
+def test_verdict(number, study, floor, verdict):
+    found = observe(number, study, floor)
+    assert found.verdict == verdict, found
+    assert found.n > 0 and found.reason
+    assert found.ci_low <= found.estimate <= found.ci_high
+
+
+def unmeasured(study):
+    return study.assign(
+        status="unavailable: no such board",
+        latency_ms=None,
+        latency_ms_low=None,
+        latency_ms_high=None,
+        gflops=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "study", "needs"),
+    [
+        ("08", DIFFERENT[DIFFERENT.format == "dense"], "weight-pruned in CSR"),
+        ("08", DIFFERENT[DIFFERENT.compression != "none"], "uncompressed"),
+        ("08", DIFFERENT[DIFFERENT.model.isin(["resnet18", "resnet50", "vgg16"])], "4 networks"),
+        ("08", DIFFERENT[DIFFERENT.platform == "local_cpu"], "two of the three"),
+        ("08", unmeasured(DIFFERENT), "4 networks"),
+        ("08", DIFFERENT.head(0), "4 networks"),
+        ("09", CLOSER[CLOSER.format == "dense"], "weight-pruned in CSR"),
+        ("09", CLOSER[CLOSER.compression != "channel_pruning"], "channel-pruned"),
+        ("09", CLOSER[CLOSER.compression != "none"], "uncompressed"),
+        ("09", CLOSER[CLOSER.model == "vgg16"], "two networks"),
+        ("09", unmeasured(CLOSER), "two networks"),
+        ("09", CLOSER.head(0), "two networks"),
+        ("13", JOINT[JOINT.primitive == "direct"], "two layers"),
+        ("13", JOINT[JOINT.compression == "none"], "two layers"),
+        ("13", JOINT[JOINT.compression != "none"], "two layers"),
+        ("13", unmeasured(JOINT), "two layers"),
+        ("13", JOINT.head(0), "two layers"),
+    ],
+)
+def test_missing_rows(number, study, needs):
+    found = observe(number, study)
+    assert found.headline.startswith("inconclusive: needs") and needs in found.headline
+    assert np.isnan(found.estimate)
+
+
+@pytest.mark.parametrize(("number", "study"), [("08", DIFFERENT), ("09", CLOSER), ("13", JOINT)])
+def test_no_verdict_without_a_noise_floor(number, study):
+    assert observe(number, study, FLOOR.head(0)).verdict == "inconclusive"
+
+
+def _break_even_at_the_threshold(seed):
+    """Primitives break even far from one another, platforms as far as does not count yet; networks lie off the line."""
+    draw = np.random.default_rng(40_000 + seed)
+    off = {}
+
+    def latency(platform, dataset, model, compression, primitive, tuning):
+        if compression == "none":
+            return 1.0
+        at = {"direct": 0.3, "gemm": 0.5, "spatial_pack": 0.7}[primitive]
+        at += sparsity_promise.APART if platform == "local_cpu" else 0
+        own, alone = (
+            off.setdefault(key, draw.standard_normal())
+            for key in ((dataset, model), (dataset, model, platform, primitive))
+        )
+        relative = 0.2 + 0.8 / at * synthetic.left(dataset, model, compression)
+        return 2 * relative * np.exp(0.05 * own + 0.02 * alone)  # CSR takes half of it
+
+    return latency
+
+
+def _equal_shares(seed):
+    """Channel pruning reaches more of its promise than weight pruning on some networks, less on others."""
+    draw = np.random.default_rng(50_000 + seed)
+    off = {}
+
+    def latency(platform, dataset, model, compression, primitive, tuning):
+        key = (dataset, model, compression)
+        shift = off.setdefault(key, 0.2 * draw.standard_normal())
+        before = channel_share(0.5)(platform, dataset, model, compression, primitive, tuning)
+        return before * (np.exp(shift) if compression != "none" else 1)
+
+    return latency
+
+
+def _at_the_worth(platform, dataset, model, compression, primitive, tuning):
+    """The joint optimum is faster by what is not worth it yet, among many that are equally fast."""
+    return 1 / joint_choice.WORTH if (compression, primitive) == ("int8", "gemm") else 1.0
+
+
+FOUR_MODELS = {dataset: dict(list(nets.items())[:2]) for dataset, nets in synthetic.MODELS.items()}
+NO_EFFECT = {
+    "08": lambda seed: pruned(
+        _break_even_at_the_threshold(seed),
+        compressions=("none", "weight_pruning"),
+        noise=0.01,
+        seed=seed,
+    ),
+    "09": lambda seed: pruned(_equal_shares(seed), noise=0.02, seed=seed),
+    "13": lambda seed: joint(_at_the_worth, noise=0.02, seed=seed, models=FOUR_MODELS),
+}
+
+
+@pytest.mark.parametrize("number", NAMES)
+def test_a_claim_is_declared_supported_by_chance_in_at_most_five_percent(number):
+    """The noise floor is switched off, so that the intervals and corrections alone hold the error rate."""
+    draws, floor = 120, synthetic.noise_floor(1.0)
+    verdicts = [observe(number, NO_EFFECT[number](seed), floor).verdict for seed in range(draws)]
+    assert verdicts.count("supported") <= 0.05 * draws
+
+
+def test_that_the_lowest_of_many_is_low_by_chance_is_no_gain():
+    """All configurations are equally fast, and of so much noise that the fastest one seems far from the others."""
+    options = {"compressions": synthetic.COMPRESSIONS, "models": FOUR_MODELS, "noise": 0.2}
+    for seed in range(20):
+        study = joint(lambda *_: 1.0, seed=seed, **options)
+        found = observe("13", study, synthetic.noise_floor(1.0))
+        assert found.verdict != "supported" and found.estimate < 1.05
+        best = study.groupby(["platform", "dataset", "model"])["latency_ms"].agg(["min", "median"])
+        assert (best["median"] / best["min"]).mean() > 1.3
+
+
+def test_break_evens_are_the_ones_that_were_put_in():
+    found = observe("08", DIFFERENT)
+    rows = sparsity_promise.networks(DIFFERENT)
+    for (primitive, tuning, platform), group in rows.groupby(sparsity_promise.GROUP):
+        start, slope = synthetic.break_even_differs(platform, primitive, tuning)
+        at = sparsity_promise.break_even(group["density"], group["relative"])
+        assert at.low < (1 - start) / slope < at.high
+        assert at.estimate == pytest.approx((1 - start) / slope, abs=0.02)
+    differences = found.evidence.set_index(["first", "second"])["difference"]
+    ends = [("direct", "untuned", platform) for platform in ("local_cpu", "local_cpu_avx2")]
+    assert differences[*ends] == pytest.approx(0.6 - 0.45, abs=0.02)
+    assert found.evidence["factor"].value_counts().to_dict() == {"primitive": 6, "platform": 3}
+    assert "tunings: not compared" in found.reason
+
+
+def test_share_of_the_promise_is_the_one_that_was_put_in():
+    """Where it starts at nothing, a line's slope is the promised latency over the one that is reached."""
+    study = pruned(on_a_line(lambda platform, primitive, tuning: (0, 2 + (primitive == "gemm"))))
+    found = observe("08", study)
+    assert found.estimate == pytest.approx(1 / 2, rel=0.02) and found.n == 8
+    assert "gemm" not in found.reason.split(":")[0].lower()
+
+
+def test_the_interval_of_a_break_even_holds_it():
+    """Fieller's interval is exact where the networks lie off the line by normal noise."""
+    density = pd.Series([0.15, 0.24, 0.36, 0.36, 0.39, 0.48, 0.51, 0.6])
+    draw, draws, inside, clear = np.random.default_rng(0), 400, 0, 0
+    for _ in range(draws):
+        relative = 0.2 + 1.0 * density + 0.05 * draw.standard_normal(len(density))
+        at = sparsity_promise.break_even(density, relative)
+        clear += np.isfinite(at.low)
+        inside += at.low <= 0.8 <= at.high
+    assert clear == draws
+    assert stats.binomtest(inside, draws, 0.95).pvalue > 0.01
+
+
+@pytest.mark.parametrize("relative", [[0.5, 0.4, 0.3, 0.2], [0.5, 0.1, 0.6, 0.3], [0.4] * 4])
+def test_there_is_no_break_even_where_latency_does_not_rise_with_the_density(relative):
+    density = pd.Series([0.1, 0.2, 0.3, 0.4])
+    assert np.isnan(sparsity_promise.break_even(density, pd.Series(relative))).all()
+    assert np.isnan(sparsity_promise.break_even(density * 0 + 0.5, pd.Series(relative))).all()
+
+
+def test_a_network_without_a_level_has_no_promise():
+    unreached = [("digits", "vgg16", "weight_pruning")]
+    study = pruned(synthetic.sparse, unreached=unreached)
+    assert len(sparsity_promise.networks(study)) == 7 * 3 * 2
+    assert observe("09", study).n == 7
+    assert "vgg16" not in set(observe("09", study).evidence["model"])
+
+
+def test_shares_are_the_ones_that_were_put_in():
+    found = observe("09", CLOSER)
+    assert found.estimate == pytest.approx(0.9 / 0.5, rel=0.02) and found.n == 8
+    means = found.evidence[["channel_pruning", "weight_pruning"]].mean()
+    assert means.to_list() == pytest.approx([0.9, 0.5], rel=0.02)
+
+
+def test_weight_pruning_counts_in_its_faster_format():
+    """CSR takes eight times as long as before: the zeros are better left in the dense weights."""
+    slow = CLOSER.copy()
+    csr = slow["format"] == "csr"
+    slow.loc[csr, ["latency_ms", "latency_ms_low", "latency_ms_high"]] *= 8
+    slow.loc[csr, "gflops"] /= 8
+    found, before = observe("09", slow), observe("09", CLOSER)
+    assert found.estimate == pytest.approx(2 * before.estimate, rel=0.02)
+
+
+def test_to_exceed_a_promise_is_not_to_come_closer():
+    reached, exceeded = (observe("09", pruned(channel_share(share))) for share in (1.0, 3.0))
+    assert exceeded.estimate == pytest.approx(reached.estimate, rel=0.02)
+
+
+def test_the_joint_optimum_and_the_combination_are_the_ones_that_were_put_in():
+    found = observe("13", JOINT)
+    assert found.n == 16 and found.estimate == pytest.approx(0.5 / 0.3, rel=0.02)
+    assert set(found.evidence["combination"]) == {"channel pruning, direct, untuned"}
+    assert set(found.evidence["joint"]) == {"int8, GEMM, untuned"}
+    assert set(found.evidence["configurations"]) == {9}
+    assert "16 of 16" in found.reason
+
+
+def test_the_default_primitive_is_the_fastest_on_average():
+    """GEMM is, so integers are tried in it, and the choice layer by layer finds them."""
+
+    def latency(platform, dataset, model, compression, primitive, tuning):
+        gain = 2 if compression == "none" and primitive == "gemm" else 1
+        return together(platform, dataset, model, compression, primitive, tuning) / gain
+
+    found = observe("13", joint(latency))
+    assert set(found.evidence["combination"]) == {"int8, GEMM, untuned"}
+    assert found.verdict == "contradicted"
+
+
+def test_a_compression_that_costs_accuracy_is_no_choice():
+    """By more than a point, and by more than the standard error of the few images."""
+    for loss, chosen in ((0.9, "int8"), (8.0, "channel pruning")):
+        study = JOINT.copy()
+        study.loc[study["compression"] == "int8", "top1_compiled"] -= loss
+        assert {text.split(",")[0] for text in observe("13", study).evidence["joint"]} == {chosen}
+
+
+def test_a_network_whose_combination_was_not_measured_is_left_out():
+    """Auto-scheduled code is faster, but the compressed network was auto-scheduled in one primitive only."""
+    study = joint(apart, tunings=TUNINGS)
+    combination = (study["compression"] == "int8") & (study["primitive"] == "direct")
+    missing = combination & (study["tuning"] == "auto_scheduled") & (study["model"] == "vgg16")
+    found = observe("13", study[~missing])
+    assert found.n == 14 and "vgg16" not in set(found.evidence["model"])
+    assert "not measured: 2" in found.reason
+
+
+@pytest.mark.parametrize("name", NAMES.values())
+def test_modules_say_what_they_are(name):
+    module = observation.load(name)
+    assert module.ORIGIN in ("abstract", "formulated")
+    assert module.CLAIM and "Supported:" in module.RULE and "Contradicted:" in module.RULE
+    assert "RULE" in module.__doc__
+
+
+@pytest.mark.parametrize("number", NAMES)
+def test_observation_is_a_pure_function_of_the_rows_in_any_order(number):
+    study = pruned(synthetic.sparse, tunings=TUNINGS)
+    first = observe(number, study)
+    second = observe(number, study.sample(frac=1, random_state=0))
+    assert first.verdict == second.verdict
+    assert first.estimate == pytest.approx(second.estimate, nan_ok=True)
+    tables = synthetic.tables(study.copy(), FLOOR.copy())
+    module = observation.load(NAMES[number])
+    module.draw(tables, module.observe(tables))
+    pd.testing.assert_frame_equal(tables.study, study)
+    pd.testing.assert_frame_equal(tables.noise_floor, FLOOR)
+
+
+def test_what_is_auto_scheduled_has_no_part_in_what_techniques_promise():
+    study = pruned(synthetic.sparse, tunings=TUNINGS)
+    some = (study["primitive"] == "gemm") & (study["platform"] == "local_cpu")
+    untuned = study["tuning"] == "untuned"
+    assert observe("09", study[untuned | some]) == observe("09", study[untuned])
+
+
+def drawn(number, study):
+    tables = synthetic.tables(study, FLOOR)
+    module = observation.load(NAMES[number])
+    return module.draw(tables, module.observe(tables)).axes
+
+
+def marks(axis):
+    shown = figures.MARKERS.values()
+    return [line for line in axis.lines if line.get_marker() in shown and len(line.get_xdata())]
+
+
+def test_every_sparse_network_and_each_break_even_is_drawn():
+    axes = drawn("08", pruned(synthetic.sparse, tunings=TUNINGS))
+    assert len(axes) == 3 * 2
+    for axis in axes:
+        assert [len(line.get_xdata()) for line in marks(axis)] == [8, 8]
+        assert [line.get_fillstyle() for line in marks(axis)] == ["full", "none"]
+        at = [line.get_xdata()[0] for line in axis.lines if line.get_markersize() == 7]
+        printed = axis.texts[0].get_text().splitlines()
+        assert len(at) == 2
+        for text, density in zip(printed, at, strict=True):
+            assert f"break-even {density:.2f}" in text
+
+
+def test_each_pruned_network_has_a_mark_for_each_technique_and_primitive():
+    for axis in drawn("09", DIFFERENT):
+        colours = [line.get_color() for line in marks(axis)]
+        assert {colours.count(figures.colour(name)) for name in PRUNED[1:]} == {8 * 3}
+        black = [line for line in marks(axis) if line.get_markeredgecolor() == "#000000"]
+        assert len(black) == 8 * 3  # weight pruning is faster in CSR
+
+
+def test_combination_and_joint_optimum_stand_one_above_the_other():
+    for axis in drawn("13", JOINT):
+        assert len(marks(axis)) == 8 * 2
+        upper, lower = marks(axis)[:2]
+        assert upper.get_ydata()[0] > lower.get_ydata()[0]
+        assert upper.get_color() == figures.colour("channel_pruning")
+        assert lower.get_color() == figures.colour("int8")
+        assert sum(text.get_text() in ("1.66x", "1.67x", "1.68x") for text in axis.texts) >= 6
