@@ -16,6 +16,7 @@ from dlas.errors import unknown
 USABLE = ("ok", "emulated")  # the values of status that stand for a measurement
 CONFIGURATION = ["platform", "dataset", "model", "compression", "primitive", "format"]
 LATENCY = ["latency_ms", "latency_ms_low", "latency_ms_high"]
+SPEEDUP = ["speedup", "low", "high"]  # what `speedup_over` returns
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 
 
@@ -114,22 +115,23 @@ def latency(row: pd.Series) -> Interval:
     return Interval(row["latency_ms"], row["latency_ms_low"], row["latency_ms_high"])
 
 
-def log_errors(rows: pd.DataFrame) -> list[float]:
-    """Return the standard error of the logarithm of each row's latency, from its interval."""
-    values = rows[LATENCY].itertuples(index=False)
+def log_errors(rows: pd.DataFrame, names: list[str] = LATENCY) -> list[float]:
+    """Return the standard error of the logarithm of each row's latency, or other estimate, from its interval."""
+    values = rows[names].itertuples(index=False)
     return [statistics.log_standard_error(Interval(*row)) for row in values]
 
 
-def speedup_over(rows: pd.DataFrame, suffix: str) -> pd.DataFrame:
-    """Return how many times as fast rows are as what has its latency in the columns of this suffix: speedup, low, high.
+def speedup_over(rows: pd.DataFrame, before: str, after: str = "") -> pd.DataFrame:
+    """Return the latency in the columns with one suffix over that in those with another: speedup, low and high.
 
     The 95 % limits come from the two latencies' intervals, taken as independent.
     """
     reaches = [
         np.log(rows[f"latency_ms_high{end}"] / rows[f"latency_ms_low{end}"]) / 2
-        for end in ("", suffix)
+        for end in (before, after)
     ]
-    speedup, reach = rows[f"latency_ms{suffix}"] / rows["latency_ms"], np.exp(np.hypot(*reaches))
+    speedup = rows[f"latency_ms{before}"] / rows[f"latency_ms{after}"]
+    reach = np.exp(np.hypot(*reaches))
     return pd.DataFrame({"speedup": speedup, "low": speedup / reach, "high": speedup * reach})
 
 

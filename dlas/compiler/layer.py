@@ -78,7 +78,7 @@ class Layer:
     @property
     def label(self) -> str:
         """What its kernels are called in a network, whatever their point: the same for the same workload."""
-        return f"{self.name}_{self.workload & (1 << 64) - 1:016x}"
+        return f"{self.name}_{self.workload:016x}"
 
     def kernel(self, chosen: Chosen) -> Kernel:
         """Return the unscheduled kernel of a point, which it carries to its schedule, and its constants."""

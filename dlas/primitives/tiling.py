@@ -365,10 +365,10 @@ def _copy_input(
     if name not in block_names(schedule):
         return
     place = "inside" if panelled else decide.choose("copy", COPIES)
+    block = schedule.get_sblock(name)
     if place == "inside":
-        block = schedule.get_sblock(name)
         schedule.compute_at(block, outermost, preserve_unit_loops=True)
-    loops = schedule.get_loops(schedule.get_sblock(name))
+    loops = schedule.get_loops(block)
     if vectorized:
         loops = vectorize_last(schedule, name, vector)
     if place == "parallel":

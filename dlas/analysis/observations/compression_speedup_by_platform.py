@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from dlas.analysis import figures, statistics
 from dlas.analysis.observation import (
+    LATENCY,
     Observation,
     Tables,
     Verdict,
@@ -24,6 +25,7 @@ from dlas.analysis.observation import (
     floors,
     measured,
     needs,
+    speedup_over,
     unreached,
     untuned,
 )
@@ -48,19 +50,10 @@ def speedups(study: pd.DataFrame) -> pd.DataFrame:
     """
     rows = untuned(distinct(measured(study))).assign(level=lambda table: table["level"].fillna(0))
     best = fastest(rows, [*NETWORK, "platform"])
-    best["error"] = [
-        statistics.log_standard_error(statistics.Interval(*values))
-        for values in best[["latency_ms", "latency_ms_low", "latency_ms_high"]].itertuples(
-            index=False
-        )
-    ]
     same = ["dataset", "model", "platform"]
-    baseline = best.loc[best["compression"] == "none", [*same, "latency_ms", "error"]]
+    baseline = best.loc[best["compression"] == "none", [*same, *LATENCY]]
     both = best[best["compression"] != "none"].merge(baseline, on=same, suffixes=("", "_baseline"))
-    both["speedup"] = both["latency_ms_baseline"] / both["latency_ms"]
-    reach = np.exp(1.96 * np.hypot(both["error"], both["error_baseline"]))
-    both["low"], both["high"] = both["speedup"] / reach, both["speedup"] * reach
-    return both[[*NETWORK, "platform", "status", "speedup", "low", "high"]]
+    return both[[*NETWORK, "platform", "status"]].join(speedup_over(both, "_baseline"))
 
 
 def observe(tables: Tables) -> Observation:

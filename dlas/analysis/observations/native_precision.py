@@ -17,6 +17,8 @@ from scipy import stats
 
 from dlas.analysis import figures, statistics
 from dlas.analysis.observation import (
+    LATENCY,
+    SPEEDUP,
     Observation,
     Tables,
     Verdict,
@@ -25,6 +27,7 @@ from dlas.analysis.observation import (
     log_errors,
     measured,
     needs,
+    speedup_over,
     untuned,
 )
 
@@ -55,17 +58,15 @@ def speedups(study: pd.DataFrame) -> pd.DataFrame:
     """
     rows = untuned(distinct(measured(study)))
     rows = rows[rows["format"] == "dense"]
-    rows = rows.assign(error=log_errors(rows), peak=rows["gflops"] / rows["peak_fraction"])
+    rows = rows.assign(peak=rows["gflops"] / rows["peak_fraction"])
     same = ["platform", "dataset", "model", "primitive"]
-    baseline = rows.loc[rows["compression"] == "none", [*same, "latency_ms", "error", "peak"]]
+    baseline = rows.loc[rows["compression"] == "none", [*same, *LATENCY, "peak"]]
     both = rows[rows["compression"].isin(TECHNIQUES)].merge(
         baseline, on=same, suffixes=("", "_baseline")
     )
     both["native"] = (both["status"] == "ok") & (both["peak"] > FASTER * both["peak_baseline"])
-    both["speedup"] = both["latency_ms_baseline"] / both["latency_ms"]
-    both["error"] = np.hypot(both["error"], both["error_baseline"])
-    reach = np.exp(stats.norm.ppf((1 + statistics.CONFIDENCE) / 2) * both["error"])
-    return both.assign(low=both["speedup"] / reach, high=both["speedup"] * reach)
+    both = both.join(speedup_over(both, "_baseline"))
+    return both.assign(error=log_errors(both, SPEEDUP))
 
 
 def observe(tables: Tables) -> Observation:

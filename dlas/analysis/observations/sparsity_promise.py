@@ -70,12 +70,12 @@ def networks(study: pd.DataFrame) -> pd.DataFrame:
     dense = rows.loc[rows["compression"] == "none", [*same, *LATENCY]]
     sparse = rows[(rows["compression"] == "weight_pruning") & (rows["format"] == "csr")]
     both = sparse.merge(dense, on=same, suffixes=("", "_dense"))
-    speedup = speedup_over(both, "_dense")
+    relative = speedup_over(both, "", "_dense")
     return both[same].assign(
         density=macs_done(both) / both["macs"],
-        relative=1 / speedup["speedup"],
-        low=1 / speedup["high"],
-        high=1 / speedup["low"],
+        relative=relative["speedup"],
+        low=relative["low"],
+        high=relative["high"],
     )
 
 

@@ -19,13 +19,15 @@ from scipy import stats
 from dlas.analysis import figures, statistics
 from dlas.analysis.observation import (
     CONFIGURATION,
-    LATENCY,
+    SPEEDUP,
     Observation,
     Tables,
     Verdict,
     floors,
+    log_errors,
     needs,
     retimed,
+    speedup_over,
 )
 
 CLAIM = "the speedup from auto-scheduling differs strongly between primitives, models and platforms"
@@ -54,17 +56,8 @@ def speedups(study: pd.DataFrame) -> pd.DataFrame:
     The two latencies' intervals are taken as independent.
     """
     rows = retimed(study)
-    errors = [
-        [
-            statistics.log_standard_error(statistics.Interval(*values))
-            for values in rows[[f"{name}{tuned}" for name in LATENCY]].itertuples(index=False)
-        ]
-        for tuned in ("", "_tuned")
-    ]
-    rows["speedup"] = rows["latency_ms"] / rows["latency_ms_tuned"]
-    rows["error"] = np.hypot(*np.reshape(errors, (2, -1)))
-    reach = np.exp(stats.norm.ppf((1 + statistics.CONFIDENCE) / 2) * rows["error"])
-    return rows.assign(low=rows["speedup"] / reach, high=rows["speedup"] * reach)
+    rows = rows.join(speedup_over(rows, "", "_tuned"))
+    return rows.assign(error=log_errors(rows, SPEEDUP))
 
 
 def observe(tables: Tables) -> Observation:

@@ -206,7 +206,10 @@ class _Bench:
         least: float,
     ) -> list[list[list[float]]]:
         image = np.random.default_rng(0).standard_normal(shape, "float32")
-        expected = load_library(libraries[0]).run(image)
+        default = load_library(libraries[0])
+        expected = default.run(image)
+        (once,) = default.timer(image).time(1)
+        runs = math.ceil(RUNS * max(1, least / once))
         samples = np.empty((rounds, len(libraries), len(labels)))
         shuffle = np.random.default_rng(0)
         for turn in range(rounds):
@@ -215,8 +218,7 @@ class _Bench:
                 error = np.abs(network.run(image) - expected).max()
                 if not error <= LOGITS_TOLERANCE * np.abs(expected).max():
                     raise CandidateError(f"in the network its output is wrong by {error:.2g}")
-                (once,) = network.timer(image).time(1)
-                kernels = network.kernel_seconds(image, math.ceil(RUNS * max(1, least / once)))
+                kernels = network.kernel_seconds(image, runs)
                 samples[turn, index] = [
                     sum(seconds for name, seconds in kernels.items() if label in name)
                     for label in labels
