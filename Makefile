@@ -32,7 +32,7 @@ report: $(VENV)/study
 	$(SNAKEMAKE) --report report.html $(OPTIONS)
 
 test: $(VENV)/test
-	$(VENV)/bin/python -m pytest $(PYTEST)
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST)
 
 bench: $(VENV)/benchmark
 	$(VENV)/bin/python -m benchmarks.networks --trials $(TRIALS) $(NETWORKS)

@@ -48,8 +48,8 @@ def main() -> None:
             contenders += tqdm(found, desc=f"{case.name}, built", unit=" runtimes")
         turns = tqdm(range(arguments.rounds), desc=f"{case.name}, timed", unit="round")
         tables.append(measure(case.name, contenders, turns, arguments.seconds))
-    table = pd.concat(tables, ignore_index=True)
-    write(table, arguments.results / "networks.csv")
+        table = pd.concat(tables, ignore_index=True)
+        write(table, arguments.results / "networks.csv")  # a killed run keeps the networks it has done
     print(table.to_string(index=False, na_rep=""))
     print(summary(table))
 

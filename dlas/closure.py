@@ -3,13 +3,25 @@
 Only what a program does counts: the hash is taken over the syntax trees without comments, docstrings and positions,
 so that reformatting or documenting changes nothing, and neither do file times. Imports are followed wherever they
 stand, also inside functions; what is imported by name at run time has to be given as an extra module.
+
+Of a module single names can be asked for, `module:name,name`. Then those of its statements count that define them or
+define nothing, and what these use, here and in other modules; the rest of the module does not.
 """
 
 import ast
 import hashlib
+import symtable
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+ALL = "*"  # names of a module
+
+Part = tuple[Path, str]  # a file, and one of its names or ALL
+Use = tuple[
+    str, str
+]  # the full name of a module or of something in one, and which name of it, or ALL
 
 
 @cache
@@ -17,41 +29,85 @@ def code_hash(root: Path, script: Path | None, modules: tuple[str, ...] = ()) ->
     """Return the hash of `script`, of the named `modules` and of all that they import, as 16 hexadecimal digits.
 
     Modules are looked for beside the script and below `root`; what is found in neither is not of this project. Without
-    a script it is the hash of the modules alone.
+    a script it is the hash of the modules alone. A module with a colon and names counts as far as these need it; a name
+    that it does not define stands for all of it.
     """
-    scripts = [script] if script else []
-    folders = (*(file.parent for file in scripts), root)
-    content = {}
-    open_files = [*scripts, *(file for name in modules for file in _find(name, folders))]
-    while open_files:
-        file = open_files.pop()
-        if file not in content:
-            content[file], imported = _read(file, _package(file, root))
-            open_files += [found for name in imported for found in _find(name, folders)]
+    folders = (*([script.parent] if script else []), root)
+    parts: list[Part] = [(script, ALL)] if script else []
+    for module in modules:
+        path, _, names = module.partition(":")
+        parts += [
+            found for name in (names or ALL).split(",") for found in _find(path, name, folders)
+        ]
+    content: dict[Path, dict[int, str]] = {}
+    seen: set[Part] = set()
+    while parts:
+        part = parts.pop()
+        if part in seen:
+            continue
+        seen.add(part)
+        file, name = part
+        source = _read(file, ".".join(file.parent.relative_to(root).parts))
+        statements, uses = source.part(name)
+        content.setdefault(file, {}).update({at: source.code[at] for at in statements})
+        parts += [(file, used) for at in statements for used in source.own[at]]
+        parts += [found for use in uses for found in _find(*use, folders)]
     digest = hashlib.sha256()
-    for file in sorted(content):
-        digest.update(f"{file.relative_to(root)}\n{content[file]}\n".encode())
+    for file, code in sorted(content.items()):
+        text = "\n".join(code[at] for at in sorted(code))
+        digest.update(f"{file.relative_to(root)}\n{text}\n".encode())
     return digest.hexdigest()[:16]
 
 
 @cache
-def _find(name: str, folders: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Return the files that importing `name` executes: its packages' and its own."""
+def _find(name: str, wanted: str, folders: tuple[Path, ...]) -> tuple[Part, ...]:
+    """Return what using `wanted` of `name` executes: the packages on the way as a whole, and what is used itself."""
     parts = name.split(".")
     for folder in folders:
-        files = []
-        for depth in range(1, len(parts) + 1):
-            place = folder.joinpath(*parts[:depth])
-            candidates = (place / "__init__.py", place.with_suffix(".py"))
-            files += [candidate for candidate in candidates if candidate.is_file()]
-        if files:
-            return tuple(files)
+        files = [_file(folder.joinpath(*parts[:depth])) for depth in range(1, len(parts) + 1)]
+        found = [(file, depth) for depth, file in enumerate(files) if file]
+        if found:
+            *packages, (own, depth) = found
+            name = wanted if depth + 1 == len(parts) else parts[depth + 1]
+            inner = _file(folder.joinpath(*parts, wanted)) if wanted != ALL else None
+            modules = [file for file, _ in packages] + ([inner] if inner else [])
+            return ((own, name), *((file, ALL) for file in modules))
     return ()
 
 
+def _file(place: Path) -> Path | None:
+    candidates = (place / "__init__.py", place.with_suffix(".py"))
+    return next((file for file in candidates if file.is_file()), None)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The statements of a module, by position: their code without comments and docstrings.
+
+    `binds` are the names that each defines and `own` those of its module that it uses. `imports` is what the import
+    statements in it bring, whole, and `uses` what it needs of that; `aliases` are the names that stand for imports.
+    """
+
+    code: tuple[str, ...]
+    binds: tuple[frozenset[str], ...]
+    own: tuple[frozenset[str], ...]
+    imports: tuple[frozenset[Use], ...]
+    uses: tuple[frozenset[Use], ...]
+    aliases: dict[str, str]
+
+    def part(self, name: str) -> tuple[list[int], set[Use]]:
+        """Return the statements that a name stands for, and what they use of other modules."""
+        every = range(len(self.code))
+        if name in self.aliases:
+            return [], {(self.aliases[name], ALL)}
+        if any(name in bound for bound in self.binds):
+            chosen = [at for at in every if name in self.binds[at] or not self.binds[at]]
+            return chosen, {use for at in chosen for use in self.uses[at]}
+        return list(every), {use for at in every for use in self.imports[at]}
+
+
 @cache
-def _read(file: Path, package: str) -> tuple[str, tuple[str, ...]]:
-    """Return a file's code without comments and docstrings, and the names of the modules that it may import."""
+def _read(file: Path, package: str) -> _Source:
     tree = ast.parse(file.read_text(), filename=str(file))
     for node in ast.walk(tree):
         match node:
@@ -59,23 +115,74 @@ def _read(file: Path, package: str) -> tuple[str, tuple[str, ...]]:
                 if ast.get_docstring(node, clean=False) is not None:
                     empty: list[ast.stmt] = [] if isinstance(node, ast.Module) else [ast.Pass()]
                     node.body = node.body[1:] or empty
-    return ast.unparse(tree), tuple(_imports(tree, package))
+    code = tuple(map(ast.unparse, tree.body))
+    aliases = {alias: name for one in tree.body for alias, name in _aliases(one, package)}
+    binds = tuple(frozenset(_bound(one)) for one in tree.body)
+    defined = frozenset().union(*binds) - set(aliases)
+    imports = tuple(frozenset(_imports(one, package)) for one in tree.body)
+    own: list[frozenset[str]] = []
+    uses: list[frozenset[Use]] = []
+    for at, statement in enumerate(tree.body):
+        names = _names(code[at])
+        own.append(defined & names)
+        used = {alias: aliases[alias] for alias in names & set(aliases)}
+        importing = isinstance(statement, ast.Import | ast.ImportFrom)
+        uses.append(frozenset() if importing else imports[at] | set(_uses(statement, used)))
+    return _Source(code, binds, tuple(own), imports, tuple(uses), aliases)
 
 
-def _imports(tree: ast.Module, package: str) -> Iterator[str]:
+def _imports(tree: ast.AST, package: str) -> Iterator[Use]:
+    """Yield what the import statements in a tree bring: a name may be a module of its package."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parents = (
-                package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            )
-            module = ".".join([*parents, *([node.module] if node.module else [])])
-            yield module
-            yield from (
-                f"{module}.{alias.name}" for alias in node.names
-            )  # a name may be a submodule
+        if isinstance(node, ast.ImportFrom):
+            yield _module(node, package), ALL
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((name, ALL) for _, name in _aliases(node, package))
 
 
-def _package(file: Path, root: Path) -> str:
-    return ".".join(file.parent.relative_to(root).parts)
+def _aliases(node: ast.stmt, package: str) -> Iterator[tuple[str, str]]:
+    """Yield each name that an import statement binds, and the full name of what it stands for."""
+    if isinstance(node, ast.Import):
+        yield from ((alias.asname or alias.name.split(".")[0], alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        module = _module(node, package)
+        yield from ((alias.asname or alias.name, f"{module}.{alias.name}") for alias in node.names)
+
+
+def _module(node: ast.ImportFrom, package: str) -> str:
+    parts = package.split(".")
+    parents = parts[: len(parts) - node.level + 1] if node.level else []
+    return ".".join([*parents, *([node.module] if node.module else [])])
+
+
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement of a module defines; an import defines its aliases."""
+    match statement:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            yield statement.name
+        case ast.Import() | ast.ImportFrom():
+            yield from (alias for alias, _ in _aliases(statement, ""))
+        case _:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                    yield node.id
+
+
+def _names(code: str) -> set[str]:
+    """Return the names of its module that a statement refers to, local variables of the same name left out."""
+    tables = [symtable.symtable(code, "", "exec")]
+    names = set()
+    for table in tables:
+        tables += table.get_children()
+        top = table.get_type() == "module"
+        names |= {one.get_name() for one in table.get_symbols() if top or one.is_global()}
+    return names
+
+
+def _uses(statement: ast.stmt, aliases: dict[str, str]) -> Iterator[Use]:
+    """Yield what a statement needs of the imports that it uses: the attributes that it reads, or all that there is."""
+    whole = {id(node): node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Attribute) and whole.get(id(node.value)) in aliases:
+            yield aliases[whole.pop(id(node.value))], node.attr
+    yield from ((aliases[name], ALL) for name in whole.values() if name in aliases)

@@ -96,3 +96,69 @@ def test_the_place_of_the_project_does_not_count(project, tmp_path_factory):
     moved = tmp_path_factory.mktemp("elsewhere") / "project"
     project.rename(moved)
     assert code_hash(moved) == before
+
+
+NAMED = {
+    "study/__init__.py": "",
+    "study/claim.py": """
+import numpy
+from study import looks, numbers
+from study.shared import LIMIT, unused
+from study.shared import narrow as tight
+EFFECT = "size"
+COLOUR = "red"
+def observe(rows):
+    return _judge(rows) + numbers.mean(rows) + tight(LIMIT)
+def _judge(rows):
+    from study import lazy
+    draw = lambda unused: len(rows)
+    return draw(rows)
+def draw(rows):
+    return looks.figure(rows, COLOUR)
+""",
+    "study/numbers.py": "SCALE = 2\ndef mean(rows): return SCALE\ndef median(rows): return 0\n",
+    "study/shared.py": "LIMIT = 1\ndef narrow(x): return x\ndef unused(x): return 1\n",
+    "study/looks.py": "def figure(rows, colour): return 1\n",
+    "study/lazy.py": "LAZY = 1\ndef late(): return 2\n",
+}
+# (what is changed, in which file, whether the verdict depends on it, and whether the figure does)
+PARTS = [
+    ("return _judge(rows) +", "return 1 + _judge(rows) +", "study/claim.py", True, False),
+    ("len(rows)\n", "2 * len(rows)\n", "study/claim.py", True, False),
+    ("return looks", "return 1, looks", "study/claim.py", False, True),
+    ('"red"', '"blue"', "study/claim.py", False, True),
+    ('"size"', '"ratio"', "study/claim.py", True, False),
+    ("import numpy", "import numpy as np", "study/claim.py", False, False),
+    ("SCALE = 2", "SCALE = 3", "study/numbers.py", True, False),
+    ("def median(rows): return 0", "def median(rows): return 1", "study/numbers.py", False, False),
+    ("LIMIT = 1", "LIMIT = 2", "study/shared.py", True, False),
+    ("return x", "return 2 * x", "study/shared.py", True, False),
+    ("return 1\n", "return 5\n", "study/shared.py", False, False),
+    ("return 1", "return 2", "study/looks.py", False, True),
+    ("return 2", "return 3", "study/lazy.py", True, False),  # imported within a function: whole
+    ("SCALE = 2\n", "SCALE = 2\nSCALE += 1\n", "study/numbers.py", True, False),
+    ("SCALE = 2\n", "SCALE = 2\nprint()\n", "study/numbers.py", True, False),  # acts when loaded
+]
+
+
+@pytest.mark.parametrize(("before", "after", "name", "verdict", "figure"), PARTS)
+def test_of_names_only_what_they_need_counts(tmp_path, before, after, name, verdict, figure):
+    for file, content in NAMED.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(content)
+
+    def hashes():
+        for cached in (closure.code_hash, closure._find, closure._read):
+            cached.cache_clear()
+        wanted = "study.claim:observe,EFFECT", "study.claim:draw", "study.claim"
+        return [closure.code_hash(tmp_path, None, (one,)) for one in wanted]
+
+    old = hashes()
+    assert before in NAMED[name]
+    (tmp_path / name).write_text(NAMED[name].replace(before, after, 1))
+    changed = [one != other for one, other in zip(old, hashes(), strict=True)]
+    assert changed == [verdict, figure, True]
+
+
+def test_a_name_that_a_module_does_not_define_stands_for_all_of_it(project):
+    assert modules_hash(project, "library.core:nothing") == modules_hash(project, "library.core")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 PARTS = (
@@ -84,10 +85,15 @@ def copy(source: Path, target: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The project after `snakemake all` on config/smoke.yaml. It must not be changed."""
-    project = copy(ROOT, tmp_path_factory.mktemp("smoke") / "study")
-    project.snakemake("--cores", "2", "all")
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
+    """The project after `snakemake all` on config/smoke.yaml, run once for all workers. It must not be changed."""
+    base = tmp_path_factory.getbasetemp()
+    project = Project((base if worker_id == "master" else base.parent) / "smoke/study")
+    done = project.folder.with_name("done")
+    with FileLock(f"{project.folder.parent}.lock"):
+        if not done.exists():
+            copy(ROOT, project.folder).snakemake("--cores", "2", "all")
+            done.touch()
     return project
 
 

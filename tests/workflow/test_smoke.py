@@ -4,9 +4,12 @@ import json
 import re
 
 import pandas as pd
+import pytest
 import yaml
 
 from dlas import study
+
+pytestmark = pytest.mark.xdist_group("smoke")  # Snakemake locks the folder that it runs in
 
 COLUMNS = """dataset model compression level primitive format dtype tuning platform params nonzero_params
     macs model_bytes library_bytes tuned_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats

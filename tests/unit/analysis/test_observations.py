@@ -84,10 +84,6 @@ def both_tunings(latency, **options):
 CHANGING = both_tunings(tuned(one_factor, direct_wins))
 
 
-def all_alike(*_):
-    return 1.0
-
-
 def ladder(latency, **options):
     return synthetic.study(latency, models=LADDER, **options)
 
@@ -283,87 +279,6 @@ def test_no_verdict_without_a_noise_floor(name):
     study = both_tunings(tuned(every_factor, hardware_speedup), compressions=COMPRESSED)
     assert observe(name, study, FLOOR.head(0)).verdict in ("inconclusive", "contradicted")
     assert observe(name, study, FLOOR.head(0)).verdict != "supported"
-
-
-FOUR_MODELS = {dataset: dict(list(nets.items())[:2]) for dataset, nets in synthetic.MODELS.items()}
-NO_EFFECT = {
-    # every network equally fast and accurate, sizes differ: any order in the data is noise
-    "01": lambda seed: {
-        "study": synthetic.study(all_alike, noise=0.02, seed=seed, top1=lambda *_: 95)
-    },
-    # the true ratio is the threshold itself, each network has a spread of its own, and the images are few
-    "02": lambda seed: {"curves": _random_curves(seed, 3.75, 3.0, 1.0)},
-    "03": lambda seed: {"curves": _random_curves(seed, 10.0, 3.0, 0.8)},
-    # all primitives equally fast
-    "04": lambda seed: {"study": synthetic.study(all_alike, noise=0.02, seed=seed)},
-    # all speedups equal, and of little noise, so that it is the largest of many differences that counts
-    "05": lambda seed: {
-        "study": both_tunings(tuned(twice), noise=0.3, seed=seed, models=FOUR_MODELS)
-    },
-    # all primitives equally fast, in both tunings
-    "06": lambda seed: {
-        "study": both_tunings(tuned(twice), noise=0.3, seed=seed, models=FOUR_MODELS)
-    },
-    # the speedups of the two platforms differ by model at random, around none and around the threshold itself
-    "07": lambda seed: {
-        "study": synthetic.study(
-            _random_speedup(seed), noise=0.02, seed=seed, compressions=COMPRESSED
-        )
-    },
-}
-
-
-def _random_curves(seed, weight, channel, compact):
-    draw = np.random.default_rng(20_000 + seed)
-
-    def holds(dataset, model, technique):
-        reach = weight if technique == "weight_pruning" else channel
-        reach *= compact if model in synthetic.COMPACT else 1
-        return reach * np.exp(0.2 * draw.standard_normal()) * (1.3 if dataset == "digits" else 1)
-
-    return synthetic.curves(holds, compressions=PRUNED, images=400, seed=seed)
-
-
-def _random_speedup(seed):
-    draw = np.random.default_rng(10_000 + seed)
-    factors = {}
-
-    def latency(platform, dataset, model, compression, primitive, tuning):
-        if compression == "none":
-            return 4.0
-        key = (platform, dataset, model, compression)
-        if key not in factors:
-            factors[key] = np.exp(0.1 * draw.standard_normal())
-        return factors[key] * (2.0 if platform == "local_cpu" else 2.0 * 1.25)
-
-    return latency
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_claim_is_declared_supported_by_chance_in_at_most_five_percent(name):
-    """The noise floor is switched off, so that the intervals and corrections alone hold the error rate."""
-    draws = 120
-    floor = synthetic.noise_floor(1.0)
-    wrong = sum(
-        observe(NAMES[name], floor=floor, **NO_EFFECT[name](seed)).verdict == "supported"
-        for seed in range(draws)
-    )
-    assert wrong <= 0.05 * draws
-
-
-def test_what_a_search_finds_by_chance_is_no_strong_difference():
-    """The schedules of a configuration are found at random, around the same speedup everywhere."""
-    draws, wrong = 40, 0
-    for seed in range(draws):
-        draw = np.random.default_rng(30_000 + seed)
-        study = both_tunings(
-            tuned(lambda *_, draw=draw: 2 * np.exp(0.1 * draw.standard_normal())),
-            seed=seed,
-            models=FOUR_MODELS,
-        )
-        found = observe(NAMES["05"], study, synthetic.noise_floor(1.0))
-        wrong += found.verdict == "supported"
-    assert wrong <= 0.05 * draws
 
 
 def test_one_clear_counterexample_is_enough():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import synthetic
 from test_figures import draw, markers
-from test_observations import FOUR_MODELS, check, check_missing, observe, unmeasured
+from test_observations import check, check_missing, observe, unmeasured
 
 from dlas.analysis import figures, observation, statistics, winners
 from dlas.analysis.statistics import Interval
@@ -142,47 +142,6 @@ def test_missing_rows(name, study, needs):
 def test_without_a_noise_floor_or_any_table_it_needs_something(name):
     for study in (everything(turned(1.0), native=AVX512, emulated=EMULATED), None):
         check_missing(observe(name, study, FLOOR.head(0)), "needs")
-
-
-ALIKE = {"noise": 0.3, "models": FOUR_MODELS}
-ONE_MODEL = {dataset: {SHARED: nets[SHARED]} for dataset, nets in synthetic.MODELS.items()}
-
-
-def same_on_both(seed):
-    """Return a latency that is drawn for each configuration, twice as different as the noise."""
-    draw = np.random.default_rng(40_000 + seed)
-    factors = np.exp(0.2 * draw.standard_normal(15))
-    return lambda *configuration: factors[rank(*configuration[3:5])]
-
-
-NO_EFFECT = {
-    # all primitives equally fast, in all precisions
-    "primitives alike": (VARIES, lambda seed: quantized(lambda *_: 1.0, seed=seed, **ALIKE)),
-    # no gain where native, a loss elsewhere
-    "no native gain": (NATIVE, lambda seed: quantized(gaining(1.0, 0.5), seed=seed, **ALIKE)),
-    # the gain elsewhere is the smallest that is worth it
-    "gain elsewhere": (NATIVE, lambda seed: quantized(gaining(4.0, 1.1), seed=seed, **ALIKE)),
-}
-
-
-@pytest.mark.parametrize("case", NO_EFFECT)
-def test_a_claim_is_declared_supported_by_chance_in_at_most_five_percent(case):
-    """The noise floor is switched off, so that the intervals and corrections alone hold the error rate."""
-    draws, floor = 100, synthetic.noise_floor(1.0)
-    name, study = NO_EFFECT[case]
-    wrong = sum(observe(name, study(seed), floor).verdict == "supported" for seed in range(draws))
-    assert wrong <= 0.05 * draws
-
-
-def test_hardly_a_conclusion_is_reversed_by_chance():
-    """Both data sets have the same order: in 95 % of the tables none of all their pairs is found reversed."""
-    draws, floor, found = 50, synthetic.noise_floor(1.0), []
-    for seed in range(draws):
-        study = everything(same_on_both(seed), noise=0.1, seed=seed, models=ONE_MODEL)
-        found.append(observe(DATASETS, study, floor))
-    assert sum((one.evidence["outcome"] == "reversed").any() for one in found) <= 0.05 * draws
-    assert sum(one.verdict == "supported" for one in found) <= 0.05 * draws
-    assert sum(one.n for one in found) > draws  # conclusions there were
 
 
 def test_share_and_cost_of_varying_networks_are_those_that_were_put_in():

@@ -9,7 +9,7 @@ import synthetic
 from scipy import stats
 
 from dlas.analysis import figures, observation
-from dlas.analysis.observations import joint_choice, sparsity_promise
+from dlas.analysis.observations import sparsity_promise
 
 NAMES = {
     "08": "sparsity_promise",
@@ -155,77 +155,6 @@ def test_missing_rows(number, study, needs):
 @pytest.mark.parametrize(("number", "study"), [("08", DIFFERENT), ("09", CLOSER), ("13", JOINT)])
 def test_no_verdict_without_a_noise_floor(number, study):
     assert observe(number, study, FLOOR.head(0)).verdict == "inconclusive"
-
-
-def _break_even_at_the_threshold(seed):
-    """Primitives break even far from one another, platforms as far as does not count yet; networks lie off the line."""
-    draw = np.random.default_rng(40_000 + seed)
-    off = {}
-
-    def latency(platform, dataset, model, compression, primitive, tuning):
-        if compression == "none":
-            return 1.0
-        at = {"direct": 0.3, "gemm": 0.5, "spatial_pack": 0.7}[primitive]
-        at += sparsity_promise.APART if platform == "local_cpu" else 0
-        own, alone = (
-            off.setdefault(key, draw.standard_normal())
-            for key in ((dataset, model), (dataset, model, platform, primitive))
-        )
-        relative = 0.2 + 0.8 / at * synthetic.left(dataset, model, compression)
-        return 2 * relative * np.exp(0.05 * own + 0.02 * alone)  # CSR takes half of it
-
-    return latency
-
-
-def _equal_shares(seed):
-    """Channel pruning reaches more of its promise than weight pruning on some networks, less on others."""
-    draw = np.random.default_rng(50_000 + seed)
-    off = {}
-
-    def latency(platform, dataset, model, compression, primitive, tuning):
-        key = (dataset, model, compression)
-        shift = off.setdefault(key, 0.2 * draw.standard_normal())
-        before = channel_share(0.5)(platform, dataset, model, compression, primitive, tuning)
-        return before * (np.exp(shift) if compression != "none" else 1)
-
-    return latency
-
-
-def _at_the_worth(platform, dataset, model, compression, primitive, tuning):
-    """The joint optimum is faster by what is not worth it yet, among many that are equally fast."""
-    return 1 / joint_choice.WORTH if (compression, primitive) == ("int8", "gemm") else 1.0
-
-
-FOUR_MODELS = {dataset: dict(list(nets.items())[:2]) for dataset, nets in synthetic.MODELS.items()}
-NO_EFFECT = {
-    "08": lambda seed: pruned(
-        _break_even_at_the_threshold(seed),
-        compressions=("none", "weight_pruning"),
-        noise=0.01,
-        seed=seed,
-    ),
-    "09": lambda seed: pruned(_equal_shares(seed), noise=0.02, seed=seed),
-    "13": lambda seed: joint(_at_the_worth, noise=0.02, seed=seed, models=FOUR_MODELS),
-}
-
-
-@pytest.mark.parametrize("number", NAMES)
-def test_a_claim_is_declared_supported_by_chance_in_at_most_five_percent(number):
-    """The noise floor is switched off, so that the intervals and corrections alone hold the error rate."""
-    draws, floor = 120, synthetic.noise_floor(1.0)
-    verdicts = [observe(number, NO_EFFECT[number](seed), floor).verdict for seed in range(draws)]
-    assert verdicts.count("supported") <= 0.05 * draws
-
-
-def test_that_the_lowest_of_many_is_low_by_chance_is_no_gain():
-    """All configurations are equally fast, and of so much noise that the fastest one seems far from the others."""
-    options = {"compressions": synthetic.COMPRESSIONS, "models": FOUR_MODELS, "noise": 0.2}
-    for seed in range(20):
-        study = joint(lambda *_: 1.0, seed=seed, **options)
-        found = observe("13", study, synthetic.noise_floor(1.0))
-        assert found.verdict != "supported" and found.estimate < 1.05
-        best = study.groupby(["platform", "dataset", "model"])["latency_ms"].agg(["min", "median"])
-        assert (best["median"] / best["min"]).mean() > 1.3
 
 
 def test_break_evens_are_the_ones_that_were_put_in():

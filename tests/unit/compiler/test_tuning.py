@@ -29,11 +29,12 @@ from dlas.primitives import load, load_format
 from dlas.primitives.vector import vector_unit
 
 HOST = target(Platform("host", threads=1))
+PATIENCE = 60  # seconds: no candidate may fail because other tests take the machine
 SETTINGS = Settings(
     "evolutionary",
     {"layer": 4, "network": 100},
     3,
-    {"repeats": 2, "min_repeat_ms": 0.2, "timeout_s": 20},
+    {"repeats": 2, "min_repeat_ms": 0.2, "timeout_s": PATIENCE},
     {"finalists": 1, "repeats": 5},
 )
 
