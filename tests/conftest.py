@@ -7,6 +7,12 @@ import pytest
 CORES = os.sched_getaffinity(0)
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--golden", action="store_true", help="make the pictures of test_golden.py anew"
+    )
+
+
 @pytest.fixture(autouse=True)
 def all_cores():
     """Give each test the cores back from which TVM has bound this process to one."""

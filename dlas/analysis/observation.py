@@ -115,10 +115,11 @@ def latency(row: pd.Series) -> Interval:
     return Interval(row["latency_ms"], row["latency_ms_low"], row["latency_ms_high"])
 
 
-def log_errors(rows: pd.DataFrame, names: list[str] = LATENCY) -> list[float]:
+def log_errors(rows: pd.DataFrame, names: list[str] = LATENCY) -> np.ndarray:
     """Return the standard error of the logarithm of each row's latency, or other estimate, from its interval."""
-    values = rows[names].itertuples(index=False)
-    return [statistics.log_standard_error(Interval(*row)) for row in values]
+    _, low, high = names
+    errors: np.ndarray = np.log(rows[high] / rows[low]).to_numpy(float) / (2 * statistics.REACH)
+    return errors
 
 
 def speedup_over(rows: pd.DataFrame, before: str, after: str = "") -> pd.DataFrame:

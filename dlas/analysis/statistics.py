@@ -7,11 +7,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 Samples = npt.ArrayLike
 
 CONFIDENCE = 0.95
 ERROR_RATE = 1 - CONFIDENCE  # of a verdict, all of its comparisons taken together
+REACH = float(
+    ndtri((1 + CONFIDENCE) / 2)
+)  # standard errors from an estimate to a limit of its interval
 
 
 class Interval(NamedTuple):
@@ -59,7 +63,7 @@ def geometric_mean_ratio(
     mean = float(logarithms.mean())
     if len(logarithms) < 2:
         return Interval(float(np.exp(mean)), np.nan, np.nan)
-    spread = float(stats.sem(logarithms)) * stats.t.ppf((1 + confidence) / 2, len(logarithms) - 1)
+    spread = float(stats.sem(logarithms)) * stdtrit(len(logarithms) - 1, (1 + confidence) / 2)
     return Interval(*(float(np.exp(value)) for value in (mean, mean - spread, mean + spread)))
 
 
@@ -82,7 +86,7 @@ def group_ratio(
     inverse = np.linalg.inv(design.T @ design)
     effects = inverse @ design.T @ logarithms
     variance = float(((logarithms - design @ effects) ** 2).sum()) / freedom
-    reach = np.sqrt(variance * inverse[0, 0]) * stats.t.ppf((1 + confidence) / 2, freedom)
+    reach = np.sqrt(variance * inverse[0, 0]) * stdtrit(freedom, (1 + confidence) / 2)
     low, high = np.exp(effects[0] - reach), np.exp(effects[0] + reach)
     return Interval(float(np.exp(effects[0])), float(low), float(high))
 
@@ -128,7 +132,7 @@ def clearly_above(
     """
     errors = [log_standard_error(value) for value in (first, second)]
     distance = np.log(first.estimate / second.estimate) - np.log(factor)
-    threshold = stats.norm.isf((1 - confidence) / comparisons) * math.hypot(*errors)
+    threshold = -ndtri((1 - confidence) / comparisons) * math.hypot(*errors)
     return bool(distance > threshold)  # False where an interval is missing
 
 
@@ -145,14 +149,13 @@ def clear_orders(
     """
     logarithms, spread = np.log(np.asarray(estimates, float)), np.asarray(errors, float)
     distance = logarithms[:, None] - logarithms
-    threshold = stats.norm.isf((1 - confidence) / comparisons) * np.hypot(spread[:, None], spread)
+    threshold = -ndtri((1 - confidence) / comparisons) * np.hypot(spread[:, None], spread)
     return np.sign(distance) * (np.abs(distance) - np.log(factor) > threshold)
 
 
 def log_standard_error(interval: Interval) -> float:
     """Return the standard error of the logarithm of an estimate from its 95 % interval."""
-    width = np.log(interval.high / interval.low)
-    return float(width / (2 * stats.norm.ppf((1 + CONFIDENCE) / 2)))
+    return float(np.log(interval.high / interval.low) / (2 * REACH))
 
 
 def accuracy_clearly_above(
@@ -166,7 +169,7 @@ def accuracy_clearly_above(
     """
     shares = [(value / 100 * images + 1) / (images + 2) for value in (first, second)]
     error = np.sqrt(sum(share * (1 - share) / (images + 2) for share in shares))
-    return bool(shares[0] - shares[1] > stats.norm.isf((1 - confidence) / comparisons) * error)
+    return bool(shares[0] - shares[1] > -ndtri((1 - confidence) / comparisons) * error)
 
 
 def fewest_images(percentages: Samples) -> int:

@@ -20,7 +20,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy import stats
 
 from dlas.analysis import figures, statistics
 from dlas.analysis.observation import (
@@ -91,8 +90,7 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
         status=("status", "first"),
     )
     means = means[means["models"] == rows["model"].nunique()]
-    reach = stats.norm.ppf((1 + statistics.CONFIDENCE) / 2)
-    reach *= np.sqrt(means["variance"]) / means["models"]
+    reach = statistics.REACH * np.sqrt(means["variance"]) / means["models"]
     limits = {"latency_ms": 0, "latency_ms_low": -reach, "latency_ms_high": reach}
     return means.assign(**{name: np.exp(means["logarithm"] + by) for name, by in limits.items()})
 
