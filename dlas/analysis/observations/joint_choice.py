@@ -1,38 +1,20 @@
 """The best joint configuration beats the one chosen layer by layer: co-design is needed.
 
-On each network and platform, compression (with its format), primitive and tuning are chosen each for itself, with the
-other layers at their default, and what was chosen is put together: the combination. The joint optimum is the fastest of
-all configurations. The default primitive is what one would take without co-design, the fastest on average on the
-platform: a slow one would make the choice layer by layer look worse than it is.
-
-The joint optimum is the lowest of many measured latencies, and the combination is one of them: by chance alone their
-ratio is above 1, and never below it. So the speedup of any configuration over any other gets an interval, and these
-hold all at once, whichever was chosen; the largest lower and upper limits are those of the largest speedup. An optimum
-that is not clearly faster counts as no faster. The interval of the mean holds for the networks of the study, it says
-nothing on others. See RULE.
+What is compared on each network and platform, and how its interval comes about, is in dlas/analysis/choices.py. The
+interval of the mean holds for the networks of the study, it says nothing on others. See RULE.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy import stats
 
-from dlas.analysis import curves, figures, statistics
-from dlas.analysis.observation import (
-    LATENCY,
-    Observation,
-    Tables,
-    Verdict,
-    distinct,
-    floors,
-    measured,
-    needs,
-    speedup_over,
-)
+from dlas.analysis import choices, curves, figures, statistics
+from dlas.analysis.choices import PLACE, Choice, Place
+from dlas.analysis.observation import Observation, Tables, Verdict, floors, needs
 
 CLAIM = "the best joint configuration beats the one chosen layer by layer: co-design is needed"
 ORIGIN = "abstract"
@@ -50,9 +32,6 @@ Inconclusive otherwise.
 STATISTIC = (
     "geometric mean speedup of the joint optimum over the configuration chosen layer by layer"
 )
-PLACE = ["platform", "dataset", "model"]
-STACK = (["compression", "format"], ["primitive"], ["tuning"])
-DEFAULT = {"compression": "none", "format": "dense", "tuning": "untuned"}
 COLUMNS = [*PLACE, "configurations", "combination", "joint", "speedup", "low", "high"]
 LIMITS = ("speedup", "low", "high")
 STEPS = (
@@ -60,68 +39,6 @@ STEPS = (
     -0.2,
 )  # of the marks of combination and joint optimum, from the middle of a network's line
 TEXT_SHARE = 0.15  # of a panel's width, kept free for the speedup
-Place = tuple[str, str, str]
-
-
-class Choice(NamedTuple):
-    """What there is to choose from for a network on a platform: rows of the study.
-
-    `combination` has no row where it was not measured, like `default` and `joint` one else.
-    """
-
-    default: pd.DataFrame
-    combination: pd.DataFrame
-    joint: pd.DataFrame
-    configurations: pd.DataFrame
-
-
-def accurate(study: pd.DataFrame) -> pd.DataFrame:
-    """Return the measured rows of compressions that are as accurate as the uncompressed network.
-
-    Libraries of one compression may differ by an image or so; the least accurate one counts.
-    """
-    rows = distinct(measured(study))
-    top1 = rows["top1_compiled"].fillna(rows["top1"]).astype(float)
-    lowest = rows.assign(lowest=top1).groupby([*PLACE, "compression"])["lowest"].min().reset_index()
-    uncompressed = lowest[lowest["compression"] == "none"].drop(columns="compression")
-    both = lowest.merge(uncompressed, on=PLACE, suffixes=("", "_before"))
-    images = rows.groupby("dataset")["top1"].agg(statistics.fewest_images)
-    before = both["lowest_before"]
-    error = np.sqrt(before * (100 - before) / both["dataset"].map(images))
-    equal = before - both["lowest"] <= error.clip(lower=curves.LOSS) + 1e-9
-    return rows.merge(both.loc[equal, [*PLACE, "compression"]], on=[*PLACE, "compression"])
-
-
-def choices(study: pd.DataFrame) -> dict[Place, Choice]:
-    """Return the choice for each network with more than one option on at least two layers of the stack."""
-    found = {}
-    for _, rows in accurate(study).groupby("platform"):
-        plain = _having(rows, DEFAULT)
-        latencies = plain.pivot(index=PLACE, columns="primitive", values="latency_ms").dropna()
-        if latencies.empty:
-            continue
-        default = DEFAULT | {"primitive": str(np.log(latencies).mean().idxmin())}
-        for place, network in rows.groupby(PLACE):
-            here = _having(network, default)
-            options = sorted(len(network[layer].drop_duplicates()) for layer in STACK)
-            if len(here) and options[-2] > 1:
-                joint = network.loc[[network["latency_ms"].idxmin()]]
-                found[place] = Choice(here, _combination(network, default), joint, network)
-    return found
-
-
-def _having(rows: pd.DataFrame, values: dict[str, str]) -> pd.DataFrame:
-    """Return the rows with these values."""
-    return rows[(rows[list(values)] == list(values.values())).all(axis=1)]
-
-
-def _combination(rows: pd.DataFrame, default: dict[str, str]) -> pd.DataFrame:
-    """Return the row, or none, that has what is fastest on each layer with the others at their default."""
-    chosen: dict[str, str] = {}
-    for layer in STACK:
-        alone = _having(rows, {name: default[name] for name in default if name not in layer})
-        chosen |= alone.loc[alone["latency_ms"].idxmin(), layer].to_dict()
-    return _having(rows, chosen)
 
 
 def observe(tables: Tables) -> Observation:
@@ -129,7 +46,7 @@ def observe(tables: Tables) -> Observation:
 
     `low` and `high` are the limits of its speedup, `configurations` is how many there were.
     """
-    found = choices(tables.study)
+    found = choices.by_network(tables.study)
     evidence = _speedups(found, floors(tables.noise_floor))
     if evidence.empty:
         return needs(
@@ -159,39 +76,18 @@ def observe(tables: Tables) -> Observation:
 
 def _speedups(found: dict[Place, Choice], floor: dict[tuple[str, str], float]) -> pd.DataFrame:
     """Return COLUMNS of the networks whose combination was measured and that have a noise floor."""
-    complete = {
-        place: choice
-        for place, choice in found.items()
-        if len(choice.combination) and place[:2] in floor
-    }
-    counts = [len(choice.configurations) for choice in complete.values()]
-    pairs = sum(count * (count - 1) // 2 for count in counts)
-    level = statistics.ERROR_RATE / 2
-    wider = stats.norm.isf(level / max(1, pairs)) / stats.norm.isf(level)
     lines = []
-    for place, (_, combination, joint, rows) in complete.items():
-        chosen = combination.iloc[0][LATENCY].add_suffix("_combination")
-        others = speedup_over(rows.assign(**chosen), "_combination").drop(combination.index)
-        speedup, noise = others["speedup"], floor[place[:2]]
-        low = max(1.0, (speedup * (others["low"] / speedup) ** wider).max() / noise)
-        high = max(1.0, (speedup * (others["high"] / speedup) ** wider).max() * noise)
-        gain = speedup.max() if low > 1 else 1.0
-        lines.append((*place, len(rows), _text(combination), _text(joint), gain, low, high))
+    for place, gain in choices.gains(found, floor).items():
+        choice = found[place]
+        words = [choices.in_words(rows.iloc[0]) for rows in (choice.combination, choice.joint)]
+        lines.append((*place, len(choice.configurations), *words, *gain))
     return pd.DataFrame(lines, columns=COLUMNS)
-
-
-def _text(configuration: pd.DataFrame) -> str:
-    """Return a configuration in words."""
-    row = configuration.iloc[0]
-    stored = "" if row["format"] == "dense" else f" in {figures.label(row['format'])}"
-    others = [figures.label(row[name]) for name in ("primitive", "tuning")]
-    return ", ".join([figures.label(row["compression"]) + stored, *others])
 
 
 @figures.style()
 def draw(tables: Tables, observation: Observation) -> Figure:
     """Return the speedups of combination and joint optimum over the default, and their ratio where it is clear."""
-    found = choices(tables.study)
+    found = choices.by_network(tables.study)
     platforms = figures.ordered(tables.study["platform"], figures.NAMES)
     if not found:
         figure, axes = figures.columns(platforms, height=1.2)

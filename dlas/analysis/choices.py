@@ -1,0 +1,143 @@
+"""What there is to choose from on the layers of the stack, what is chosen layer by layer, and what is best jointly.
+
+Layer by layer means that each layer's choice is made for itself, with the other layers at their default, and that what
+was chosen is put together: the combination. The joint optimum is the fastest of all configurations. The default
+primitive is what one would take without co-design, the fastest on average on the platform: a slow one would make the
+choice layer by layer look worse than it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from dlas.analysis import curves, figures, statistics
+from dlas.analysis.observation import LATENCY, distinct, measured, speedup_over
+from dlas.analysis.statistics import Interval
+
+PLACE = ["platform", "dataset", "model"]
+STACK = (["compression", "format"], ["primitive"], ["tuning"])
+DEFAULT = {"compression": "none", "format": "dense", "tuning": "untuned"}
+Layers = Sequence[Sequence[str]]  # the columns of each layer's choice
+Place = tuple[str, ...]  # platform, data set and, where each network is looked at alone, model
+
+
+class Choice(NamedTuple):
+    """What there is to choose from in a place: rows of the study.
+
+    `combination` has no row where it was not measured, like `default` and `joint` one else.
+    """
+
+    default: pd.DataFrame
+    combination: pd.DataFrame
+    joint: pd.DataFrame
+    configurations: pd.DataFrame
+
+
+def top1(rows: pd.DataFrame) -> pd.Series:
+    """Return each configuration's top-1 on the test split in percent: compiled, or else in the framework."""
+    return rows["top1_compiled"].fillna(rows["top1"]).astype(float)
+
+
+def accurate(study: pd.DataFrame) -> pd.DataFrame:
+    """Return the measured rows of compressions that are as accurate as the uncompressed network.
+
+    Libraries of one compression may differ by an image or so; the least accurate one counts.
+    """
+    rows = distinct(measured(study))
+    lowest = rows.assign(lowest=top1(rows)).groupby([*PLACE, "compression"])["lowest"].min()
+    lowest = lowest.reset_index()
+    uncompressed = lowest[lowest["compression"] == "none"].drop(columns="compression")
+    both = lowest.merge(uncompressed, on=PLACE, suffixes=("", "_before"))
+    images = rows.groupby("dataset")["top1"].agg(statistics.fewest_images)
+    before = both["lowest_before"]
+    error = np.sqrt(before * (100 - before) / both["dataset"].map(images))
+    equal = before - both["lowest"] <= error.clip(lower=curves.LOSS) + 1e-9
+    return rows.merge(both.loc[equal, [*PLACE, "compression"]], on=[*PLACE, "compression"])
+
+
+def default(rows: pd.DataFrame) -> dict[str, str]:
+    """Return the default of compression, format, tuning and primitive on a platform, from its measured rows.
+
+    The primitive is the one of lowest geometric mean latency over the networks that were measured so in every one; it
+    is left out where there is no such network.
+    """
+    plain = having(rows, DEFAULT)
+    latencies = plain.pivot(index=PLACE, columns="primitive", values="latency_ms").dropna()
+    if latencies.empty:
+        return dict(DEFAULT)
+    return DEFAULT | {"primitive": str(np.log(latencies).mean().idxmin())}
+
+
+def by_network(study: pd.DataFrame) -> dict[Place, Choice]:
+    """Return the choice for each network with more than one option on at least two layers of the stack."""
+    found = {}
+    for _, rows in accurate(study).groupby("platform"):
+        usual = default(rows)
+        for place, network in rows.groupby(PLACE):
+            here = having(network, usual)
+            options = sorted(len(network[layer].drop_duplicates()) for layer in STACK)
+            if "primitive" in usual and len(here) and options[-2] > 1:
+                combination = having(network, layer_by_layer(network, usual))
+                joint = network.loc[[network["latency_ms"].idxmin()]]
+                found[place] = Choice(here, combination, joint, network)
+    return found
+
+
+def having(rows: pd.DataFrame, values: Mapping[str, str]) -> pd.DataFrame:
+    """Return the rows with these values."""
+    return rows[(rows[list(values)] == list(values.values())).all(axis=1)]
+
+
+def layer_by_layer(
+    rows: pd.DataFrame, usual: Mapping[str, str], layers: Layers = STACK
+) -> dict[str, str]:
+    """Return what is fastest on each layer with the others at their default, put together.
+
+    The configuration `usual` has to be among the rows.
+    """
+    chosen: dict[str, str] = {}
+    for layer in layers:
+        alone = having(rows, {name: usual[name] for name in usual if name not in layer})
+        chosen |= alone.loc[alone["latency_ms"].idxmin(), list(layer)].to_dict()
+    return chosen
+
+
+def gains(found: Mapping[Place, Choice], floor: Mapping[Any, float]) -> dict[Place, Interval]:
+    """Return the speedup of the joint optimum over the combination, where that was measured and there is a noise floor.
+
+    `floor` is that of `observation.floors`. The speedup is 1 where the optimum is not clearly faster: it is the lowest
+    of many measured latencies and the combination is one of them, so that by chance alone their ratio is above 1, and
+    never below it. So the speedup of any configuration over any other gets an interval, and these hold all at once,
+    family-wise 95 % over all pairs of configurations of all places, and widened by the A/A noise floor; the largest
+    lower and upper limits are those of the largest speedup.
+    """
+    complete = {
+        place: choice
+        for place, choice in found.items()
+        if len(choice.combination) and place[:2] in floor
+    }
+    counts = [len(choice.configurations) for choice in complete.values()]
+    pairs = sum(count * (count - 1) // 2 for count in counts)
+    level = statistics.ERROR_RATE / 2
+    wider = stats.norm.isf(level / max(1, pairs)) / stats.norm.isf(level)
+    speedups = {}
+    for place, (_, combination, _, rows) in complete.items():
+        chosen = combination.iloc[0][LATENCY].add_suffix("_combination")
+        others = speedup_over(rows.assign(**chosen), "_combination").drop(combination.index)
+        speedup, noise = others["speedup"], floor[place[:2]]
+        low = max(1.0, (speedup * (others["low"] / speedup) ** wider).max() / noise)
+        high = max(1.0, (speedup * (others["high"] / speedup) ** wider).max() * noise)
+        speedups[place] = Interval(float(speedup.max()) if low > 1 else 1.0, low, high)
+    return speedups
+
+
+def in_words(configuration: Mapping[Any, Any]) -> str:
+    """Return compression, format, primitive and tuning in words."""
+    stored = configuration["format"]
+    compressed = figures.label(configuration["compression"])
+    compressed += "" if stored == "dense" else f" in {figures.label(stored)}"
+    others = [figures.label(configuration[name]) for name in ("primitive", "tuning")]
+    return ", ".join([compressed, *others])
