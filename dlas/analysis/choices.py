@@ -88,7 +88,7 @@ def by_network(study: pd.DataFrame) -> dict[Place, Choice]:
 
 def having(rows: pd.DataFrame, values: Mapping[str, str]) -> pd.DataFrame:
     """Return the rows with these values."""
-    return rows[(rows[list(values)] == list(values.values())).all(axis=1)]
+    return rows[np.all([rows[name] == value for name, value in values.items()], axis=0)]
 
 
 def layer_by_layer(
