@@ -29,7 +29,7 @@ study: $(VENV)/study
 	$(SNAKEMAKE) all $(OPTIONS)
 
 report: $(VENV)/study
-	$(SNAKEMAKE) --report report.html $(OPTIONS)
+	$(SNAKEMAKE) --report report.html --report-stylesheet report/report.css $(OPTIONS)
 
 test: $(VENV)/test
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST)

@@ -29,6 +29,16 @@ SINGLE = "single"  # the one level of a technique without a ladder
 FORMATS = ("dense", "csr")
 AUTO_SCHEDULED = "auto_scheduled"
 TUNINGS = ("untuned", AUTO_SCHEDULED)
+CATEGORIES = (  # of the report: the layers of the stack, and what belongs to none of them
+    "1 Datasets",
+    "2 Models",
+    "3 Model optimizations",
+    "4 Algorithms and data formats",
+    "5 Systems software",
+    "6 Hardware",
+    "Across the stack",
+    "Tables",
+)
 
 _COMPRESSED = "results/compressed/{dataset}/{model}/{compression}"
 _NETWORK = "results/networks/{dataset}/{model}/{compression}"
@@ -59,7 +69,9 @@ PATHS = {
     "accuracy_curves": "results/accuracy_curves.csv",
     "tuning_curves": "results/tuning_curves.csv",
     "verdict": "results/observations/{number}.csv",
+    "caption": "results/observations/{number}.rst",
     "observations": "results/observations.csv",
+    "observations_page": "results/observations.rst",
     "plot": "plots/observation_{number}.{extension}",
     "overview": "plots/latency.{extension}",
     "accuracy_curves_plot": "plots/accuracy_curves.{extension}",
@@ -193,7 +205,7 @@ def dtype(compression: str) -> str:
 
     Raises a StudyError for an unknown technique.
     """
-    found: str = _constant(compression, "DTYPE", "float32")
+    found: str = _constant("compression", compression, "DTYPE", "float32")
     return found
 
 
@@ -202,15 +214,16 @@ def sparse(compression: str) -> bool:
 
     Raises a StudyError for an unknown technique.
     """
-    found: bool = _constant(compression, "SPARSE", False)
+    found: bool = _constant("compression", compression, "SPARSE", False)
     return found
 
 
 @cache
-def _constant(compression: str, name: str, default: Any) -> Any:
-    if compression not in methods("compression"):
-        raise unknown("compression", compression, methods("compression"))
-    file = Path(__file__).parent / "compression" / f"{compression}.py"
+def _constant(layer: str, method: str, name: str, default: Any) -> Any:
+    """Return a constant of a method's file, which is read and not imported, or else the default."""
+    if method not in methods(layer):
+        raise unknown(layer, method, methods(layer))
+    file = Path(__file__).parent / layer / f"{method}.py"
     for node in ast.parse(file.read_text()).body:
         match node:
             case ast.Assign(targets=[ast.Name(id=found)], value=ast.Constant(value=value)):
@@ -295,6 +308,18 @@ def tuning(config: Config, **_: str) -> dict[str, Any]:
 def observation_module(config: Config, number: str) -> str:
     """Return the name of the module behind an observation's number."""
     return f"dlas.analysis.observations.{config['observations'][number]}"
+
+
+def observation_category(config: Config, number: str) -> str:
+    """Return where an observation stands in the report: the constant LAYER of its file, one of CATEGORIES."""
+    found: str = _constant("analysis/observations", config["observations"][number], "LAYER", "")
+    return found
+
+
+def observation_label(config: Config, number: str) -> str:
+    """Return an observation's name in the report: its number and the constant CLAIM of its file."""
+    claim = _constant("analysis/observations", config["observations"][number], "CLAIM", "")
+    return f"Observation {number}: {claim}"
 
 
 def value(config: Config, key: str) -> Any:

@@ -95,6 +95,8 @@ def check_names(config: study.Config) -> None:
         _check(
             "observation", f"observations.{number}", [name], study.methods("analysis/observations")
         )
+        layer, file = study.observation_category(config, number), f"observations/{name}.py"
+        _check("layer", f"LAYER in dlas/analysis/{file}", [layer], study.CATEGORIES)
 
 
 def _check_compression(config: study.Config) -> None:

@@ -13,13 +13,13 @@ rule tabulate_study:
             study.path("study"),
             caption="../report/study_table.rst",
             category="Tables",
-            labels={"table": "All measured configurations"},
+            labels={"table": "Study: all configurations, measured or not"},
         ),
         noise_floor=report(
             study.path("noise_floor"),
             caption="../report/noise_floor.rst",
             category="Tables",
-            labels={"table": "Noise floor of the timings"},
+            labels={"table": "Noise floor: how far two timings of the same library differ"},
         ),
     log:
         "results/logs/tabulate_study.log",
@@ -42,7 +42,7 @@ rule tabulate_curves:
             study.path("accuracy_curves"),
             caption="../report/accuracy_curves_table.rst",
             category="Tables",
-            labels={"table": "Accuracy of every level of compression"},
+            labels={"table": "Accuracy: every level of every compression"},
         ),
     log:
         "results/logs/tabulate_curves.log",
@@ -65,7 +65,7 @@ rule tabulate_tuning:
             study.path("tuning_curves"),
             caption="../report/tuning_curves_table.rst",
             category="Tables",
-            labels={"table": "Every trial of auto-scheduling"},
+            labels={"table": "Tuning: every trial of auto-scheduling"},
         ),
     log:
         "results/logs/tabulate_tuning.log",
@@ -87,15 +87,13 @@ rule assess_observation:
         curves=study.path("accuracy_curves"),
     output:
         verdict=study.path("verdict"),
+        caption=study.path("caption"),
         pdf=study.path("plot", extension="pdf"),
         svg=report(
             study.path("plot", extension="svg"),
             caption="../report/observation.rst",
-            category="Observations",
-            labels=lambda wildcards: {
-                "number": wildcards.number,
-                "observation": config["observations"][wildcards.number].replace("_", " "),
-            },
+            category=lambda wildcards: study.observation_category(config, wildcards.number),
+            labels=lambda wildcards: {"figure": study.observation_label(config, wildcards.number)},
         ),
         png=study.path("plot", extension="png"),
     log:
@@ -119,8 +117,8 @@ rule draw_overview:
         svg=report(
             study.path("overview", extension="svg"),
             caption="../report/overview.rst",
-            category="Overview",
-            labels={"figure": "Latency of every network, compression, primitive and platform"},
+            category="Across the stack",
+            labels={"figure": "Latency: every network, compression, primitive and platform"},
         ),
         png=study.path("overview", extension="png"),
     log:
@@ -143,8 +141,8 @@ rule draw_curves:
         svg=report(
             study.path("accuracy_curves_plot", extension="svg"),
             caption="../report/accuracy_curves.rst",
-            category="Overview",
-            labels={"figure": "Accuracy against compression of every network"},
+            category="3 Model optimizations",
+            labels={"figure": "Accuracy: every network against its compression"},
         ),
         png=study.path("accuracy_curves_plot", extension="png"),
     log:
@@ -168,8 +166,8 @@ rule draw_tuning:
         svg=report(
             study.path("tuning_curves_plot", extension="svg"),
             caption="../report/tuning_curves.rst",
-            category="Overview",
-            labels={"figure": "What auto-scheduling finds over its trials"},
+            category="5 Systems software",
+            labels={"figure": "Tuning: what auto-scheduling finds over its trials"},
         ),
         png=study.path("tuning_curves_plot", extension="png"),
     log:
@@ -192,8 +190,9 @@ rule tabulate_observations:
             study.path("observations"),
             caption="../report/observations.rst",
             category="Tables",
-            labels={"table": "Verdicts on the observations"},
+            labels={"table": "Observations: the verdicts"},
         ),
+        page=study.path("observations_page"),
     log:
         "results/logs/tabulate_observations.log",
     benchmark:

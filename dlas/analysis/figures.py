@@ -76,7 +76,9 @@ NAMES = {
 }
 _STYLE = {
     "font.size": 7.5,
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+    # DejaVu Sans comes with matplotlib: the same on every machine. A browser without it takes the next for an SVG.
+    "font.family": ["DejaVu Sans", "sans-serif"],
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
     "axes.titlesize": 7.5,
     "axes.labelsize": 7.5,
     "xtick.labelsize": 7,

@@ -11,12 +11,13 @@ import pandas as pd
 
 from dlas.analysis import statistics
 from dlas.analysis.statistics import Interval
-from dlas.errors import unknown
+from dlas.errors import StudyError, unknown
 
 USABLE = ("ok", "emulated")  # the values of status that stand for a measurement
 CONFIGURATION = ["platform", "dataset", "model", "compression", "primitive", "format"]
 LATENCY = ["latency_ms", "latency_ms_low", "latency_ms_high"]
 SPEEDUP = ["speedup", "low", "high"]  # what `speedup_over` returns
+PARTS = "CLAIM ORIGIN LAYER RULE READING DATA observe draw".split()  # of an observation's module
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 
 
@@ -57,14 +58,21 @@ class Observation:
 def load(name: str) -> ModuleType:
     """Return the module of an observation.
 
-    It has CLAIM, ORIGIN ("abstract" or "formulated"), RULE, observe(tables) -> Observation and
-    draw(tables, observation) -> Figure, both of `Tables`. Raises a StudyError for an unknown name.
+    It has CLAIM, a sentence without capital and full stop; ORIGIN, "abstract" or "formulated"; LAYER, its place in the
+    report, one of `dlas.study.CATEGORIES`; RULE, what makes the claim supported, contradicted or inconclusive; READING,
+    how its figure is read; DATA, which rows of which tables it takes; and two functions of `Tables`,
+    observe(tables) -> Observation and draw(tables, observation) -> Figure. Raises a StudyError for an unknown name and
+    for a module that lacks one of these.
     """
     folder = Path(__file__).parent / "observations"
     names = [file.stem for file in folder.glob("*.py") if file.stem != "__init__"]
     if name not in names:
         raise unknown("observation", name, names)
-    return import_module(f"dlas.analysis.observations.{name}")
+    module = import_module(f"dlas.analysis.observations.{name}")
+    missing = [part for part in PARTS if not hasattr(module, part)]
+    if missing:
+        raise StudyError(f"dlas/analysis/observations/{name}.py lacks {', '.join(missing)}")
+    return module
 
 
 def needs(what: str, statistic: str) -> Observation:

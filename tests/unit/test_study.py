@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlas import compression, primitives, study
+from dlas.analysis import observation
 from dlas.errors import StudyError
 
 ROOT = Path(__file__).parents[2]
@@ -245,6 +246,14 @@ def test_what_is_read_from_a_file_is_what_its_module_says():
         assert study.sparse(name) == getattr(compression.load(name), "SPARSE", False)
     with pytest.raises(StudyError, match="unknown compression 'zip'; allowed: channel_pruning"):
         study.dtype("zip")
+
+
+@pytest.mark.parametrize("name", study.methods("analysis/observations"))
+def test_an_observation_has_its_place_and_name_in_the_report(name):
+    config, module = {"observations": {"07": name}}, observation.load(name)
+    assert study.observation_category(config, "07") == module.LAYER
+    assert module.LAYER in study.CATEGORIES
+    assert study.observation_label(config, "07") == f"Observation 07: {module.CLAIM}"
 
 
 def test_methods_are_the_files_that_define_the_layers_function():

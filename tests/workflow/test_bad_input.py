@@ -50,6 +50,14 @@ CONFIGS = [
 ]
 
 
+def test_an_observation_of_no_layer_stops_before_any_job(fresh):
+    file = "dlas/analysis/observations/fastest_primitive.py"
+    fresh.edit(file, lambda text: text.replace("4 Algorithms and data formats", "7 Cloud"))
+    done = fresh.attempt("--cores", "1", "all")
+    assert done.returncode != 0
+    assert f"config: LAYER in {file}: unknown layer '7 Cloud'; allowed: 1 Datasets, " in done.stderr
+
+
 @pytest.mark.parametrize(("overlay", "wrong", "allowed"), CONFIGS)
 def test_a_wrong_config_stops_before_any_job(fresh, overlay, wrong, allowed):
     (fresh.folder / "overlay.yaml").write_text(overlay)

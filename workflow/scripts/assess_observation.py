@@ -1,6 +1,6 @@
 """Judge one observation by the study's tables, and draw it."""
 
-from dlas.analysis import figures, observation, table
+from dlas.analysis import captions, figures, observation, table
 from job import job
 
 with job(snakemake):
@@ -15,5 +15,6 @@ with job(snakemake):
         module.draw(tables, found),
         [snakemake.output.pdf, snakemake.output.svg, snakemake.output.png],
     )
+    captions.write(snakemake.output.caption, captions.caption(module, found))
     row = table.observation_row(snakemake.wildcards.number, module, found)
     table.write_table(snakemake.output.verdict, table.observations_table([row]))

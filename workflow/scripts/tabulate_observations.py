@@ -1,10 +1,11 @@
-"""Put the verdicts on all observations in one table."""
+"""Put the verdicts on all observations in one table, and on the first page of the report."""
 
 import pandas as pd
 
-from dlas.analysis import table
+from dlas.analysis import captions, table
 from job import job
 
 with job(snakemake):
-    verdicts = [table.read_table(path) for path in snakemake.input.verdicts]
-    table.write_table(snakemake.output.observations, pd.concat(verdicts))
+    verdicts = pd.concat([table.read_table(path) for path in snakemake.input.verdicts])
+    table.write_table(snakemake.output.observations, verdicts)
+    captions.write(snakemake.output.page, captions.table(verdicts))

@@ -16,6 +16,7 @@ from dlas.analysis.observation import Observation, Tables, Verdict, needs
 
 CLAIM = "compact architectures (MobileNets, EfficientNet) tolerate less pruning than VGG-16 and the ResNets"
 ORIGIN = "formulated"
+LAYER = "3 Model optimizations"
 RULE = f"""
 Compression: parameters of the uncompressed network over the non-zero ones left. Tolerated: the largest with equal
 accuracy, {curves.ALLOWED}; between two levels top-1 is interpolated over the logarithm of the compression. Where a
@@ -25,6 +26,16 @@ large, within the data sets (least squares on logarithms), with a t interval at 
 MobileNetV1, MobileNetV2, EfficientNetB0; large: VGG-16, ResNet18, ResNet50. Supported: the interval of a technique
 lies below 1/{curves.FURTHER} and that of none above {curves.FURTHER}, since less may come from the spacing of the
 levels. Contradicted: one lies above and none below. Inconclusive otherwise.
+"""
+READING = """
+A panel is a pruning technique, a row a network, grouped into compact and large architectures and those in neither. A
+mark is the compression up to which top-1 holds, with its 95 % interval from the number of test images; the axis is
+logarithmic, and an arrow says "at least". It supports the claim where the compact group lies to the left of the large
+one. Below a panel is the ratio of the groups' means that is judged, with its interval.
+"""
+DATA = """
+results/accuracy_curves.csv: every level of weight and of channel pruning, and the uncompressed network as level 0.
+Nothing is timed for it.
 """
 STATISTIC = (
     "ratio of the compressions that compact and large architectures tolerate, where it is clearest"

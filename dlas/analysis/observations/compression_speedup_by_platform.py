@@ -32,12 +32,24 @@ from dlas.analysis.observation import (
 
 CLAIM = "the speedups that compression techniques give are very hardware dependent"
 ORIGIN = "abstract"
+LAYER = "6 Hardware"
 VERY = 1.25
 RULE = f"""
 For each compression and pair of platforms: geometric mean over the compressed models of the ratio of their speedups
 (fastest untuned configuration), with a t interval at a family-wise 95 %. Threshold: {VERY}x, or the product of the
 two A/A noise floors if that is larger. Supported: the interval of some compression and pair lies beyond the threshold.
 Contradicted: all intervals lie within it. Inconclusive otherwise.
+"""
+READING = """
+A panel is a platform, a row a network, a colour a compression. A mark is the uncompressed network's latency over the
+compressed one's, each in its fastest untuned configuration there, with a 95 % interval on a logarithmic axis: right of
+the line at 1 compression makes it faster. It supports the claim where a colour lies in one panel clearly elsewhere
+than in the other, row by row. Pale marks are emulated arithmetic; a cross at the edge says that no level of the
+technique kept the accuracy.
+"""
+DATA = """
+results/study.csv: of each network on each platform the fastest of the measured untuned rows, compressed and
+uncompressed. results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = "geometric mean ratio of a compression's speedups on two platforms, where it is largest"
 NETWORK = ["dataset", "model", "compression", "level"]

@@ -37,6 +37,7 @@ from dlas.analysis.observation import (
 
 CLAIM = "conclusions from the small-input dataset do not carry over to the large-input one"
 ORIGIN = "formulated"
+LAYER = "1 Datasets"
 LARGEST_SHARE = 0.25
 FEWEST = 10  # a share of fewer conclusions says nothing
 RULE = f"""
@@ -46,6 +47,17 @@ is clear on both and opposite, it holds if it is clear on both and the same. Cle
 the intervals, with a family-wise error of 5 % over all comparisons. Interval of the share that is reversed: from the
 reversed ones alone to all but those that hold. Supported: it lies above {100 * LARGEST_SHARE:g} %.
 Contradicted: it lies below. Inconclusive otherwise, and with fewer than {FEWEST} conclusions.
+"""
+READING = """
+A panel is a platform and a model that two data sets have; the last row of panels has the means over all models, which
+are not judged. A mark is a configuration: its latency over that of the fastest, across on one data set, up on the
+other, with 95 % intervals on logarithmic axes. On the diagonal the data sets agree exactly, but what counts is the
+order: two marks are a reversed conclusion where the one further right is the lower one, clearly both ways. Dotted
+lines join these, where they are few; their number is below the panel.
+"""
+DATA = """
+results/study.csv: the measured untuned rows of models that take part on two data sets, in the same compression, format
+and primitive. results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = "share of conclusions that are reversed on another data set, among those clear on both"
 VARIANT = ["compression", "format", "primitive"]

@@ -17,11 +17,22 @@ from dlas.analysis.observation import Observation, Tables, Verdict, floors, late
 
 CLAIM = "untuned, no one primitive is fastest for all models and platforms"
 ORIGIN = "formulated"
+LAYER = "4 Algorithms and data formats"
 RULE = """
 Networks: each model on each platform with every primitive measured, uncompressed, dense, untuned. A primitive wins
 clearly if each other one is slower by more than the A/A noise floor and the intervals, with a family-wise error of 5 %
 over all comparisons. Supported: two different primitives win clearly on some network each. Contradicted: one primitive
 wins clearly on every network, of at least two. Inconclusive otherwise.
+"""
+READING = """
+A panel is a platform, a row a network, a shape a primitive. A mark is the primitive's latency over that of the fastest
+one of the row, with its 95 % interval; the fastest stands at 1, and the axis is logarithmic. It supports the claim
+where different shapes stand at 1 in different rows. A name at the right is that of a clear winner; where there is
+none, noise could have made the order.
+"""
+DATA = """
+results/study.csv: the measured rows that are uncompressed, dense and untuned. results/noise_floor.csv: the largest
+noise floor of each platform and data set.
 """
 STATISTIC = "geometric mean slowdown of the best single primitive against each network's fastest"
 NETWORK = ["dataset", "model", "platform"]

@@ -18,6 +18,7 @@ from dlas.analysis.observation import Observation, Tables, Verdict, floors, need
 
 CLAIM = "the best joint configuration beats the one chosen layer by layer: co-design is needed"
 ORIGIN = "abstract"
+LAYER = "Across the stack"
 WORTH = 1.1
 RULE = f"""
 Configurations: compression with its format, primitive and tuning, of compressions with equal accuracy: compiled
@@ -28,6 +29,17 @@ faster. Its limits: the largest lower and upper limit of any configuration's spe
 configurations of all networks, widened by the A/A noise floor. Geometric mean over networks and platforms. Supported:
 its interval lies above {WORTH}, which makes a joint choice worthwhile. Contradicted: it lies below {WORTH}.
 Inconclusive otherwise.
+"""
+READING = """
+A panel is a platform, a row a network. The upper mark is what choosing each layer by itself comes to, the lower one
+the joint optimum, both as the speedup over the default configuration with a 95 % interval, on a logarithmic axis;
+colour is the compression, shape the primitive, an open mark auto-scheduled. It supports the claim where the lower mark
+is to the right of the upper one. At the right stands by which factor, where that is clear; "same" says that both
+choices are the same configuration.
+"""
+DATA = """
+results/study.csv: every measured row, untuned and auto-scheduled, of compressions that are as accurate as the
+uncompressed network. results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = (
     "geometric mean speedup of the joint optimum over the configuration chosen layer by layer"

@@ -33,6 +33,7 @@ from dlas.analysis.observation import (
 
 CLAIM = "float16 and int8 pay off only where the hardware supports them natively"
 ORIGIN = "formulated"
+LAYER = "6 Hardware"
 TECHNIQUES = ("float16", "int8")
 WORTH = 1.1
 FASTER = 1.5  # AVX512-FP16 doubles the rate, a dot product of 8-bit integers quadruples it
@@ -45,6 +46,17 @@ that is larger; it does not if the interval lies below {WORTH}x over the floor. 
 both on native platforms and on others. Supported: each pays off with some primitive on every native platform, and with
 none on the others. Contradicted: one pays off with some primitive on a platform where it is not native, or with none
 where it is. Inconclusive otherwise.
+"""
+READING = """
+A panel is a platform, a row a network in float16 or int8, a shape a primitive. A mark is the uncompressed latency over
+that in the type, with its 95 % interval, on a logarithmic axis: right of the line at 1 the type is faster. Filled
+marks are native, pale ones are not: it supports the claim where the filled ones lie clearly to the right of the line
+and the pale ones do not. Below a panel are the geometric means that are judged, each with its outcome.
+"""
+DATA = """
+results/study.csv: the measured dense untuned rows in float16 and int8, and the uncompressed rows of the same model,
+primitive and platform; gflops over peak_fraction is the platform's peak in a type. results/noise_floor.csv: the
+largest noise floor of each platform and data set.
 """
 STATISTIC = "geometric mean speedup where the type is native, with the primitive that gains most"
 WHERE = {True: "native", False: "not native"}

@@ -23,6 +23,7 @@ from dlas.analysis.observation import (
 
 CLAIM = "the fastest primitive varies with the level of quantization"
 ORIGIN = "abstract"
+LAYER = "4 Algorithms and data formats"
 RULE = """
 Networks: each model on a platform with every primitive measured in at least two of float32, float16 and int8, dense,
 untuned. A network varies if the fastest primitives of two precisions differ, each clearly faster than the other in its
@@ -30,6 +31,16 @@ own precision. It stays if one primitive is clearly faster than each other one i
 A/A noise floor and the intervals, with a family-wise error of 5 % over all comparisons. Supported: at least one network
 varies. Contradicted: none does, and the 95 % upper limit of their share among those that vary or stay is below 25 %.
 Inconclusive otherwise.
+"""
+READING = """
+A panel is a platform; a network has one row for each precision, where "no compression" is float32. A mark is a
+primitive's latency over that of the fastest in the same precision, with its 95 % interval, on a logarithmic axis. Grey
+lines join the marks of a primitive: where they cross, precision changes the order. The fastest of each precision is
+named at the right, bold where the change is clear; pale marks are emulated arithmetic.
+"""
+DATA = """
+results/study.csv: the measured dense untuned rows without compression, in float16 and in int8, where every primitive
+was measured. results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = (
     "share of networks whose fastest primitive varies with the precision, among those that vary or "

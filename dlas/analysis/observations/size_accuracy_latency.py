@@ -30,6 +30,7 @@ from dlas.analysis.observation import (
 
 CLAIM = "model size, accuracy and inference time are not guaranteed to be correlated"
 ORIGIN = "abstract"
+LAYER = "Across the stack"
 RULE = """
 All pairs of networks (model and compression) on a data set and platform; a network is timed in its fastest untuned
 configuration. A pair is discordant if the one of more bytes is clearly faster or clearly less accurate, or the more
@@ -37,6 +38,18 @@ accurate one is clearly faster.
 Clear: latency differs by more than the A/A noise floor and its interval, top-1 by more than its binomial error, with a
 family-wise error of 5 % over all comparisons. Supported: at least one discordant pair. Contradicted: none, and the 95 %
 upper limit of their share among the clearly ordered pairs is below 25 %. Inconclusive otherwise.
+"""
+READING = """
+A panel is a platform and a data set, a mark a network: across its stored size, up its latency with the 95 % interval,
+both logarithmic; colour is the compression, shape the primitive that is fastest for it, a pale mark emulated
+arithmetic. If size decided about latency, the marks would rise from left to right: look for a mark that is further
+right and yet lower than another. Dotted lines join the pairs that are discordant in size and latency, where they are
+few. Below a panel are their number and Spearman's rank correlations.
+"""
+DATA = """
+results/study.csv: of each network on each platform the fastest of the measured untuned rows; compressions without a
+level within the tolerance are left out. results/noise_floor.csv: the largest noise floor of each platform and data
+set.
 """
 STATISTIC = "share of clearly ordered pairs of networks that are discordant"
 LARGEST_SHARE = 0.25

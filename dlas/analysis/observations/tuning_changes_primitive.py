@@ -22,6 +22,7 @@ from dlas.analysis.observation import (
 
 CLAIM = "auto-tuning can significantly alter which primitive is best for a configuration"
 ORIGIN = "abstract"
+LAYER = "5 Systems software"
 RULE = """
 Networks: each model, compression and format on a platform with every primitive measured untuned and auto-scheduled. A
 network changes if the fastest untuned primitive and the fastest auto-scheduled one differ, the first clearly faster
@@ -29,6 +30,16 @@ than the second untuned and clearly slower auto-scheduled. It stays if one primi
 one both ways. Clear: by more than the A/A noise floor and the intervals, with a family-wise error of 5 % over all
 comparisons. Supported: at least one network changes. Contradicted: none does, and the 95 % upper limit of their share
 among those that change or stay is below 25 %. Inconclusive otherwise.
+"""
+READING = """
+A panel is a platform, a row a network with its compression and format, a shape a primitive. The upper marks of a row,
+filled, are untuned, the lower ones, open, auto-scheduled; each is the latency over that of the fastest of the same
+tuning, with its 95 % interval, on a logarithmic axis. A line joins the two marks of a primitive: where lines cross,
+tuning changes the order. The fastest of each tuning is named at the right, bold where the change is clear.
+"""
+DATA = """
+results/study.csv: networks of which every primitive was measured untuned and auto-scheduled. results/noise_floor.csv:
+the largest noise floor of each platform and data set.
 """
 STATISTIC = (
     "share of networks whose fastest primitive changes, among those that change or stay clearly"

@@ -1,5 +1,6 @@
 """Structure of the figures: panels, labels, marks against the data, nothing clipped, the same bytes each time."""
 
+import re
 from functools import cache
 from itertools import combinations
 
@@ -276,3 +277,9 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
         )
         assert first == second and len(first) > 5000
     assert (tmp_path / "first/plot.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_an_svg_names_fonts_for_a_browser_that_lacks_the_first(tmp_path):
+    figures.save(draw("fastest_primitive", SMALL)[2], [tmp_path / "plot.svg"])
+    families = set(re.findall(r"font-family: ([^;\"]+)", (tmp_path / "plot.svg").read_text()))
+    assert families == {"'DejaVu Sans', 'Verdana', 'Arial', 'Helvetica', sans-serif"}

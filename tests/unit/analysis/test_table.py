@@ -180,3 +180,9 @@ def test_unknown_observation():
         StudyError, match=r"unknown observation 'nothing'; allowed: .*fastest_primitive"
     ):
         observation.load("nothing")
+
+
+def test_an_observation_that_lacks_a_part(monkeypatch):
+    monkeypatch.delattr(observation.load("fastest_primitive"), "READING")
+    with pytest.raises(StudyError, match=r"observations/fastest_primitive\.py lacks READING$"):
+        observation.load("fastest_primitive")

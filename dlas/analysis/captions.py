@@ -1,0 +1,106 @@
+"""What the report says on the observations, in reStructuredText: a caption for each, and a table of all verdicts."""
+
+import math
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import get_args
+
+import pandas as pd
+
+from dlas.analysis.observation import Observation, Verdict
+from dlas.files import whole
+
+VERDICTS = get_args(Verdict)
+ORIGINS = {
+    "abstract": "attested by an abstract of the paper",
+    "formulated": "formulated by this project from the study's factors",
+}
+# Bold, and each of its own class, for its colour.
+ROLES = "".join(f".. role:: {verdict}(strong)\n" for verdict in VERDICTS)
+
+
+def caption(module: ModuleType, observation: Observation) -> str:
+    """Return the caption of an observation's figure: claim, verdict with effect size, how to read it, rule and data.
+
+    `module` is as `observation.load` returns it.
+    """
+    size = effect(observation.estimate, observation.ci_low, observation.ci_high)
+    size = f"**{escaped(size)}**, n = {observation.n}"
+    verdict = f":{observation.verdict}:`{observation.verdict.capitalize()}`"
+    return "\n".join(
+        [
+            ROLES,
+            f"**{escaped(sentence(module.CLAIM))}** {escaped(sentence(ORIGINS[module.ORIGIN]))}\n",
+            f"{verdict}: {escaped(sentence(observation.reason, capital=False))}\n",
+            f"Effect size [95 % interval]: {size}. {escaped(sentence(observation.statistic))}\n",
+            *(
+                f"{name}\n    {escaped(text)}\n"
+                for name, text in (
+                    ("How to read it", module.READING),
+                    ("Decision rule", module.RULE),
+                    ("Data", module.DATA),
+                )
+            ),
+        ]
+    )
+
+
+def table(verdicts: pd.DataFrame) -> str:
+    """Return observations.csv as a table whose claims are links to the targets "observation 01" and so on.
+
+    Above it stands how many observations have which verdict; without an effect size the reason takes its place. Who
+    includes it has to define the targets.
+    """
+    counts = verdicts["verdict"].value_counts().reindex(VERDICTS, fill_value=0)
+    told = ", ".join(f":{verdict}:`{count} {verdict}`" for verdict, count in counts.items())
+    lines = [
+        ROLES,
+        f"Verdicts on {len(verdicts)} observations: {told}.\n",
+        ".. list-table::",
+        "   :class: verdicts",
+        "   :widths: auto",
+        "   :header-rows: 1\n",
+        *_row("", "claim", "origin", "verdict", "effect size [95 % interval]", "n"),
+    ]
+    for row in verdicts.itertuples():
+        size = effect(row.estimate, row.ci_low, row.ci_high)
+        lines += _row(
+            row.observation,
+            f"`{escaped(sentence(row.claim))} <observation {row.observation}_>`__",
+            row.origin,
+            f":{row.verdict}:`{row.verdict}`",
+            escaped(row.reason)
+            if math.isnan(row.estimate)
+            else f"**{escaped(size)}**\n\n       {escaped(row.statistic)}",
+            str(row.n),
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _row(first: str, *others: str) -> list[str]:
+    return [f"   * - {first}", *(f"     - {cell}" for cell in others)]
+
+
+def effect(estimate: float, low: float, high: float) -> str:
+    """Return an effect size in words: "1.75 [0.96, 3.18]", or "none" where there is no estimate."""
+    if math.isnan(estimate):
+        return "none"
+    return f"{estimate:.2f}" + ("" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]")
+
+
+def sentence(text: str, capital: bool = True) -> str:
+    """Return a text with a full stop, and a capital at its start."""
+    text = text.strip()
+    return (text[:1].upper() if capital else text[:1]) + text[1:] + "." * (not text.endswith("."))
+
+
+def escaped(text: str) -> str:
+    """Return a text as reStructuredText that reads the same: one line in which no mark has a meaning of its own."""
+    return re.sub(r"([^\w\s]|_)", r"\\\1", " ".join(text.split()))
+
+
+def write(path: str | Path, text: str) -> None:
+    """Write a text, whole or not at all."""
+    with whole(path) as temporary:
+        temporary.write_text(text)
