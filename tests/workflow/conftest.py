@@ -45,6 +45,12 @@ class Project:
         command = [sys.executable, "-m", "snakemake", *arguments, *overlay]
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
 
+    def report(self) -> Path:
+        """Make the report, as `make report` does, and return its file."""
+        style = ("--report-stylesheet", "report/report.css")
+        self.snakemake("--report", "report.html", *style)
+        return self.folder / "report.html"
+
     def planned(self, *arguments: str, config: str | None = "config/smoke.yaml") -> dict[str, int]:
         """Return how many jobs of each rule Snakemake would run."""
         output = self.snakemake("--dry-run", *arguments, config=config)

@@ -62,6 +62,7 @@ def test_every_observation_has_a_verdict_and_a_figure(finished):
     assert set(observations.verdict) <= {"supported", "contradicted", "inconclusive"}
     assert set(observations.origin) <= {"abstract", "formulated"}
     for number in numbers:
+        assert (finished.folder / f"results/observations/{number}.rst").is_file()
         for extension, start in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):
             plot = finished.folder / f"plots/observation_{number}.{extension}"
             assert plot.read_bytes().startswith(start)
@@ -130,12 +131,3 @@ def test_each_log_tells_the_job_and_its_time(finished):
     assert logs
     for log in logs:
         assert re.search(r"finished in \d+\.\d s", log.read_text()), log
-
-
-def test_the_report_has_every_figure_and_table(finished):
-    finished.snakemake("--report", "report.html")
-    report = (finished.folder / "report.html").read_text()
-    for number in merged(finished)["observations"]:
-        assert f"observation_{number}.svg" in report
-    for table in ("study.csv", "noise_floor.csv", "accuracy_curves.csv", "observations.csv"):
-        assert table in report
