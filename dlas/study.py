@@ -76,8 +76,15 @@ PATHS = {
     "overview": "plots/latency.{extension}",
     "accuracy_curves_plot": "plots/accuracy_curves.{extension}",
     "tuning_curves_plot": "plots/tuning_curves.{extension}",
+    "summary_table": "results/tables/{table}.csv",
+    "summary_page": "results/tables/{table}.html",
+    "recommendation": "results/recommendation.csv",
+    "recommendation_page": "results/tables/recommendation.html",
+    "pareto": "plots/pareto.{extension}",
+    "roofline": "plots/roofline.{extension}",
 }
 PLOT_EXTENSIONS = ("pdf", "svg", "png")
+SUMMARY_TABLES = ("accuracy_and_compression", "latency", "best_configurations")
 
 
 @dataclass(frozen=True, order=True)
@@ -178,6 +185,11 @@ def timings(config: Config) -> list[tuple[str, str, str]]:
         for dataset, model in pairs(config)
         if model in config["platforms"][platform].get("models", [model])
     )
+
+
+def platforms(config: Config) -> list[str]:
+    """Return the platforms that take part, in a canonical order."""
+    return sorted(config["study"]["platforms"])
 
 
 def artifacts(name: str, configurations: list[Configuration]) -> list[str]:
@@ -303,6 +315,12 @@ def check(config: Config, compression: str, **_: str) -> dict[str, Any]:
 def tuning(config: Config, **_: str) -> dict[str, Any]:
     """Return how schedules are found, the selection left out: a network's do not depend on which others are tuned."""
     return {key: value for key, value in config["tuning"].items() if key != "select"}
+
+
+def top1_floors(config: Config, **_: str) -> dict[str, float]:
+    """Return the top-1, in percent, that is asked of a recommended configuration, for each data set that takes part."""
+    floors = config["recommendation"]["top1_floor"]
+    return {dataset: floors[dataset] for dataset in config["study"]["datasets"]}
 
 
 def observation_module(config: Config, number: str) -> str:

@@ -91,6 +91,9 @@ def check_names(config: study.Config) -> None:
             f"config: platforms.{platform}.models names no model that takes part; allowed: {_join(taking_part)}"
         )
     _check_tuning(config)
+    floors = config["recommendation"]["top1_floor"]
+    _check("dataset", "recommendation.top1_floor", floors, config["datasets"])
+    _check("dataset", "an accuracy floor (recommendation.top1_floor)", chosen["datasets"], floors)
     for number, name in config["observations"].items():
         _check(
             "observation", f"observations.{number}", [name], study.methods("analysis/observations")

@@ -203,3 +203,102 @@ rule tabulate_observations:
         code=code("tabulate_observations"),
     script:
         "../workflow/scripts/tabulate_observations.py"
+
+
+rule tabulate_summary:
+    input:
+        study=study.path("study"),
+        noise_floor=study.path("noise_floor"),
+    output:
+        table=study.path("summary_table"),
+        page=report(
+            study.path("summary_page"),
+            caption="../report/summary_table.rst",
+            category="Tables",
+            labels=lambda wildcards: {"table": wildcards.table.replace("_", " ").capitalize()},
+        ),
+    log:
+        "results/logs/tabulate_summary/{table}.log",
+    benchmark:
+        "results/benchmarks/tabulate_summary/{table}.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        code=code("tabulate_summary"),
+    script:
+        "../workflow/scripts/tabulate_summary.py"
+
+
+rule recommend:
+    input:
+        study=study.path("study"),
+        noise_floor=study.path("noise_floor"),
+    output:
+        recommendation=study.path("recommendation"),
+        page=report(
+            study.path("recommendation_page"),
+            caption="../report/recommendation.rst",
+            category="Across the stack",
+            labels={"table": "Recommended configurations"},
+        ),
+    log:
+        "results/logs/recommend.log",
+    benchmark:
+        "results/benchmarks/recommend.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(top1_floor=study.top1_floors),
+        code=code("recommend"),
+    script:
+        "../workflow/scripts/recommend.py"
+
+
+rule draw_pareto:
+    input:
+        study=study.path("study"),
+    output:
+        pdf=study.path("pareto", extension="pdf"),
+        svg=report(
+            study.path("pareto", extension="svg"),
+            caption="../report/pareto.rst",
+            category="Across the stack",
+            labels={"figure": "Pareto front of accuracy, latency and size"},
+        ),
+        png=study.path("pareto", extension="png"),
+    log:
+        "results/logs/draw_pareto.log",
+    benchmark:
+        "results/benchmarks/draw_pareto.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        code=code("draw_pareto"),
+    script:
+        "../workflow/scripts/draw_pareto.py"
+
+
+rule draw_roofline:
+    input:
+        study=study.path("study"),
+        platforms=[study.path("platform", platform=name) for name in study.platforms(config)],
+    output:
+        pdf=study.path("roofline", extension="pdf"),
+        svg=report(
+            study.path("roofline", extension="svg"),
+            caption="../report/roofline.rst",
+            category="6 Hardware",
+            labels={"figure": "Roofline of every platform"},
+        ),
+        png=study.path("roofline", extension="png"),
+    log:
+        "results/logs/draw_roofline.log",
+    benchmark:
+        "results/benchmarks/draw_roofline.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(platforms=study.platforms),
+        code=code("draw_roofline"),
+    script:
+        "../workflow/scripts/draw_roofline.py"

@@ -26,6 +26,7 @@ wildcard_constraints:
     tuning="|".join(study.TUNINGS),
     platform="[a-z0-9_]+",
     number="[0-9]{2}",
+    table="|".join(study.SUMMARY_TABLES),
 
 
 def settings(**keys):

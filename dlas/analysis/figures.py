@@ -363,21 +363,25 @@ def name_points(
     points: Sequence[tuple[float, float]],
     names: Sequence[str],
     panel: tuple[float, float] = (105.0, 85.0),
+    others: Sequence[tuple[float, float]] = (),
+    gap: float = 4.0,
 ) -> None:
     """Write a name of two lines beside each point, where it covers least of the points and of the other names.
 
-    The axes' limits and scales must be final; `panel` is the panel's width and height in points, roughly.
+    The axes' limits and scales must be final; `panel` is the panel's width and height in points, roughly. `others` are
+    points that have no name and are not to be covered either. `gap` are the points between a name and the middle of
+    its mark.
     """
 
     def place(point: tuple[float, float]) -> np.ndarray:
         return axis.transAxes.inverted().transform(axis.transData.transform(point)) * panel
 
-    taken = [(*place(point) - 3, *place(point) + 3) for point in points]
+    taken = [(*place(point) - 3, *place(point) + 3) for point in (*points, *others)]
     for point, name in zip(points, names, strict=True):
         x, y = place(point)
         width, height = 3.4 * max(map(len, name.splitlines())), 6.5 * len(name.splitlines())
         options = [
-            (x + 4 if side == 1 else x - 4 - width, y + shift - height / 2, side, shift)
+            (x + gap if side == 1 else x - gap - width, y + shift - height / 2, side, shift)
             for shift in sorted(range(-16, 17, 2), key=abs)
             for side in (1, -1)
         ]
@@ -393,7 +397,7 @@ def name_points(
         text = axis.annotate(
             name,
             point,
-            (4 * side, shift),
+            (gap * side, shift),
             textcoords="offset points",
             ha="left" if side == 1 else "right",
             va="center",

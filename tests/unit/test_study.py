@@ -47,6 +47,7 @@ CONFIG = {
     },
     "tuning": {"select": "all", "strategy": "evolutionary", "trials": {"layer": 16, "network": 96}},
     "observations": {"04": "fastest_primitive"},
+    "recommendation": {"top1_floor": {"digits": 98, "photos": 93, "imagenet": 60}},
 }
 
 
@@ -62,7 +63,7 @@ def test_no_two_artifacts_share_a_path():
 
 
 def test_every_wildcard_of_a_path_is_a_choice():
-    known = {*study.Configuration.__dataclass_fields__, "level", "number", "extension"}
+    known = {*study.Configuration.__dataclass_fields__, "level", "number", "extension", "table"}
     for pattern in study.PATHS.values():
         assert {field for _, field, _, _ in Formatter().parse(pattern) if field} <= known
 
@@ -271,6 +272,15 @@ def test_the_paper_has_eight_pairs_of_seven_architectures():
     assert len({model for _, model in pairs}) == 7
     assert {dataset for dataset, _ in pairs} == {"cifar10", "imagenet"}
     assert overlay["models"]["width"] == 1
+
+
+def test_an_accuracy_floor_concerns_the_data_sets_that_take_part():
+    assert study.top1_floors(CONFIG) == {"digits": 98, "photos": 93}
+
+
+def test_platforms_are_in_an_order_of_their_own():
+    backwards = CONFIG["study"] | {"platforms": ["there", "here"]}
+    assert study.platforms(CONFIG) == study.platforms({"study": backwards}) == ["here", "there"]
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

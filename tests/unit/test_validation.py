@@ -171,6 +171,17 @@ WRONG = [
     ("platforms.local_cpu.timing.rounds", 1, "timing.rounds is 1; must be at least 2"),
     ("platforms.local_cpu.models", ["vgg19"], "platforms.local_cpu.models: unknown model 'vgg19'"),
     ("platforms.board", {"target": "host"}, "platforms.board lacks threads, timing"),
+    ("recommendation.top1_floor.digits", 101, "top1_floor.digits is 101; must be at most 100"),
+    ("recommendation.top1_floor.digits", -1, "top1_floor.digits is -1; must be at least 0"),
+    ("recommendation.top1_floor.digits", "high", "top1_floor.digits is 'high'; must be a number"),
+    ("recommendation.top1_floor.mnist", 9, "recommendation.top1_floor: unknown dataset 'mnist'"),
+    (
+        "recommendation.top1_floor",
+        {"digits": 98},
+        "an accuracy floor (recommendation.top1_floor): unknown dataset 'photos'; allowed: digits",
+    ),
+    ("recommendation.top5_floor", {}, "unknown key top5_floor in recommendation; allowed: top1_"),
+    ("recommendation", {}, "recommendation lacks top1_floor"),
     (
         "observations.4",
         "fastest_primitive",

@@ -46,6 +46,7 @@ CONFIGS = [
         "allowed: choices that some configuration of the study makes",
     ),
     ("models: {width: 0}", "models.width is 0", "greater than 0"),
+    ("recommendation: {top1_floor: {digits: 101}}", "top1_floor.digits is 101", "at most 100"),
     ("modles: {width: 1}", "unknown key modles", "models"),
 ]
 

@@ -9,8 +9,9 @@ import pytest
 # weight pruning with two levels, compiled in CSR too, channel pruning, float16 and int8 with one each. Auto-scheduled
 # is one primitive on one network and platform: of none, and of weight pruning in both formats.
 VERDICTS = {"assess_observation": 13, "tabulate_observations": 1}
-FIGURES = VERDICTS | {"draw_overview": 1, "draw_curves": 1, "draw_tuning": 1}
-MEASURED = {"time_libraries": 2, "tabulate_study": 1, "draw_overview": 1} | VERDICTS
+ACROSS = {"tabulate_summary": 3, "recommend": 1, "draw_pareto": 1, "draw_roofline": 1}
+FIGURES = VERDICTS | ACROSS | {"draw_overview": 1, "draw_curves": 1, "draw_tuning": 1}
+MEASURED = {"time_libraries": 2, "tabulate_study": 1, "draw_overview": 1} | VERDICTS | ACROSS
 EVERY_TIMING = MEASURED | {"time_libraries": 3}
 CURVES = {"tabulate_curves": 1, "draw_curves": 1}
 TUNED = {"tabulate_tuning": 1, "draw_tuning": 1}
@@ -91,6 +92,21 @@ CHANGES = [
         "def observe",
         "CHANGED = 1\n\n\ndef observe",
         VERDICTS | {"assess_observation": 1},
+    ),
+    ("the accuracy floor", "config/smoke.yaml", "{digits: 0,", "{digits: 1,", {"recommend": 1}),
+    (
+        "how a recommendation is found",
+        "dlas/analysis/recommendation.py",
+        "ROUNDING = 1e-9",
+        "ROUNDING = 1e-8",
+        {"recommend": 1},
+    ),
+    (
+        "a table of the paper",
+        "dlas/analysis/summaries.py",
+        "UNREACHED =",
+        "CHANGED = 1\nUNREACHED =",
+        {"tabulate_summary": 3},
     ),
     (
         "the timing code",

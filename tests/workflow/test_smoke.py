@@ -15,6 +15,11 @@ COLUMNS = """dataset model compression level primitive format dtype tuning platf
     macs model_bytes library_bytes tuned_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats
     threads gflops peak_fraction status""".split()
 
+RECOMMENDATION = """platform dataset top1_floor model compression level primitive format tuning top1_compiled
+    latency_ms latency_ms_low latency_ms_high candidates reason contribution_model contribution_compression
+    contribution_primitive contribution_tuning layer_by_layer layer_by_layer_ms layer_by_layer_status joint_speedup
+    joint_speedup_low joint_speedup_high""".split()
+
 
 def merged(project):
     found = yaml.safe_load((project.folder / "config.yaml").read_text())
@@ -66,6 +71,48 @@ def test_every_observation_has_a_verdict_and_a_figure(finished):
         for extension, start in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):
             plot = finished.folder / f"plots/observation_{number}.{extension}"
             assert plot.read_bytes().startswith(start)
+
+
+def test_the_tables_and_figures_across_the_stack_are_there(finished):
+    table = pd.read_csv(finished.folder / "results/study.csv", keep_default_na=False)
+    expected = {
+        "accuracy_and_compression": ["dataset", "model", "compression"],
+        "latency": ["platform", "dataset", "model", "compression", "format"],
+        "best_configurations": ["platform", "dataset", "model"],
+    }
+    assert set(study.SUMMARY_TABLES) == set(expected)
+    for name, keys in expected.items():
+        summary = pd.read_csv(finished.folder / f"results/tables/{name}.csv", keep_default_na=False)
+        places = set(table[keys].itertuples(index=False, name=None))
+        assert set(summary[keys].itertuples(index=False, name=None)) == places
+        page = (finished.folder / f"results/tables/{name}.html").read_text()
+        assert page.startswith("<!DOCTYPE html>") and page.count("<tr>") > len(summary)
+    accuracy, latency, best = (
+        pd.read_csv(finished.folder / f"results/tables/{name}.csv") for name in expected
+    )
+    assert {"top1_change", "factor", "nonzero_params", "model_bytes"} <= set(accuracy)
+    assert {"gemm_untuned_latency_ms_low", "spatial_pack_auto_scheduled_status"} <= set(latency)
+    assert latency.fastest.notna().all()
+    assert (best.speedup_low <= best.speedup).all() and set(best.choice) == {
+        "fastest",
+        "fastest_accurate",
+    }
+    for name in ("pareto", "roofline"):
+        for extension, start in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):
+            assert (finished.folder / f"plots/{name}.{extension}").read_bytes().startswith(start)
+
+
+def test_the_fastest_accurate_configuration_is_recommended(finished):
+    """The smoke study asks for no accuracy, so that it is the fastest of all."""
+    table = pd.read_csv(finished.folder / "results/study.csv")
+    found = pd.read_csv(finished.folder / "results/recommendation.csv", keep_default_na=False)
+    assert list(found.columns) == RECOMMENDATION
+    assert (finished.folder / "results/tables/recommendation.html").is_file()
+    lowest = table.groupby(["platform", "dataset"]).latency_ms.min()
+    assert [(row.platform, row.dataset) for row in found.itertuples()] == list(lowest.index)
+    for row in found.itertuples():
+        assert float(row.latency_ms) == lowest[row.platform, row.dataset]
+        assert row.reason == "" and row.layer_by_layer and row.candidates > 1
 
 
 def test_every_library_was_checked_before_it_was_timed(finished):

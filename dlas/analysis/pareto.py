@@ -1,0 +1,182 @@
+"""Which networks are worth choosing: the Pareto front of accuracy, latency and size on every platform.
+
+A network is a model with a compression, in its fastest configuration. It is on the front if no other one of the data
+set and platform is at least as good in top-1, latency and bytes and better in one of them. The medians and the top-1
+of the test split decide, as they are: a front of what is clearly better only would leave out hardly a network. The
+figure draws the errors of both.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dlas.analysis import choices, figures, statistics
+from dlas.analysis.observation import distinct, fastest, measured
+
+NETWORK = ["platform", "dataset", "model", "compression"]
+FRONT = "#404040"
+LARGEST_MARK, SMALLEST_MARK = 9.0, 1.8  # points across, of the largest model and at least
+ROW_INCHES = 2.6
+RING_POINTS = 2.6  # that the ring around a mark is wider than it
+NAME_POINTS = 6.5  # from the middle of a ring to a name
+RING_ORDER = 4  # above marks and names
+RING: dict[str, Any] = {"marker": "o", "fillstyle": "none", "markeredgewidth": 0.9, "color": FRONT}
+
+
+def networks(study: pd.DataFrame) -> pd.DataFrame:
+    """Return the fastest configuration of each network, with accuracy and error, and whether it is on the front.
+
+    `accuracy` is the top-1 of the compiled network in percent, `error` its binomial standard error in points, `front`
+    is that of `front` among the networks of the data set and platform.
+    """
+    rows = fastest(distinct(measured(study)), NETWORK)
+    images = rows.groupby("dataset")["top1"].transform(statistics.fewest_images)
+    accuracy = choices.top1(rows)
+    rows = rows.assign(
+        accuracy=accuracy, error=np.sqrt(accuracy * (100 - accuracy) / images), front=False
+    )
+    for _, here in rows.groupby(["platform", "dataset"]):
+        rows.loc[here.index, "front"] = front(
+            -here["accuracy"], here["latency_ms"], here["model_bytes"]
+        )
+    return rows
+
+
+def front(*costs: pd.Series) -> np.ndarray:
+    """Return which of some points are not dominated, by several quantities of which less is better.
+
+    One point dominates another if it is nowhere worse and somewhere better.
+    """
+    values = np.column_stack(costs)
+    no_worse = (values[:, None] <= values).all(axis=2)
+    better = (values[:, None] < values).any(axis=2)
+    return np.logical_not((no_worse & better).any(axis=0))
+
+
+@figures.style()
+def draw(study: pd.DataFrame) -> Figure:
+    """Return top-1 over latency of every network, a line of panels for each data set, one for each platform.
+
+    The area of a mark is the model's bytes. Networks on the front are ringed and named.
+    """
+    rows = networks(study)
+    platforms, datasets = (
+        figures.ordered(study[name], figures.NAMES) for name in ("platform", "dataset")
+    )
+    height = 0.75 + ROW_INCHES * len(datasets)
+    figure, axes = figures.columns(
+        platforms, len(datasets), height, figures.PAGE_INCHES, sharex="row", sharey="row"
+    )
+    largest = float(rows["model_bytes"].max()) if len(rows) else 1.0
+    for (line, dataset), (column, platform) in product(enumerate(datasets), enumerate(platforms)):
+        axis, of_dataset = axes[line, column], rows[rows["dataset"] == dataset]
+        here = of_dataset[of_dataset["platform"] == platform]
+        axis.set_title(f"{figures.label(platform)}, {figures.label(dataset)}")
+        if len(of_dataset):
+            _scales(axis, of_dataset)
+        if here.empty:
+            where: dict[str, Any] = {"transform": axis.transAxes, "ha": "center"}
+            axis.text(0.5, 0.5, "not measured", color=figures.GREY, **where)
+            continue
+        for row in here.sort_values("model_bytes", ascending=False).itertuples():
+            _mark(axis, here.loc[[row.Index]], row, largest)
+        axis.set_xlabel("latency (ms, log scale)")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("top-1 (%)")
+    figures.legend_below(figure, *_legend(rows, largest))
+    figure.canvas.draw()  # the panels get their size, which the names are placed by
+    for (line, dataset), (column, platform) in product(enumerate(datasets), enumerate(platforms)):
+        here = rows[(rows["dataset"] == dataset) & (rows["platform"] == platform)]
+        _names(axes[line, column], here)
+    return figure
+
+
+def _scales(axis: Axes, rows: pd.DataFrame) -> None:
+    figures.log_axis(
+        axis.xaxis, rows["latency_ms_low"].min() / 1.3, rows["latency_ms_high"].max() * 1.3
+    )
+    low, high = ((rows["accuracy"] + sign * rows["error"]) for sign in (-1, 1))
+    axis.set_ylim(
+        low.min() - 0.12 * (high.max() - low.min()), high.max() + 0.06 * (high.max() - low.min())
+    )
+
+
+def _across(size: float, largest: float) -> float:
+    """Return how many points a mark of a model of this size is across: its area is in proportion."""
+    return max(SMALLEST_MARK, LARGEST_MARK * float(np.sqrt(size / largest)))
+
+
+def _mark(axis: Axes, rows: pd.DataFrame, row: Any, largest: float) -> None:
+    """Draw one network with the errors of its latency and its top-1, and a ring if it is on the front."""
+    colour, size = figures.colour(row.compression), _across(row.model_bytes, largest)
+    reach = [[row.accuracy - row.error], [row.accuracy + row.error]]
+    axis.plot(
+        [row.latency_ms] * 2, np.ravel(reach), color=colour, linewidth=0.4, alpha=0.6, zorder=1
+    )
+    figures.intervals(
+        axis,
+        rows,
+        [row.accuracy],
+        color=colour,
+        marker=figures.marker(row.primitive),
+        fillstyle=figures.fill(row.tuning),
+        markersize=size,
+        markeredgewidth=0.7,
+        capsize=0,
+        **figures.edge(row.format),
+    )
+    if row.front:
+        axis.plot(
+            row.latency_ms,
+            row.accuracy,
+            markersize=size + 2 * RING_POINTS,
+            zorder=RING_ORDER,
+            **RING,
+        )
+
+
+def _names(axis: Axes, here: pd.DataFrame) -> None:
+    """Name the networks on the front, with their size."""
+    best = here[here["front"]].sort_values("latency_ms")
+    box = axis.get_window_extent()
+    points = 72 / axis.figure.dpi
+    figures.name_points(
+        axis,
+        list(best[["latency_ms", "accuracy"]].itertuples(index=False, name=None)),
+        [f"{figures.label(row.model)}\n{_bytes(row.model_bytes)}" for row in best.itertuples()],
+        (box.width * points, box.height * points),
+        list(here[["latency_ms", "accuracy"]].itertuples(index=False, name=None)),
+        NAME_POINTS,
+    )
+
+
+def _bytes(size: float) -> str:
+    """Return a size in a unit of three digits or fewer before the point."""
+    power = min(3, int(np.log10(size) // 3))
+    return f"{size / 1000**power:.3g} {('B', 'kB', 'MB', 'GB')[power]}"
+
+
+def _legend(rows: pd.DataFrame, largest: float) -> tuple[Sequence[Artist], ...]:
+    first = figures.handles("compression", figures.ordered(rows["compression"], figures.COLOURS))
+    second = figures.handles("primitive", figures.ordered(rows["primitive"], figures.MARKERS))
+    tunings = figures.ordered(rows["tuning"], figures.FILLS)
+    second += figures.handles("tuning", tunings if tunings != ["untuned"] else [])
+    third: list[Artist] = [Line2D([], [], linestyle="", markersize=7, label="Pareto front", **RING)]
+    third += [_size_handle(largest * share, largest) for share in (1, 0.1)]
+    if (rows["format"] == "csr").any():
+        third += figures.handles("format", ["csr"])
+    if (rows["status"] == "emulated").any():
+        third.append(figures.emulated_handle())
+    return first, second, third
+
+
+def _size_handle(size: float, largest: float) -> Line2D:
+    look: dict[str, Any] = {"linestyle": "", "marker": "o", "color": "#A0A0A0"}
+    return Line2D([], [], markersize=_across(size, largest), label=_bytes(size), **look)

@@ -1,0 +1,180 @@
+"""Which configuration to take where so much accuracy is needed, and what each layer's choice contributes to it.
+
+The default of a layer is what its choice is put back to: the most accurate uncompressed network that meets the floor
+(the faster one of equals), and else the default of `choices.default`.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from dlas.analysis import choices, figures
+from dlas.analysis.choices import Choice, Place
+from dlas.analysis.observation import LATENCY, distinct, floors, measured
+from dlas.analysis.pages import Page, estimate
+
+LAYERS = {
+    "model": ["model"],
+    "compression": ["compression", "format"],
+    "primitive": ["primitive"],
+    "tuning": ["tuning"],
+}
+CONFIGURATION = ["model", "compression", "level", "primitive", "format", "tuning"]
+CONTRIBUTIONS = [f"contribution_{layer}" for layer in LAYERS]
+JOINT = ["joint_speedup", "joint_speedup_low", "joint_speedup_high"]
+COLUMNS = [
+    *("platform", "dataset", "top1_floor", *CONFIGURATION, "top1_compiled", *LATENCY),
+    *("candidates", "reason", *CONTRIBUTIONS),
+    *("layer_by_layer", "layer_by_layer_ms", "layer_by_layer_status", *JOINT),
+]
+BELOW, UNMEASURED = "below the floor", "not measured"
+ROUNDING = 1e-9  # percent: a share of images is no exact number
+
+
+def recommend(
+    study: pd.DataFrame, noise_floor: pd.DataFrame, top1_floor: Mapping[str, float]
+) -> pd.DataFrame:
+    """Return one row for each platform and data set: COLUMNS. `top1_floor` is in percent, by data set.
+
+    Recommended is the measured configuration of lowest latency among the candidates: those whose compiled top-1 on the
+    test split is at least the floor. A contribution is the latency with that layer's choice put back to its default
+    over the recommended one; NaN where that was not measured. The joint speedup is that of the recommended
+    configuration over what is chosen layer by layer, see `choices.gains`; NaN where that is no candidate.
+    """
+    rows = distinct(measured(study))
+    rows = rows.assign(top1_compiled=choices.top1(rows))
+    lines: dict[Place, dict[str, Any]] = {}
+    found: dict[Place, Choice] = {}
+    for place, asked in study.groupby(["platform", "dataset"]):
+        platform, dataset = place
+        floor = top1_floor[dataset]
+        line = lines[place] = {"platform": platform, "dataset": dataset, "top1_floor": floor}
+        of_platform = rows[rows["platform"] == platform]
+        here = of_platform[of_platform["dataset"] == dataset]
+        candidates = here[here["top1_compiled"] >= floor - ROUNDING]
+        line["candidates"] = len(candidates)
+        if candidates.empty:
+            line["reason"] = _reason(asked, here)
+            continue
+        best = candidates.loc[[candidates["latency_ms"].idxmin()]]
+        usual = _default(candidates, choices.default(of_platform))
+        line |= best[[*CONFIGURATION, "top1_compiled", *LATENCY]].iloc[0].to_dict()
+        line |= _contributions(here, best.iloc[0], usual)
+        if "model" in usual:
+            chosen = choices.layer_by_layer(candidates, usual, list(LAYERS.values()))
+            combination = choices.having(candidates, chosen)
+            line |= _layer_by_layer(chosen, choices.having(here, chosen), combination)
+            default = choices.having(candidates, usual)
+            found[place] = Choice(default, combination, best, candidates)
+    for place, gain in choices.gains(found, floors(noise_floor)).items():
+        lines[place] |= dict(zip(JOINT, gain, strict=True))
+    return pd.DataFrame(list(lines.values()), columns=COLUMNS)
+
+
+def _reason(asked: pd.DataFrame, here: pd.DataFrame) -> str:
+    """Return why there is no candidate."""
+    if here.empty:
+        return f"{UNMEASURED}: {', '.join(sorted(asked['status'].unique()))}"
+    return f"none reaches the floor; the highest top-1 is {here['top1_compiled'].max():.1f} %"
+
+
+def _default(candidates: pd.DataFrame, usual: dict[str, str]) -> dict[str, str]:
+    """Return the default of each layer, the model included where an uncompressed one is a candidate."""
+    if "primitive" not in usual:
+        return usual
+    plain = choices.having(candidates, usual)
+    if plain.empty:
+        return usual
+    ranked = plain.sort_values(["top1_compiled", "latency_ms"], ascending=[False, True])
+    return usual | {"model": str(ranked["model"].iloc[0])}
+
+
+def _contributions(
+    here: pd.DataFrame, best: pd.Series, usual: Mapping[str, str]
+) -> dict[str, float]:
+    """Return for each layer the latency with its choice at the default over the best latency, where measured."""
+    chosen = {name: str(best[name]) for layer in LAYERS.values() for name in layer}
+    found = {}
+    for layer, names in LAYERS.items():
+        if not set(names) <= set(usual):
+            continue
+        back = choices.having(here, chosen | {name: usual[name] for name in names})
+        if len(back):
+            found[f"contribution_{layer}"] = back["latency_ms"].iloc[0] / best["latency_ms"]
+    return found
+
+
+def _layer_by_layer(
+    chosen: Mapping[str, str], measured: pd.DataFrame, allowed: pd.DataFrame
+) -> dict[str, Any]:
+    """Return what is told of the configuration chosen layer by layer."""
+    words = f"{figures.label(chosen['model'])}, {choices.in_words(chosen)}"
+    if measured.empty:
+        return {"layer_by_layer": words, "layer_by_layer_status": UNMEASURED}
+    status = BELOW if allowed.empty else measured["status"].iloc[0]
+    latency = measured["latency_ms"].iloc[0]
+    return {
+        "layer_by_layer": words,
+        "layer_by_layer_ms": latency,
+        "layer_by_layer_status": status,
+    }
+
+
+def page(rows: pd.DataFrame) -> Page:
+    """Return the page of recommendations: a column for each platform and data set."""
+    columns = [
+        (figures.label(row.platform), figures.label(row.dataset)) for row in rows.itertuples()
+    ]
+    texts = [_texts(row) for row in rows.to_dict("records")]
+    table = pd.DataFrame(
+        texts, index=pd.MultiIndex.from_tuples(columns, names=["platform", "dataset"])
+    ).T
+    table.index = pd.MultiIndex.from_tuples(table.index)
+    return Page(
+        "The recommended configuration",
+        "On each platform and data set the configuration of lowest latency among the candidates, which reach the "
+        "accuracy floor of the configuration file: top-1 on the test split, of the compiled network. A layer's "
+        "contribution is the factor by which latency changes when its choice is put back to the default, the other "
+        "choices as recommended. Defaults: the most accurate uncompressed network that reaches the floor; no "
+        "compression; the primitive that is fastest on average on the platform; no tuning. Empty where that was not "
+        "measured. Layer by layer: what is fastest on each layer with the others at their default, put together. The "
+        "speedup over it is 1 where it is not clear; its 95 % interval allows for the choice among many.",
+        table,
+    )
+
+
+def _texts(row: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """Return the cells of a recommendation, by group and name."""
+
+    def number(name: str, form: str, unit: str = "") -> str:
+        return "" if pd.isna(row[name]) else f"{row[name]:{form}}{unit}"
+
+    def word(name: str) -> str:
+        return "" if pd.isna(row[name]) else figures.label(str(row[name]))
+
+    def interval(names: list[str]) -> str:
+        return estimate(*(float(row[name]) for name in names))
+
+    def text(name: str) -> str:
+        return "" if pd.isna(row[name]) else re.sub("([,;:]) ", r"\1\n", str(row[name]))
+
+    compression = f"{word('compression')} {number('level', 'g')}".strip()
+    needed = "asked for", "recommended", "contribution (x)", "chosen layer by layer"
+    return {
+        (needed[0], "top-1 at least (%)"): number("top1_floor", "g"),
+        (needed[0], "candidates"): number("candidates", ",d"),
+        (needed[1], "model"): word("model") or text("reason"),
+        (needed[1], "compression"): compression,
+        (needed[1], "format"): word("format"),
+        (needed[1], "primitive"): word("primitive"),
+        (needed[1], "tuning"): word("tuning"),
+        (needed[1], "top-1 (%)"): number("top1_compiled", ".1f"),
+        (needed[1], "latency (ms)"): interval(LATENCY),
+        **{(needed[2], layer): number(f"contribution_{layer}", ".2f") for layer in LAYERS},
+        (needed[3], "configuration"): text("layer_by_layer"),
+        (needed[3], "latency (ms)"): estimate(row["layer_by_layer_ms"]),
+        (needed[3], "status"): text("layer_by_layer_status"),
+        (needed[3], "speedup of the recommended (x)"): interval(JOINT),
+    }

@@ -1,0 +1,182 @@
+"""How close each network comes to what its platform allows: the roofline.
+
+The model is that of Williams, Waterman and Patterson, "Roofline: An Insightful Visual Performance Model for Multicore
+Architectures", CACM 52(4), 2009: at most min(peak, intensity x bandwidth), both measured, see dlas/hardware/peak.py.
+
+The intensity is an upper bound, because only what has to be moved in any case is in its denominator: every weight, once
+an inference. Feature maps are not counted, as they may stay in the caches, and neither are the copies that a primitive
+makes (im2col, packing) nor what is read again. Where the weights themselves stay in a cache from one inference to the
+next the memory does not limit, and a network may lie above the slope.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dlas.analysis import figures
+from dlas.analysis.observation import distinct, fastest, macs_done, measured
+
+NETWORK = ["platform", "dataset", "model", "compression"]
+DTYPES = ("float32", "float16", "int8")
+INDEX_BYTES = np.dtype("int32").itemsize  # of a non-zero's place in CSR
+PERCENTAGES = (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)  # of the peak, which lines stand for
+LINE = "#D0D4D8"
+ROW_INCHES = 2.3
+ROOF = "#404040"
+MOST_NAMES = 8  # of networks in a panel; where there are more, uncompressed ones only are named
+MARGIN = 1.6  # of the axes, beyond the marks and the ceilings
+
+
+def networks(study: pd.DataFrame) -> pd.DataFrame:
+    """Return the fastest configuration of each network with `intensity`, in operations a byte.
+
+    Operations are those of gflops: two for each MAC, in CSR of non-zero weights only; bytes are `weight_bytes`.
+    """
+    rows = fastest(distinct(measured(study)), NETWORK)
+    return rows.assign(intensity=2 * macs_done(rows) / weight_bytes(rows))
+
+
+def weight_bytes(rows: pd.DataFrame) -> pd.Series:
+    """Return the bytes of each configuration's parameters in the format and type that its kernels read.
+
+    Dense: all parameters in the type of the network. CSR: those that are not zero, each with a 32-bit index; row
+    pointers are not counted. Biases and the scales of integers are wider than is counted, batch normalizations that
+    are folded into convolutions smaller: together at most a few per cent.
+    """
+    size = rows["dtype"].map(lambda dtype: np.dtype(dtype).itemsize)
+    sparse = rows["nonzero_params"] * (size + INDEX_BYTES)
+    return sparse.where(rows["format"] == "csr", rows["params"] * size)
+
+
+def ceiling(intensity: np.ndarray, peak: float, bandwidth: float) -> np.ndarray:
+    """Return the 10^9 operations/s that a platform allows at most at these operations a byte.
+
+    `peak` is in 10^9 operations/s, `bandwidth` in 10^9 bytes/s.
+    """
+    return np.minimum(peak, intensity * bandwidth)
+
+
+@figures.style()
+def draw(study: pd.DataFrame, platforms: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Return GFLOP/s over intensity of every network, a line of panels for each type of numbers.
+
+    `platforms` are the records of `dlas.hardware.peak.measure_platform` by name. Lines stand for shares of the
+    platform's peak in the panel's type.
+    """
+    rows = networks(study)
+    names = figures.ordered(platforms, figures.NAMES)
+    dtypes = figures.ordered(rows["dtype"], DTYPES) or list(DTYPES[:1])
+    height = 0.6 + ROW_INCHES * len(dtypes)
+    figure, axes = figures.columns(
+        names, len(dtypes), height, figures.PAGE_INCHES, sharex="row", sharey="row"
+    )
+    panels = {}
+    for line, dtype in zip(axes, dtypes, strict=True):
+        of_dtype = rows[rows["dtype"] == dtype]
+        if len(of_dtype):
+            limits = [_limits(platforms[name], dtype) for name in of_dtype["platform"].unique()]
+            _scales(line[0], of_dtype, limits)
+        for axis, name in zip(line, names, strict=True):
+            here = of_dtype[of_dtype["platform"] == name]
+            axis.set_title(f"{figures.label(name)}, {dtype}")
+            if here.empty:
+                _absent(axis, platforms[name]["status"])
+                continue
+            panels[axis] = here
+            _ceilings(axis, *_limits(platforms[name], dtype))
+            for row in here.itertuples():
+                _mark(axis, row)
+            axis.set_xlabel("operations a byte, at most (log scale)")
+        line[0].set_ylabel("10\N{SUPERSCRIPT NINE} operations/s (log scale)")
+    figures.legend_below(figure, *_legend(rows))
+    figure.canvas.draw()  # the panels get their size, which the names are placed by
+    for axis, here in panels.items():
+        _names(axis, here)
+    return figure
+
+
+def _limits(platform: Mapping[str, Any], dtype: str) -> tuple[float, float]:
+    """Return a platform's peak in a type of numbers and its bandwidth."""
+    return platform["peak_gflops"][dtype], platform["bandwidth_gbs"]
+
+
+def _absent(axis: Axes, status: str) -> None:
+    """Say in an empty panel why it is empty; its axes belong to its neighbours as well."""
+    reason = "not measured" if status == "ok" else f"not measured: {status}"
+    axis.text(0.5, 0.5, reason, color=figures.GREY, transform=axis.transAxes, ha="center")
+
+
+def _scales(axis: Axes, rows: pd.DataFrame, limits: list[tuple[float, float]]) -> None:
+    """Give the panels of a type their shared axes, over all marks and `limits`, which are those of the platforms."""
+    ridges = [peak / bandwidth for peak, bandwidth in limits]
+    low, high = min(rows["intensity"].min(), *ridges), max(rows["intensity"].max(), *ridges)
+    top = max(peak for peak, _ in limits)
+    figures.log_axis(axis.xaxis, low / MARGIN, high * MARGIN)
+    figures.log_axis(axis.yaxis, rows["gflops"].min() / MARGIN, top * MARGIN)
+
+
+def _ceilings(axis: Axes, peak: float, bandwidth: float) -> None:
+    """Draw what a platform allows at most, and lines at shares of its peak."""
+    (low, high), bottom = axis.get_xlim(), axis.get_ylim()[0]
+    at = np.array([low / 10, peak / bandwidth, high * 10])
+    axis.plot(at, ceiling(at, peak, bandwidth), color=ROOF, linewidth=1.2, zorder=1)
+    look: dict[str, Any] = {"fontsize": 5.8, "color": ROOF, "textcoords": "offset points"}
+    look |= {"xycoords": axis.get_yaxis_transform()}
+    for side, place, text in (
+        ("left", 0, f"memory {bandwidth:,.0f} GB/s"),
+        ("right", 1, f"peak {peak:,.0f}"),
+    ):
+        inwards = (3 if side == "left" else -3, 2)
+        axis.annotate(text, (place, peak), inwards, ha=side, va="bottom", **look)
+    axis.grid(axis="y", visible=False)
+    for percentage in PERCENTAGES:
+        rate = percentage * peak / 100
+        if rate > bottom:
+            axis.axhline(rate, color=LINE, linewidth=0.5, zorder=0)
+            axis.annotate(f"{percentage:g} %", (1, rate), (3, 0), va="center", **look)
+
+
+def _mark(axis: Axes, row: Any) -> None:
+    colour = figures.colour(row.compression)
+    axis.plot(
+        row.intensity,
+        row.gflops,
+        linestyle="",
+        color=colour,
+        marker=figures.marker(row.primitive),
+        fillstyle=figures.fill(row.tuning),
+        **figures.edge(row.format),
+        **figures.face(colour, row.status, figures.fill(row.tuning)),
+    )
+
+
+def _names(axis: Axes, here: pd.DataFrame) -> None:
+    """Name the networks of a panel, or, where they are many, the uncompressed ones."""
+    some = here if len(here) <= MOST_NAMES else here[here["compression"] == "none"]
+    box, points = axis.get_window_extent(), 72 / axis.figure.dpi
+    figures.name_points(
+        axis,
+        list(some[["intensity", "gflops"]].itertuples(index=False, name=None)),
+        [f"{figures.label(row.model)}\n{figures.label(row.dataset)}" for row in some.itertuples()],
+        (box.width * points, box.height * points),
+        list(here[["intensity", "gflops"]].itertuples(index=False, name=None)),
+    )
+
+
+def _legend(rows: pd.DataFrame) -> tuple[Sequence[Artist], ...]:
+    first = figures.handles("compression", figures.ordered(rows["compression"], figures.COLOURS))
+    second = figures.handles("primitive", figures.ordered(rows["primitive"], figures.MARKERS))
+    tunings = figures.ordered(rows["tuning"], figures.FILLS)
+    second += figures.handles("tuning", tunings if tunings != ["untuned"] else [])
+    third: list[Artist] = [Line2D([], [], color=ROOF, linewidth=1.2, label="measured ceiling")]
+    if (rows["format"] == "csr").any():
+        third += figures.handles("format", ["csr"])
+    if (rows["status"] == "emulated").any():
+        third.append(figures.emulated_handle())
+    return first, second, third

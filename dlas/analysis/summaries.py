@@ -1,0 +1,303 @@
+"""The study in three tables, as a paper shows them.
+
+Each is a pure function of study.csv and noise_floor.csv; its page is for readers and says how it is read.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dlas.analysis import choices, curves, figures, statistics
+from dlas.analysis.choices import PLACE
+from dlas.analysis.observation import (
+    LATENCY,
+    SPEEDUP,
+    USABLE,
+    distinct,
+    floors,
+    latency,
+    measured,
+    speedup_over,
+    unreached,
+)
+from dlas.analysis.pages import BEST, QUIET, TIED, Page, estimate
+
+NETWORK = ["dataset", "model", "compression"]
+ACCURACY_COLUMNS = (
+    "dataset model compression level dtype top1 top1_change params nonzero_params macs model_bytes factor status"
+).split()
+UNREACHED = "no level within the tolerance"
+TIMED = ["platform", *NETWORK, "level", "format"]
+VARIANT = ["primitive", "tuning"]
+CELL = [*LATENCY, "status"]  # what the table of latencies has of each VARIANT
+RANKED = ["fastest", "tied"]
+OVER_DEFAULT = ["speedup", "speedup_low", "speedup_high"]
+BEST_COLUMNS = [
+    *(*PLACE, "choice", "compression", "level", "primitive", "format", "tuning", "top1_compiled"),
+    *(*LATENCY, *OVER_DEFAULT, "status"),
+]
+CHOICES = {"fastest": "fastest", "fastest_accurate": "fastest of equal accuracy"}
+_ORDERS: dict[str, Mapping[str, Any]] = {
+    "platform": figures.NAMES,
+    "compression": figures.COLOURS,
+    "format": figures.EDGES,
+    "primitive": figures.MARKERS,
+    "tuning": figures.FILLS,
+}
+
+
+class Summary(NamedTuple):
+    """A table and its page: rows(study, noise_floor) for the CSV, page(rows) for readers."""
+
+    rows: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
+    page: Callable[[pd.DataFrame], Page]
+
+
+def accuracy_and_compression(study: pd.DataFrame, noise_floor: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each network: ACCURACY_COLUMNS.
+
+    `top1_change` is in percentage points and `factor` the bytes of the uncompressed network over its own. The noise
+    floor has no part in it.
+    """
+    networks = _ordered(study.drop_duplicates(NETWORK), NETWORK)
+    uncompressed = networks[networks["compression"] == "none"].set_index(["dataset", "model"])
+    before = uncompressed[["top1", "model_bytes"]].add_suffix("_before")
+    networks = networks.join(before, on=["dataset", "model"])
+    networks = networks.assign(
+        top1_change=networks["top1"] - networks["top1_before"],
+        factor=networks["model_bytes_before"] / networks["model_bytes"],
+        status="ok",
+    )
+    networks.loc[unreached(networks).index, "status"] = UNREACHED
+    return networks[ACCURACY_COLUMNS]
+
+
+def latencies(study: pd.DataFrame, noise_floor: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each network, platform and format of its weights: TIMED, CELL of each variant, and RANKED.
+
+    The columns of a primitive and tuning begin with both: direct_untuned_latency_ms. They are empty where the study
+    does not ask for it. `fastest` names the variant of lowest latency, `tied` those that are not clearly slower, see
+    `statistics.clearly_above`, with a family-wise error of 5 % in each row.
+    """
+    rows, floor = _ordered(study, [*TIMED, *VARIANT]), floors(noise_floor)
+    variants = _ordered(study[VARIANT].drop_duplicates(), VARIANT).itertuples(index=False)
+    columns = [f"{_variant(variant)}_{name}" for variant in variants for name in CELL]
+    lines = []
+    for place, group in rows.groupby(TIMED, sort=False, dropna=False):
+        line: dict[str, Any] = dict(zip(TIMED, place, strict=True))
+        for row in group.itertuples():
+            line |= {f"{_variant(row)}_{name}": getattr(row, name) for name in CELL}
+        # nothing is measured where there is no noise floor
+        equal = _not_clearly_slower(group, floor.get(place[:2], 1.0))
+        line |= {"fastest": equal[0] if equal else None, "tied": ", ".join(equal[1:])}
+        lines.append(line)
+    return pd.DataFrame(lines, columns=[*TIMED, *columns, *RANKED])
+
+
+def _variant(row: Any) -> str:
+    return f"{row.primitive}_{row.tuning}"
+
+
+def _not_clearly_slower(rows: pd.DataFrame, floor: float) -> list[str]:
+    """Return the variant of lowest latency, and the others that are not clearly slower."""
+    timed = measured(rows).sort_values("latency_ms")
+    others = max(1, len(timed) - 1)
+    return [
+        _variant(row)
+        for _, row in timed.iterrows()
+        if not statistics.clearly_above(latency(row), latency(timed.iloc[0]), floor, others)
+    ]
+
+
+def best_configurations(study: pd.DataFrame, noise_floor: pd.DataFrame) -> pd.DataFrame:
+    """Return two rows for each network of a platform: BEST_COLUMNS of its configuration of each of CHOICES.
+
+    Equal accuracy is that of `choices.accurate`. The speedup is over the default: see `choices.default`. The noise
+    floor has no part in it.
+    """
+    rows = distinct(measured(study))
+    usual = {platform: choices.default(own) for platform, own in rows.groupby("platform")}
+    options = dict(zip(CHOICES, (rows, choices.accurate(study)), strict=True))
+    lines = []
+    for place, asked in _ordered(study, PLACE).groupby(PLACE, sort=False):
+        network = dict(zip(PLACE, place, strict=True))
+        for choice, allowed in options.items():
+            line, here = network | {"choice": choice}, choices.having(allowed, network)
+            if here.empty:
+                line["status"] = ", ".join(sorted(asked["status"].unique()))
+            else:
+                best = here.loc[here["latency_ms"].idxmin()]
+                default = choices.having(rows, network | usual[place[0]])
+                line |= {name: best[name] for name in BEST_COLUMNS if name in best.index}
+                if "primitive" in usual[place[0]] and len(default):
+                    line |= _speedup(best, default.iloc[0])
+            lines.append(line)
+    return pd.DataFrame(lines, columns=BEST_COLUMNS)
+
+
+def _speedup(row: pd.Series, default: pd.Series) -> dict[str, float]:
+    """Return OVER_DEFAULT of a configuration; of the default itself it is 1 without error."""
+    if (row[LATENCY] == default[LATENCY]).all():
+        return dict.fromkeys(OVER_DEFAULT, 1.0)
+    both = row.to_frame().T.assign(**default[LATENCY].add_suffix("_default"))
+    numbers = both.filter(like="latency_ms").astype(float)
+    found = speedup_over(numbers, "_default").iloc[0]
+    return dict(zip(OVER_DEFAULT, found[SPEEDUP], strict=True))
+
+
+def _ordered(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Return a table sorted by these columns, each in the order in which the figures have its values."""
+    places = {
+        name: {value: place for place, value in enumerate(figures.ordered(table[name], known))}
+        for name, known in ((name, _ORDERS.get(name, ())) for name in names if name != "level")
+    }
+    sorted_ = table.sort_values(
+        list(places), key=lambda column: column.map(places[column.name]), kind="stable"
+    )
+    return sorted_.reset_index(drop=True)
+
+
+def accuracy_page(rows: pd.DataFrame) -> Page:
+    """Return the page of `accuracy_and_compression`."""
+    index = ["dataset", "model", "compression"]
+    names = {
+        "level": "level",
+        "dtype": "type",
+        "top1": "top-1 (%)",
+        "top1_change": "change (points)",
+        "params": "parameters",
+        "nonzero_params": "not zero",
+        "macs": "MACs",
+        "model_bytes": "bytes",
+        "factor": "compression (x)",
+        "status": "",
+    }
+    shown = rows.assign(status=rows["status"].replace("ok", ""))
+    table = _labelled(shown, index).rename(columns=names)[list(names.values())]
+    counts = dict.fromkeys(("parameters", "not zero", "MACs", "bytes"), "{:,.0f}")
+    classes = pd.DataFrame("", table.index, table.columns)
+    classes[""] = QUIET
+    return Page(
+        "Accuracy and compression of every network",
+        "Top-1 on the test split, in the training framework, and its change against the uncompressed network in "
+        "percentage points. Level: share of the prunable weights that are zero (weight pruning) or of the MACs that is "
+        "removed (channel pruning). Bytes: the stored model, pruned weights in the smaller of dense and CSR. "
+        "Compression: bytes of the uncompressed network over its own. Where no level of a technique was within the "
+        "tolerance, the row is the uncompressed network.",
+        table,
+        counts
+        | {"level": "{:g}", "top-1 (%)": "{:.1f}", "change (points)": "{:+.1f}"}
+        | {"compression (x)": "{:.2f}"},
+        classes,
+    )
+
+
+def latency_page(rows: pd.DataFrame) -> Page:
+    """Return the page of `latencies`: primitive and tuning are its columns."""
+    variants = [name.removesuffix("_status") for name in rows if name.endswith("_status")]
+    cells: dict[str, list[str]] = {variant: [] for variant in variants}
+    classes: dict[str, list[str]] = {variant: [] for variant in variants}
+    for row in rows.to_dict("records"):
+        equal = [row["fastest"], *row["tied"].split(", ")]
+        for variant in variants:
+            status, *timed = (row[f"{variant}_{name}"] for name in ("status", *LATENCY))
+            usable = status in USABLE
+            cells[variant].append(
+                estimate(*timed) if usable else "" if pd.isna(status) else str(status)
+            )
+            looks = (
+                BEST * (variant == row["fastest"]),
+                TIED * (variant in equal),
+                QUIET * (status != "ok"),
+            )
+            classes[variant].append(" ".join(filter(None, looks)))
+    index = ["platform", "dataset", "model", "compression", "level", "format"]
+    shown = rows.assign(level=rows["level"].map(_level))
+    table = _labelled(shown.assign(**cells), index)[variants]
+    pairs = [_parts(variant) for variant in variants]
+    table.columns = pd.MultiIndex.from_tuples(pairs, names=VARIANT)
+    return Page(
+        "Latency (ms) by primitive and tuning",
+        "Median latency of one image in milliseconds, with its 95 % interval. Bold: the lowest of a row. Tinted: with "
+        "it, all that are not clearly slower, that is, by more than the noise floor (what two timings of the same "
+        "library differ by) and the intervals, at a family-wise error of 5 % in each row. Grey: arithmetic that the "
+        "platform does not have and that is emulated, or the reason why there is no measurement. Empty: not asked for. "
+        "At level 0 no level of a technique was within the tolerance, and the network is the uncompressed one.",
+        table,
+        classes=pd.DataFrame(classes, index=table.index).set_axis(table.columns, axis=1),
+    )
+
+
+def _parts(variant: str) -> tuple[str, str]:
+    """Return primitive and tuning of a variant in words."""
+    tuning = next(name for name in figures.FILLS if variant.endswith(f"_{name}"))
+    return figures.label(variant.removesuffix(f"_{tuning}")), figures.label(tuning)
+
+
+def best_page(rows: pd.DataFrame) -> Page:
+    """Return the page of `best_configurations`."""
+    shown = rows.assign(
+        choice=rows["choice"].map(CHOICES),
+        **{name: rows[name].map(_label) for name in ("primitive", "format", "tuning")},
+        technique=(rows["compression"].map(_label) + " " + rows["level"].map(_level)).str.strip(),
+        latency=_estimates(rows, LATENCY),
+        speedup=_estimates(rows, OVER_DEFAULT),
+        status=rows["status"].replace("ok", ""),
+    )
+    names = {
+        "technique": "compression",
+        "primitive": "primitive",
+        "format": "format",
+        "tuning": "tuning",
+        "top1_compiled": "top-1 (%)",
+        "latency": "latency (ms)",
+        "speedup": "speedup over the default (x)",
+        "status": "",
+    }
+    index = [*PLACE, "choice"]
+    table = _labelled(shown.drop(columns="compression"), index)
+    table = table.rename(columns=names)[list(names.values())]
+    classes = pd.DataFrame("", table.index, table.columns)
+    classes[""] = QUIET
+    timed = rows.dropna(subset=["latency_ms"])
+    lowest = timed.groupby(["platform", "dataset", "choice"])["latency_ms"].idxmin()
+    classes.iloc[lowest.to_list(), table.columns.get_loc("latency (ms)")] = BEST
+    return Page(
+        "The best configuration of every network",
+        "Of each network and platform the configuration of lowest latency: of all, and of the compressions that are as "
+        "accurate as the uncompressed network, compiled. Equal accuracy: "
+        f"{curves.ALLOWED}. Speedup: over the uncompressed network with its default schedule, in the primitive "
+        "that is fastest so on average on the platform; with 95 % intervals. The lowest of many latencies is a little "
+        "too low by chance: whether a joint choice is worthwhile is for observation 13 to judge. Bold: the model of "
+        "lowest latency on a data set and platform; the medians decide.",
+        table,
+        {"top-1 (%)": "{:.1f}"},
+        classes,
+    )
+
+
+def _estimates(rows: pd.DataFrame, names: list[str]) -> list[str]:
+    return [estimate(*row) for row in rows[names].astype(float).itertuples(index=False)]
+
+
+def _label(name: Any) -> str:
+    return figures.label(name) if isinstance(name, str) else ""
+
+
+def _level(level: float) -> str:
+    return "" if np.isnan(level) else f"{level:g}"
+
+
+def _labelled(rows: pd.DataFrame, index: list[str]) -> pd.DataFrame:
+    """Return rows with these columns as the index, in words."""
+    words = {name: rows[name].map(_label) for name in index}
+    return rows.assign(**words).set_index(index)
+
+
+SUMMARIES: Mapping[str, Summary] = {
+    "accuracy_and_compression": Summary(accuracy_and_compression, accuracy_page),
+    "latency": Summary(latencies, latency_page),
+    "best_configurations": Summary(best_configurations, best_page),
+}

@@ -1,0 +1,13 @@
+"""Recommend the fastest configuration of each platform and data set that is accurate enough."""
+
+from dlas.analysis import pages, recommendation, table
+from job import job
+
+with job(snakemake):
+    rows = recommendation.recommend(
+        table.read_table(snakemake.input.study),
+        table.read_table(snakemake.input.noise_floor),
+        snakemake.params.settings["top1_floor"],
+    )
+    table.write_table(snakemake.output.recommendation, rows)
+    pages.write(snakemake.output.page, recommendation.page(rows))

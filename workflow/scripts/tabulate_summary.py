@@ -1,0 +1,13 @@
+"""Put the study in one of the tables that a paper shows, as CSV and as a page."""
+
+from dlas.analysis import pages, table
+from dlas.analysis.summaries import SUMMARIES
+from job import job
+
+with job(snakemake):
+    summary = SUMMARIES[snakemake.wildcards.table]
+    rows = summary.rows(
+        table.read_table(snakemake.input.study), table.read_table(snakemake.input.noise_floor)
+    )
+    table.write_table(snakemake.output.table, rows)
+    pages.write(snakemake.output.page, summary.page(rows))
