@@ -34,11 +34,11 @@ report: $(VENV)/study
 test: $(VENV)/test
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST)
 
-bench: $(VENV)/benchmark
+bench: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.networks --trials $(TRIALS) $(NETWORKS)
 	$(VENV)/bin/python -m benchmarks.limits
 
-bench-kernels: $(VENV)/benchmark
+bench-kernels: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.kernels $(KERNELS)
 
 lint: $(VENV)/test
@@ -57,8 +57,6 @@ $(VENV)/study: requirements.txt
 	$(call install,requirements.txt)
 $(VENV)/test: requirements-test.txt requirements.txt
 	$(call install,requirements-test.txt)
-$(VENV)/benchmark: requirements-benchmark.txt requirements.txt
-	$(call install,requirements-benchmark.txt)
 
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=...")'

@@ -21,6 +21,7 @@ rule all:
     input:
         study.path("study"),
         study.path("noise_floor"),
+        study.path("peers"),
         study.path("observations"),
         observations("plot", extension=list(study.PLOT_EXTENSIONS)),
         [study.path("overview", extension=extension) for extension in study.PLOT_EXTENSIONS],

@@ -1,12 +1,10 @@
 """ONNX Runtime on a network: exported from PyTorch in float32, and quantized to 8-bit integers by its own tools."""
 
 import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from onnxruntime.quantization import (
     CalibrationDataReader,
     QuantFormat,
@@ -20,6 +18,7 @@ from benchmarks.interleaved import repeated
 from benchmarks.network_contenders import TOLERANCES, Contender, Workload
 from benchmarks.onnx_layers import bound
 from dlas.models import accuracy
+from dlas.models.export import write_onnx
 
 # Of the largest logit: what rounding to integers changes.
 INT8_TOLERANCE = 0.1
@@ -30,7 +29,7 @@ def onnx_runtime(work: Workload) -> Iterator[Contender]:
     expected = accuracy.logits(work.model, work.image)
     with tempfile.TemporaryDirectory() as folder:
         exported, quantized = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
-        export(work, exported)
+        write_onnx(work.model, work.image, exported)
         files = [("float32", exported, TOLERANCES["float32"])]
         if work.case.compressed:
             quantize(exported, work.images, quantized)
@@ -40,14 +39,6 @@ def onnx_runtime(work: Workload) -> Iterator[Contender]:
             run()
             check(output.numpy(), expected, tolerance, f"{work.case.name}: ONNX Runtime {dtype}")
             yield Contender("onnxruntime", "", "dense", dtype, 0.0, "", repeated(run))
-
-
-def export(work: Workload, path: Path) -> None:
-    """Write the network as ONNX, batch normalizations folded into convolutions."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter, by tracing, is deprecated
-        image = torch.from_numpy(work.image)
-        torch.onnx.export(work.model, (image,), str(path), input_names=["images"], dynamo=False)
 
 
 def quantize(model: Path, images: np.ndarray, path: Path) -> None:

@@ -39,6 +39,7 @@ CATEGORIES = (  # of the report: the layers of the stack, and what belongs to no
     "Across the stack",
     "Tables",
 )
+PEERS = {"onnxruntime": "onnx", "pytorch": "pt2"}  # runtimes, and the extension of what each loads
 
 _COMPRESSED = "results/compressed/{dataset}/{model}/{compression}"
 _NETWORK = "results/networks/{dataset}/{model}/{compression}"
@@ -56,6 +57,7 @@ PATHS = {
     "network": f"{_NETWORK}/network.json",
     "parameters": f"{_NETWORK}/parameters.safetensors",
     "reference": f"{_NETWORK}/reference.npz",
+    "exported": "results/exported/{dataset}/{model}.{extension}",
     "tuning": f"{_TUNING}.json",
     "tuning_curve": f"{_TUNING}.csv",
     "records": "results/tuning/records/{platform}",  # a folder that outlives the jobs which write to it
@@ -66,6 +68,7 @@ PATHS = {
     "timing": "results/timings/{dataset}/{model}/{platform}.csv",
     "study": "results/study.csv",
     "noise_floor": "results/noise_floor.csv",
+    "peers": "results/peers.csv",
     "accuracy_curves": "results/accuracy_curves.csv",
     "tuning_curves": "results/tuning_curves.csv",
     "verdict": "results/observations/{number}.csv",
@@ -190,6 +193,15 @@ def timings(config: Config) -> list[tuple[str, str, str]]:
 def platforms(config: Config) -> list[str]:
     """Return the platforms that take part, in a canonical order."""
     return sorted(config["study"]["platforms"])
+
+
+def peers(config: Config, platform: str, **_: str) -> list[str]:
+    """Return the runtimes that are timed beside the libraries of a platform, by name.
+
+    They use every instruction that this machine has, so there are none where the libraries are limited to others.
+    """
+    unlimited = config["platforms"][platform]["target"] == "host"
+    return sorted(config["study"]["peers"]) if unlimited else []
 
 
 def artifacts(name: str, configurations: list[Configuration]) -> list[str]:

@@ -82,6 +82,7 @@ def check_names(config: study.Config) -> None:
     _check("format", "study.formats", chosen["formats"], study.FORMATS)
     _check("tuning", "study.tuning", chosen["tuning"], study.TUNINGS)
     _check("platform", "study.platforms", chosen["platforms"], config["platforms"])
+    _check("peer", "study.peers", chosen["peers"], study.PEERS)
     for platform, settings in config["platforms"].items():
         _check("model", f"platforms.{platform}.models", settings.get("models", []), models)
     timed = {platform for platform, _, _ in study.timings(config)}

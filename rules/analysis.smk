@@ -21,6 +21,12 @@ rule tabulate_study:
             category="Tables",
             labels={"table": "Noise floor: how far two timings of the same library differ"},
         ),
+        peers=report(
+            study.path("peers"),
+            caption="../report/peers.rst",
+            category="Tables",
+            labels={"table": "Latency of the peers"},
+        ),
     log:
         "results/logs/tabulate_study.log",
     benchmark:
@@ -112,6 +118,7 @@ rule assess_observation:
 rule draw_overview:
     input:
         study=study.path("study"),
+        peers=study.path("peers"),
     output:
         pdf=study.path("overview", extension="pdf"),
         svg=report(

@@ -122,6 +122,12 @@ def libraries(name):
     return files
 
 
+def exported(wildcards):
+    """What the peers of a platform load, in their order."""
+    extensions = [study.PEERS[peer] for peer in study.peers(config, **wildcards)]
+    return [study.path("exported", **wildcards, extension=each) for each in extensions]
+
+
 def every(name):
     """The artifacts `name` of the whole study."""
     return study.artifacts(name, study.configurations(config))

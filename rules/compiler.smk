@@ -28,6 +28,32 @@ rule import_network:
         "../workflow/scripts/import_network.py"
 
 
+# What the peers of the compiled networks load.
+rule export_network:
+    input:
+        dataset=study.path("dataset"),
+        chosen=study.path("chosen", compression=study.BASELINE),
+    output:
+        onnx=study.path("exported", extension="onnx"),
+        pt2=study.path("exported", extension="pt2"),
+    log:
+        "results/logs/export_network/{dataset}/{model}.log",
+    benchmark:
+        "results/benchmarks/export_network/{dataset}/{model}.tsv"
+    conda:
+        "../envs/training.yaml"
+    params:
+        settings=settings(width="models.width"),
+        code=code(
+            "export_network",
+            "dlas.datasets.{dataset}",
+            "dlas.models.{model}",
+            f"dlas.compression.{study.BASELINE}",
+        ),
+    script:
+        "../workflow/scripts/export_network.py"
+
+
 # Whatever it measures is in a folder of records as well, which is no output: a job that is killed goes on from there.
 rule tune_network:
     input:

@@ -27,6 +27,8 @@ rule time_libraries:
         records=libraries("record"),
         checks=libraries("check"),
         references=libraries("reference"),
+        exported=exported,
+        uncompressed=study.path("reference", compression=study.BASELINE),
         platform=study.path("platform"),
     output:
         timing=study.path("timing"),
@@ -35,12 +37,14 @@ rule time_libraries:
     benchmark:
         "results/benchmarks/time_libraries/{dataset}/{model}/{platform}.tsv"
     conda:
-        "../envs/compiling.yaml"
+        "../envs/timing.yaml"
     threads: workflow.cores
     params:
         settings=settings(
             timing="platforms.{platform}.timing",
             configurations=study.choices,
+            peers=study.peers,
+            tolerance=f"compiler.check.tolerance.{study.dtype(study.BASELINE)}",
             seed="seed",
         ),
         code=code("time_libraries"),

@@ -1,8 +1,8 @@
 """The one visual language of all figures.
 
 Colour is the compression, marker the primitive, hatch of a bar, line style of a curve and fill of a marker the tuning,
-column the platform. A pale marker stands for arithmetic that the hardware emulates. The colours are those of Okabe and
-Ito (2008), which colour-blind readers can tell apart.
+column the platform. A pale marker stands for arithmetic that the hardware emulates. A grey line is a peer, its style
+the runtime. The colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart.
 """
 
 import logging
@@ -52,6 +52,8 @@ OTHER_COLOUR, OTHER_MARKER, OTHER_LINE, OTHER_FILL = (
     "left",
 )  # of a method that has no place in the palette yet
 GREY = "#8C8C8C"
+RUNTIMES: dict[str, Any] = {"pytorch": "--", "onnxruntime": (0, (1, 1))}  # line styles of peers
+OTHER_RUNTIME = "-."
 PALE = 0.5  # of the colour that is left for emulated arithmetic
 COLUMN_INCHES = 3.5  # of print; a figure of one or two platforms is this wide
 PAGE_INCHES = 7.2  # the width of two columns
@@ -71,6 +73,8 @@ NAMES = {
     "csr": "CSR",
     "none": "no compression",
     "auto_scheduled": "auto-scheduled",
+    "pytorch": "PyTorch",
+    "onnxruntime": "ONNX Runtime",
     "local_cpu": "this CPU",
     "local_cpu_avx2": "this CPU, AVX2",
 }
@@ -151,6 +155,24 @@ def emulated_handle(text: str = "emulated arithmetic") -> Line2D:
     """Return the legend entry of pale marks."""
     look: dict[str, Any] = {"color": "#404040", "markerfacecolor": "#D0D0D0", "linestyle": ""}
     return Line2D([], [], marker="o", label=text, **look)
+
+
+def peers(axis: Axes, rows: pd.DataFrame, low: float, high: float) -> None:
+    """Draw the latency of each peer, rows of peers.csv, as a line over these heights, behind all marks."""
+    for peer in rows.itertuples():
+        axis.vlines(peer.latency_ms, low, high, zorder=1.5, **_of_runtime(peer.runtime))
+
+
+def peer_handles(runtimes: Iterable[str]) -> list[Line2D]:
+    """Return the legend entries of `peers`."""
+    return [
+        Line2D([], [], label=label(name), **_of_runtime(name))
+        for name in ordered(runtimes, RUNTIMES)
+    ]
+
+
+def _of_runtime(name: str) -> dict[str, Any]:
+    return {"color": GREY, "linestyle": RUNTIMES.get(name, OTHER_RUNTIME), "linewidth": 0.9}
 
 
 def no_level(axis: Axes, height: float, compression: str) -> None:

@@ -22,11 +22,11 @@ SMALL: dict[str, Any] = {
 
 
 @figures.style()
-def draw(study: pd.DataFrame) -> Figure:
+def draw(study: pd.DataFrame, peers: pd.DataFrame) -> Figure:
     """Return the latency of every network by compression, format, primitive and platform, with intervals.
 
     A model has one line for each compression and format of its weights, and on it one mark for each primitive, a little
-    lower each.
+    lower each. A grey line over all of them is the uncompressed network in another runtime, from peers.csv.
     """
     rows, no_level = distinct(measured(study)), unreached(study)
     platforms = figures.ordered(study["platform"], figures.NAMES)
@@ -63,6 +63,9 @@ def draw(study: pd.DataFrame) -> Figure:
             missing = _at(no_level, dataset, model, platform)
             if here.empty:
                 figures.absent(axis, centre)
+            reach = len(lines) / 2 * LINE_INCHES / inches
+            beside = _at(peers, dataset, model, platform)
+            figures.peers(axis, beside, centre - reach, centre + reach)
             for line, offset in offsets.items():
                 compression, format, tuning = line
                 if (missing[LINE] == list(line)).all(axis=1).any():
@@ -76,11 +79,11 @@ def draw(study: pd.DataFrame) -> Figure:
                     look |= {"marker": figures.marker(primitive)}
                     figures.intervals(axis, marks, at, **look, **SMALL)
         if len(rows):
-            figures.log_axis(
-                axis.xaxis, rows["latency_ms_low"].min(), rows["latency_ms_high"].max(), fine=2.7
-            )
+            shown = [rows["latency_ms_low"], rows["latency_ms_high"], peers["latency_ms"]]
+            limits = pd.concat(shown).astype(float)
+            figures.log_axis(axis.xaxis, limits.min(), limits.max(), fine=2.7)
         axis.set_xlabel("latency (ms, log scale)")
-    _legend(figure, study, rows, formats, tunings)
+    _legend(figure, study, rows, peers, formats, tunings)
     return figure
 
 
@@ -94,6 +97,7 @@ def _legend(
     figure: Figure,
     study: pd.DataFrame,
     rows: pd.DataFrame,
+    peers: pd.DataFrame,
     formats: list[str],
     tunings: list[str],
 ) -> None:
@@ -107,4 +111,4 @@ def _legend(
         third.append(figures.emulated_handle())
     if len(unreached(study)):
         third.append(figures.no_level_handle())
-    figures.legend_below(figure, first, second, third)
+    figures.legend_below(figure, first, second, third, figures.peer_handles(peers["runtime"]))

@@ -1,4 +1,4 @@
-"""The tables that everything else is drawn from: study, noise_floor, accuracy_curves and observations."""
+"""The tables that everything else is drawn from: study, noise_floor, peers, accuracy_curves and observations."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +19,9 @@ STUDY_COLUMNS = (
     "library_bytes tuned_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats threads gflops "
     "peak_fraction status"
 ).split()
+PEERS_COLUMNS = (
+    "platform dataset model runtime latency_ms latency_ms_low latency_ms_high threads"
+).split()
 NOISE_FLOOR_COLUMNS = ["platform", "dataset", "model", "ratio", "low", "high"]
 CURVES_COLUMNS = ["dataset", "model", "compression", *CURVE_COLUMNS]
 OBSERVATION_COLUMNS = (
@@ -26,6 +29,7 @@ OBSERVATION_COLUMNS = (
 ).split()
 VARIANT = ["compression", "primitive", "format", "tuning"]
 CONFIGURATION = ["dataset", "model", *VARIANT, "platform"]
+OWN = ["measured", "repeat", "reference"]  # the roles of samples that are not a peer's
 TUNING_CURVE = ["trial", "layer", "latency_ms", "best_layer_ms", "network_ms"]
 
 
@@ -91,6 +95,23 @@ def _measured(configuration: Mapping[str, str], samples: pd.DataFrame | None) ->
 def study_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return study.csv's table from its rows."""
     return pd.DataFrame(list(rows), columns=STUDY_COLUMNS).astype({"tuned_layers": "Int64"})
+
+
+def peer_rows(
+    platform: str, dataset: str, model: str, threads: int, samples: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """Return one row of peers.csv for each peer among a model's timings on a platform, which had so many threads."""
+    rows = []
+    for runtime, own in samples[~samples["role"].isin(OWN)].groupby("role"):
+        latency = statistics.median(own["latency_ms"])
+        values = (platform, dataset, model, runtime, *latency, threads)
+        rows.append(dict(zip(PEERS_COLUMNS, values, strict=True)))
+    return rows
+
+
+def peers_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return peers.csv's table from its rows."""
+    return pd.DataFrame(list(rows), columns=PEERS_COLUMNS)
 
 
 def noise_floor_row(

@@ -57,12 +57,19 @@ def check_outputs(
     Returns the error by the measure of `dtype`, float32, float16 or int8; raises StudyError, which begins with `what`,
     where it is over `tolerance`.
     """
+    return check_logits(
+        network.run(inputs), expected, dtype, tolerance, f"{what}: the compiled network"
+    )
+
+
+def check_logits(
+    logits: np.ndarray, expected: np.ndarray, dtype: str, tolerance: float, what: str
+) -> float:
+    """Compare logits [N, classes] of `what` with the expected ones, as `check_outputs` does."""
     measure, error_of = ERRORS[dtype]
-    error = error_of(network.run(inputs), expected)
+    error = error_of(logits, expected)
     if error > tolerance:
-        raise StudyError(
-            f"{what}: the compiled network is wrong: {measure} is {error:.2g}; allowed: {tolerance:g}"
-        )
+        raise StudyError(f"{what} is wrong: {measure} is {error:.2g}; allowed: {tolerance:g}")
     return error
 
 

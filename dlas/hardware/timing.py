@@ -31,7 +31,7 @@ class Timeable(Protocol):
 
 @dataclass(frozen=True)
 class _Contender:
-    variant: Variant | None  # None for the reference kernel
+    variant: Variant | None  # None for the reference kernel and for peers
     role: str
     library: Timeable
 
@@ -47,20 +47,22 @@ def time_libraries(
     min_repeat_ms: float,
     warmup: int,
     seed: int,
+    peers: Mapping[str, Timeable] | None = None,
     twins: int = 3,
 ) -> pd.DataFrame:
     """Time all libraries of one model on one platform and return every raw sample, one a row.
 
     In each round each library is sampled once, in an order that `seed` shuffles anew for each round, so that a drift
-    of the machine meets all of them alike. Two more take part. `reference` is the same small kernel everywhere: its
-    samples show the drift. And up to `twins` of the libraries, spread over the list, are loaded a second time: between
-    a library and its twin there is no difference but noise (an A/A test), the placement in memory included.
+    of the machine meets all of them alike; so are the `peers`, other runtimes by their names. Two more take part.
+    `reference` is the same small kernel everywhere: its samples show the drift. And up to `twins` of the libraries,
+    spread over the list, are loaded a second time: between a library and its twin there is no difference but noise (an
+    A/A test), the placement in memory included.
 
     `libraries` maps each variant to a function that loads it. `warmup` is the number of runs before the first sample;
     a sample is the mean over as many runs as fill `min_repeat_ms`, fixed for each library after the warm-up.
 
-    The columns are COLUMNS: role is "measured", "repeat" (a twin) or "reference" (whose variant is empty), round
-    counts from 0, latency_ms is in milliseconds a run.
+    The columns are COLUMNS: role is "measured", "repeat" (a twin), "reference" or a peer's name (whose variant is
+    empty), round counts from 0, latency_ms is in milliseconds a run.
     """
     variants = list(libraries)
     repeated = {
@@ -74,6 +76,7 @@ def time_libraries(
         if variant in repeated
     ]
     contenders.append(_Contender(None, "reference", reference))
+    contenders += [_Contender(None, name, peer) for name, peer in (peers or {}).items()]
     numbers = [_runs_per_sample(contender, warmup, min_repeat_ms) for contender in contenders]
     shuffle = np.random.default_rng(seed)
     rows = []

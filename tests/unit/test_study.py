@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dlas import compression, primitives, study
 from dlas.analysis import observation
 from dlas.errors import StudyError
+from dlas.hardware import peers
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {
@@ -240,8 +241,23 @@ def test_a_check_is_as_close_as_the_type_of_numbers_allows():
     assert study.check(CONFIG, "int8") == {"tolerance": 0.3, "top1_tolerance": 3}
 
 
+@pytest.mark.parametrize(
+    ("chosen", "target", "expected"),
+    [
+        (["pytorch", "onnxruntime"], "host", ["onnxruntime", "pytorch"]),
+        (["pytorch"], "host", ["pytorch"]),
+        ([], "host", []),
+        (["pytorch"], {"kind": "llvm", "mcpu": "x86-64-v3"}, []),
+    ],
+)
+def test_peers_are_timed_where_the_libraries_have_all_instructions(chosen, target, expected):
+    config = {"study": {"peers": chosen}, "platforms": {"here": {"target": target}}}
+    assert study.peers(config, platform="here", dataset="digits", model="vgg16") == expected
+
+
 def test_what_is_read_from_a_file_is_what_its_module_says():
     assert primitives.FORMATS == study.FORMATS
+    assert peers.RUNTIMES.keys() == study.PEERS.keys()
     for name in compression.names():
         assert study.dtype(name) == getattr(compression.load(name), "DTYPE", "float32")
         assert study.sparse(name) == getattr(compression.load(name), "SPARSE", False)

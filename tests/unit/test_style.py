@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = ("datasets", "models", "compression", "primitives", "compiler", "hardware", "analysis")
 SHARED = ("errors", "files")  # below all layers
 TORCH = ("dlas/models/", "dlas/compression/", "dlas/compiler/importer.py")
+PEERS = ("dlas/hardware/peers.py",)  # imports it in a process of its own
 LIBRARY = sorted(file.relative_to(ROOT) for file in ROOT.glob("dlas/**/*.py"))
 
 
@@ -57,10 +58,17 @@ def test_imports_go_down_the_stack_only(file):
 
 
 @pytest.mark.parametrize("file", LIBRARY, ids=str)
-def test_torch_is_used_for_training_and_import_only(file):
+def test_torch_is_used_for_training_import_and_peers_only(file):
     frameworks = {"torch", "torchvision"}
     if frameworks & {name.split(".")[0] for name in imported(file)}:
-        assert file.as_posix().startswith(TORCH), f"{file} imports torch"
+        assert file.as_posix().startswith(TORCH + PEERS), f"{file} imports torch"
+
+
+def test_a_peer_is_asked_without_any_runtime():
+    """And a peer's own process has its runtime alone."""
+    runtimes = {"torch", "onnxruntime", "tvm"}
+    loaded = f"import sys, dlas.hardware.peers; sys.exit(bool({runtimes} & {{*sys.modules}}))"
+    assert subprocess.run([sys.executable, "-c", loaded], cwd=ROOT).returncode == 0
 
 
 def test_every_layer_is_a_folder():
@@ -85,7 +93,7 @@ def pins(lines: list[str]) -> dict[str, str]:
 
 REQUIREMENTS = {
     name: pins((ROOT / f"requirements{name}.txt").read_text().splitlines())
-    for name in ("", "-test", "-benchmark")
+    for name in ("", "-test")
 }
 
 

@@ -49,6 +49,13 @@ WRONG = [
         ["abacus"],
         "study.platforms: unknown platform 'abacus'; allowed: local_cpu",
     ),
+    (
+        "study.peers",
+        ["tvm"],
+        "config: study.peers: unknown peer 'tvm'; allowed: onnxruntime, pytorch",
+    ),
+    ("study.peers", ["pytorch", "pytorch"], "must not name anything twice"),
+    ("study.peers", "pytorch", "study.peers is 'pytorch'; must be a array"),
     ("datasets.mnist", {}, "datasets: unknown dataset 'mnist'; allowed: cifar10"),
     (
         "datasets.digits.sizes",
@@ -231,6 +238,10 @@ def test_a_selection_is_not_needed_where_nothing_is_auto_scheduled():
     config = changed("study.tuning", ["untuned"])
     config["tuning"]["select"] = [{"compression": "none", "format": "csr"}]
     validate(config, SCHEMA)
+
+
+def test_a_study_may_have_no_peers():
+    validate(changed("study.peers", []), SCHEMA)
 
 
 @pytest.mark.parametrize("overlay", [None, "smoke", "paper"])

@@ -45,6 +45,7 @@ CONFIGS = [
         "tuning.select.0",
         "allowed: choices that some configuration of the study makes",
     ),
+    ("study: {peers: [tvm]}", "unknown peer 'tvm'", "onnxruntime, pytorch"),
     ("models: {width: 0}", "models.width is 0", "greater than 0"),
     ("recommendation: {top1_floor: {digits: 101}}", "top1_floor.digits is 101", "at most 100"),
     ("modles: {width: 1}", "unknown key modles", "models"),

@@ -16,6 +16,7 @@ def test_the_papers_grid_is_planned_within_half_a_minute(fresh):
     assert jobs["train_model"] == 8
     assert jobs["compress_model"] == 8 * (1 + 5 + 7 + 1 + 1)  # none, both ladders, float16, int8
     assert jobs["choose_level"] == jobs["import_network"] == 8 * 5
+    assert jobs["export_network"] == 8
     assert jobs["prepare_dataset"] == 2
     # Two platforms and three primitives of each network, the sparse one in both formats: all are auto-scheduled.
     assert jobs["tune_network"] == 8 * 2 * 3 * (5 + 1)
@@ -36,6 +37,11 @@ def test_the_embedded_study_takes_both_platforms(fresh):
     assert jobs["assess_observation"] == 13
     # One model with every primitive and form; another with every primitive, or in every other form with one.
     assert jobs["tune_network"] == 3 * (5 + 1) + 3 + 5
+
+
+def test_without_peers_nothing_is_exported(fresh):
+    (fresh.folder / "overlay.yaml").write_text("study: {peers: []}")
+    assert "export_network" not in fresh.planned(config="overlay.yaml")
 
 
 def test_make_takes_a_config_and_a_number_of_cores(fresh):

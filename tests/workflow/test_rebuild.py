@@ -31,6 +31,9 @@ def imported(techniques, sparse=0, tuned=0):
     return {"import_network": 2 * techniques} | compiled(techniques, sparse, tuned)
 
 
+EXPORTED = {"export_network": 2}  # where the uncompressed networks are new
+
+
 def chosen(techniques, sparse=0, tuned=0):
     return {"choose_level": 2 * techniques} | CURVES | imported(techniques, sparse, tuned)
 
@@ -61,7 +64,7 @@ def of_digits(levels, techniques):
     )
 
 
-TRAINED = {"train_model": 2} | compressed(6, 5, sparse=1, tuned=3)
+TRAINED = {"train_model": 2} | compressed(6, 5, sparse=1, tuned=3) | EXPORTED
 
 # (what the user does, file, text before, text after, jobs that must run)
 CHANGES = [
@@ -239,7 +242,7 @@ CHANGES = [
         "dlas/compression/elbow.py",
         "def curve",
         "CHANGED = 1\n\n\ndef curve",
-        chosen(5, sparse=1, tuned=3),
+        chosen(5, sparse=1, tuned=3) | EXPORTED,
     ),
     (
         "the fine-tuning of one dataset",
@@ -299,13 +302,41 @@ CHANGES = [
         "SHORT_ROW = 7",
         compiled(1, tuned=1) | {"build_library": 9 + 1},
     ),
+    (
+        "a peer less",
+        "config.yaml",
+        "peers: [pytorch, onnxruntime]",
+        "peers: [pytorch]",
+        MEASURED,
+    ),
+    (
+        "the order of the peers",
+        "config.yaml",
+        "peers: [pytorch, onnxruntime]",
+        "peers: [onnxruntime, pytorch]",
+        {},
+    ),
+    (
+        "what a peer is asked",
+        "dlas/hardware/peers.py",
+        "STEP_S = 0.005",
+        "STEP_S = 0.006",
+        EVERY_TIMING,
+    ),
+    (
+        "how networks are exported",
+        "dlas/models/export.py",
+        "def write_onnx",
+        "CHANGED = 1\n\n\ndef write_onnx",
+        EXPORTED | MEASURED,
+    ),
     ("a technique less", "config.yaml", ", float16, int8]", ", int8]", CURVES | EVERY_TIMING),
     (
         "one model",
         "dlas/models/resnet18.py",
         "def build",
         "CHANGED = 1\n\n\ndef build",
-        {"train_model": 1} | of_digits(6, 5),
+        {"train_model": 1, "export_network": 1} | of_digits(6, 5),
     ),
     ("the training code", "dlas/models/training.py", "momentum=0.9", "momentum=0.8", TRAINED),
     (
@@ -313,7 +344,7 @@ CHANGES = [
         "config/smoke.yaml",
         "digits: {epochs: 1}",
         "digits: {epochs: 2}",
-        {"train_model": 1} | of_digits(6, 5),
+        {"train_model": 1, "export_network": 1} | of_digits(6, 5),
     ),
     ("the seed", "config.yaml", "seed: 0", "seed: 1", {"prepare_dataset": 2} | TRAINED),
     ("a model that is not used", "dlas/models/vgg16.py", "def build", "A = 1\n\n\ndef build", {}),

@@ -60,6 +60,19 @@ def test_each_row_is_measured_or_says_why_not(finished):
     assert (measured.repeats == 5).all()
 
 
+def test_each_peer_is_timed_where_the_libraries_have_all_instructions(finished):
+    peers = pd.read_csv(finished.folder / "results/peers.csv")
+    rows = peers[["platform", "dataset", "model", "runtime"]].itertuples(index=False, name=None)
+    places = study.pairs(merged(finished))
+    assert sorted(rows) == sorted(
+        ("local_cpu", *place, runtime) for place in places for runtime in study.PEERS
+    )
+    assert (peers.latency_ms_low <= peers.latency_ms).all()
+    assert (peers.latency_ms <= peers.latency_ms_high).all()
+    table = pd.read_csv(finished.folder / "results/study.csv")
+    assert set(peers.threads) == set(table.threads[table.platform == "local_cpu"])
+
+
 def test_every_observation_has_a_verdict_and_a_figure(finished):
     observations = pd.read_csv(finished.folder / "results/observations.csv", dtype=str)
     numbers = sorted(merged(finished)["observations"])

@@ -4,7 +4,8 @@ from dlas.analysis import figures, overview, table
 from job import job
 
 with job(snakemake):
+    study, peers = map(table.read_table, (snakemake.input.study, snakemake.input.peers))
     figures.save(
-        overview.draw(table.read_table(snakemake.input.study)),
+        overview.draw(study, peers),
         [snakemake.output.pdf, snakemake.output.svg, snakemake.output.png],
     )

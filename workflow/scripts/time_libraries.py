@@ -1,14 +1,16 @@
 """Time all libraries of one model on one platform against each other."""
 
+import os
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
 import without_torch  # noqa: F401
+from dlas.compiler.check import check_logits
 from dlas.compiler.library import load_library
 from dlas.files import read_json, whole
-from dlas.hardware import host, peak, timing
+from dlas.hardware import host, peak, peers, timing
 from dlas.hardware.platforms import require_host
 from job import job, library_name
 
@@ -19,6 +21,17 @@ def load(library, record, reference):
     with np.load(reference) as images:
         return load_library(library).timer(images["inputs"][:1])
 
+
+def check_peer(peer, reference, tolerance):
+    """Check the logits of a peer's network; StudyError for a wrong one."""
+    with np.load(reference) as arrays:
+        what = " / ".join([*snakemake.wildcards, peer.name])
+        check_logits(peer.logits(), arrays["outputs"], "float32", tolerance, f"{what}: the network")
+
+
+# Of rounds in which a thread of TVM waits for more work: about 10 ms, not 100, before it rests and leaves its core to a
+# peer. Between two kernels of a network it waits for microseconds.
+os.environ["TVM_THREAD_POOL_SPIN_COUNT"] = "30000"
 
 with job(snakemake):
     settings, platform = snakemake.params.settings, read_json(snakemake.input.platform)
@@ -36,10 +49,14 @@ with job(snakemake):
             libraries[variant] = partial(load, library, record, reference)
     samples = pd.DataFrame(columns=timing.COLUMNS)
     if libraries:
-        host.use_threads(platform["threads"])
+        cores = host.use_threads(platform["threads"])
         kernel = peak.arithmetic(platform["target"], platform["threads"])
-        samples = timing.time_libraries(
-            libraries, kernel, **settings["timing"], seed=settings["seed"]
-        )
+        networks = dict(zip(settings["peers"], snakemake.input.exported, strict=True))
+        with peers.started(networks, snakemake.input.uncompressed, cores) as runtimes:
+            for peer in runtimes.values():
+                check_peer(peer, snakemake.input.uncompressed, settings["tolerance"])
+            samples = timing.time_libraries(
+                libraries, kernel, **settings["timing"], seed=settings["seed"], peers=runtimes
+            )
     with whole(snakemake.output.timing) as temporary:
         samples.to_csv(temporary, index=False)

@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 
 from dlas.analysis.observation import Tables
-from dlas.analysis.table import CURVES_COLUMNS, NOISE_FLOOR_COLUMNS, STUDY_COLUMNS, TUNING_CURVE
+from dlas.analysis.table import (
+    CURVES_COLUMNS,
+    NOISE_FLOOR_COLUMNS,
+    PEERS_COLUMNS,
+    STUDY_COLUMNS,
+    TUNING_CURVE,
+)
 
 # parameters (millions), MACs (millions) and top-1 of networks like those of the embedded study
 MODELS = {
@@ -124,6 +130,18 @@ def noise_floor(factor=1.01, *, models=MODELS, platforms=PLATFORMS):
         for model in nets
     ]
     return pd.DataFrame(rows, columns=NOISE_FLOOR_COLUMNS)
+
+
+def peers(factors=None, *, models=MODELS, platform="local_cpu"):
+    """Return a table of peers that take so many times as long as direct does on the uncompressed network."""
+    rows = [
+        (platform, dataset, model, runtime, latency, latency / 1.01, latency * 1.01, 1)
+        for dataset, nets in models.items()
+        for model in nets
+        for runtime, factor in (factors or {}).items()
+        for latency in [factor * realistic(platform, dataset, model, "none", "direct", "untuned")]
+    ]
+    return pd.DataFrame(rows, columns=PEERS_COLUMNS)
 
 
 def curves(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import synthetic
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 
 from dlas.analysis import curves, figures, observation, overview
 
@@ -63,6 +64,7 @@ LADDERS = {
     ),
     "no technique": synthetic.curves(synthetic.holding, compressions=("none",)),
 }
+PEERS = synthetic.peers({"pytorch": 2.5, "onnxruntime": 0.8})
 CASES = [
     *((name, table) for name in STUDY for table in TABLES if "auto-scheduled" not in table),
     *((name, f"{which} auto-scheduled") for name in TUNED for which in AUTO_SCHEDULED),
@@ -86,7 +88,7 @@ def drawn(name, table):
 
 @cache
 def overview_of(table):
-    return overview.draw(TABLES[table])
+    return overview.draw(TABLES[table], PEERS)
 
 
 def nothing_is_clipped(figure):
@@ -182,6 +184,35 @@ def test_overview_has_every_measurement_on_a_log_scale():
         assert len(black) == (own["format"] == "csr").sum() == 21
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names.count("MobileNetV2") == 2 and "VGG-16" in names
+
+
+def grey_lines(axis):
+    """Return where each stands, and from where to where it reaches."""
+    grey = [
+        lines for lines in axis.collections if to_hex(lines.get_color()[0]) == figures.GREY.lower()
+    ]
+    return [(x, low, high) for lines in grey for (x, low), (_, high) in lines.get_segments()]
+
+
+def test_overview_has_a_line_for_each_peer_over_the_rows_of_its_network():
+    figure = overview_of("full")
+    drawn = [grey_lines(axis) for axis in figure.axes]
+    assert [len(lines) for lines in drawn] == [len(PEERS), 0]
+    networks = sorted(set(PEERS[["dataset", "model"]].itertuples(index=False, name=None)))
+    heights = dict(zip(networks, figure.axes[0].get_yticks(), strict=True))
+    for peer in PEERS.itertuples():
+        ((low, high),) = [reach for x, *reach in drawn[0] if x == pytest.approx(peer.latency_ms)]
+        assert (low + high) / 2 == pytest.approx(heights[peer.dataset, peer.model])
+        assert 0.6 < high - low < 1
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "PyTorch" in entries and "ONNX Runtime" in entries
+
+
+def test_overview_without_peers_has_no_entry_of_any():
+    figure = overview.draw(TABLES["small"], synthetic.peers())
+    assert nothing_is_clipped(figure)
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "PyTorch" not in entries and "ONNX Runtime" not in entries
 
 
 @pytest.mark.parametrize(("table", "opened"), [("some auto-scheduled", 2 * 3), ("full", 0)])

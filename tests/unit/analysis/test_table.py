@@ -144,6 +144,41 @@ def test_noise_floor_is_the_pair_that_differs_most_without_the_drift():
     assert 1.028 < row["low"] < row["ratio"] < row["high"] < 1.032
 
 
+def peer(name, latency, rounds=20):
+    noise = np.random.default_rng(1).uniform(0.99, 1.01, rounds)
+    samples = {"role": name, "round": range(rounds), "latency_ms": latency * noise}
+    return pd.DataFrame(samples)
+
+
+def test_each_peer_has_a_row_and_is_nobody_elses_sample(tmp_path):
+    beside = pd.concat([timings(), peer("pytorch", 9.0), peer("onnxruntime", 5.0)])
+    rows = table.peer_rows("local_cpu", "digits", "resnet18", 2, beside)
+    found = table.peers_table(rows)
+    assert (
+        list(found.columns)
+        == (
+            "platform dataset model runtime latency_ms latency_ms_low latency_ms_high threads"
+        ).split()
+    )
+    assert [tuple(row)[:4] for row in found.itertuples(index=False)] == [
+        ("local_cpu", "digits", "resnet18", runtime) for runtime in ("onnxruntime", "pytorch")
+    ]
+    assert list(found.latency_ms) == pytest.approx([5, 9], rel=0.01) and set(found.threads) == {2}
+    assert (found.latency_ms_low < found.latency_ms).all()
+    assert (found.latency_ms < found.latency_ms_high).all()
+    place = "local_cpu", "digits", "resnet18"
+    assert noise_floor_row(*place, beside) == noise_floor_row(*place, timings())
+    records = CONFIGURATION, SUMMARY, PLATFORM, BUILD, CHECK
+    assert study_row(*records, beside) == study_row(*records, timings())
+
+
+def test_without_peers_there_is_a_header_only(tmp_path):
+    rows = table.peer_rows("local_cpu", "digits", "resnet18", 2, timings())
+    table.write_table(tmp_path / "peers.csv", table.peers_table(rows))
+    assert (tmp_path / "peers.csv").read_text() == ",".join(table.PEERS_COLUMNS) + "\n"
+    assert list(table.read_table(tmp_path / "peers.csv").columns) == table.PEERS_COLUMNS
+
+
 def test_noise_floor_needs_a_twin():
     samples = timings()
     with pytest.raises(StudyError, match="at least one twin"):

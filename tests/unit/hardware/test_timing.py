@@ -99,6 +99,29 @@ def test_warmup_runs_come_first_and_the_order_is_shuffled(timed):
     assert len(rounds) == 15 and len(set(rounds)) > 1
 
 
+def test_peers_take_turns_with_the_libraries():
+    calls = []
+    kernels = {name: Counted(SHORT, calls, name) for name in ("pytorch", "onnxruntime")}
+    samples = time_libraries(
+        {variant("direct"): partial(Counted, SHORT, calls, "direct")},
+        Counted(SHORT, calls, "reference"),
+        rounds=8,
+        min_repeat_ms=1,
+        warmup=1,
+        seed=1,
+        peers=kernels,
+    )
+    assert len(samples) == 8 * 5
+    for name in kernels:
+        own = samples[samples.role == name]
+        assert list(own["round"]) == list(range(8)) and own[[*Variant._fields]].isna().all(
+            axis=None
+        )
+    order = [tuple(turn.role) for _, turn in samples.groupby("round")]
+    assert len(set(order)) > 1 and all(sorted(turn) == sorted(order[0]) for turn in order)
+    assert all(number > 1 for name, number in calls[-5:])
+
+
 @pytest.mark.parametrize(("twins", "expected"), [(0, 0), (1, 1), (3, 2)])
 def test_twins_are_at_most_the_libraries(twins, expected):
     calls = []

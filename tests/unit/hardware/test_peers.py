@@ -1,0 +1,128 @@
+"""Real peers in processes of their own, on a network of two layers."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dlas.errors import StudyError
+from dlas.hardware import peers
+from dlas.models import accuracy, export
+
+FILES = {"onnxruntime": "tiny.onnx", "pytorch": "tiny.pt2"}
+ONE = {"onnxruntime": FILES["onnxruntime"]}
+CORES = sorted(os.sched_getaffinity(0))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A folder with the network in both forms, its reference images and the logits of these."""
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 5)
+    network = nn.Sequential(*layers).eval()
+    images = np.random.default_rng(0).standard_normal((3, 3, 8, 8), "float32")
+    export.write_onnx(network, images[:1], folder / FILES["onnxruntime"])
+    export.write_program(network, images[:1], folder / FILES["pytorch"])
+    np.savez(folder / "reference.npz", inputs=images, outputs=accuracy.logits(network, images))
+    return folder
+
+
+def started(folder, cores=CORES, files=FILES):
+    networks = {name: folder / file for name, file in files.items()}
+    return peers.started(networks, folder / "reference.npz", cores)
+
+
+def test_an_export_is_there_whole_and_alone(tiny):
+    assert sorted(file.name for file in tiny.iterdir()) == [
+        *sorted(["reference.npz", *FILES.values()])
+    ]
+
+
+def test_peers_compute_the_network_and_are_timed(tiny):
+    with np.load(tiny / "reference.npz") as arrays, started(tiny) as found:
+        assert list(found) == list(FILES)
+        for peer in found.values():
+            np.testing.assert_allclose(peer.logits(), arrays["outputs"], rtol=1e-4, atol=1e-5)
+            start = time.perf_counter()
+            (seconds,) = peer.time(2000)
+            assert 1e-6 < seconds < (time.perf_counter() - start) / 2000
+    assert all(peer.process.returncode is not None for peer in found.values())
+
+
+def test_a_peer_has_the_cores_that_it_is_given(tiny):
+    with started(tiny, CORES[-1:], ONE) as found:
+        (peer,) = found.values()
+        peer.logits()
+        assert os.sched_getaffinity(peer.process.pid) == {CORES[-1]}
+
+
+def test_an_idle_peer_leaves_the_cores_alone(tiny):
+    """Threads that spin for more work would use all of them."""
+    with started(tiny) as found:
+        for peer in found.values():
+            peer.logits()
+            peer.time(100)
+        before = [processor_seconds(peer) for peer in found.values()]
+        time.sleep(0.2)
+        after = [processor_seconds(peer) for peer in found.values()]
+    assert after == pytest.approx(before, abs=0.02)
+
+
+def processor_seconds(peer):
+    """What all threads of a peer have used, in user and in system mode."""
+    stat = Path(f"/proc/{peer.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, stat[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_peer_that_dies_is_told(tiny):
+    with started(tiny, files=ONE) as found:
+        (peer,) = found.values()
+        peer.logits()
+        os.kill(peer.process.pid, signal.SIGKILL)
+        with pytest.raises(StudyError, match="the peer onnxruntime died with the exit status -9"):
+            peer.time(1)
+
+
+def test_a_peer_that_hangs_is_told_and_ended(tiny):
+    with started(tiny, files=ONE) as found:
+        (peer,) = found.values()
+        peer.logits()
+        os.kill(peer.process.pid, signal.SIGSTOP)
+        with pytest.raises(StudyError, match=r"onnxruntime gave no answer within 0\.1 s"):
+            peer.time(1, patience_s=0.1)
+    assert peer.process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_network_is_told_in_one_line(tiny, tmp_path, name):
+    file = tmp_path / FILES[name]
+    file.write_bytes((tiny / FILES[name]).read_bytes()[:500])
+    with started(tiny, files={name: file}) as found, pytest.raises(StudyError) as error:
+        found[name].logits()
+    assert f"the peer {name} failed: " in str(error.value) and "\n" not in str(error.value)
+
+
+def test_peers_end_with_the_block_whatever_happens(tiny):
+    with pytest.raises(ValueError), started(tiny) as found:
+        raise ValueError
+    assert all(peer.process.returncode is not None for peer in found.values())
+
+
+def test_a_peer_ends_when_the_other_end_is_gone(tiny):
+    """As when the process that times is killed."""
+    with started(tiny, files=ONE) as found:
+        (peer,) = found.values()
+        peer.logits()
+        peer._pipe.close()
+        assert peer.process.wait(10) == 0
+
+
+def test_an_unknown_peer_is_told(tiny):
+    with pytest.raises(StudyError, match="unknown peer 'tvm'; allowed: onnxruntime, pytorch"):
+        peers.Peer("tvm", "any", tiny / "reference.npz", CORES)

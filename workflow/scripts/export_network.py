@@ -1,0 +1,19 @@
+"""Write one uncompressed network in the forms that other runtimes load."""
+
+from dlas import compression, datasets, models
+from dlas.models import export
+from job import job
+
+with job(snakemake):
+    settings, chosen = snakemake.params.settings, snakemake.wildcards
+    dataset = datasets.load(snakemake.input.dataset)
+    architecture = models.build(
+        chosen.model,
+        len(dataset.class_names),
+        settings["width"],
+        datasets.stem(chosen.dataset),
+    )
+    model = compression.restore("none", architecture, snakemake.input.chosen)
+    image = datasets.normalize(dataset.test.images[:1], dataset.mean, dataset.deviation)
+    export.write_onnx(model, image, snakemake.output.onnx)
+    export.write_program(model, image, snakemake.output.pt2)
