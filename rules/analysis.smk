@@ -25,7 +25,7 @@ rule tabulate_study:
             study.path("peers"),
             caption="../report/peers.rst",
             category="Tables",
-            labels={"table": "Latency of the peers"},
+            labels={"table": "Peers: latency of the uncompressed networks in other runtimes"},
         ),
     log:
         "results/logs/tabulate_study.log",
@@ -94,6 +94,26 @@ rule assess_observation:
     output:
         verdict=study.path("verdict"),
         caption=study.path("caption"),
+    log:
+        "results/logs/assess_observation/{number}.log",
+    benchmark:
+        "results/benchmarks/assess_observation/{number}.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(observation="observations.{number}"),
+        code=code("assess_observation", study.observation_verdict),
+    script:
+        "../workflow/scripts/assess_observation.py"
+
+
+rule draw_observation:
+    input:
+        study=study.path("study"),
+        noise_floor=study.path("noise_floor"),
+        curves=study.path("accuracy_curves"),
+        caption=study.path("caption"),
+    output:
         pdf=study.path("plot", extension="pdf"),
         svg=report(
             study.path("plot", extension="svg"),
@@ -103,16 +123,16 @@ rule assess_observation:
         ),
         png=study.path("plot", extension="png"),
     log:
-        "results/logs/assess_observation/{number}.log",
+        "results/logs/draw_observation/{number}.log",
     benchmark:
-        "results/benchmarks/assess_observation/{number}.tsv"
+        "results/benchmarks/draw_observation/{number}.tsv"
     conda:
         "../envs/plotting.yaml"
     params:
         settings=settings(observation="observations.{number}"),
-        code=code("assess_observation", study.observation_module),
+        code=code("draw_observation", study.observation_module),
     script:
-        "../workflow/scripts/assess_observation.py"
+        "../workflow/scripts/draw_observation.py"
 
 
 rule draw_overview:

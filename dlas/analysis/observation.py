@@ -18,6 +18,7 @@ CONFIGURATION = ["platform", "dataset", "model", "compression", "primitive", "fo
 LATENCY = ["latency_ms", "latency_ms_low", "latency_ms_high"]
 SPEEDUP = ["speedup", "low", "high"]  # what `speedup_over` returns
 PARTS = "CLAIM ORIGIN LAYER RULE READING DATA observe draw".split()  # of an observation's module
+TABLES = ("study", "noise_floor", "curves")
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 
 

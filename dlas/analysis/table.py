@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from dlas.analysis import statistics
-from dlas.analysis.observation import USABLE, Observation
+from dlas.analysis.observation import USABLE, Observation, Tables
 from dlas.compression.elbow import CURVE_COLUMNS
 from dlas.errors import StudyError
 from dlas.files import whole
@@ -197,3 +197,8 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a table; names such as "none" and numbers such as "01" stay text."""
     return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"observation": str})
+
+
+def read_tables(study: str, noise_floor: str, curves: str) -> Tables:
+    """Read what an observation reads, each from its path."""
+    return Tables(read_table(study), read_table(noise_floor), read_table(curves))

@@ -8,9 +8,14 @@ import pytest
 # The smoke study has two networks, one of them on one of two platforms, three primitives and five techniques: none,
 # weight pruning with two levels, compiled in CSR too, channel pruning, float16 and int8 with one each. Auto-scheduled
 # is one primitive on one network and platform: of none, and of weight pruning in both formats.
-VERDICTS = {"assess_observation": 13, "tabulate_observations": 1}
+VERDICTS = {"assess_observation": 13, "tabulate_observations": 1, "draw_observation": 13}
 ACROSS = {"tabulate_summary": 3, "recommend": 1, "draw_pareto": 1, "draw_roofline": 1}
-FIGURES = VERDICTS | ACROSS | {"draw_overview": 1, "draw_curves": 1, "draw_tuning": 1}
+FIGURES = {f"draw_{name}": 1 for name in "overview curves tuning pareto roofline".split()}
+FIGURES |= {
+    "draw_observation": 13,
+    "tabulate_summary": 3,
+    "recommend": 1,
+}  # tables have the figures' names
 MEASURED = {"time_libraries": 2, "tabulate_study": 1, "draw_overview": 1} | VERDICTS | ACROSS
 EVERY_TIMING = MEASURED | {"time_libraries": 3}
 CURVES = {"tabulate_curves": 1, "draw_curves": 1}
@@ -90,11 +95,32 @@ CHANGES = [
     ("another way to write a level", "config/smoke.yaml", "[0.5, 0.8]", "[5.0e-1, 0.80]", {}),
     ("the style of the figures", "dlas/analysis/figures.py", '"whitegrid"', '"ticks"', FIGURES),
     (
-        "one observation",
+        "what makes a verdict",
+        "dlas/analysis/observations/fastest_primitive.py",
+        "def observe(tables: Tables) -> Observation:",
+        "def observe(tables: Tables, more: int = 1) -> Observation:",
+        VERDICTS | {"assess_observation": 1, "draw_observation": 1},
+    ),
+    (
+        "how a figure is drawn",
+        "dlas/analysis/observations/fastest_primitive.py",
+        "def draw(tables: Tables, observation",
+        "def draw(tables: Tables, /, observation",
+        {"draw_observation": 1},
+    ),
+    (
+        "a name that figures and verdicts use",
+        "dlas/analysis/figures.py",
+        '"GEMM"',
+        '"Gemm"',
+        FIGURES | VERDICTS,
+    ),
+    (
+        "what no verdict uses of an observation",
         "dlas/analysis/observations/fastest_primitive.py",
         "def observe",
         "CHANGED = 1\n\n\ndef observe",
-        VERDICTS | {"assess_observation": 1},
+        {"draw_observation": 1},
     ),
     ("the accuracy floor", "config/smoke.yaml", "{digits: 0,", "{digits: 1,", {"recommend": 1}),
     (
