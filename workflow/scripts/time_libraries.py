@@ -29,7 +29,7 @@ def check_peer(peer, reference, tolerance):
         check_logits(peer.logits(), arrays["outputs"], "float32", tolerance, f"{what}: the network")
 
 
-# Of rounds in which a thread of TVM waits for more work: about 10 ms, not 100, before it rests and leaves its core to a
+# Of rounds in which a thread of TVM waits for more work: about 15 ms, not 150, before it rests and leaves its core to a
 # peer. Between two kernels of a network it waits for microseconds.
 os.environ["TVM_THREAD_POOL_SPIN_COUNT"] = "30000"
 
