@@ -32,7 +32,7 @@ report: $(VENV)/study
 	$(SNAKEMAKE) --report report.html --report-stylesheet report/report.css $(OPTIONS)
 
 test: $(VENV)/test
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST)
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12 $(PYTEST)
 
 bench: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.networks --trials $(TRIALS) $(NETWORKS)

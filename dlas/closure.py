@@ -48,9 +48,9 @@ def code_hash(root: Path, script: Path | None, modules: tuple[str, ...] = ()) ->
         seen.add(part)
         file, name = part
         source = _read(file, ".".join(file.parent.relative_to(root).parts))
-        statements, uses = source.part(name)
+        statements, own, uses = source.part(name)
         content.setdefault(file, {}).update({at: source.code[at] for at in statements})
-        parts += [(file, used) for at in statements for used in source.own[at]]
+        parts += [(file, used) for used in own]
         parts += [found for use in uses for found in _find(*use, folders)]
     digest = hashlib.sha256()
     for file, code in sorted(content.items()):
@@ -80,30 +80,45 @@ def _file(place: Path) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Source:
-    """The statements of a module, by position: their code without comments and docstrings.
+    """A module without comments and docstrings: its statements, by position.
 
-    `binds` are the names that each defines and `own` those of its module that it uses. `imports` is what the import
-    statements in it bring, whole, and `uses` what it needs of that; `aliases` are the names that stand for imports.
+    `binds` are the names that each defines, `aliases` those that stand for imports. `imports` is what all import
+    statements bring, wherever in the module they stand.
     """
 
+    statements: tuple[ast.stmt, ...]
     code: tuple[str, ...]
     binds: tuple[frozenset[str], ...]
-    own: tuple[frozenset[str], ...]
-    imports: tuple[frozenset[Use], ...]
-    uses: tuple[frozenset[Use], ...]
     aliases: dict[str, str]
+    imports: frozenset[Use]
+    package: str
 
-    def part(self, name: str) -> tuple[list[int], set[Use]]:
-        """Return the statements that a name stands for, and what they use of other modules."""
-        every = range(len(self.code))
+    def part(self, name: str) -> tuple[list[int], set[str], set[Use]]:
+        """Return the statements that a name stands for, the module's other names that they use, and what of others."""
+        every = list(range(len(self.code)))
         if name in self.aliases:
-            return [], {(self.aliases[name], ALL)}
-        if any(name in bound for bound in self.binds):
-            chosen = [at for at in every if name in self.binds[at] or not self.binds[at]]
-            return chosen, {use for at in chosen for use in self.uses[at]}
-        return list(every), {use for at in every for use in self.imports[at]}
+            return [], set(), {(self.aliases[name], ALL)}
+        if not any(name in bound for bound in self.binds):
+            return every, set(), set(self.imports)
+        chosen = [at for at in every if name in self.binds[at] or not self.binds[at]]
+        needed = [self.needs(at) for at in chosen]
+        return (
+            chosen,
+            set().union(*(own for own, _ in needed)),
+            set().union(*(use for _, use in needed)),
+        )
+
+    @cache  # noqa: B019 (the modules of a project are few)
+    def needs(self, at: int) -> tuple[set[str], set[Use]]:
+        """Return what a statement uses: names of the module itself, and what of other modules."""
+        statement, names = self.statements[at], _names(self.code[at])
+        aliases = {alias: name for alias, name in self.aliases.items() if alias in names}
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            return set(), set()
+        own = set().union(*self.binds).intersection(names).difference(aliases)
+        return own, {*_imports(statement, self.package), *_uses(statement, aliases)}
 
 
 @cache
@@ -115,20 +130,14 @@ def _read(file: Path, package: str) -> _Source:
                 if ast.get_docstring(node, clean=False) is not None:
                     empty: list[ast.stmt] = [] if isinstance(node, ast.Module) else [ast.Pass()]
                     node.body = node.body[1:] or empty
-    code = tuple(map(ast.unparse, tree.body))
-    aliases = {alias: name for one in tree.body for alias, name in _aliases(one, package)}
-    binds = tuple(frozenset(_bound(one)) for one in tree.body)
-    defined = frozenset().union(*binds) - set(aliases)
-    imports = tuple(frozenset(_imports(one, package)) for one in tree.body)
-    own: list[frozenset[str]] = []
-    uses: list[frozenset[Use]] = []
-    for at, statement in enumerate(tree.body):
-        names = _names(code[at])
-        own.append(defined & names)
-        used = {alias: aliases[alias] for alias in names & set(aliases)}
-        importing = isinstance(statement, ast.Import | ast.ImportFrom)
-        uses.append(frozenset() if importing else imports[at] | set(_uses(statement, used)))
-    return _Source(code, binds, tuple(own), imports, tuple(uses), aliases)
+    return _Source(
+        tuple(tree.body),
+        tuple(map(ast.unparse, tree.body)),
+        tuple(frozenset(_bound(one)) for one in tree.body),
+        {alias: name for one in tree.body for alias, name in _aliases(one, package)},
+        frozenset(_imports(tree, package)),
+        package,
+    )
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[Use]:
