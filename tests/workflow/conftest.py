@@ -1,6 +1,5 @@
 """A copy of the project in which the smoke study is run once, for real."""
 
-import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parent))  # for what the tests share
+
+from planning import ROOT, jobs_of
+
 PARTS = (
     "Snakefile",
     "config.yaml",
@@ -53,13 +55,7 @@ class Project:
 
     def planned(self, *arguments: str, config: str | None = "config/smoke.yaml") -> dict[str, int]:
         """Return how many jobs of each rule Snakemake would run."""
-        output = self.snakemake("--dry-run", *arguments, config=config)
-        table = re.search(r"^Job stats:\n.*\n[- ]+\n((?:.+\n)+)", output, re.MULTILINE)
-        if table is None:
-            assert "Nothing to be done" in output, output
-            return {}
-        jobs = dict(line.split() for line in table[1].splitlines())
-        return {rule: int(count) for rule, count in jobs.items() if rule not in ("total", "all")}
+        return jobs_of(self.snakemake("--dry-run", *arguments, config=config))
 
     def edit(self, name: str, change: Callable[[str], str]) -> None:
         """Change the text of a file, for certain."""

@@ -1,4 +1,8 @@
-"""A change reruns what it touches and nothing else. The jobs are planned, not run."""
+"""A change reruns what it touches and nothing else. The jobs are planned, not run.
+
+Here are changes of the code, and of the config those that change nothing or more than a value; test_leaves.py has each
+value of the config.
+"""
 
 import os
 import shutil
@@ -122,7 +126,6 @@ CHANGES = [
         "CHANGED = 1\n\n\ndef observe",
         {"draw_observation": 1},
     ),
-    ("the accuracy floor", "config/smoke.yaml", "{digits: 0,", "{digits: 1,", {"recommend": 1}),
     (
         "how a recommendation is found",
         "dlas/analysis/recommendation.py",
@@ -145,24 +148,6 @@ CHANGES = [
         EVERY_TIMING,
     ),
     (
-        "a timing setting of one platform",
-        "config/smoke.yaml",
-        "models: [mobilenet_v2]\n    timing: {warmup: 1, rounds: 5",
-        "models: [mobilenet_v2]\n    timing: {warmup: 1, rounds: 6",
-        MEASURED | {"time_libraries": 1},
-    ),
-    ("the tolerance of float32", "config.yaml", "float32: 1.0e-4", "float32: 2.0e-4", checked(3)),
-    ("the tolerance of float16", "config.yaml", "float16: 2.0e-2", "float16: 3.0e-2", checked(1)),
-    ("the tolerance of int8", "config.yaml", "int8: 1.0e-3", "int8: 2.0e-3", checked(1)),
-    ("the top-1 that may be lost", "config.yaml", "int8: 1.1", "int8: 1.2", checked(1)),
-    (
-        "the images of the check",
-        "config.yaml",
-        "images: 8 ",
-        "images: 9 ",
-        imported(5, sparse=1, tuned=3),
-    ),
-    (
         "one primitive",
         "dlas/primitives/gemm.py",
         "def convolve",
@@ -182,20 +167,6 @@ CHANGES = [
         "def tune_network",
         "CHANGED = 1\n\n\ndef tune_network",
         auto_scheduled(3, 2),
-    ),
-    *(
-        (f"{key} of tuning", file, before, after, auto_scheduled(3, 2))
-        for key, file, before, after in (
-            ("the strategy", "config.yaml", "strategy: evolutionary", "strategy: replay-trace"),
-            ("the trials of a layer", "config/smoke.yaml", "{layer: 3,", "{layer: 4,"),
-            ("the trials of a network", "config/smoke.yaml", "network: 40}", "network: 41}"),
-            ("the batch", "config/smoke.yaml", "batch: 2\n", "batch: 3\n"),
-            ("the repeats", "config/smoke.yaml", "{repeats: 1, min", "{repeats: 2, min"),
-            ("the length of a sample", "config/smoke.yaml", "ms: 1}\n  conf", "ms: 2}\n  conf"),
-            ("the patience", "config.yaml", "timeout_s: 10", "timeout_s: 11"),
-            ("the finalists", "config/smoke.yaml", "finalists: 1", "finalists: 2"),
-            ("the confirmation", "config/smoke.yaml", "1, repeats: 5}", "1, repeats: 6}"),
-        )
     ),
     (
         "a selection by one more name",
@@ -218,7 +189,6 @@ CHANGES = [
         "compression: none, primitive",
         less(1) | TUNED,
     ),
-    ("a tuning less", "config.yaml", "[untuned, auto_scheduled]", "[untuned]", less(2) | TUNED),
     (
         "the same selection in other words",
         "config/smoke.yaml",
@@ -257,25 +227,11 @@ CHANGES = [
     ),
     ("a level less", "config/smoke.yaml", "[0.5, 0.8]", "[0.5]", chosen(1, sparse=1, tuned=2)),
     (
-        "the accuracy that a level may lose",
-        "config/smoke.yaml",
-        "tolerance: 100",
-        "tolerance: 99",
-        chosen(2, sparse=1, tuned=2),
-    ),
-    (
         "how a level is chosen",
         "dlas/compression/elbow.py",
         "def curve",
         "CHANGED = 1\n\n\ndef curve",
         chosen(5, sparse=1, tuned=3) | EXPORTED,
-    ),
-    (
-        "the fine-tuning of one dataset",
-        "config/smoke.yaml",
-        "digits: {epochs: 1}\n    photos: {epochs: 1}\n",
-        "digits: {epochs: 2}\n    photos: {epochs: 1}\n",
-        of_digits(3, 2),
     ),
     (
         "the fine-tuning of a model that is not used",
@@ -285,29 +241,6 @@ CHANGES = [
         {},
     ),
     (
-        "the score of a weight",
-        "config.yaml",
-        "score: lamp",
-        "score: magnitude",
-        compressed(2, 1, sparse=1, tuned=2),
-    ),
-    (
-        "what is spared",
-        "config.yaml",
-        "[stem, depthwise, classifier]",
-        "[stem]",
-        compressed(2, 1, sparse=1, tuned=2),
-    ),
-    ("the scope of pruning", "config.yaml", "scope: uniform", "scope: global", compressed(1, 1)),
-    (
-        "the calibration images",
-        "config/smoke.yaml",
-        "calibration_images: 16",
-        "calibration_images: 17",
-        compressed(1, 1),
-    ),
-    ("the observer", "config.yaml", "observer: histogram", "observer: minmax", compressed(1, 1)),
-    (
         "one technique",
         "dlas/compression/weight_pruning.py",
         "def compress",
@@ -315,25 +248,11 @@ CHANGES = [
         compressed(2, 1, sparse=1, tuned=2),
     ),
     (
-        "a format less",
-        "config.yaml",
-        "[dense, csr]",
-        "[dense]",
-        EVERY_TIMING | {"check_libraries": 3} | TUNED,
-    ),
-    (
         "how weights lie in CSR",
         "dlas/primitives/csr.py",
         "SHORT_ROW = 8",
         "SHORT_ROW = 7",
         compiled(1, tuned=1) | {"build_library": 9 + 1},
-    ),
-    (
-        "a peer less",
-        "config.yaml",
-        "peers: [pytorch, onnxruntime]",
-        "peers: [pytorch]",
-        MEASURED,
     ),
     (
         "the order of the peers",
@@ -356,7 +275,6 @@ CHANGES = [
         "CHANGED = 1\n\n\ndef write_onnx",
         EXPORTED | MEASURED,
     ),
-    ("a technique less", "config.yaml", ", float16, int8]", ", int8]", CURVES | EVERY_TIMING),
     (
         "one model",
         "dlas/models/resnet18.py",
@@ -365,22 +283,7 @@ CHANGES = [
         {"train_model": 1, "export_network": 1} | of_digits(6, 5),
     ),
     ("the training code", "dlas/models/training.py", "momentum=0.9", "momentum=0.8", TRAINED),
-    (
-        "the recipe of one dataset",
-        "config/smoke.yaml",
-        "digits: {epochs: 1}",
-        "digits: {epochs: 2}",
-        {"train_model": 1, "export_network": 1} | of_digits(6, 5),
-    ),
-    ("the seed", "config.yaml", "seed: 0", "seed: 1", {"prepare_dataset": 2} | TRAINED),
     ("a model that is not used", "dlas/models/vgg16.py", "def build", "A = 1\n\n\ndef build", {}),
-    (
-        "a recipe that is not used",
-        "config.yaml",
-        "mobilenet_v1: {epochs: 16",
-        "mobilenet_v1: {epochs: 17",
-        {},
-    ),
 ]
 
 
