@@ -24,10 +24,10 @@ rule all:
         study.path("peers"),
         study.path("observations"),
         observations("plot", extension=list(study.PLOT_EXTENSIONS)),
-        [study.path("overview", extension=extension) for extension in study.PLOT_EXTENSIONS],
-        [study.path("accuracy_curves_plot", extension=name) for name in study.PLOT_EXTENSIONS],
-        [study.path("tuning_curves_plot", extension=name) for name in study.PLOT_EXTENSIONS],
-        [study.path("pareto", extension=name) for name in study.PLOT_EXTENSIONS],
-        [study.path("roofline", extension=name) for name in study.PLOT_EXTENSIONS],
+        [
+            study.path(figure, extension=extension)
+            for figure in study.FIGURES
+            for extension in study.PLOT_EXTENSIONS
+        ],
         [study.path("summary_table", table=table) for table in study.SUMMARY_TABLES],
         study.path("recommendation"),

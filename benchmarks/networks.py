@@ -49,9 +49,8 @@ def main() -> None:
         turns = tqdm(range(arguments.rounds), desc=f"{case.name}, timed", unit="round")
         tables.append(measure(case.name, contenders, turns, arguments.seconds))
         table = pd.concat(tables, ignore_index=True)
-        write(
-            table, arguments.results / "networks.csv"
-        )  # a killed run keeps the networks it has done
+        # A killed run keeps the networks that it has done.
+        write(table, arguments.results / "networks.csv")
     print(table.to_string(index=False, na_rep=""))
     print(summary(table))
 

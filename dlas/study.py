@@ -86,6 +86,13 @@ PATHS = {
     "pareto": "plots/pareto.{extension}",
     "roofline": "plots/roofline.{extension}",
 }
+FIGURES = (
+    "overview",
+    "accuracy_curves_plot",
+    "tuning_curves_plot",
+    "pareto",
+    "roofline",
+)  # of the whole study
 PLOT_EXTENSIONS = ("pdf", "svg", "png")
 SUMMARY_TABLES = ("accuracy_and_compression", "latency", "best_configurations")
 

@@ -2,14 +2,12 @@
 
 import math
 import re
-from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
 import pandas as pd
 
 from dlas.analysis.observation import Observation, Verdict
-from dlas.files import whole
 
 VERDICTS = get_args(Verdict)
 ORIGINS = {
@@ -98,9 +96,3 @@ def sentence(text: str, capital: bool = True) -> str:
 def escaped(text: str) -> str:
     """Return a text as reStructuredText that reads the same: one line in which no mark has a meaning of its own."""
     return re.sub(r"([^\w\s]|_)", r"\\\1", " ".join(text.split()))
-
-
-def write(path: str | Path, text: str) -> None:
-    """Write a text, whole or not at all."""
-    with whole(path) as temporary:
-        temporary.write_text(text)

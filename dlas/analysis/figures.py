@@ -25,6 +25,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
+from dlas.analysis.captions import sentence
 from dlas.analysis.observation import Observation
 from dlas.files import whole
 
@@ -222,7 +223,7 @@ def finish(
     width, height = figure.get_size_inches()
     title = _wrapped(claim[0].upper() + claim[1:], int(16.5 * width))
     verdict = _wrapped(observation.headline, int(15.5 * width))
-    texts = [] if observation.reason.startswith("needs") else [_sentence(observation.reason)]
+    texts = [] if observation.reason.startswith("needs") else [sentence(observation.reason)]
     below = _paragraphs([*texts, "Rule: " + " ".join(rule.split())], int(22 * width))
     columns = max(1, int(width / 1.15))
     lines = {
@@ -267,10 +268,6 @@ def _paragraphs(texts: Sequence[str], width: int) -> str:
 
 def _wrapped(text: str, width: int) -> str:
     return textwrap.fill(text, width, break_on_hyphens=False)
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def note(axis: Axes, text: str) -> None:
@@ -427,6 +424,12 @@ def name_points(
             linespacing=0.95,
         )
         text.set_path_effects([withStroke(linewidth=1.5, foreground="white")])
+
+
+def size_in_points(axis: Axes) -> tuple[float, float]:
+    """Return a panel's width and height in points; the figure must have been drawn, which gives it its size."""
+    box, points = axis.get_window_extent(), 72 / axis.figure.dpi
+    return box.width * points, box.height * points
 
 
 def _overlap(first: Sequence[float], second: Sequence[float]) -> float:

@@ -1,6 +1,6 @@
 """What an observation is, and the selections that the observations share."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +18,6 @@ CONFIGURATION = ["platform", "dataset", "model", "compression", "primitive", "fo
 LATENCY = ["latency_ms", "latency_ms_low", "latency_ms_high"]
 SPEEDUP = ["speedup", "low", "high"]  # what `speedup_over` returns
 PARTS = "CLAIM ORIGIN LAYER RULE READING DATA observe draw".split()  # of an observation's module
-TABLES = ("study", "noise_floor", "curves")
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 
 
@@ -29,6 +28,9 @@ class Tables:
     study: pd.DataFrame
     noise_floor: pd.DataFrame
     curves: pd.DataFrame
+
+
+TABLES = tuple(each.name for each in fields(Tables))
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-
-from dlas.files import whole
 
 BEST, TIED, QUIET = "best", "tied", "quiet"  # the classes of a cell: bold, tinted, and grey
 _STYLE = """
@@ -84,9 +81,3 @@ def estimate(value: float, low: float = np.nan, high: float = np.nan) -> str:
     decimals = max(0, 2 - int(np.floor(np.log10(abs(value))))) if value else 0
     texts = [f"{number:,.{decimals}f}" for number in (value, low, high)]
     return texts[0] if np.isnan(low) else f"{texts[0]} [{texts[1]}, {texts[2]}]"
-
-
-def write(path: str | Path, page: Page) -> None:
-    """Write a page as HTML, whole or not at all."""
-    with whole(path) as temporary:
-        temporary.write_text(html(page))

@@ -145,13 +145,11 @@ def _mark(axis: Axes, rows: pd.DataFrame, row: Any, largest: float) -> None:
 def _names(axis: Axes, here: pd.DataFrame) -> None:
     """Name the networks on the front, with their size."""
     best = here[here["front"]].sort_values("latency_ms")
-    box = axis.get_window_extent()
-    points = 72 / axis.figure.dpi
     figures.name_points(
         axis,
         list(best[["latency_ms", "accuracy"]].itertuples(index=False, name=None)),
         [f"{figures.label(row.model)}\n{_bytes(row.model_bytes)}" for row in best.itertuples()],
-        (box.width * points, box.height * points),
+        figures.size_in_points(axis),
         list(here[["latency_ms", "accuracy"]].itertuples(index=False, name=None)),
         NAME_POINTS,
     )

@@ -159,12 +159,11 @@ def _mark(axis: Axes, row: Any) -> None:
 def _names(axis: Axes, here: pd.DataFrame) -> None:
     """Name the networks of a panel, or, where they are many, the uncompressed ones."""
     some = here if len(here) <= MOST_NAMES else here[here["compression"] == "none"]
-    box, points = axis.get_window_extent(), 72 / axis.figure.dpi
     figures.name_points(
         axis,
         list(some[["intensity", "gflops"]].itertuples(index=False, name=None)),
         [f"{figures.label(row.model)}\n{figures.label(row.dataset)}" for row in some.itertuples()],
-        (box.width * points, box.height * points),
+        figures.size_in_points(axis),
         list(here[["intensity", "gflops"]].itertuples(index=False, name=None)),
     )
 

@@ -15,11 +15,8 @@ import pytest
 VERDICTS = {"assess_observation": 13, "tabulate_observations": 1, "draw_observation": 13}
 ACROSS = {"tabulate_summary": 3, "recommend": 1, "draw_pareto": 1, "draw_roofline": 1}
 FIGURES = {f"draw_{name}": 1 for name in "overview curves tuning pareto roofline".split()}
-FIGURES |= {
-    "draw_observation": 13,
-    "tabulate_summary": 3,
-    "recommend": 1,
-}  # tables have the figures' names
+# The tables and the recommendation have their names and their order from the figures.
+FIGURES |= {"draw_observation": 13, "tabulate_summary": 3, "recommend": 1}
 MEASURED = {"time_libraries": 2, "tabulate_study": 1, "draw_overview": 1} | VERDICTS | ACROSS
 EVERY_TIMING = MEASURED | {"time_libraries": 3}
 CURVES = {"tabulate_curves": 1, "draw_curves": 1}

@@ -1,6 +1,7 @@
 """Recommend the fastest configuration of each platform and data set that is accurate enough."""
 
 from dlas.analysis import pages, recommendation, table
+from dlas.files import write_text
 from job import job
 
 with job(snakemake):
@@ -10,4 +11,4 @@ with job(snakemake):
         snakemake.params.settings["top1_floor"],
     )
     table.write_table(snakemake.output.recommendation, rows)
-    pages.write(snakemake.output.page, recommendation.page(rows))
+    write_text(snakemake.output.page, pages.html(recommendation.page(rows)))

@@ -3,9 +3,10 @@
 import pandas as pd
 
 from dlas.analysis import captions, table
+from dlas.files import write_text
 from job import job
 
 with job(snakemake):
     verdicts = pd.concat([table.read_table(path) for path in snakemake.input.verdicts])
     table.write_table(snakemake.output.observations, verdicts)
-    captions.write(snakemake.output.page, captions.table(verdicts))
+    write_text(snakemake.output.page, captions.table(verdicts))

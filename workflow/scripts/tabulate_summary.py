@@ -2,6 +2,7 @@
 
 from dlas.analysis import pages, table
 from dlas.analysis.summaries import SUMMARIES
+from dlas.files import write_text
 from job import job
 
 with job(snakemake):
@@ -10,4 +11,4 @@ with job(snakemake):
         table.read_table(snakemake.input.study), table.read_table(snakemake.input.noise_floor)
     )
     table.write_table(snakemake.output.table, rows)
-    pages.write(snakemake.output.page, summary.page(rows))
+    write_text(snakemake.output.page, pages.html(summary.page(rows)))

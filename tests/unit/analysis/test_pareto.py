@@ -6,20 +6,12 @@ import pytest
 import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_figures import axis_labels_overlap, markers, nothing_is_clipped, texts
+from test_figures import FULL, axis_labels_overlap, markers, nothing_is_clipped, texts
 
 from dlas.analysis import figures, pareto
 
 VALUES = st.integers(0, 4)  # few, so that there are ties
 POINTS = st.lists(st.tuples(VALUES, VALUES, VALUES), min_size=1, max_size=12)
-FULL = synthetic.study(
-    synthetic.realistic,
-    compressions=synthetic.COMPRESSIONS,
-    formats=("dense", "csr"),
-    tunings=("untuned", "auto_scheduled"),
-    unreached=[("photos", "efficientnet_b0", "weight_pruning")],
-    emulated=[("float16", "local_cpu_avx2")],
-)
 SOME = FULL[(FULL.platform == "local_cpu") | (FULL.dataset == "digits")]
 STUDIES = {
     "full": FULL,
