@@ -20,7 +20,7 @@ from dlas.compiler.pipeline import compile_module
 from dlas.compiler.schedules import schedule_between
 from dlas.files import whole
 from dlas.primitives import tiling
-from dlas.primitives.vector import computes, vector_unit
+from dlas.primitives.vector import computes, processor
 
 # LLVM's level 3 makes kernels no faster here (the loops are written out already) and can take minutes for one kernel.
 OPTIMIZATION_LEVEL = 2
@@ -102,7 +102,10 @@ def build_library(
 
 def complete(target: Mapping[str, Any]) -> Target:
     """Return a target with what all code is compiled with."""
-    return Target({"opt-level": OPTIMIZATION_LEVEL, **target})
+    described = dict(target)
+    if (host := described.pop("host", None)) is not None:
+        return Target(described, Target({"opt-level": OPTIMIZATION_LEVEL, **host}))
+    return Target({"opt-level": OPTIMIZATION_LEVEL, **described})
 
 
 def schedule_network(
@@ -114,7 +117,7 @@ def schedule_network(
 ) -> tvm.IRModule:
     """Return the network as scheduled kernels and the function `main` that calls them."""
     algorithm, stored = primitives.load(primitive), primitives.load_format(format)
-    vector = vector_unit(target, network.dtype)
+    vector = processor(target, network.dtype)
     module = fuse_operators(lower(network, algorithm, stored, vector, decide))
     for name in kernel_names(module):
         schedule = Schedule(module[name])

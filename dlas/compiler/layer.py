@@ -16,6 +16,7 @@ from tvm.s_tir import Schedule
 
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions, attach, attached
+from dlas.primitives.gpu import GPU
 from dlas.primitives.kernel import Kernel
 from dlas.primitives.layout import Layout
 from dlas.primitives.vector import VectorUnit
@@ -34,7 +35,7 @@ class Layer:
     convolution: Convolution
     data_layout: Layout
     dtype: str
-    vector: VectorUnit
+    vector: VectorUnit | GPU
 
     @property
     def name(self) -> str:
@@ -114,7 +115,7 @@ class Layer:
 
 
 def schedule_kernel(
-    primitive: ModuleType, format: ModuleType, schedule: Schedule, vector: VectorUnit
+    primitive: ModuleType, format: ModuleType, schedule: Schedule, vector: VectorUnit | GPU
 ) -> None:
     """Schedule a convolution, with whatever was fused behind it, as it asks for."""
     format.schedule(primitive, schedule, vector, attached(schedule))

@@ -21,6 +21,7 @@ from dlas.compiler.layer import Chosen, Layer
 from dlas.compiler.network import Network
 from dlas.compiler.normalization import normalize, scale_and_shift
 from dlas.compiler.quantization import (
+    CENTRE,
     Quantization,
     QuantizedWeight,
     dequantize_sums,
@@ -29,6 +30,7 @@ from dlas.compiler.quantization import (
 )
 from dlas.errors import StudyError
 from dlas.primitives.convolution import Convolution
+from dlas.primitives.gpu import GPU
 from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.vector import VectorUnit
 
@@ -90,7 +92,7 @@ def lower(
     network: Network,
     primitive: ModuleType,
     format: ModuleType,
-    vector: VectorUnit,
+    vector: VectorUnit | GPU,
     decide: Decide = by_default,
 ) -> tvm.IRModule:
     """Return the network as a Relax module `main(image)` whose weights are constants in a format.
@@ -102,7 +104,7 @@ def lower(
 
 
 def layers(
-    network: Network, primitive: ModuleType, format: ModuleType, vector: VectorUnit
+    network: Network, primitive: ModuleType, format: ModuleType, vector: VectorUnit | GPU
 ) -> list[tuple[Layer, int]]:
     """Return the convolutions of a network that differ as workloads, each with the number of its calls."""
     found: dict[int, tuple[Layer, int]] = {}
@@ -124,7 +126,7 @@ class _Lowering(Interpreter):
         network: Network,
         primitive: ModuleType,
         format: ModuleType,
-        vector: VectorUnit,
+        vector: VectorUnit | GPU,
         decide: Decide,
     ) -> None:
         super().__init__(network)
@@ -216,7 +218,7 @@ class _Lowering(Interpreter):
         if isinstance(data, FeatureMap) and isinstance(weight, np.ndarray):
             return self.cast(self.sums(data, weight, **shape), data.dtype)
         if isinstance(data, Dequantized) and isinstance(weight, QuantizedWeight):
-            zero_point = data.quantization.zero_point
+            zero_point = self.zero_point(data.quantization)
             sums = self.sums(data.feature, weight.values, border=zero_point, **shape)
             shift = zero_point_sums(weight, zero_point)
             scale = data.quantization.scale * weight.scale
@@ -280,11 +282,16 @@ class _Lowering(Interpreter):
                 quantize,
                 feature.expression,
                 relax.const(how.inverse),
-                relax.const(np.float32(how.zero_point)),
+                relax.const(np.float32(self.zero_point(how))),
+                dtype=self.vector.quantized,
                 primfunc_name_hint="quantize",
             )
             self.quantized[feature, how] = FeatureMap(result, feature.layout, feature.shape)
         return self.quantized[feature, how]
+
+    def zero_point(self, how: Quantization) -> int:
+        """What stands for zero in the type of integers that the processor multiplies."""
+        return how.zero_point - (CENTRE if self.vector.quantized == "int8" else 0)
 
     def dequantize(self, call: relax.Call) -> Dequantized | QuantizedWeight:
         stored = self.evaluate(call.args[0])

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from tvm import te, tirx
 
+FENCE = "llvm.arithmetic.fence"  # a value goes through as it is, rounded
+
 
 def scale_and_shift(
     epsilon: float, gamma: np.ndarray, beta: np.ndarray, mean: np.ndarray, variance: np.ndarray
@@ -37,5 +39,8 @@ def broadcast(index: Sequence[Any], tensor: te.Tensor) -> list[Any]:
 
 
 def rounded(product: Any) -> Any:
-    """Return a float32 product that is rounded before anything is added to it."""
-    return tirx.call_llvm_pure_intrin("float32", "llvm.arithmetic.fence", product)
+    """Return a float32 product that is rounded before anything is added to it.
+
+    On a GPU `pipeline` writes the fence in the words of its language.
+    """
+    return tirx.call_llvm_pure_intrin("float32", FENCE, product)

@@ -1,5 +1,6 @@
-"""From scheduled kernels to machine code: TVM's own passes, and two that they lack."""
+"""From scheduled kernels to machine code: TVM's own passes, and three that they lack."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import tvm
@@ -7,9 +8,11 @@ import tvm_ffi
 from tvm import tirx
 from tvm.s_tir import SBlockRealize
 from tvm.s_tir.pipeline import default_s_tir_pipeline
-from tvm.target import Target
+from tvm.target import Target, codegen
 from tvm.tirx.compilation_pipeline import register_tir_pipeline
 
+from dlas.compiler.normalization import FENCE
+from dlas.compiler.quantization import ROUND
 from dlas.primitives import tiling
 
 NAME = "dlas"
@@ -33,16 +36,68 @@ def _pipeline() -> tuple[Any, Any, Any]:
 
     @tvm.transform.module_pass(opt_level=0)
     def lower(module: tvm.IRModule, _: Any) -> tvm.IRModule:
-        return _each_kernel(keep_on_stack, standard(_each_kernel(prefetch_weights, module)))
+        module = _each_kernel({"llvm": prefetch_weights, **ROUNDING}, module)
+        return _each_kernel({"llvm": keep_on_stack}, standard(module))
 
     return lower, for_host, for_device
 
 
-def _each_kernel(rewrite: Any, module: tvm.IRModule) -> tvm.IRModule:
+def _each_kernel(rewrites: Mapping[str, Any], module: tvm.IRModule) -> tvm.IRModule:
+    """Rewrite the body of each kernel, as its target's kind says."""
     for variable, function in module.functions_items():
         if isinstance(function, tirx.PrimFunc):
+            rewrite = rewrites.get(function.attrs["target"].kind.name, lambda body: body)
             module[variable] = function.with_body(rewrite(function.body))
     return module
+
+
+def round_in_cuda(body: Any) -> Any:
+    """Return a kernel whose products and integers are rounded by functions of CUDA, which nothing contracts.
+
+    CUDA C++ Programming Guide, "Mathematical functions": __fmul_rn is never merged into a multiply-add.
+    """
+
+    def product(value: Any) -> Any:
+        if isinstance(value, tirx.Mul):
+            return tirx.call_pure_extern("float32", "__fmul_rn", value.a, value.b)
+        return value
+
+    return _replace_intrinsics(
+        body, {FENCE: product, ROUND: lambda real: tirx.call_pure_extern("float32", "rintf", real)}
+    )
+
+
+def round_in_opencl(body: Any) -> Any:
+    """Return a kernel whose products and integers are rounded by functions of OpenCL C.
+
+    Multiplications and additions are contracted within an expression (OpenCL C 3.0, section 6.13.4), which ends where
+    bits are taken for another type's.
+    """
+
+    def product(value: Any) -> Any:
+        bits = tirx.call_pure_extern("int32", "as_int", value)
+        return tirx.call_pure_extern("float32", "as_float", bits)
+
+    return _replace_intrinsics(
+        body, {FENCE: product, ROUND: lambda real: tirx.call_pure_extern("float32", "rint", real)}
+    )
+
+
+ROUNDING = {"cuda": round_in_cuda, "opencl": round_in_opencl}
+
+
+def _replace_intrinsics(body: Any, replacements: Mapping[str, Any]) -> Any:
+    """Return a kernel with some intrinsics of LLVM, of one argument, replaced."""
+    numbers = {codegen.llvm_lookup_intrinsic_id(name): new for name, new in replacements.items()}
+
+    def replace(call: Any) -> Any:
+        if str(getattr(call.op, "name", "")) != "tirx.call_llvm_pure_intrin":
+            return call
+        number, argument = call.args
+        new = numbers[int(number)](tvm_ffi.structural_map(argument, (tvm.ir.Call, replace)))
+        return new
+
+    return tvm_ffi.structural_map(body, (tvm.ir.Call, replace))
 
 
 def keep_on_stack(body: Any) -> Any:

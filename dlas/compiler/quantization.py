@@ -14,7 +14,12 @@ from tvm import te, tirx
 
 from dlas.compiler.normalization import broadcast, rounded
 
-LOWEST, HIGHEST = 0, 255  # of uint8
+LOWEST, HIGHEST, CENTRE = (
+    0,
+    255,
+    128,
+)  # of uint8; what it is more than int8, where a processor multiplies that
+ROUND = "llvm.roundeven"  # to the nearest, ties to even; TVM would take its own nearbyint out of the vectors
 
 
 @dataclass(frozen=True)
@@ -38,19 +43,22 @@ class QuantizedWeight:
     scale: np.ndarray
 
 
-def quantize(data: te.Tensor, inverse: te.Tensor, zero_point: te.Tensor) -> te.Tensor:
-    """Return float32 `data` in uint8, rounded to the nearest, ties to even.
+def quantize(
+    data: te.Tensor, inverse: te.Tensor, zero_point: te.Tensor, dtype: str = "uint8"
+) -> te.Tensor:
+    """Return float32 `data` in `dtype`, uint8 or int8, rounded to the nearest, ties to even.
 
-    The inverse of the scale and the zero point are float32 scalars beside the code, which equal layers share.
+    The inverse of the scale and the zero point are float32 scalars beside the code, which equal layers share. In int8
+    all numbers, `zero_point` too, are `CENTRE` less than in uint8.
     """
+    shift = CENTRE if dtype == "int8" else 0
 
     def element(*index: Any) -> Any:
         real = data(*index) * inverse()
-        # TVM would take its own nearbyint out of the vectors.
-        steps = tirx.call_llvm_pure_intrin("float32", "llvm.roundeven", real) + zero_point()
-        lowest, highest = (tirx.const(limit, "float32") for limit in (LOWEST, HIGHEST))
+        steps = tirx.call_llvm_pure_intrin("float32", ROUND, real) + zero_point()
+        lowest, highest = (tirx.const(limit - shift, "float32") for limit in (LOWEST, HIGHEST))
         clipped = tirx.Max(tirx.Min(steps, highest), lowest)
-        return clipped.astype("uint8")
+        return clipped.astype(dtype)
 
     return te.compute(data.shape, element, name="quantize")
 

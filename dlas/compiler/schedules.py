@@ -3,12 +3,16 @@
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 
-from dlas.primitives import tiling
+from dlas.primitives import thread_blocks, tiling
+from dlas.primitives.gpu import GPU
 from dlas.primitives.vector import VectorUnit
 
 
-def schedule_between(function: Schedule, vector: VectorUnit) -> None:
-    """Inline what only computes element by element; run the rest in parallel, vectorized where memory is."""
+def schedule_between(function: Schedule, vector: VectorUnit | GPU) -> None:
+    """Inline what only computes element by element; run the rest in parallel, vectorized where memory is.
+
+    On a GPU a thread makes one element.
+    """
     names = tiling.block_names(function)
     joins = any("concat" in name for name in names)
     for name in names[:-1]:
@@ -17,7 +21,10 @@ def schedule_between(function: Schedule, vector: VectorUnit) -> None:
         except ScheduleError:  # a reduction, or read by several: it keeps its own loops
             continue
     for name in tiling.block_names(function):
-        _schedule_block(function, name, vector, joins)
+        if isinstance(vector, GPU):
+            thread_blocks.make_elements(function, function.get_sblock(name), vector)
+        else:
+            _schedule_block(function, name, vector, joins)
 
 
 def _schedule_block(function: Schedule, name: str, vector: VectorUnit, joins: bool) -> None:

@@ -11,7 +11,7 @@ from dlas.primitives.layout import Packing
 from dlas.primitives.tiling import divisors
 
 # Feature maps of these types: the type of the sums of products. Weights of uint8 feature maps are int8.
-SUMS = {"float32": "float32", "float16": "float32", "uint8": "int32"}
+SUMS = {"float32": "float32", "float16": "float32", "uint8": "int32", "int8": "int32"}
 
 # Products that are added up in float16 before they go to a float32 sum. Each addition rounds to 11 bits: the error of a
 # block grows with the square root of their number, the time spent on the float32 sums falls with it.

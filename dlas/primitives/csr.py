@@ -11,7 +11,7 @@ Vuduc, "Sparsity: Optimization Framework for Sparse Matrix Kernels", IJHPCA 2004
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -23,10 +23,11 @@ from tvm.s_tir import Schedule
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812 (the name that TVM's scripts give it)
 
-from dlas.primitives import tiling
+from dlas.primitives import thread_blocks, tiling
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
+from dlas.primitives.gpu import GPU
 from dlas.primitives.kernel import Kernel
 from dlas.primitives.layout import NCHW, Layout, Planes
 from dlas.primitives.vector import VectorUnit
@@ -81,8 +82,8 @@ class Matrix:
     bounds: np.ndarray
 
 
-def layout(primitive: ModuleType, channels: int, vector: VectorUnit) -> Layout:
-    """Return NCHW for every primitive: a vector holds positions."""
+def layout(primitive: ModuleType, channels: int, vector: VectorUnit | GPU) -> Layout:
+    """Return NCHW for every primitive: a vector, or neighbouring threads, hold positions."""
     return NCHW
 
 
@@ -92,7 +93,7 @@ def kernel(
     convolution: Convolution,
     data_layout: Layout,
     dtype: str,
-    vector: VectorUnit,
+    vector: VectorUnit | GPU,
     decide: Decisions,
 ) -> Kernel:
     """Return the kernel of one layer; the weight's constants are a `Matrix`.
@@ -100,6 +101,13 @@ def kernel(
     Where the function's input is [N, 1, C * H * W], it takes the feature map as it is, seen so.
     """
     planes = primitive.planes(convolution)
+    if isinstance(vector, GPU):  # all positions are one tile, of which a thread has one
+        width = planes.width
+        reach = (convolution.out_height - 1) * width + convolution.out_width
+        tile = Tile(convolution.out_height, -(-reach // width), 1, width, in_flight=1)
+        matrix = compress(weight.astype(SUMS[dtype]), convolution, planes, tile, 1, WHOLE)
+        scattered = function(convolution, planes, tile, matrix, dtype, _gathered)
+        return Kernel(scattered, tuple(vars(matrix).values()), NCHW)
     nonzeros = int(np.count_nonzero(weight))
     tile = decide.choose("tile", ranked_tiles(convolution, planes, vector, nonzeros)[:TILES])
     tile = replace(tile, in_flight=decide.choose("in_flight", (IN_FLIGHT, 4, 16)))
@@ -205,9 +213,16 @@ def compress(
 
 
 def function(
-    convolution: Convolution, planes: Planes, tile: Tile, matrix: Matrix, dtype: str
+    convolution: Convolution,
+    planes: Planes,
+    tile: Tile,
+    matrix: Matrix,
+    dtype: str,
+    multiply: Callable[..., Any] | None = None,
 ) -> tirx.PrimFunc:
     """Return the function of one layer, unscheduled, whose last argument is its output [N, K, OH, OW].
+
+    `multiply` adds its block "convolution": `_convolution`, or another with the same arguments and result.
 
     Its blocks: "pack", which lays the input out, unless it is read in place; "convolution"; and "unpack", which drops
     what lies between the rows of a tile.
@@ -225,7 +240,8 @@ def function(
         if not as_it_is:
             data = _pack(data, convolution, planes, tile)
         blocks = (len(matrix.pointers) - 1) // convolution.out_channels
-        sums = _convolution(data, stored, blocks, convolution, planes, tile)
+        multiply = multiply or _convolution
+        sums = multiply(data, stored, blocks, convolution, planes, tile)
         # As Relax counts: what is fused behind must have the same types of indices.
         with (
             T.grid(*(_extent(number) for number in convolution.out_shape)) as loops,
@@ -336,6 +352,33 @@ def _convolution(
     return sums
 
 
+def _gathered(
+    packed: Any,
+    stored: Sequence[Any],
+    blocks: int,
+    convolution: Convolution,
+    planes: Planes,
+    tile: Tile,
+) -> Any:
+    """Do what `_convolution` does, in threads of a GPU: each gathers what one output channel takes at one position."""
+    pointers, offsets, values, _ = stored
+    channels, height, width = convolution.out_shape[1:]
+    dtype = str(values.dtype)
+    sums = T.sblock_alloc_buffer((convolution.batch, 1, channels, height, width), dtype)
+    with T.grid(convolution.batch, channels, height, width) as loops, T.sblock("convolution"):
+        n, k, h, w = T.axis.remap("SSSS", loops)
+        T.reads(packed[n, 0, 0 : packed.shape[2]])
+        T.writes(sums[n, 0, k, h, w])
+        total = T.sblock_alloc_buffer((1,), dtype, scope="local")
+        T.buffer_store(total, tirx.const(0, dtype), [0])
+        with T.serial(pointers[k + 1] - pointers[k]) as i:
+            place = pointers[k] + i
+            element = packed[n, 0, h * planes.width + w + offsets[place]]
+            T.buffer_store(total, total[0] + values[place] * element.astype(dtype), [0])
+        T.buffer_store(sums, total[0], [n, 0, k, h, w])
+    return sums
+
+
 @contextmanager
 def _positions(tile: Tile) -> Iterator[Any]:
     """Run over a register tile, vector by vector."""
@@ -344,9 +387,22 @@ def _positions(tile: Tile) -> Iterator[Any]:
 
 
 def schedule(
-    primitive: ModuleType, function: Schedule, vector: VectorUnit, decide: Decisions
+    primitive: ModuleType, function: Schedule, vector: VectorUnit | GPU, decide: Decisions
 ) -> None:
-    """Run tiles in parallel, each with its input before and what was fused behind it; or else chunks of channels."""
+    """Run tiles in parallel, each with its input before and what was fused behind it; or else chunks of channels.
+
+    On a GPU a thread has one element of the output, or lays out one row of a plane.
+    """
+    if isinstance(vector, GPU):
+        threads = decide.choose("threads", (128, 64, 256, 32))
+        output = tiling.fuse_epilogue(function, {"pack"})
+        if "pack" in tiling.block_names(function):
+            thread_blocks.make_elements(function, function.get_sblock("pack"), vector)
+        thread = thread_blocks.make_elements(function, output, vector, threads)
+        convolution = function.get_sblock(tiling.CONVOLUTION)
+        function.compute_at(convolution, thread, preserve_unit_loops=True)
+        function.set_scope(convolution, 0, "local")
+        return
     output = tiling.fuse_epilogue(function, {"pack"})
     convolution = function.get_sblock(tiling.CONVOLUTION)
     image, tile, chunk = function.get_loops(convolution)

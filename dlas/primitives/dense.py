@@ -8,12 +8,13 @@ from tvm.s_tir import Schedule
 
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
+from dlas.primitives.gpu import GPU
 from dlas.primitives.kernel import Kernel
 from dlas.primitives.layout import Layout
 from dlas.primitives.vector import VectorUnit
 
 
-def layout(primitive: ModuleType, channels: int, vector: VectorUnit) -> Layout:
+def layout(primitive: ModuleType, channels: int, vector: VectorUnit | GPU) -> Layout:
     """Return the primitive's own layout."""
     found: Layout = primitive.layout(channels, vector)
     return found
@@ -25,11 +26,11 @@ def kernel(
     convolution: Convolution,
     data_layout: Layout,
     dtype: str,
-    vector: VectorUnit,
+    vector: VectorUnit | GPU,
     decide: Decisions,
 ) -> Kernel:
     """Return the kernel of one layer; the weight is one constant, packed as the primitive reads it."""
-    packing = primitive.packing(convolution, vector)
+    packing = primitive.packing(convolution, vector, decide)
     packed = primitive.pack_weight(weight, convolution, data_layout, packing)
     data = te.placeholder(data_layout.shape(*convolution.in_shape), dtype, name="data")
     operand = te.placeholder(packed.shape, str(packed.dtype), name="weight")
@@ -42,7 +43,7 @@ def kernel(
 
 
 def schedule(
-    primitive: ModuleType, function: Schedule, vector: VectorUnit, decide: Decisions
+    primitive: ModuleType, function: Schedule, vector: VectorUnit | GPU, decide: Decisions
 ) -> None:
     """Apply the primitive's schedule."""
     primitive.schedule(function, vector, decide)

@@ -9,10 +9,11 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
-from dlas.primitives import tiling
+from dlas.primitives import thread_blocks, tiling
 from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
+from dlas.primitives.gpu import GPU
 from dlas.primitives.layout import NCHW, Layout, Packing, Planes, blocked, input_channel, pad
 from dlas.primitives.tiling import Tile
 from dlas.primitives.vector import VectorUnit
@@ -20,7 +21,7 @@ from dlas.primitives.vector import VectorUnit
 ROW_CHANNELS = 4  # output channels that share a loaded row, where a vector holds positions
 
 
-def layout(channels: int, vector: VectorUnit) -> Layout:
+def layout(channels: int, vector: VectorUnit | GPU) -> Layout:
     """Return NCHW, whatever the channels."""
     return NCHW
 
@@ -35,12 +36,17 @@ def row_vector(columns: int, vector: VectorUnit) -> int:
     return next((width for width in widths if columns % width == 0), 0)
 
 
-def packing(convolution: Convolution, vector: VectorUnit) -> Packing:
-    """Return how this layer's weight is packed and what its vectors hold.
+def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decisions) -> Packing:
+    """Return how this layer's weight is packed and what its vectors hold, or the threads of a GPU.
 
     Vectors hold columns where rows are long enough and read without gaps; depthwise layers have no other channels to
     hold, so that with gaps they go one position at a time.
     """
+    if isinstance(vector, GPU):
+        block = 1 if convolution.depthwise else vector.block(convolution.out_channels)
+        parted = convolution.in_channels // convolution.groups
+        grids = thread_blocks.grids(convolution, vector, block, parted)
+        return Packing(block, grid=decide.choose("grid", grids))
     if convolution.depthwise:
         lanes = "columns" if convolution.stride[1] == 1 else "scalar"
         return Packing(1, lanes, halves=vector.halves)
@@ -77,14 +83,18 @@ def convolve(
         channel = input_channel(convolution, block, k, o, c)
         return padded[n, channel, h * down + r, w * across + s], weight[k, c, r, s, o]
 
+    reduction = {"c": convolution.in_channels // convolution.groups, "r": rows, "s": columns}
     batch, out_channels, height, width = convolution.out_shape
+    if packing.grid:
+        sums = thread_blocks.add_up(convolution, operands, reduction, packing, data.dtype)
+        return te.compute(convolution.out_shape, sums, name="unpack")
     blocks = -(-out_channels // block)
     packed = add_up(
         (batch, blocks, height, width, block)
         if by_channels
         else (batch, blocks, block, height, width),
         operands,
-        {"c": convolution.in_channels // convolution.groups, "r": rows, "s": columns},
+        reduction,
         packing,
         lanes=packing.lanes,
     )
@@ -104,8 +114,12 @@ def planes(convolution: Convolution) -> Planes:
     return Planes(rows, columns, width, tiled=False)
 
 
-def schedule(function: Schedule, vector: VectorUnit, decide: Decisions) -> None:
-    """Tile rows or output channels in registers, whichever a vector holds."""
+def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) -> None:
+    """Tile rows or output channels in registers, whichever a vector holds; on a GPU positions and output channels."""
+    if isinstance(vector, GPU):
+        unrolled = decide.choose("unrolled", (2, 1, 0, 3))
+        thread_blocks.tile_convolution(function, "NCHW", unrolled=unrolled, inside=0)
+        return
     convolution = function.get(function.get_sblock(tiling.CONVOLUTION))
     lanes_hold = str(convolution.annotations["lanes"])
     along_columns = lanes_hold != "channels"

@@ -6,15 +6,18 @@ layer needs no patches at all.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
-from dlas.primitives import tiling
+from dlas.primitives import thread_blocks, tiling
 from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
+from dlas.primitives.gpu import GPU
 from dlas.primitives.layout import Layout, Packing, Planes, blocked, deepened, input_channel
 from dlas.primitives.vector import VectorUnit
 
@@ -22,22 +25,26 @@ PANEL_BYTES = 128 * 1024  # of the patch matrix made at a time, so that it is re
 RESIDENT_BYTES = 1024 * 1024  # of weights that may be read again for each panel
 
 
-def layout(channels: int, vector: VectorUnit) -> Layout:
+def layout(channels: int, vector: VectorUnit | GPU) -> Layout:
     """Return NHWC, whatever the channels."""
     return Layout("NHWC")
 
 
-def packing(convolution: Convolution, vector: VectorUnit) -> Packing:
-    """Return how this layer's weight is packed: a vector of output channels together.
+def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decisions) -> Packing:
+    """Return how this layer's weight is packed: a vector of output channels together; and the threads of a GPU.
 
     What is left of a block that NHWC has no room for is stored number by number, which costs more than narrow vectors
     where vectors are as wide as those of float16.
     """
-    return Packing(
-        vector.block(convolution.out_channels, whole=vector.halves),
-        depth=vector.depth(convolution),
-        halves=vector.halves,
-    )
+    depth = vector.depth(convolution)
+    if isinstance(vector, GPU):
+        block = vector.block(convolution.out_channels, whole=True)
+        parted = padded_channels(convolution, depth) // convolution.groups // depth
+        shared = convolution.groups == 1
+        grids = thread_blocks.grids(convolution, vector, block, parted, staged=shared)
+        return Packing(block, depth=depth, grid=decide.choose("grid", grids))
+    block = vector.block(convolution.out_channels, whole=vector.halves)
+    return Packing(block, depth=depth, halves=vector.halves)
 
 
 def pack_weight(
@@ -61,22 +68,33 @@ def convolve(
     """Return the convolution of `data` in NHWC with a packed `weight`, in NHWC."""
     rows, columns = convolution.kernel
     block = packing.block
-    channels = convolution.in_channels + -convolution.in_channels % packing.depth
+    channels = padded_channels(convolution, packing.depth)
     plain = convolution.pointwise and channels == convolution.in_channels
-    patches = None if plain else im2col(data, convolution, channels)
+    patch = _patch(data, convolution, channels)
+    patches = None if plain or packing.grid else im2col(data, convolution, channels)
 
     def operands(index, step):  # type: ignore[no-untyped-def]
         n, k, h, w, o = index
         r, s, *c = step
         channel = input_channel(convolution, block, k, o, packing.channel(c))
-        element = data[n, h, w, channel] if patches is None else patches[n, h, w, r, s, channel]
+        where = n, h, w, r, s, channel
+        element = patch(*where) if patches is None else patches[where]
         return element, weight[k, r, s, c[0], o, *c[1:]]
+
+    reduction = {"r": rows, "s": columns} | packing.axes(channels // convolution.groups)
+    if packing.grid:  # the patch matrix is made in shared memory
+        sums = thread_blocks.add_up(convolution, operands, reduction, packing, data.dtype)
+        return te.compute(
+            data_layout.shape(*convolution.out_shape),
+            lambda n, h, w, k: sums(n, k, h, w),
+            name="unpack",
+        )
 
     blocks = -(-convolution.out_channels // block)
     product = add_up(
         (convolution.batch, blocks, convolution.out_height, convolution.out_width, block),
         operands,
-        {"r": rows, "s": columns} | packing.axes(channels // convolution.groups),
+        reduction,
         packing,
     )
     return te.compute(
@@ -86,11 +104,28 @@ def convolve(
     )
 
 
+def padded_channels(convolution: Convolution, depth: int) -> int:
+    """Return the input channels, filled up to a multiple of what an instruction multiplies at once."""
+    return convolution.in_channels + -convolution.in_channels % depth
+
+
 def im2col(data: te.Tensor, convolution: Convolution, channels: int) -> te.Tensor:
     """Return the patch matrix of `data` in NHWC: [N, output height, output width, R, S, channels].
 
     No weight but zero is there for channels that the data does not have.
     """
+    shape = (
+        convolution.batch,
+        convolution.out_height,
+        convolution.out_width,
+        *convolution.kernel,
+        channels,
+    )
+    return te.compute(shape, _patch(data, convolution, channels), name="im2col")
+
+
+def _patch(data: te.Tensor, convolution: Convolution, channels: int) -> Callable[..., Any]:
+    """Return an element of the patch matrix as a function of its index."""
     top, left, _, _ = convolution.padding
     down, across = convolution.stride
     border = tirx.const(convolution.border, data.dtype)
@@ -106,14 +141,7 @@ def im2col(data: te.Tensor, convolution: Convolution, channels: int) -> te.Tenso
             return data[n, y, x, c]
         return tirx.if_then_else(tirx.all(*inside), data[n, y, x, c], border)
 
-    shape = (
-        convolution.batch,
-        convolution.out_height,
-        convolution.out_width,
-        *convolution.kernel,
-        channels,
-    )
-    return te.compute(shape, element, name="im2col")
+    return element
 
 
 def planes(convolution: Convolution) -> Planes:
@@ -121,11 +149,22 @@ def planes(convolution: Convolution) -> Planes:
     return Planes(*convolution.kernel, convolution.out_width, tiled=not convolution.pointwise)
 
 
-def schedule(function: Schedule, vector: VectorUnit, decide: Decisions) -> None:
+def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) -> None:
     """Tile the product's rows and column panels in registers, a panel's row a vector.
 
-    The patch matrix is made a few rows at a time where all of it would fall out of the cache.
+    The patch matrix is made a few rows at a time where all of it would fall out of the cache. On a GPU all threads of a
+    block make a piece of it in shared memory, with the weights beside it; but not for groups, which share nothing.
     """
+    if isinstance(vector, GPU):
+        chunk = 0
+        if thread_blocks.TAPS in tiling.block_names(function):
+            channels = thread_blocks.step_extents(function)[2]
+            chunks = [tiling.divisors(channels, limit)[-1] for limit in thread_blocks.CHUNKS]
+            chunk = decide.choose("chunk", list(dict.fromkeys(chunks)))
+        thread_blocks.tile_convolution(
+            function, "NHWC", unrolled=1, inside=0, chunk=chunk, channels_first=True
+        )
+        return
     lanes = tiling.spatial_extents(function)[-1]
     patches = "im2col" in tiling.block_names(function)
     output = tiling.fuse_epilogue(function, {"im2col"})

@@ -8,6 +8,7 @@ import numpy as np
 from tvm import te, tirx
 
 from dlas.primitives.convolution import Convolution
+from dlas.primitives.gpu import Grid
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,15 @@ class Packing:
     `lanes` is "channels" where a vector holds the block's output channels at one position, "columns" where it
     holds neighbouring positions of one output channel, "scalar" where there are no vectors. Of each output channel,
     `depth` neighbouring input channels lie side by side: what one instruction multiplies and adds up in a lane.
-    `halves` says whether products are added up in float16, a block of them at a time.
+    `halves` says whether products are added up in float16, a block of them at a time. On a GPU, `grid` says how threads
+    share the work.
     """
 
     block: int
     lanes: str = "channels"
     depth: int = 1
     halves: bool = False
+    grid: Grid | None = None
 
     def axes(self, channels: int) -> dict[str, int]:
         """Return the axes of the reduction over so many input channels, by name."""

@@ -8,26 +8,32 @@ import numpy as np
 from tvm import te
 from tvm.s_tir import Schedule
 
-from dlas.primitives import tiling
+from dlas.primitives import thread_blocks, tiling
 from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
+from dlas.primitives.gpu import GPU
 from dlas.primitives.layout import Layout, Packing, Planes, blocked, deepened, input_channel, pad
 from dlas.primitives.vector import VectorUnit
 
 
-def layout(channels: int, vector: VectorUnit) -> Layout:
+def layout(channels: int, vector: VectorUnit | GPU) -> Layout:
     """Return NCHWc with as many channels in a block as a vector holds."""
     return Layout("NCHWc", vector.block(channels))
 
 
-def packing(convolution: Convolution, vector: VectorUnit) -> Packing:
-    """Return how this layer's weight is packed: a vector of output channels together."""
-    return Packing(
-        vector.block(convolution.out_channels),
-        depth=vector.depth(convolution),
-        halves=vector.halves,
-    )
+def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decisions) -> Packing:
+    """Return how this layer's weight is packed: a vector of output channels together; and the threads of a GPU."""
+    block, depth = vector.block(convolution.out_channels), vector.depth(convolution)
+    if not isinstance(vector, GPU):
+        return Packing(block, depth=depth, halves=vector.halves)
+    parted = convolution.in_channels // convolution.groups
+    if convolution.depthwise:
+        parted = 1
+    elif convolution.groups == 1:
+        parted = -(-parted // vector.block(parted))
+    grids = thread_blocks.grids(convolution, vector, block, parted)
+    return Packing(block, depth=depth, grid=decide.choose("grid", grids))
 
 
 def pack_weight(
@@ -90,6 +96,9 @@ def convolve(
             element = padded[n, c, h * down + r, w * across + s, packing.channel(i)]
             return element, weight[k, c, r, s, i[0], o, *i[1:]]
 
+    if packing.grid:
+        sums = thread_blocks.add_up(convolution, operands, reduction, packing, data.dtype)
+        return te.compute(shape, lambda n, k, h, w, o: sums(n, k * block + o, h, w), name="unpack")
     return add_up(shape, operands, reduction, packing)
 
 
@@ -99,8 +108,16 @@ def planes(convolution: Convolution) -> Planes:
     return Planes(rows, convolution.kernel[1], convolution.out_width, tiled=True)
 
 
-def schedule(function: Schedule, vector: VectorUnit, decide: Decisions) -> None:
-    """Tile output channel blocks and positions in registers, a block of output channels a vector."""
+def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) -> None:
+    """Tile output channel blocks and positions in registers, a block of output channels a vector.
+
+    On a GPU a thread reads a block of input channels at once.
+    """
+    if isinstance(vector, GPU):
+        inside = 1 if thread_blocks.TAPS in tiling.block_names(function) else 0
+        unrolled = decide.choose("unrolled", (1, 2, 3))
+        thread_blocks.tile_convolution(function, "NCHWc", unrolled=unrolled, inside=inside)
+        return
     output = tiling.fuse_epilogue(function, {"pad"})
     image, channel, row, column, lane = function.get_loops(output)
     channels, rows, columns = tiling.extents(function, [channel, row, column])

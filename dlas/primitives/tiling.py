@@ -125,19 +125,20 @@ def by_kind(
 
 def reduction_extents(schedule: Schedule) -> list[int]:
     """Return the extents of the convolution's reduction axes, less the one that lies within an instruction."""
-    steps = _axes(schedule, CONVOLUTION, reduced=True)
+    steps = axis_extents(schedule, CONVOLUTION, reduced=True)
     if PRODUCTS in block_names(schedule):
-        within = _axes(schedule, PRODUCTS, reduced=True)
+        within = axis_extents(schedule, PRODUCTS, reduced=True)
         return [blocks * extent for blocks, extent in zip(steps, within, strict=True)]
     return steps[:-1] if _deep(schedule) else steps
 
 
 def spatial_extents(schedule: Schedule) -> list[int]:
     """Return the extents of the convolution's spatial axes."""
-    return _axes(schedule, CONVOLUTION, reduced=False)
+    return axis_extents(schedule, CONVOLUTION, reduced=False)
 
 
-def _axes(schedule: Schedule, name: str, reduced: bool) -> list[int]:
+def axis_extents(schedule: Schedule, name: str, reduced: bool) -> list[int]:
+    """Return the extents of the axes of the block `name`: those that it adds up over, or those of its output."""
     variables = schedule.get(schedule.get_sblock(name)).iter_vars
     return [int(v.dom.extent) for v in variables if (v.iter_type != DATA_PARALLEL) == reduced]
 

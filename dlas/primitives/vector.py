@@ -7,6 +7,7 @@ from tvm.target.codegen import target_has_features
 
 from dlas.primitives import dot_product
 from dlas.primitives.convolution import Convolution
+from dlas.primitives.gpu import GPU, gpu, is_gpu
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class VectorUnit:
     threads: int
     halves: bool = False
     dot_product: str = ""
+
+    @property
+    def quantized(self) -> str:
+        """The type in which feature maps of 8-bit integers are stored."""
+        return "uint8"
 
     @property
     def accumulators(self) -> int:
@@ -59,13 +65,18 @@ class VectorUnit:
 
 
 def computes(target: Target, dtype: str) -> bool:
-    """Return whether a CPU has arithmetic on numbers of this type; where not, they are widened first."""
-    if dtype != "float16":
+    """Return whether a processor has arithmetic on numbers of this type; where not, they are widened first."""
+    if dtype != "float16" or is_gpu(target):
         return True
     if _arm(target):
         return "+fullfp16" in _attributes(target)
     with target:
         return bool(target_has_features("avx512fp16"))
+
+
+def processor(target: Target, dtype: str) -> VectorUnit | GPU:
+    """Return what a target's kernels are made for, for a network in float32, float16 or int8."""
+    return gpu(target, dtype) if is_gpu(target) else vector_unit(target, dtype)
 
 
 def vector_unit(target: Target, dtype: str) -> VectorUnit:

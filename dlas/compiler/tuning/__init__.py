@@ -32,7 +32,7 @@ from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference
 from dlas.compiler.tuning.records import FAILED, Records, Trial
 from dlas.compiler.tuning.search import Search
 from dlas.errors import StudyError
-from dlas.primitives.vector import vector_unit
+from dlas.primitives.vector import processor
 
 LOG = logging.getLogger("dlas")
 CURVE = ["trial", "layer", "latency_ms", "best_layer_ms", "network_ms"]
@@ -177,7 +177,7 @@ def _tasks(
     """Return the layers that differ, each with one trial, for its default."""
     algorithm, stored = primitives.load(primitive), primitives.load_format(format)
     compiled_for = complete(target)
-    found = layers(network, algorithm, stored, vector_unit(compiled_for, network.dtype))
+    found = layers(network, algorithm, stored, processor(compiled_for, network.dtype))
     tasks = []
     for layer, calls in found:
         workload = workload_hash(layer, target)

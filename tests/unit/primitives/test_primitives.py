@@ -49,7 +49,7 @@ def kernel(
     primitive, vector = primitives.load(name), vector_unit(described, KINDS[dtype])
     data_layout = primitive.layout(layer.in_channels, vector)
     output_layout = primitive.layout(layer.out_channels, vector)
-    packing = primitive.packing(layer, vector)
+    packing = primitive.packing(layer, vector, Point(point))
     weight = np.zeros(layer.weight_shape, KINDS[dtype]) if weight is None else weight
     packed = primitive.pack_weight(weight, layer, data_layout, packing)
     arguments = [

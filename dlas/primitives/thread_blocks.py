@@ -1,0 +1,375 @@
+"""Thread blocks: how all three primitives share the work of a layer among the threads of a GPU.
+
+Each thread adds up a tile of the output in registers: neighbouring output channels at a few positions, of which each
+loaded number feeds several. Where a layer has too few outputs for all threads, several threads share the sum of each
+output ("split-K": Kerr et al., "CUTLASS: Fast Linear Algebra in CUDA C++", 2017). Sums go through shared memory, which
+brings their parts together, and neighbours of the output to neighbouring threads. The primitives differ in how the
+operands lie in memory and whether a block of threads reads them through shared memory.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tvm import te, tirx
+from tvm.s_tir import Schedule
+from tvm.s_tir.schedule import LoopRV, SBlockRV
+
+from dlas.primitives import dot_product, tiling
+from dlas.primitives.arithmetic import SUMS, Operands
+from dlas.primitives.convolution import Convolution
+from dlas.primitives.gpu import GPU, Grid
+from dlas.primitives.layout import Packing
+from dlas.primitives.tiling import CONVOLUTION, PRODUCTS, divisors
+
+GRIDS = 24  # to choose from
+WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128)  # threads of a block along the positions
+MOST = 256  # threads of a block
+WARP = 32  # threads that take an instruction together
+COALESCED = 8  # neighbours that read neighbouring numbers, at least: what a memory gives at once
+LOAD = 4  # the price of a load in multiply-adds: caches give a number to a quarter of the threads that multiply
+LATENCY, TURNS = (
+    24,
+    4,
+)  # cycles of a load; warps that take turns on the same units where a GPU is busy
+SUMS_HELD = 64  # by a thread, at most
+UNROLLED = 512  # multiply-adds of a thread that are written out, at most
+ONE_EACH = 128  # threads of a block where each makes one number
+GRID = (
+    "grid"  # the convolution's annotation: the numbers of its `Grid`, and the channels of a block
+)
+TAPS, WEIGHTS = "taps", "weights"  # the names of the blocks that read what a thread multiplies
+FLAT = "flat"  # that of the one which takes its sums
+CHUNKS = (8, 16, 4)  # steps over the input's channels whose operands are staged together
+
+
+def grids(
+    convolution: Convolution, gpu: GPU, block: int, parted: int, staged: bool = False
+) -> list[Grid]:
+    """Return the ways to part a layer, the one that should be fastest first.
+
+    `block` output channels lie side by side; `parted` steps of the reduction can be shared among threads. Operands are
+    `staged` in shared memory, or come from caches. The price of a grid is the time of its threads: what they multiply
+    and load, in as many turns as all of them need on the GPU.
+    """
+    positions = convolution.out_height * convolution.out_width
+    blocks = -(-convolution.out_channels // block)
+    steps = convolution.macs // (convolution.batch * convolution.out_channels * positions)
+    found = [
+        grid
+        for columns in WIDTHS
+        if columns < 2 * positions and (staged or columns >= min(COALESCED, positions))
+        for rows in divisors(blocks, MOST // columns)
+        if not staged or rows >= min(COALESCED // 2, blocks)
+        for parts in divisors(parted, min(16, MOST // (columns * rows)))
+        for held in divisors(blocks // rows, 4)
+        for each in (1, 2, 4, 8)
+        if _fits(grid := Grid(columns, rows, parts, held, each), gpu, block, positions, staged)
+    ]
+
+    def price(grid: Grid) -> float:
+        """Estimate the clock cycles of a layer."""
+        sums = grid.blocks * grid.positions * block
+        loads = grid.positions + grid.blocks * -(-block // 4)
+        work = float(sums + LOAD * loads)
+        if staged:  # what one thread brings to shared memory feeds others
+            brought = grid.columns * grid.positions + grid.rows * grid.blocks * block
+            work = sums + LOAD / 2 * loads + 2 * LOAD * brought / (grid.columns * grid.rows)
+        blocks_of_threads = -(-positions // (grid.columns * grid.positions)) * (
+            blocks // (grid.rows * grid.blocks)
+        )
+        warps = convolution.batch * blocks_of_threads * -(-grid.threads // WARP)
+        # With many threads the work of all takes turns; one alone waits for what it loads.
+        step = max(TURNS * work * warps * WARP / gpu.resident, work + LATENCY)
+        joining = 2 * sums + 4 * LATENCY
+        return steps / grid.parts * step + joining
+
+    return sorted(found, key=price)[:GRIDS]
+
+
+def _fits(grid: Grid, gpu: GPU, block: int, positions: int, staged: bool) -> bool:
+    sums = grid.blocks * grid.positions * block
+    shared = grid.threads * sums
+    if staged:
+        operands = grid.columns * grid.positions + grid.rows * grid.blocks * block
+        shared += operands * grid.parts * max(CHUNKS)
+    return (
+        grid.threads <= min(MOST, gpu.threads)
+        and sums <= SUMS_HELD
+        and sums % grid.parts == 0  # so that all threads have as many sums to write
+        and (grid.positions == 1 or grid.columns * grid.positions < 2 * positions)
+        and 4 * shared <= gpu.shared_bytes
+    )
+
+
+def add_up(
+    convolution: Convolution,
+    operands: Operands,
+    reduction: Mapping[str, int],
+    packing: Packing,
+    dtype: Any,
+) -> Callable[[Any, Any, Any, Any], Any]:
+    """Return the sums of products as a function of an image, an output channel, a row and a column of the output.
+
+    `operands` are those of `arithmetic.add_up` for an image, a block of output channels, a row, a column, and a channel
+    of the block. The axis of the reduction that is named "c", or else "i", is the one that threads share. The tensor of
+    the sums has the axes [N, channel parts, position parts] of blocks of threads, [rows, columns] of threads, and
+    [blocks, positions, channels] of a thread's tile. Positions behind the last one compute what the last one does.
+    """
+    grid, block, kind = packing.grid, packing.block, SUMS[str(dtype)]
+    assert grid is not None, "a packing for a GPU has a grid"
+    positions = convolution.out_height * convolution.out_width
+    blocks = -(-convolution.out_channels // block)
+    tile = grid.columns * grid.positions
+    places = -(-positions // tile)
+    channel_parts = blocks // (grid.rows * grid.blocks)
+    shape = (
+        *(convolution.batch, channel_parts, places),
+        *(grid.rows, grid.columns),
+        *(grid.blocks, grid.positions, block),
+    )
+    axis = next((name for name in reduction if name in ("c", "i")), "")
+    extents = {
+        name: extent // (grid.parts if name == axis else 1) for name, extent in reduction.items()
+    }
+    steps = [te.reduce_axis((0, extent), name) for name, extent in extents.items()]
+
+    def whole(part: Any, step: Sequence[Any]) -> list[Any]:
+        """Steps of the whole reduction, from those of a part."""
+        return [
+            part * extent + one if name == axis and grid.parts > 1 else one
+            for (name, extent), one in zip(extents.items(), step, strict=True)
+        ]
+
+    def position(place: Any, turn: Any, column: Any) -> Any:
+        there = (place * grid.positions + turn) * grid.columns + column
+        return tirx.Min(there, positions - 1) if positions % tile else there
+
+    def channel_block(channels: Any, row: Any, held: Any) -> Any:
+        return (channels * grid.rows + row) * grid.blocks + held
+
+    # Both have an axis for each index of a thread and of a step, so that what some threads read in some steps is exact.
+    # What one instruction multiplies is innermost.
+    inner = len(steps) - (packing.depth > 1)
+
+    def stored(channels: Any, row: Any, held: Any, part: Any, *rest: Any) -> Any:
+        *outer, o = rest[: inner + 1]
+        k, step = channel_block(channels, row, held), [*outer, *rest[inner + 1 :]]
+        return operands((0, k, 0, 0, o), whole(part, step))[1]
+
+    def element(n: Any, k: Any, there: Any, o: Any, step: Sequence[Any]) -> Any:
+        width = convolution.out_width
+        index = n, k, tirx.floordiv(there, width), tirx.floormod(there, width), o
+        return operands(index, step)[0]
+
+    around = (channel_parts, grid.rows, grid.blocks, grid.parts)
+    sizes = list(extents.values())
+    sizes.insert(inner, block)
+    weights = te.compute((*around, *sizes), stored, name=WEIGHTS)
+    taps = None
+    if convolution.groups == 1:
+        taps = te.compute(
+            (
+                convolution.batch,
+                places,
+                grid.positions,
+                grid.columns,
+                grid.parts,
+                *extents.values(),
+            ),
+            lambda n, place, turn, column, part, *step: element(
+                n, 0, position(place, turn, column), 0, whole(part, step)
+            ),
+            name=TAPS,
+        )
+
+    def product(part: Any, *index: Any) -> Any:
+        n, channels, place, row, column, held, turn, o = index
+        if taps is None:
+            k, there = channel_block(channels, row, held), position(place, turn, column)
+            data = element(n, k, there, o, whole(part, steps))
+        else:
+            data = taps[(n, place, turn, column, part, *steps)]
+        step = [*steps[:inner], o, *steps[inner:]]
+        factor = weights[(channels, row, held, part, *step)]
+        return te.sum(data.astype(kind) * factor.astype(kind), axis=steps)
+
+    attributes: dict[str, Any] = {GRID: [*vars(grid).values(), block, packing.depth]}
+    products = te.compute((grid.parts, *shape), product, name=PRODUCTS)
+    part = te.reduce_axis((0, grid.parts), "part")
+    sums = te.compute(
+        shape,
+        lambda *index: te.sum(products(part, *index), axis=part),
+        name=CONVOLUTION,
+        attrs=attributes,
+    )
+
+    def flat(n: Any, k: Any, there: Any) -> Any:
+        q, o = tirx.floordiv(k, block), tirx.floormod(k, block)
+        held, row = q % grid.blocks, q // grid.blocks % grid.rows
+        turn, column = there // grid.columns % grid.positions, there % grid.columns
+        return sums[n, q // (grid.rows * grid.blocks), there // tile, row, column, held, turn, o]
+
+    # A stage of its own, so that TVM sees a position's thread in one number and not in a row and a column.
+    sums_of = te.compute((convolution.batch, blocks * block, positions), flat, name=FLAT)
+    return lambda n, k, h, w: sums_of[n, k, h * convolution.out_width + w]
+
+
+def step_extents(schedule: Schedule) -> list[int]:
+    """Return the extents of the axes of the reduction that one thread runs over."""
+    return tiling.axis_extents(schedule, PRODUCTS, reduced=True)
+
+
+def tile_convolution(
+    schedule: Schedule,
+    order: str,
+    *,
+    unrolled: int,
+    inside: int,
+    chunk: int = 0,
+    channels_first: bool = False,
+) -> None:
+    """Bind a kernel to blocks and threads, with what is fused behind its sums.
+
+    `order` is that of the output's axes, see `Layout`. The last `unrolled` loops of the reduction are written out, as
+    far as code stays short. A thread reads what it needs for the last `inside` loops at once. With a `chunk`, all
+    threads of a block together first bring the operands of so many steps over the last loop to shared memory.
+    Neighbouring threads hold neighbouring positions, or, if `channels_first`, neighbouring channels.
+    """
+    annotations: Any = schedule.get(schedule.get_sblock(CONVOLUTION)).annotations
+    *parting, block, depth = (int(number) for number in annotations[GRID])
+    grid = Grid(*parting)
+    sizes = {"threadIdx.x": grid.columns, "threadIdx.y": grid.rows, "threadIdx.z": grid.parts}
+    along = list(sizes)
+    if channels_first:
+        sizes = {"threadIdx.x": grid.rows, "threadIdx.y": grid.columns, "threadIdx.z": grid.parts}
+        along = ["threadIdx.y", "threadIdx.x", "threadIdx.z"]
+    place = _write_output(schedule, order, grid, block, sizes)
+    products = schedule.get_sblock(PRODUCTS)
+    copy = schedule.cache_write(products, 0, "local")
+    schedule.set_scope(copy, 0, "shared")
+    schedule.compute_at(copy, place, preserve_unit_loops=True)
+    part, *_, row, column, held, turn, o = _own_loops(schedule, copy)[0]
+    schedule.reorder(part, column, row, held, turn, o)
+    for loop, thread in zip((column, row, part), along, strict=True):
+        schedule.bind(loop, thread)
+    for loop in (held, turn, o):
+        schedule.unroll(loop)
+    schedule.compute_at(products, row, preserve_unit_loops=True)
+    spatial, steps = _own_loops(schedule, products)
+    within = [steps.pop()] if depth > 1 else []
+    schedule.reorder(*steps, *spatial, *within)
+    if chunk:
+        *steps, last = steps
+        steps += schedule.split(last, [None, chunk])
+    _write_out(schedule, steps, spatial[-3:], unrolled)
+    loaded = [TAPS] if TAPS in tiling.block_names(schedule) else []
+    scope = "shared" if chunk else "local"
+    for name in (*loaded, WEIGHTS):
+        read = schedule.get_sblock(name)
+        if chunk:
+            _share(schedule, read, steps[-2], sizes)
+        else:
+            _hold(schedule, read, steps[len(steps) - 1 - inside])
+    start = schedule.decompose_reduction(products, steps[0])
+    for loop in schedule.get_loops(start)[-3:]:
+        schedule.unroll(loop)
+    for loop in within:
+        schedule.tensorize(loop, dot_product.of_four(scope))
+
+
+def _write_output(
+    schedule: Schedule, order: str, grid: Grid, block: int, sizes: Mapping[str, int]
+) -> LoopRV:
+    """Let the threads of a block add up the parts of their sums and write the output, neighbours to neighbours.
+
+    Returns the innermost loop over blocks of threads.
+    """
+    output = tiling.fuse_epilogue(schedule, {TAPS, WEIGHTS, FLAT})
+    n, *rest = schedule.get_loops(output)
+    around = [None, grid.rows * grid.blocks]
+    if order == "NCHWc":
+        q, h, w, *inner = rest
+    else:
+        q, h, w = rest if order == "NCHW" else (rest[2], rest[0], rest[1])
+        inner, around = [], [None, grid.rows * grid.blocks * block]
+    channels, channel = schedule.split(q, around)
+    place, position = schedule.split(schedule.fuse(h, w), [None, grid.columns * grid.positions])
+    tile = [position, channel] if order == "NHWC" else [channel, position, *inner]
+    schedule.reorder(n, channels, place, *tile)
+    schedule.bind(schedule.fuse(n, channels), "blockIdx.y")
+    schedule.bind(place, "blockIdx.x")
+    number = _bind(schedule, schedule.fuse(*tile), sizes)
+    flat = schedule.get_sblock(FLAT)
+    schedule.compute_at(flat, number)
+    schedule.set_scope(flat, 0, "local")
+    sums = schedule.get_sblock(CONVOLUTION)
+    schedule.compute_at(sums, number)
+    schedule.set_scope(sums, 0, "local")
+    return place
+
+
+def _bind(schedule: Schedule, loop: LoopRV, sizes: Mapping[str, int]) -> LoopRV:
+    """Part a loop among all threads of a block; return the innermost loop there is then."""
+    names = list(reversed(list(sizes)))
+    _, *bound = schedule.split(loop, [None, *(sizes[name] for name in names)])
+    for part, name in zip(bound, names, strict=True):
+        schedule.bind(part, name)
+    return bound[-1]
+
+
+def _own_loops(schedule: Schedule, block: SBlockRV) -> tuple[list[LoopRV], list[LoopRV]]:
+    """Return the innermost loops of a block, one for each of its axes: over its output, and those that add up."""
+    own = schedule.get_loops(block)[-len(schedule.get(block).iter_vars) :]
+    return tiling.by_kind(schedule, block, own)
+
+
+def _write_out(
+    schedule: Schedule, steps: Sequence[LoopRV], tile: Sequence[LoopRV], unrolled: int
+) -> None:
+    """Write out the loops over a thread's tile, and the last ones over steps as far as code stays short."""
+    for loop in tile:
+        schedule.unroll(loop)
+    count = math.prod(tiling.extents(schedule, list(tile)))
+    for loop in reversed(steps[len(steps) - unrolled :]):
+        count *= tiling.extents(schedule, [loop])[0]
+        if count > UNROLLED:
+            break
+        schedule.unroll(loop)
+
+
+def _hold(schedule: Schedule, block: SBlockRV, at: LoopRV) -> None:
+    """Let each thread read what it needs under the loop `at` to registers, several numbers at once."""
+    schedule.compute_at(block, at, preserve_unit_loops=True)
+    schedule.set_scope(block, 0, "local")
+    *others, last = _own_loops(schedule, block)[0]
+    for loop in others:
+        schedule.unroll(loop)
+    (extent,) = tiling.extents(schedule, [last])
+    if extent in (2, 4):
+        schedule.vectorize(last)
+    else:
+        schedule.unroll(last)
+
+
+def _share(schedule: Schedule, block: SBlockRV, at: LoopRV, sizes: Mapping[str, int]) -> None:
+    """Let all threads of a block together read what they need under the loop `at` to shared memory."""
+    schedule.set_scope(block, 0, "shared")  # first, so that TVM counts what all threads need
+    schedule.compute_at(block, at, preserve_unit_loops=True)
+    _bind(schedule, schedule.fuse(*_own_loops(schedule, block)[0]), sizes)
+
+
+def make_elements(schedule: Schedule, block: SBlockRV, gpu: GPU, threads: int = ONE_EACH) -> LoopRV:
+    """Let a thread make each element of what a block writes, or add it up alone; return the loop over threads."""
+    spatial, reduced = tiling.by_kind(schedule, block, schedule.get_loops(block))
+    if not spatial:
+        spatial = [schedule.add_unit_loop(block)]
+    schedule.reorder(*spatial, *reduced)
+    fused = schedule.fuse(*spatial)
+    (count,) = tiling.extents(schedule, [fused])
+    place, thread = schedule.split(fused, [None, min(threads, gpu.threads, count)])
+    schedule.bind(place, "blockIdx.x")
+    schedule.bind(thread, "threadIdx.x")
+    if reduced:
+        schedule.decompose_reduction(block, reduced[0])
+    return thread
