@@ -27,10 +27,11 @@ from dlas.compiler.library import NetworkTimer
 from dlas.compiler.network import Network
 from dlas.compiler.tuning import Settings, tune_network
 from dlas.compression.weight_pruning import prunable
-from dlas.hardware import host
+from dlas.hardware.connections import place_of
 from dlas.hardware.platforms import Platform, target
 from dlas.models.training import Recipe
 
+HERE = Platform("local_cpu", threads=1)
 SPARSITY = 0.9  # of the weights that are pruned
 ROOT = Path(__file__).parent.parent
 RECORDS = ROOT / "benchmarks" / "records"  # of candidates; they are not part of the repository
@@ -194,7 +195,7 @@ def own_primitives(
     compressed = compression.load(technique).compress(copy.deepcopy(model), None, task)
     network = import_network(compressed, (1, 3, work.case.size, work.case.size))
     expected = reference_outputs(compressed, network, work.image)
-    described = target(Platform("local_cpu", threads=1))
+    described = target(HERE)
     for primitive in primitives.names():
         codes: dict[str, dict[str, Any] | None] = {"untuned": None}
         if trials:
@@ -227,7 +228,7 @@ def auto_scheduled(
         settings,
         records=records,
         seed=0,
-        bind=host.use_threads,
+        place=place_of(HERE),
     )
     return outcome.choices
 

@@ -22,6 +22,7 @@ METHODS = {
     "models": "build",
     "compression": "compress",
     "primitives": "convolve",
+    "hardware/connections": "connect",
     "analysis/observations": "observe",
 }
 BASELINE = "none"  # the technique that all others are compared with
@@ -202,6 +203,45 @@ def platforms(config: Config) -> list[str]:
     return sorted(config["study"]["platforms"])
 
 
+def platform(config: Config, platform: str, **_: str) -> dict[str, Any]:
+    """Return what a platform is and how it is reached: neither how it is timed nor of how many boards there are."""
+    settings = config["platforms"][platform]
+    apart = ("timing", "models", "boards")
+    return {key: value for key, value in settings.items() if key not in apart}
+
+
+def compiled_for(config: Config, platform: str, **_: str) -> dict[str, Any]:
+    """Return what the code for a platform depends on."""
+    settings = config["platforms"][platform]
+    names = ("target", "threads", "host", "linker")
+    return {key: settings[key] for key in names if key in settings}
+
+
+def connection(config: Config, platform: str, **_: str) -> str:
+    """Return the module of the kind of connection that a platform is reached over; that of all of them without one."""
+    kinds = [
+        kind
+        for kind in methods("hardware/connections")
+        if kind in config["platforms"][platform].get("connection", {})
+    ]
+    return ".".join(["dlas.hardware.connections", *kinds])
+
+
+def connection_settings(kind: str) -> tuple[str, ...]:
+    """Return the keys that a kind of connection needs: the constant SETTINGS of its file."""
+    found: tuple[str, ...] = _constant("hardware/connections", kind, "SETTINGS", (kind,))
+    return found
+
+
+def boards(config: Config) -> dict[str, int]:
+    """Return how many boards there are of each platform that is reached over a connection."""
+    return {
+        name: settings.get("boards", 1)
+        for name, settings in sorted(config["platforms"].items())
+        if "connection" in settings
+    }
+
+
 def peers(config: Config, platform: str, **_: str) -> list[str]:
     """Return the runtimes that are timed beside the libraries of a platform, by name.
 
@@ -257,9 +297,8 @@ def _constant(layer: str, method: str, name: str, default: Any) -> Any:
     file = Path(__file__).parent / layer / f"{method}.py"
     for node in ast.parse(file.read_text()).body:
         match node:
-            case ast.Assign(targets=[ast.Name(id=found)], value=ast.Constant(value=value)):
-                if found == name:
-                    return value
+            case ast.Assign(targets=[ast.Name(id=found)], value=value) if found == name:
+                return ast.literal_eval(value)
     return default
 
 

@@ -85,6 +85,7 @@ def check_names(config: study.Config) -> None:
     _check("peer", "study.peers", chosen["peers"], study.PEERS)
     for platform, settings in config["platforms"].items():
         _check("model", f"platforms.{platform}.models", settings.get("models", []), models)
+        _check_platform(f"platforms.{platform}", settings)
     timed = {platform for platform, _, _ in study.timings(config)}
     for platform in set(chosen["platforms"]) - timed:
         taking_part = {model for _, model in study.pairs(config)}
@@ -128,6 +129,41 @@ def _check_compression(config: study.Config) -> None:
     for dataset, common in tuning.items():
         key = f"compression.fine_tuning.{dataset}.models"
         _check("model", key, common.get("models", {}), models)
+
+
+def _check_platform(key: str, settings: Mapping[str, Any]) -> None:
+    """Check what a platform must say if it is a GPU, or reached over a connection."""
+    target, connection = settings["target"], settings.get("connection")
+    gpu = target == "cuda" or (target != "host" and target["kind"] != "llvm")
+    if "host" in settings and not gpu:
+        raise StudyError(f"config: {key}.host is of no use without a GPU; allowed: a target alone")
+    if connection is None:
+        for name in ("boards", "emulated"):
+            if name in settings:
+                raise StudyError(f"config: {key}.{name} is of no use without a connection")
+        return
+    kinds = study.methods("hardware/connections")
+    named = [kind for kind in kinds if kind in connection]
+    if len(named) != 1:
+        raise StudyError(
+            f"config: {key}.connection names {_join(named) or 'no kind'}; allowed: one of {_join(kinds)}"
+        )
+    needed = study.connection_settings(named[0])
+    allowed = [*needed, "timeout_s"]
+    if wrong := set(connection) - set(allowed):
+        raise StudyError(
+            f"config: unknown key {_join(wrong)} in {key}.connection; allowed: {_join(allowed)}"
+        )
+    if missing := set(needed) - set(connection):
+        raise StudyError(f"config: {key}.connection lacks {_join(missing)}")
+    if isinstance(target, str):
+        raise StudyError(
+            f"config: {key}.target is {target!r}, which is this machine; allowed with a connection: a TVM target"
+        )
+    if gpu and "host" not in settings:
+        raise StudyError(f"config: {key} lacks host, the target of the CPU beside the GPU")
+    if settings["threads"] == "all":
+        raise StudyError(f"config: {key}.threads is 'all'; allowed with a connection: a number")
 
 
 def _check_tuning(config: study.Config) -> None:

@@ -29,6 +29,22 @@ wildcard_constraints:
     table="|".join(study.SUMMARY_TABLES),
 
 
+# Of the platforms that are reached over a connection, how many boards jobs may use at a time.
+BOARDS = study.boards(config)
+for name, count in BOARDS.items():
+    if f"board_{name}" not in workflow.global_resources:  # unless the command line says so
+        workflow.register_resource(f"board_{name}", count)
+# Rules that measure come in two forms, one for this machine, which is then their own, and one for boards.
+HERE = "|".join(sorted(set(config["platforms"]) - BOARDS.keys())) or "(?!)"
+ELSEWHERE = "|".join(BOARDS) or "(?!)"
+RETRIES = 2  # of what a board that was gone for a while may have stopped
+
+
+def board_of(name):
+    """How many boards of a platform a job takes: one of its own."""
+    return lambda wildcards: int(wildcards.platform == name)
+
+
 def settings(**keys):
     """The values of the config that a job depends on: each a dotted key, or a function of config and wildcards.
 

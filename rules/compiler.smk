@@ -67,23 +67,34 @@ rule tune_network:
         "results/logs/tune_network/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}.log",
     benchmark:
         "results/benchmarks/tune_network/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}.tsv"
+    wildcard_constraints:
+        platform=HERE,
     conda:
         "../envs/compiling.yaml"
     threads: workflow.cores
     params:
-        settings=settings(
-            target="platforms.{platform}.target",
-            threads="platforms.{platform}.threads",
-            tuning=study.tuning,
-            seed="seed",
+        settings=settings(platform=study.platform, tuning=study.tuning, seed="seed"),
+        code=code(
+            "tune_network",
+            "dlas.primitives.{primitive}",
+            "dlas.primitives.{format}",
+            study.connection,
         ),
-        code=code("tune_network", "dlas.primitives.{primitive}", "dlas.primitives.{format}"),
         records=study.path("records"),
         kernels=code_of(
             "dlas.primitives.{primitive}", "dlas.primitives.{format}", "dlas.compiler.build"
         ),
     script:
         "../workflow/scripts/tune_network.py"
+
+
+use rule tune_network as tune_network_remotely with:
+    wildcard_constraints:
+        platform=ELSEWHERE,
+    retries: RETRIES
+    threads: 1
+    resources:
+        **{f"board_{name}": board_of(name) for name in BOARDS},
 
 
 rule build_library:
@@ -101,10 +112,7 @@ rule build_library:
     conda:
         "../envs/compiling.yaml"
     params:
-        settings=settings(
-            target="platforms.{platform}.target",
-            threads="platforms.{platform}.threads",
-        ),
+        settings=settings(platform=study.compiled_for),
         code=code("build_library", "dlas.primitives.{primitive}", "dlas.primitives.{format}"),
     script:
         "../workflow/scripts/build_library.py"
@@ -124,10 +132,20 @@ rule check_libraries:
         "results/logs/check_libraries/{dataset}/{model}/{compression}/{platform}.log",
     benchmark:
         "results/benchmarks/check_libraries/{dataset}/{model}/{compression}/{platform}.tsv"
+    wildcard_constraints:
+        platform=HERE,
     conda:
         "../envs/compiling.yaml"
     params:
-        settings=settings(check=study.check, configurations=study.choices),
-        code=code("check_libraries"),
+        settings=settings(platform=study.platform, check=study.check, configurations=study.choices),
+        code=code("check_libraries", study.connection),
     script:
         "../workflow/scripts/check_libraries.py"
+
+
+use rule check_libraries as check_libraries_remotely with:
+    wildcard_constraints:
+        platform=ELSEWHERE,
+    retries: RETRIES
+    resources:
+        **{f"board_{name}": board_of(name) for name in BOARDS},

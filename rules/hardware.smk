@@ -1,4 +1,4 @@
-# Layer 6: hardware. Whatever is measured here has the machine to itself.
+# Layer 6: hardware. Whatever is measured has the machine to itself, this one or a board.
 
 
 rule probe_platform:
@@ -8,17 +8,25 @@ rule probe_platform:
         "results/logs/probe_platform/{platform}.log",
     benchmark:
         "results/benchmarks/probe_platform/{platform}.tsv"
+    wildcard_constraints:
+        platform=HERE,
     conda:
         "../envs/compiling.yaml"
     threads: workflow.cores
     params:
-        settings=settings(
-            target="platforms.{platform}.target",
-            threads="platforms.{platform}.threads",
-        ),
-        code=code("probe_platform"),
+        settings=settings(platform=study.platform),
+        code=code("probe_platform", study.connection),
     script:
         "../workflow/scripts/probe_platform.py"
+
+
+use rule probe_platform as probe_platform_remotely with:
+    wildcard_constraints:
+        platform=ELSEWHERE,
+    retries: RETRIES
+    threads: 1
+    resources:
+        **{f"board_{name}": board_of(name) for name in BOARDS},
 
 
 rule time_libraries:
@@ -36,17 +44,29 @@ rule time_libraries:
         "results/logs/time_libraries/{dataset}/{model}/{platform}.log",
     benchmark:
         "results/benchmarks/time_libraries/{dataset}/{model}/{platform}.tsv"
+    wildcard_constraints:
+        platform=HERE,
     conda:
         "../envs/timing.yaml"
     threads: workflow.cores
     params:
         settings=settings(
+            platform=study.platform,
             timing="platforms.{platform}.timing",
             configurations=study.choices,
             peers=study.peers,
             tolerance=f"compiler.check.tolerance.{study.dtype(study.BASELINE)}",
             seed="seed",
         ),
-        code=code("time_libraries"),
+        code=code("time_libraries", study.connection),
     script:
         "../workflow/scripts/time_libraries.py"
+
+
+use rule time_libraries as time_libraries_remotely with:
+    wildcard_constraints:
+        platform=ELSEWHERE,
+    retries: RETRIES
+    threads: 1
+    resources:
+        **{f"board_{name}": board_of(name) for name in BOARDS},

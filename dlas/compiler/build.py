@@ -1,8 +1,9 @@
 """Layer 5, systems software: from a network to a library for one target."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,10 @@ class Library:
     seconds: float
     tuned_layers: int | None = None
 
-    def export(self, path: str | Path) -> None:
-        """Write a shared library, whole or not at all."""
+    def export(self, path: str | Path, linker: Sequence[str] = ()) -> None:
+        """Write a shared library, whole or not at all; `linker` is as in `link`."""
         with whole(path) as temporary:
-            self.executable.export_library(str(temporary), fcompile=link)
+            self.executable.export_library(str(temporary), fcompile=partial(link, linker=linker))
 
     def load(self) -> CompiledNetwork:
         """Return the network ready to run in this process."""

@@ -1,11 +1,13 @@
-"""A compiled network on disk: linked, loaded and run."""
+"""A compiled network on disk: linked, loaded and run, on this machine or on a board."""
 
 import struct
 import subprocess
 import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import util
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tvm
@@ -14,35 +16,101 @@ from tvm import relax
 from dlas.errors import StudyError
 
 
-def link(output: str, objects: list[str], **_: Any) -> None:
-    """Link object files to a shared library with the LLVM linker that the package ziglang carries.
+class BoardError(StudyError):
+    """A board that cannot do its part, whatever it is asked."""
 
-    So a machine needs no compiler of its own, and every machine links the same way.
+
+class LostError(BoardError):
+    """A board that is gone, or gives no answer."""
+
+
+class Board(Protocol):
+    """What compiled code runs on: this machine, or another one that is reached somehow.
+
+    A network runs on the first of its `devices`; the last one is its CPU. Code for it is linked by the command
+    `linker`, by default that of `link`. It is `observable` where the kernels of a network can be timed one by one while
+    it runs.
     """
-    package = util.find_spec("ziglang")
-    assert package is not None and package.origin is not None, "requirements.txt holds ziglang"
-    linker = Path(package.origin).with_name("zig")
-    command = [str(linker), "ld.lld", "-shared", "--gc-sections", "-o", str(output), *objects]
-    done = subprocess.run(command, capture_output=True, text=True)
+
+    devices: list[Any]
+    linker: Sequence[str]
+    observable: bool
+
+    def load(self, library: Path) -> Any:
+        """Return a shared library, ready to be called on the board."""
+
+    def filled(self, shape: Sequence[int], dtype: str, value: float) -> Any:
+        """Return an array on the CPU with this value everywhere."""
+
+    def answer(self, factor: float = 1.0) -> AbstractContextManager[None]:
+        """Return what bounds the wait for the board's answers, to `factor` times what is usual, and explains errors."""
+
+
+class Here:
+    """This machine: its CPU, or a GPU of TVM's name `kind` with the CPU beside it. See `Board`."""
+
+    def __init__(self, kind: str = "llvm", linker: Sequence[str] = ()) -> None:
+        self.observable = kind == "llvm"
+        self.linker: Sequence[str] = linker
+        self.devices = [tvm.cpu()] if self.observable else [tvm.device(kind), tvm.cpu()]
+
+    def load(self, library: Path) -> Any:
+        """Return a library, loaded into this process."""
+        return tvm.runtime.load_module(str(library))
+
+    def filled(self, shape: Sequence[int], dtype: str, value: float) -> Any:
+        """Return an array on the CPU with this value everywhere."""
+        return tvm.runtime.tensor(np.full(shape, value, dtype))
+
+    def answer(self, factor: float = 1.0) -> AbstractContextManager[None]:
+        """Return a context without effect: a process needs no line to itself."""
+        return nullcontext()
+
+
+def link(output: str, objects: list[str], linker: Sequence[str] = (), **_: Any) -> None:
+    """Link object files to a shared library by the command `linker`, such as a compiler for the board.
+
+    Without one it is the LLVM linker that the package ziglang carries, for any architecture: so a machine needs no
+    compiler of its own, and every machine links the same way.
+    """
+    command = [*(linker or _lld()), "-shared", "-o", str(output), *objects]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        raise StudyError(f"the linker {command[0]} cannot be run: {error.strerror}") from error
     if done.returncode:
         raise StudyError(f"the linker failed on {output}: {done.stderr.strip()}")
 
 
-class CompiledNetwork:
-    """A compiled network, loaded and ready to run on the CPU."""
+def _lld() -> list[str]:
+    package = util.find_spec("ziglang")
+    assert package is not None and package.origin is not None, "requirements.txt holds ziglang"
+    return [str(Path(package.origin).with_name("zig")), "ld.lld", "--gc-sections"]
 
-    def __init__(self, executable: Any) -> None:
-        self.machine = relax.VirtualMachine(executable, tvm.cpu())
+
+class CompiledNetwork:
+    """A compiled network, loaded and ready to run on a board."""
+
+    def __init__(self, executable: Any, board: Board | None = None) -> None:
+        self.board: Board = board or Here()
+        with self.board.answer():
+            self.machine = relax.VirtualMachine(executable, list(self.board.devices))
 
     def run(self, images: np.ndarray) -> np.ndarray:
         """Return the logits [N, classes] of images [N, C, H, W], float32, run one by one."""
-        rows = [self.machine["main"](tvm.runtime.tensor(image[None])).numpy() for image in images]
-        return np.concatenate(rows)
+        return np.concatenate([self._logits(image[None]) for image in images])
+
+    def _logits(self, image: np.ndarray) -> np.ndarray:
+        with self.board.answer():
+            data = tvm.runtime.tensor(np.ascontiguousarray(image), self.board.devices[0])
+            logits: np.ndarray = self.machine["main"](data).numpy()
+        return logits
 
     def kernel_seconds(self, image: np.ndarray, runs: int) -> dict[str, float]:
         """Return the median over `runs` of the seconds that each kernel takes, on one image [1, C, H, W], float32.
 
-        The calls of one kernel in a run are added up. About a microsecond of each call is the clock's.
+        Of an observable board only. The calls of one kernel in a run are added up. About a microsecond of each call is
+        the clock's.
         """
         seconds: dict[str, list[float]] = {}
         start = 0.0
@@ -67,20 +135,25 @@ class CompiledNetwork:
 
     def timer(self, image: np.ndarray) -> "NetworkTimer":
         """Return what times this network on one image [1, C, H, W], float32."""
-        return NetworkTimer(self.machine, image)
+        return NetworkTimer(self.machine, self.board, image)
 
 
 class NetworkTimer:
     """A compiled network that runs again and again on one image, Python left out."""
 
-    def __init__(self, machine: relax.VirtualMachine, image: np.ndarray) -> None:
-        machine.set_input("main", tvm.runtime.tensor(np.ascontiguousarray(image)))
-        self.machine = machine
+    def __init__(self, machine: relax.VirtualMachine, board: Board, image: np.ndarray) -> None:
+        self.machine, self.board = machine, board
+        with board.answer():
+            data = tvm.runtime.tensor(np.ascontiguousarray(image), board.devices[0])
+            machine.set_input("main", data)
 
     def time(self, number: int) -> list[float]:
         """Return the mean seconds of a run over `number` runs in a row, after one that does not count."""
-        evaluate = self.machine.time_evaluator("invoke_stateful", tvm.cpu(), number=number)
-        return [float(seconds) for seconds in evaluate("main").results]
+        with self.board.answer():
+            evaluate = self.machine.time_evaluator(
+                "invoke_stateful", self.board.devices[0], number=number
+            )
+            return [float(seconds) for seconds in evaluate("main").results]
 
 
 def is_whole(path: str | Path) -> bool:
@@ -100,13 +173,19 @@ def is_whole(path: str | Path) -> bool:
     return content.stat().st_size >= offset + entry_size * entries > 0
 
 
-def load_library(path: str | Path) -> CompiledNetwork:
-    """Load a compiled network; raises StudyError for a missing or damaged library."""
+def load_library(path: str | Path, board: Board | None = None) -> CompiledNetwork:
+    """Load a compiled network, on this machine's CPU without a board.
+
+    Raises StudyError for a missing or damaged library, and for one that the board cannot load.
+    """
     if not Path(path).is_file():
         raise StudyError(f"library {path} is missing; the build of the network makes it")
     if not is_whole(path):
         raise StudyError(f"library {path} is damaged: truncated, or no library at all")
+    place: Board = board or Here()
     try:
-        return CompiledNetwork(tvm.runtime.load_module(str(path)))
+        return CompiledNetwork(place.load(Path(path)), place)
+    except StudyError:
+        raise
     except Exception as error:  # the loader raises several kinds for what is no library
         raise StudyError(f"library {path} cannot be loaded as a compiled network") from error

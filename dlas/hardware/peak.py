@@ -1,17 +1,20 @@
 """What a platform can reach at most, measured: arithmetic and memory bandwidth."""
 
 import math
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tvm
 from tvm import DataType
 from tvm.target import Target, codegen
 from tvm.tirx import PrimFunc
 
-from dlas.hardware import host, kernels, platforms
+from dlas.compiler.library import Board, Here, link
+from dlas.hardware import connections, host, kernels, platforms
 
 _ACCUMULATORS = (
     8,
@@ -48,17 +51,29 @@ class Kernel:
         target: Mapping[str, Any],
         *shapes: tuple[int, ...],
         dtype: str = "float32",
+        board: Board | None = None,
     ) -> None:
-        """Compile `function` for `target`; its arguments are arrays of these shapes, filled with 0.5."""
-        self._module = tvm.compile(
-            tvm.IRModule({"main": function}), target=Target(dict(target))
-        ).mod
-        self._arguments = [tvm.runtime.tensor(np.full(shape, 0.5, dtype)) for shape in shapes]
+        """Compile `function` for `target`, the CPU of `board` or of this machine.
+
+        Its arguments are arrays of these shapes, filled with 0.5.
+        """
+        self._board: Board = board or Here()
+        self._device = self._board.devices[-1]
+        library = tvm.compile(tvm.IRModule({"main": function}), target=Target(dict(target)))
+        with tempfile.TemporaryDirectory(prefix="dlas-kernel-") as folder:
+            file = Path(folder, "kernel.so")
+            linked = partial(link, linker=self._board.linker)
+            library.export_library(str(file), fcompile=linked)
+            self._module = self._board.load(file)
+        self._arguments = [self._board.filled(shape, dtype, 0.5) for shape in shapes]
 
     def time(self, number: int, repeat: int = 1) -> list[float]:
         """Return `repeat` samples in seconds a run, each the mean over `number` runs, after one that is not counted."""
-        evaluator = self._module.time_evaluator("main", tvm.cpu(), number=number, repeat=repeat)
-        return [float(seconds) for seconds in evaluator(*self._arguments).results]
+        with self._board.answer():
+            evaluate = self._module.time_evaluator(
+                "main", self._device, number=number, repeat=repeat
+            )
+            return [float(seconds) for seconds in evaluate(*self._arguments).results]
 
     def best(self) -> float:
         """Return the shortest of many runs, in seconds."""
@@ -71,6 +86,7 @@ def arithmetic(
     accumulators: int = 12,
     steps: int = _STEPS,
     dtype: str = "float32",
+    board: Board | None = None,
 ) -> Kernel:
     """Return the multiply-add kernel of `kernels.multiply_add` at the target's vector width.
 
@@ -82,10 +98,12 @@ def arithmetic(
         lanes = platforms.vector_bits(target) // DataType(dtype).bits
         function = kernels.multiply_add(threads, accumulators, lanes, steps, dtype)
     shapes = (lanes,), (lanes,), (threads, accumulators, lanes)
-    return Kernel(function, target, *shapes, dtype=dtype)
+    return Kernel(function, target, *shapes, dtype=dtype, board=board)
 
 
-def measure_each_arithmetic(target: Mapping[str, Any], threads: int) -> dict[str, float]:
+def measure_each_arithmetic(
+    target: Mapping[str, Any], threads: int, board: Board | None = None
+) -> dict[str, float]:
     """Return `measure_arithmetic` of float32, float16 and int8.
 
     The last two are measured where AVX-512 computes in them: FP16, in which sums are float16 as well, and VNNI.
@@ -93,70 +111,96 @@ def measure_each_arithmetic(target: Mapping[str, Any], threads: int) -> dict[str
     """
     features = codegen.llvm_get_cpu_features(Target(dict(target)))
     computed = [dtype for dtype, extension in EXTENSIONS.items() if extension in features]
-    rates = {dtype: measure_arithmetic(target, threads, dtype) for dtype in ("float32", *computed)}
+    rates = {
+        dtype: measure_arithmetic(target, threads, dtype, board) for dtype in ("float32", *computed)
+    }
     return dict.fromkeys(EXTENSIONS, rates["float32"]) | rates
 
 
-def measure_arithmetic(target: Mapping[str, Any], threads: int, dtype: str = "float32") -> float:
+def measure_arithmetic(
+    target: Mapping[str, Any], threads: int, dtype: str = "float32", board: Board | None = None
+) -> float:
     """Return the 10^9 operations a second that `threads` threads reach at most, multiply and add being two.
 
     `dtype` is float32 or a type that the target computes in, see `EXTENSIONS`.
     """
     operations = 2 * threads * _STEPS * platforms.vector_bits(target) // DataType(dtype).bits
     return max(
-        1e-9 * operations * number / arithmetic(target, threads, number, dtype=dtype).best()
+        1e-9
+        * operations
+        * number
+        / arithmetic(target, threads, number, dtype=dtype, board=board).best()
         for number in _ACCUMULATORS
     )
 
 
-def reading(target: Mapping[str, Any], threads: int, size: int) -> tuple[Kernel, int]:
+def reading(
+    target: Mapping[str, Any], threads: int, size: int, board: Board | None = None
+) -> tuple[Kernel, int]:
     """Return the kernel of `kernels.read` on an array of about `size` bytes, and the array's exact size."""
     lanes, accumulators = platforms.vector_bits(target) // 32, 8
     steps = max(1, size // (4 * threads * accumulators * lanes))
     shape = (threads, steps, accumulators, lanes)
-    kernel = Kernel(kernels.read(*shape), target, shape, (threads, accumulators, lanes))
+    result = (threads, accumulators, lanes)
+    kernel = Kernel(kernels.read(*shape), target, shape, result, board=board)
     return kernel, 4 * math.prod(shape)
 
 
-def measure_peak(target: Mapping[str, Any], threads: int) -> Peak:
-    """Measure a CPU platform's limits on this host, on `threads` threads: the best of repeated runs of three kernels.
+def measure_peak(
+    target: Mapping[str, Any], threads: int, board: connections.Remote | None = None
+) -> Peak:
+    """Measure a CPU's limits, on `threads` threads of a board or of this host: the best of repeated runs of kernels.
 
     Arrays are four times the last-level cache, as STREAM asks (McCalpin 1995), but at most an eighth of the memory.
     Raises a StudyError if this host cannot run code for `target` or has fewer cores than `threads`.
     """
-    platforms.require_host("the peak kernel", target)
-    host.use_threads(threads)
-    gflops = measure_each_arithmetic(target, threads)
-    asked = min(4 * host.last_level_cache_bytes(), host.memory_bytes() // 8)
-    read, size = reading(target, threads, asked)
+    if board is None:
+        platforms.require_host("the peak kernel", target)
+        host.use_threads(threads)
+        cache, memory = host.last_level_cache_bytes(), host.memory_bytes()
+    else:
+        board.use_threads(threads)
+        cache, memory = (board.facts[name] for name in ("last_level_cache_bytes", "memory_bytes"))
+    gflops = measure_each_arithmetic(target, threads, board)
+    read, size = reading(target, threads, min(4 * cache, memory // 8), board)
     lanes = platforms.vector_bits(target) // 32
     shape = (threads, size // (4 * threads * lanes), lanes)
-    adding = Kernel(kernels.triad(*shape), target, shape, shape, shape)
+    adding = Kernel(kernels.triad(*shape), target, shape, shape, shape, board=board)
     return Peak(gflops, 1e-9 * size / read.best(), 3e-9 * size / adding.best())
 
 
 def measure_platform(platform: platforms.Platform) -> dict[str, Any]:
-    """Return what is recorded of a platform once: its status, target, threads and limits, and the host's CPU.
+    """Return what is recorded of a platform once: its status, target, threads and limits, and the machine's CPU.
 
-    The limits are None where `status` is not "ok".
+    The limits are None where `status` is not "ok", of a GPU, and of an emulated processor, which has none. Raises a
+    StudyError for a board that cannot be reached.
     """
     target, threads, status = (
         platforms.target(platform),
         platforms.threads(platform),
         platforms.status(platform),
     )
-    peak = measure_peak(target, threads) if status == "ok" else None
+    limited = platform.kind == "llvm" and not platform.emulated
+    facts, cpu, peak = host.facts(), host.cpu_name(), None
+    if platform.connection is not None:
+        with connections.Remote(platform) as board:
+            facts, cpu = board.facts, platforms.cpu_target(platform).get("mcpu", "generic")
+            status = board.status(threads)
+            peak = measure_peak(target, threads, board) if limited and status == "ok" else None
+    elif limited and status == "ok":
+        peak = measure_peak(target, threads)
     return {
         "status": status,
+        "emulated": platform.emulated,
         "target": target,
         "threads": threads,
         "peak_gflops": peak and peak.gflops,
         "bandwidth_gbs": peak and peak.bandwidth_gbs,
         "read_gbs": peak and peak.read_gbs,
         "triad_gbs": peak and peak.triad_gbs,
-        "cpu_model": host.cpu_model(),
-        "cpu": host.cpu_name(),
-        "cores": len(host.cores()),
-        "governor": host.governor(),
-        "tvm_version": tvm.__version__,
+        "cpu_model": facts["cpu_model"],
+        "cpu": cpu,
+        "cores": facts["cores"],
+        "governor": facts["governor"],
+        "tvm_version": facts["tvm_version"],
     }

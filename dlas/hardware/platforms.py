@@ -1,9 +1,10 @@
-"""Platforms: what a library is compiled for, and whether this host can run it."""
+"""Platforms: what a library is compiled for, how it is reached, and whether this host can run it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import tvm
 from tvm.target import Target, codegen
 
 from dlas.errors import StudyError, unknown
@@ -13,20 +14,40 @@ _VECTOR_BITS = {
     "avx512f": 512,
     "avx": 256,
 }  # the widest vectors that an extension brings; 128 without any
+# What code is compiled for where there is no GPU to ask: it builds, and runs nowhere here.
+_NO_CUDA = {
+    "arch": "sm_80",
+    "max_threads_per_block": 1024,
+    "max_shared_memory_per_block": 48 << 10,
+    "thread_warp_size": 32,
+}
 
 
 @dataclass(frozen=True)
 class Platform:
     """One entry of the config's `platforms`.
 
-    `target` is "host", which means every instruction that this machine has, or a TVM target such as
-    {"kind": "llvm", "mcpu": "x86-64-v3"}, which limits the code to that CPU's instructions. `threads` is a number, or
-    "all" for one on each physical core.
+    `target` is "host", which means every instruction that this machine has, "cuda" for this machine's GPU, or a TVM
+    target such as {"kind": "llvm", "mcpu": "x86-64-v3"}, which limits the code to that CPU's instructions. `host` is
+    the target of the CPU beside a GPU, this machine's by default. `threads` is a number, or "all" for one on each
+    physical core. `linker` is a command, in words; see `compiler.library.link`. `connection` is None for this machine,
+    or says how another one is reached; see `connections`. The times of an `emulated` processor mean nothing.
     """
 
     name: str
-    target: Literal["host"] | Mapping[str, Any] = "host"
+    target: Literal["host", "cuda"] | Mapping[str, Any] = "host"
     threads: Literal["all"] | int = "all"
+    host: Mapping[str, Any] | None = None
+    linker: Sequence[str] = ()
+    connection: Mapping[str, Any] | None = None
+    emulated: bool = False
+
+    @property
+    def kind(self) -> str:
+        """TVM's name of the kind of device that code runs on: llvm for a CPU, else a GPU's."""
+        if isinstance(self.target, str):
+            return {"host": "llvm"}.get(self.target, self.target)
+        return str(self.target["kind"])
 
 
 def threads(platform: Platform) -> int:
@@ -39,20 +60,55 @@ def target(platform: Platform) -> dict[str, Any]:
 
     An explicit target keeps all that it names; what it leaves out is this host's triple, the vector width in bits
     that its instructions allow (TVM's own guess is 512 on any x86 CPU) and the number of cores that tuning may use.
+    That of a GPU holds the target of its CPU as "host".
 
     Raises a StudyError for a kind, CPU or attribute that TVM or LLVM does not know: left alone, LLVM falls back to a
     generic CPU without an error.
     """
     if platform.target == "host":
-        has = host.features()
-        cpu = {"kind": "llvm", "mtriple": host.triple(), "mcpu": host.cpu_name()}
-        implied = codegen.llvm_get_cpu_features(Target(cpu))
-        wrong = sorted(feature for feature in has if has[feature] != (feature in implied))
-        described: dict[str, Any] = cpu
-        if wrong:
-            described["mattr"] = [f"{'+' if has[feature] else '-'}{feature}" for feature in wrong]
-    else:
-        described = dict(platform.target)
+        return _complete(platform, _of_this_cpu())
+    if platform.target == "cuda":
+        return _complete(platform, _of_this_gpu() | {"host": _beside_gpu(platform)})
+    described = dict(platform.target)
+    if platform.host is not None:
+        described["host"] = _beside_gpu(platform)
+    return _complete(platform, described)
+
+
+def cpu_target(platform: Platform) -> dict[str, Any]:
+    """Return the complete TVM target of a platform's CPU, which with a GPU is the one beside it."""
+    complete = target(platform)
+    return complete if complete["kind"] == "llvm" else complete.get("host", _of_this_cpu())
+
+
+def _of_this_cpu() -> dict[str, Any]:
+    has = host.features()
+    cpu = {"kind": "llvm", "mtriple": host.triple(), "mcpu": host.cpu_name()}
+    implied = codegen.llvm_get_cpu_features(Target(cpu))
+    wrong = sorted(feature for feature in has if has[feature] != (feature in implied))
+    attributes = {"mattr": [f"{'+' if has[feature] else '-'}{feature}" for feature in wrong]}
+    return cpu | attributes if wrong else cpu
+
+
+def _of_this_gpu() -> dict[str, Any]:
+    gpu = tvm.device("cuda")
+    if not gpu.exist:
+        return {"kind": "cuda", **_NO_CUDA}
+    return {
+        "kind": "cuda",
+        "arch": f"sm_{str(gpu.compute_version).replace('.', '')}",
+        "max_threads_per_block": int(gpu.max_threads_per_block),
+        "max_shared_memory_per_block": int(gpu.max_shared_memory_per_block),
+        "thread_warp_size": int(gpu.warp_size),
+    }
+
+
+def _beside_gpu(platform: Platform) -> dict[str, Any]:
+    return _complete(platform, _of_this_cpu() if platform.host is None else dict(platform.host))
+
+
+def _complete(platform: Platform, described: dict[str, Any]) -> dict[str, Any]:
+    """Return a target with what it leaves out, if there is such a target."""
     if described.get("kind") == "llvm":
         described.setdefault("mtriple", host.triple())
         described.setdefault("num-cores", threads(platform))
@@ -96,8 +152,8 @@ def host_lacks(target: Mapping[str, Any]) -> list[str]:
 
     That is the architecture where it is another one, else the missing instruction-set extensions.
     """
-    if target["kind"] != "llvm":
-        return [f"a device of kind {target['kind']}"]
+    if (kind := target["kind"]) != "llvm":
+        return [] if tvm.device(kind).exist else [f"a device of kind {kind}"]
     architecture, ours = (
         str(name).split("-")[0] for name in (target.get("mtriple", host.triple()), host.triple())
     )
@@ -125,9 +181,15 @@ def require_host(library: str, target: Mapping[str, Any]) -> None:
 def status(platform: Platform) -> str:
     """Return "ok", or "unavailable: " and the reason why this host cannot run the platform's code.
 
-    Raises a StudyError for a target that does not exist at all.
+    A platform that is reached over a connection is judged when it is reached. Raises a StudyError for a target that
+    does not exist at all.
     """
-    if lacking := host_lacks(target(platform)):
+    described = target(platform)
+    if platform.connection is not None:
+        return "ok"
+    if lacking := host_lacks(described):
+        if described["kind"] == "cuda":
+            return "unavailable: this machine has no CUDA GPU"
         return f"unavailable: the host lacks {', '.join(lacking)}"
     if threads(platform) > len(host.cores()):
         return f"unavailable: the host has {len(host.cores())} cores, the platform asks for {threads(platform)} threads"

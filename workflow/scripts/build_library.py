@@ -12,9 +12,9 @@ from job import job
 with job(snakemake):
     chosen = snakemake.wildcards
     network = load_network(snakemake.input.network, snakemake.input.parameters)
-    platform = Platform(chosen.platform, **snakemake.params.settings)
+    platform = Platform(chosen.platform, **snakemake.params.settings["platform"])
     choices = read_json(snakemake.input.choices) if snakemake.input.choices else None
     library = build_library(network, chosen.primitive, chosen.format, target(platform), choices)
-    library.export(snakemake.output.library)
+    library.export(snakemake.output.library, platform.linker)
     size = Path(snakemake.output.library).stat().st_size
     write_json(snakemake.output.record, library.record() | {"library_bytes": size})

@@ -1,6 +1,7 @@
 """Check the libraries of one network on one platform against its training framework, on real images."""
 
 import os
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -9,25 +10,28 @@ from dlas import datasets
 from dlas.compiler.check import check_outputs, check_top1
 from dlas.compiler.library import load_library
 from dlas.files import read_json, write_json
-from dlas.hardware.platforms import require_host
+from dlas.hardware.connections import open_board
+from dlas.hardware.platforms import Platform, require_host
 from job import job, library_name
 
 with job(snakemake):
     settings, files = snakemake.params.settings, snakemake.input
-    platform, summary = read_json(files.platform), read_json(files.summary)
+    status, summary = read_json(files.platform)["status"], read_json(files.summary)
+    platform = Platform(snakemake.wildcards.platform, **settings["platform"])
     dataset = datasets.load(files.dataset)
     images = datasets.normalize(dataset.test.images, dataset.mean, dataset.deviation)
     with np.load(files.reference) as arrays:
         reference = dict(arrays)
     os.environ["TVM_NUM_THREADS"] = str(snakemake.threads)  # several checks run side by side
 
-    def check(configuration, library, record):
+    def check(configuration, library, record, board):
         """Return what the check of one library found; StudyError for a wrong library."""
-        found = {"status": platform["status"], "error": None, "top1_compiled": None}
-        if platform["status"] == "ok":
+        found = {"status": status, "error": None, "top1_compiled": None}
+        if status == "ok":
             what = f"{' / '.join(configuration.values())} ({record['convolutions']} convolutions)"
-            require_host(library, record["target"])
-            network = load_library(library)
+            if platform.connection is None:
+                require_host(library, record["target"])
+            network = load_library(library, board)
             found["error"] = check_outputs(
                 network,
                 reference["inputs"],
@@ -46,10 +50,11 @@ with job(snakemake):
             )
         return found
 
-    checks = {
-        library_name(configuration): check(configuration, library, read_json(record))
-        for configuration, library, record in zip(
-            settings["configurations"], files.libraries, files.records, strict=True
-        )
-    }
+    with open_board(platform) if status == "ok" else nullcontext() as board:
+        checks = {
+            library_name(configuration): check(configuration, library, read_json(record), board)
+            for configuration, library, record in zip(
+                settings["configurations"], files.libraries, files.records, strict=True
+            )
+        }
     write_json(snakemake.output.check, checks)

@@ -7,5 +7,5 @@ from dlas.hardware.platforms import Platform
 from job import job
 
 with job(snakemake):
-    platform = Platform(snakemake.wildcards.platform, **snakemake.params.settings)
+    platform = Platform(snakemake.wildcards.platform, **snakemake.params.settings["platform"])
     write_json(snakemake.output.platform, measure_platform(platform))

@@ -11,15 +11,17 @@ from dlas.compiler.check import check_logits
 from dlas.compiler.library import load_library
 from dlas.files import read_json, whole
 from dlas.hardware import host, peak, peers, timing
-from dlas.hardware.platforms import require_host
+from dlas.hardware.connections import open_board
+from dlas.hardware.platforms import Platform, cpu_target, require_host
 from job import job, library_name
 
 
-def load(library, record, reference):
-    """Load a library to be timed on a real image, if it was built for this CPU."""
-    require_host(library, read_json(record)["target"])
+def load(library, record, reference, platform, board):
+    """Load a library to be timed on a real image, if it was built for this CPU or the board's."""
+    if platform.connection is None:
+        require_host(library, read_json(record)["target"])
     with np.load(reference) as images:
-        return load_library(library).timer(images["inputs"][:1])
+        return load_library(library, board).timer(images["inputs"][:1])
 
 
 def check_peer(peer, reference, tolerance):
@@ -34,7 +36,9 @@ def check_peer(peer, reference, tolerance):
 os.environ["TVM_THREAD_POOL_SPIN_COUNT"] = "30000"
 
 with job(snakemake):
-    settings, platform = snakemake.params.settings, read_json(snakemake.input.platform)
+    settings = snakemake.params.settings
+    platform = Platform(snakemake.wildcards.platform, **settings["platform"])
+    threads = read_json(snakemake.input.platform)["threads"]
     libraries = {}
     for configuration, library, record, check, reference in zip(
         settings["configurations"],
@@ -46,17 +50,24 @@ with job(snakemake):
     ):
         if read_json(check)[library_name(configuration)]["status"] == "ok":
             variant = timing.Variant(*(configuration[name] for name in timing.Variant._fields))
-            libraries[variant] = partial(load, library, record, reference)
+            libraries[variant] = partial(load, library, record, reference, platform)
     samples = pd.DataFrame(columns=timing.COLUMNS)
     if libraries:
-        cores = host.use_threads(platform["threads"])
-        kernel = peak.arithmetic(platform["target"], platform["threads"])
         networks = dict(zip(settings["peers"], snakemake.input.exported, strict=True))
-        with peers.started(networks, snakemake.input.uncompressed, cores) as runtimes:
+        with (
+            open_board(platform, threads) as board,
+            peers.started(
+                networks, snakemake.input.uncompressed, host.cores_for(threads)
+            ) as runtimes,
+        ):
             for peer in runtimes.values():
                 check_peer(peer, snakemake.input.uncompressed, settings["tolerance"])
             samples = timing.time_libraries(
-                libraries, kernel, **settings["timing"], seed=settings["seed"], peers=runtimes
+                {variant: partial(opened, board) for variant, opened in libraries.items()},
+                peak.arithmetic(cpu_target(platform), threads, board=board),
+                **settings["timing"],
+                seed=settings["seed"],
+                peers=runtimes,
             )
     with whole(snakemake.output.timing) as temporary:
         samples.to_csv(temporary, index=False)

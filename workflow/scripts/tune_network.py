@@ -8,7 +8,7 @@ import without_torch  # noqa: F401
 from dlas.compiler.network import load_network
 from dlas.compiler.tuning import CURVE, Settings, tune_network
 from dlas.files import read_json, whole, write_json
-from dlas.hardware import host
+from dlas.hardware.connections import place_of
 from dlas.hardware.platforms import Platform, require_host, target
 from job import job
 
@@ -17,8 +17,9 @@ with job(snakemake):
     # On a platform that cannot be measured nothing is tuned; the rows of the study say why.
     choices, curve = {}, pd.DataFrame(columns=CURVE)
     if read_json(snakemake.input.platform)["status"] == "ok":
-        platform = Platform(chosen.platform, settings["target"], settings["threads"])
-        require_host("a candidate", target(platform))
+        platform = Platform(chosen.platform, **settings["platform"])
+        if platform.connection is None:
+            require_host("a candidate", target(platform))
         outcome = tune_network(
             load_network(snakemake.input.network, snakemake.input.parameters),
             chosen.primitive,
@@ -28,7 +29,7 @@ with job(snakemake):
             # What was measured of kernels of other code says nothing of these.
             records=Path(snakemake.params.records, snakemake.params.kernels),
             seed=settings["seed"],
-            bind=host.use_threads,
+            place=place_of(platform),
         )
         choices, curve = outcome.choices, outcome.curve
     with whole(snakemake.output.curve) as temporary:

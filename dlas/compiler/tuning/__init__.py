@@ -9,7 +9,7 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,7 +28,7 @@ from dlas.compiler.lowering import layers
 from dlas.compiler.network import Network
 from dlas.compiler.tuning.building import Job, build, write_candidate
 from dlas.compiler.tuning.confirmation import InNetwork, confirm
-from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference, copies
+from dlas.compiler.tuning.measurement import CandidateError, Measurer, Place, Reference, copies
 from dlas.compiler.tuning.records import FAILED, Records, Trial
 from dlas.compiler.tuning.search import Search
 from dlas.errors import StudyError
@@ -114,24 +114,23 @@ def tune_network(
     *,
     records: Path,
     seed: int,
-    bind: Callable[[int], object],
+    place: Place,
 ) -> Outcome:
     """Tune every layer of a network under a primitive and a format.
 
-    Trials that the folder `records` holds already are not measured again. `bind` binds the process that measures to so
-    many cores.
+    Trials that the folder `records` holds already are not measured again; all others are, at `place`.
 
     Raises StudyError where a target does not say its cores, where candidates cannot be measured at all or records not
     be written.
     """
-    if "num-cores" not in target:
+    if target["kind"] == "llvm" and "num-cores" not in target:
         raise StudyError(
             f"target {target} has no num-cores; tuning needs the number of its threads"
         )
     start = time.perf_counter()
     tasks = _tasks(network, primitive, format, target, records)
     kept = {task.workload: len(task.records.trials) for task in tasks}
-    measurer = Measurer(int(target["num-cores"]), bind, **settings.measurement)  # type: ignore[arg-type]
+    measurer = Measurer(place, **settings.measurement)  # type: ignore[arg-type]
     with (
         tempfile.TemporaryDirectory(prefix="dlas-tuning-") as folder,
         tqdm(total=len(tasks), desc="tuning", unit="trial", disable=None) as progress,
@@ -306,7 +305,13 @@ class _Tuner:
         """Build side by side; return the folder of each and why it failed, None where it did not."""
         jobs = [
             Job(
-                partial(write_candidate, task.layer, decisions, self.target),
+                partial(
+                    write_candidate,
+                    task.layer,
+                    decisions,
+                    self.target,
+                    linker=self.measurer.place.linker,
+                ),
                 self.next_folder(),
             )
             for task, decisions in wanted

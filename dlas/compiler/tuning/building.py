@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -80,7 +81,11 @@ def _build(job: Job) -> None:
 
 
 def write_candidate(
-    layer: Layer, decisions: Mapping[str, int], target: Target, folder: Path
+    layer: Layer,
+    decisions: Mapping[str, int],
+    target: Target,
+    folder: Path,
+    linker: Sequence[str] = (),
 ) -> None:
     """Write the library of a layer's code by some decisions, its constants and the shapes of its input and output."""
     kernel = layer.kernel(decisions)
@@ -91,4 +96,4 @@ def write_candidate(
     for number, constant in enumerate(kernel.constants):
         np.save(folder / f"{number}.npy", constant)
     library = compile_module(tvm.IRModule({"main": function}), target)
-    library.export_library(str(folder / LIBRARY), fcompile=link)
+    library.export_library(str(folder / LIBRARY), fcompile=partial(link, linker=linker))

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import tvm
 
-from dlas.compiler.library import load_library
+from dlas.compiler.library import Board, BoardError, LostError, load_library
 from dlas.compiler.tuning.building import FORK, LIBRARY, SHAPES
 from dlas.errors import StudyError
 
@@ -26,8 +27,24 @@ RUNS = 5  # of a network in each sample, at least; more if they are over sooner 
 COPIES, COPIED_BYTES = 400, 64 << 20  # at most, of a layer's constants
 
 
+DONE, FAILED, USELESS, LOST = range(4)  # what came of a request; the last two are the board's
+
+
 class CandidateError(Exception):
     """Why a candidate is of no use."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where candidates are measured.
+
+    `open` opens the board, bound to the threads of a run, in the process that measures. `linker` links for it, see
+    `library.link`. A `remote` one is not of this machine.
+    """
+
+    open: Callable[[], AbstractContextManager[Board]]
+    linker: Sequence[str] = ()
+    remote: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,22 +66,16 @@ def copies(layer_bytes: int, network_bytes: int) -> int:
 
 
 class Measurer:
-    """The process that runs candidates on as many threads as the target has cores.
+    """The process that runs candidates at a place, which it opens.
 
-    `bind` is what binds its threads to cores. A candidate that crashes the process or takes longer than `timeout_s`
-    raises CandidateError, and the next one meets a new process.
+    A candidate that crashes the process, or the board's, or takes longer than `timeout_s` raises CandidateError, and
+    the next one meets a new process. Raises a StudyError where there is no board, or none any more.
     """
 
     def __init__(
-        self,
-        threads: int,
-        bind: Callable[[int], object],
-        *,
-        repeats: int,
-        min_repeat_ms: float,
-        timeout_s: float,
+        self, place: Place, *, repeats: int, min_repeat_ms: float, timeout_s: float
     ) -> None:
-        self.threads, self.bind = threads, bind
+        self.place = place
         self.repeats, self.least, self.timeout_s = repeats, min_repeat_ms / 1e3, timeout_s
         self._reference: Reference | None = None
         self._process: ForkProcess | None = None
@@ -91,6 +102,7 @@ class Measurer:
     ) -> np.ndarray:
         """Return samples [rounds, libraries, labels] of the seconds that a network's kernels take in its run.
 
+        Where the board is not observable, all labels have the seconds of the whole run.
         The libraries are of one network, whose input has the shape `image`; a label is part of the names of its
         kernels. They take turns and are loaded anew in each round: where constants happen to lie in memory can matter
         more than the code. Raises CandidateError also where their outputs differ.
@@ -114,64 +126,76 @@ class Measurer:
         try:
             self._connection.send((name, arguments))
             if not self._connection.poll(timeout_s):
-                self.close()
+                self._renew()
                 raise CandidateError(f"it takes longer than {timeout_s:g} s")
-            done, result = self._connection.recv()
+            outcome, result = self._connection.recv()
         except (EOFError, ConnectionError):
             self._process.join()
             status = self._process.exitcode
             self.close()
             raise CandidateError(f"it died with status {status}") from None
-        if not done:
+        if outcome == LOST:
+            self._renew()
+        if outcome == USELESS:
+            raise StudyError(result)
+        if outcome != DONE:
             raise CandidateError(result)
         return result
+
+    def _renew(self) -> None:
+        """End the process. Another machine may be gone with it, which is then no candidate's fault."""
+        self.close()
+        if self.place.remote:
+            self._start()
 
     def _start(self) -> None:
         self._connection, theirs = FORK.Pipe()
         self._process = FORK.Process(
-            target=_serve, args=(theirs, self._connection, self.threads, self.bind), daemon=True
+            target=_serve, args=(theirs, self._connection, self.place), daemon=True
         )
         self._process.start()
         theirs.close()
         try:
-            bound, reason = self._connection.recv()
+            outcome, reason = self._connection.recv()
         except EOFError:
-            bound, reason = False, "the process that measures candidates cannot start"
-        if not bound:
+            outcome, reason = FAILED, "the process that measures candidates cannot start"
+        if outcome != DONE:
             self.close()
             raise StudyError(reason)
         if self._reference is not None:
             self.use(self._reference)
 
 
-def _serve(
-    connection: Connection, parent: Connection, threads: int, bind: Callable[[int], object]
-) -> None:
+def _serve(connection: Connection, parent: Connection, place: Place) -> None:
     parent.close()  # so that this process ends when the other one dies
     # TVM keeps its threads for each thread that calls it; those of the parent, if it has any, do not outlive the fork.
-    worker = threading.Thread(target=_answer, args=(connection, threads, bind))
+    worker = threading.Thread(target=_answer, args=(connection, place))
     worker.start()
     worker.join()
 
 
-def _answer(connection: Connection, threads: int, bind: Callable[[int], object]) -> None:
+def _answer(connection: Connection, place: Place) -> None:
     try:
-        bind(threads)
-        connection.send((True, None))
+        with place.open() as board:
+            connection.send((DONE, None))
+            _answer_from(connection, _Bench(board))
     except StudyError as error:
-        connection.send((False, str(error)))
-        return
-    bench = _Bench()
+        connection.send((USELESS, str(error)))
+
+
+def _answer_from(connection: Connection, bench: "_Bench") -> None:
     while True:
         try:
             name, arguments = connection.recv()
         except EOFError:
             return
         try:
-            connection.send((True, getattr(bench, name)(*arguments)))
+            connection.send((DONE, getattr(bench, name)(*arguments)))
+        except BoardError as error:
+            connection.send((LOST if isinstance(error, LostError) else USELESS, str(error)))
         except Exception as error:
             lines = str(error).strip().splitlines() or [repr(error)]
-            connection.send((False, f"{type(error).__name__}: {lines[-1]}"))
+            connection.send((FAILED, f"{type(error).__name__}: {lines[-1]}"))
 
 
 class _Bench:
@@ -180,6 +204,9 @@ class _Bench:
     data: np.ndarray
     expected: np.ndarray
     copies: int
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
 
     def use(self, reference: Reference) -> None:
         (shape, dtype), _ = json.loads((reference.folder / SHAPES).read_text())
@@ -190,7 +217,7 @@ class _Bench:
             else generator.standard_normal(shape, "float32").astype(dtype)
         )
         self.copies = reference.copies
-        self.expected = _Candidate(reference.folder, self.data, 1).output()
+        self.expected = _Candidate(reference.folder, self.data, 1, self.board).output()
 
     def time(self, folder: Path, repeats: int, least: float) -> list[float]:
         candidate = self.checked(folder)
@@ -206,7 +233,7 @@ class _Bench:
         least: float,
     ) -> list[list[list[float]]]:
         image = np.random.default_rng(0).standard_normal(shape, "float32")
-        default = load_library(libraries[0])
+        default = load_library(libraries[0], self.board)
         expected = default.run(image)
         (once,) = default.timer(image).time(1)
         runs = math.ceil(RUNS * max(1, least / once))
@@ -214,10 +241,13 @@ class _Bench:
         shuffle = np.random.default_rng(0)
         for turn in range(rounds):
             for index in shuffle.permutation(len(libraries)):
-                network = load_library(libraries[index])
+                network = load_library(libraries[index], self.board)
                 error = np.abs(network.run(image) - expected).max()
                 if not error <= LOGITS_TOLERANCE * np.abs(expected).max():
                     raise CandidateError(f"in the network its output is wrong by {error:.2g}")
+                if not self.board.observable:
+                    (samples[turn, index],) = network.timer(image).time(runs)
+                    continue
                 kernels = network.kernel_seconds(image, runs)
                 samples[turn, index] = [
                     sum(seconds for name, seconds in kernels.items() if label in name)
@@ -227,7 +257,7 @@ class _Bench:
         return found
 
     def checked(self, folder: Path) -> "_Candidate":
-        candidate = _Candidate(folder, self.data, self.copies)
+        candidate = _Candidate(folder, self.data, self.copies, self.board)
         output = candidate.output()
         if output.shape != self.expected.shape or not np.isfinite(output).all():
             raise CandidateError("its output has another shape or is not finite")
@@ -240,28 +270,42 @@ class _Bench:
 
 
 class _Candidate:
-    """A candidate's code, loaded with as many copies of its constants as stand for a network."""
+    """A candidate's code on a board, loaded with as many copies of its constants as stand for a network.
 
-    def __init__(self, folder: Path, data: np.ndarray, copies: int) -> None:
-        self.function = tvm.runtime.load_module(str(folder / LIBRARY))["main"]
+    On a board that is not observable one copy must do: its runs cannot be told apart.
+    """
+
+    def __init__(self, folder: Path, data: np.ndarray, copies: int, board: Board) -> None:
+        self.board = board
         (shape, _), (out_shape, out_dtype) = json.loads((folder / SHAPES).read_text())
         count = len(list(folder.glob("*.npy")))
         constants = [np.load(folder / f"{number}.npy") for number in range(count)]
-        feature = tvm.runtime.tensor(data.reshape(shape))
-        self.result = tvm.runtime.tensor(np.zeros(out_shape, out_dtype))
-        self.arguments = [
-            (feature, *(tvm.runtime.tensor(constant) for constant in constants), self.result)
-            for _ in range(copies)
-        ]
+        self.module = board.load(folder / LIBRARY)
+        with board.answer():
+            self.function = self.module["main"]
+            feature = self.tensor(data.reshape(shape))
+            self.result = self.tensor(np.zeros(out_shape, out_dtype))
+            self.arguments = [
+                (feature, *(self.tensor(constant) for constant in constants), self.result)
+                for _ in range(copies if board.observable else 1)
+            ]
         self.turns = itertools.cycle(self.arguments)
 
+    def tensor(self, array: np.ndarray) -> Any:
+        return tvm.runtime.tensor(array, self.board.devices[0])
+
     def output(self) -> np.ndarray:
-        self.function(*self.arguments[0])
-        found: np.ndarray = self.result.numpy()
+        with self.board.answer():
+            self.function(*self.arguments[0])
+            found: np.ndarray = self.result.numpy()
         return found
 
     def sample(self, runs: int) -> float:
         """Return the mean seconds of some runs, each on the next copy of the constants."""
+        if not self.board.observable:
+            with self.board.answer():
+                evaluate = self.module.time_evaluator("main", self.board.devices[0], number=runs)
+                return float(evaluate(*self.arguments[0]).mean)
         function, turns = self.function, list(itertools.islice(self.turns, runs))
         start = time.perf_counter()
         for arguments in turns:

@@ -23,12 +23,13 @@ from dlas.compiler.tuning.confirmation import confirm
 from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference, copies
 from dlas.compiler.tuning.records import Records
 from dlas.errors import StudyError
-from dlas.hardware import host
+from dlas.hardware.connections import place_of
 from dlas.hardware.platforms import Platform, target
 from dlas.primitives import load, load_format
 from dlas.primitives.vector import vector_unit
 
-HOST = target(Platform("host", threads=1))
+ONE = Platform("host", threads=1)
+HOST, HERE = target(ONE), place_of(ONE)
 PATIENCE = 60  # seconds: no candidate may fail because other tests take the machine
 SETTINGS = Settings(
     "evolutionary",
@@ -60,7 +61,7 @@ def network():
 def tuned(network, records, primitive="spatial_pack", format="dense", **changes):
     settings = replace(SETTINGS, **changes)
     return tune_network(
-        network, primitive, format, HOST, settings, records=records, seed=0, bind=host.use_threads
+        network, primitive, format, HOST, settings, records=records, seed=0, place=HERE
     )
 
 
@@ -287,7 +288,7 @@ def test_a_candidate_that_crashes_or_hangs_is_its_own_failure(network, tmp_path,
     layer = a_layer(network)
     assert build([job_of(layer, tmp_path / "1")], 20) == [None]
     bench = measurement._Bench
-    measurer = Measurer(1, host.use_threads, repeats=2, min_repeat_ms=0.1, timeout_s=1)
+    measurer = Measurer(HERE, repeats=2, min_repeat_ms=0.1, timeout_s=1)
     try:
         monkeypatch.setattr(bench, "time", lambda *_: time.sleep(60))
         measurer.use(Reference(tmp_path / "1", 2))
@@ -334,13 +335,13 @@ def test_a_full_disk_is_named_before_anything_is_measured(network, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "threads", "reason"),
     [
-        ({"num-cores": None}, "has no num-cores"),
-        ({"num-cores": 1000}, "1000 threads asked for"),
+        ({"num-cores": None}, 1, "has no num-cores"),
+        ({"num-cores": 1000}, 1000, "1000 threads asked for"),
     ],
 )
-def test_the_number_of_cores_must_be_there_and_possible(network, tmp_path, change, reason):
+def test_the_number_of_cores_must_be_there_and_possible(network, tmp_path, change, threads, reason):
     changed = {name: value for name, value in (HOST | change).items() if value is not None}
     with pytest.raises(StudyError, match=reason):
         tune_network(
@@ -351,7 +352,7 @@ def test_the_number_of_cores_must_be_there_and_possible(network, tmp_path, chang
             SETTINGS,
             records=tmp_path,
             seed=0,
-            bind=host.use_threads,
+            place=place_of(Platform("host", threads=threads)),
         )
 
 
@@ -394,8 +395,8 @@ def test_a_network_by_wrong_choices_is_not_used(network, tmp_path, monkeypatch, 
     """Wrong only in the network: what is fused behind a layer is not there when it is measured alone."""
     right = measurement.load_library
 
-    def load_wrong(path):
-        loaded = right(path)
+    def load_wrong(path, board):
+        loaded = right(path, board)
         if path.parent.name != "0":
             run = loaded.run
             loaded.run = lambda images: 2 * run(images)

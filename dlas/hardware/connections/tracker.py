@@ -1,0 +1,21 @@
+"""A tracker that knows several boards, `{tracker: "127.0.0.1:9190", key: hikey970}`; `key` says of which kind."""
+
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from tvm import rpc
+
+SETTINGS = ("tracker", "key")
+
+
+def connect(settings: Mapping[str, Any]) -> rpc.RPCSession:
+    """Return a session with the next board of the kind that is free; it waits until there is one."""
+    host, _, port = settings["tracker"].rpartition(":")
+    # TVM's own waits a minute for a tracker that is not there.
+    socket.create_connection((host, int(port))).close()
+    tracker = rpc.connect_tracker(host, int(port))
+    try:
+        return tracker.request(settings["key"], max_retry=1)
+    finally:
+        tracker.close()
