@@ -171,6 +171,15 @@ def tuned_choices(config: Config, **others: str) -> list[dict[str, str]]:
     return choices(config, **(others | {"tuning": AUTO_SCHEDULED}))
 
 
+def tunings_shown(config: Config, **_: str) -> list[dict[str, str]]:
+    """Return `tuned_choices` without those for emulated processors, whose times mean nothing."""
+    return [
+        one
+        for one in tuned_choices(config)
+        if not config["platforms"][one["platform"]].get("emulated")
+    ]
+
+
 def pairs(config: Config) -> list[tuple[str, str]]:
     """Return every (dataset, model) that takes part."""
     study = config["study"]
@@ -233,13 +242,28 @@ def connection_settings(kind: str) -> tuple[str, ...]:
     return found
 
 
-def boards(config: Config) -> dict[str, int]:
-    """Return how many boards there are of each platform that is reached over a connection."""
-    return {
-        name: settings.get("boards", 1)
-        for name, settings in sorted(config["platforms"].items())
-        if "connection" in settings
-    }
+def boards(config: Config) -> dict[str, str]:
+    """Return for each platform that is reached over a connection the name of its boards.
+
+    Those of one connection are the same boards, named after the first of them: a CPU and a GPU may share one.
+    """
+    first: dict[str, str] = {}
+    found = {}
+    for name, settings in sorted(config["platforms"].items()):
+        if "connection" in settings:
+            reached = {
+                key: value for key, value in settings["connection"].items() if key != "timeout_s"
+            }
+            found[name] = first.setdefault(str(canonical(reached)), name)
+    return found
+
+
+def board_counts(config: Config) -> dict[str, int]:
+    """Return how many boards there are by their name, which is how many jobs may use them at a time."""
+    counts: dict[str, int] = {}
+    for name, board in boards(config).items():
+        counts[board] = max(counts.get(board, 1), config["platforms"][name].get("boards", 1))
+    return counts
 
 
 def peers(config: Config, platform: str, **_: str) -> list[str]:

@@ -156,6 +156,8 @@ def _check_platform(key: str, settings: Mapping[str, Any]) -> None:
         )
     if missing := set(needed) - set(connection):
         raise StudyError(f"config: {key}.connection lacks {_join(missing)}")
+    if named == ["server"] and settings.get("boards", 1) > 1:
+        raise StudyError(f"config: {key}.boards is {settings['boards']}; allowed with a server: 1")
     if isinstance(target, str):
         raise StudyError(
             f"config: {key}.target is {target!r}, which is this machine; allowed with a connection: a TVM target"

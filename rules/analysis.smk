@@ -80,7 +80,7 @@ rule tabulate_tuning:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(configurations=study.tuned_choices),
+        settings=settings(configurations=study.tunings_shown),
         code=code("tabulate_tuning"),
     script:
         "../workflow/scripts/tabulate_tuning.py"

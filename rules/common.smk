@@ -1,6 +1,7 @@
 # Validation of the config and the helpers of the rules, nothing else.
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -29,20 +30,25 @@ wildcard_constraints:
     table="|".join(study.SUMMARY_TABLES),
 
 
-# Of the platforms that are reached over a connection, how many boards jobs may use at a time.
+# Which boards a platform is reached on, and how many there are: so many jobs use them at a time.
 BOARDS = study.boards(config)
-for name, count in BOARDS.items():
+for name, count in study.board_counts(config).items():
     if f"board_{name}" not in workflow.global_resources:  # unless the command line says so
         workflow.register_resource(f"board_{name}", count)
-# Rules that measure come in two forms, one for this machine, which is then their own, and one for boards.
+# Rules that measure come in two forms: for this machine, which is then their own, and for boards.
 HERE = "|".join(sorted(set(config["platforms"]) - BOARDS.keys())) or "(?!)"
 ELSEWHERE = "|".join(BOARDS) or "(?!)"
-RETRIES = 2  # of what a board that was gone for a while may have stopped
+RETRIES = 2  # of a job on a board, which may have been gone for a while
 
 
-def board_of(name):
-    """How many boards of a platform a job takes: one of its own."""
-    return lambda wildcards: int(wildcards.platform == name)
+def one_board():
+    """The resources of a job on a board: one of its platform's, none of any other."""
+    return {f"board_{name}": partial(uses, name) for name in study.board_counts(config)}
+
+
+def uses(name, wildcards):
+    """How many of the boards of this name a job takes."""
+    return int(BOARDS[wildcards.platform] == name)
 
 
 def settings(**keys):
@@ -150,8 +156,8 @@ def every(name):
 
 
 def every_tuning(name):
-    """The artifacts `name` of all auto-scheduled configurations."""
-    return study.artifacts(name, study.configurations(config, tuning=study.AUTO_SCHEDULED))
+    """The artifacts `name` of all auto-scheduled configurations that are shown."""
+    return [study.path(name, **chosen) for chosen in study.tunings_shown(config)]
 
 
 def networks(name):

@@ -94,7 +94,7 @@ use rule tune_network as tune_network_remotely with:
     retries: RETRIES
     threads: 1
     resources:
-        **{f"board_{name}": board_of(name) for name in BOARDS},
+        **one_board(),
 
 
 rule build_library:
@@ -148,4 +148,4 @@ use rule check_libraries as check_libraries_remotely with:
         platform=ELSEWHERE,
     retries: RETRIES
     resources:
-        **{f"board_{name}": board_of(name) for name in BOARDS},
+        **one_board(),

@@ -26,7 +26,7 @@ use rule probe_platform as probe_platform_remotely with:
     retries: RETRIES
     threads: 1
     resources:
-        **{f"board_{name}": board_of(name) for name in BOARDS},
+        **one_board(),
 
 
 rule time_libraries:
@@ -69,4 +69,4 @@ use rule time_libraries as time_libraries_remotely with:
     retries: RETRIES
     threads: 1
     resources:
-        **{f"board_{name}": board_of(name) for name in BOARDS},
+        **one_board(),

@@ -34,11 +34,12 @@ MARGIN = 1.6  # of the axes, beyond the marks and the ceilings
 
 
 def networks(study: pd.DataFrame) -> pd.DataFrame:
-    """Return the fastest configuration of each network with `intensity`, in operations a byte.
+    """Return the fastest configuration of each network where a peak is known, with `intensity`, in operations a byte.
 
     Operations are those of gflops: two for each MAC, in CSR of non-zero weights only; bytes are `weight_bytes`.
     """
-    rows = fastest(distinct(measured(study)), NETWORK)
+    rows = distinct(measured(study))
+    rows = fastest(rows[rows["peak_fraction"].notna()], NETWORK)
     return rows.assign(intensity=2 * macs_done(rows) / weight_bytes(rows))
 
 
@@ -86,7 +87,7 @@ def draw(study: pd.DataFrame, platforms: Mapping[str, Mapping[str, Any]]) -> Fig
             here = of_dtype[of_dtype["platform"] == name]
             axis.set_title(f"{figures.label(name)}, {dtype}")
             if here.empty:
-                _absent(axis, platforms[name]["status"])
+                _absent(axis, platforms[name])
                 continue
             panels[axis] = here
             _ceilings(axis, *_limits(platforms[name], dtype))
@@ -106,9 +107,13 @@ def _limits(platform: Mapping[str, Any], dtype: str) -> tuple[float, float]:
     return platform["peak_gflops"][dtype], platform["bandwidth_gbs"]
 
 
-def _absent(axis: Axes, status: str) -> None:
+def _absent(axis: Axes, platform: Mapping[str, Any]) -> None:
     """Say in an empty panel why it is empty; its axes belong to its neighbours as well."""
-    reason = "not measured" if status == "ok" else f"not measured: {status}"
+    status, reason = platform["status"], "not measured"
+    if status != "ok":
+        reason += f": {status}"
+    elif platform["peak_gflops"] is None:
+        reason = "its peak is not measured"
     axis.text(0.5, 0.5, reason, color=figures.GREY, transform=axis.transAxes, ha="center")
 
 

@@ -29,6 +29,9 @@ OBSERVATION_COLUMNS = (
 ).split()
 VARIANT = ["compression", "primitive", "format", "tuning"]
 CONFIGURATION = ["dataset", "model", *VARIANT, "platform"]
+EMULATED = (
+    "emulated processor: its times mean nothing"  # the status of rows that stand for no measurement
+)
 OWN = ["measured", "repeat", "reference"]  # the roles of samples that are not a peer's
 TUNING_CURVE = ["trial", "layer", "latency_ms", "best_layer_ms", "network_ms"]
 
@@ -45,7 +48,8 @@ def study_row(
 
     `configuration` has dataset, model, platform and VARIANT; `summary`, `platform`, `build` and `check` are the records
     of the network, the platform, the library and its check; `samples` are the raw timings of the model on the platform.
-    Where the configuration could not be measured the measurements are None and `status` says why.
+    Where the configuration could not be measured the measurements are None and `status` says why. On an emulated
+    processor it is EMULATED: the latency is there, and what is made of it is None.
 
     Raises a StudyError for a configuration that should have been timed and has no samples.
     """
@@ -69,10 +73,14 @@ def study_row(
     latency = statistics.median(latencies)
     row["latency_ms"], row["latency_ms_low"], row["latency_ms_high"] = latency
     row["repeats"] = len(latencies)
+    if platform.get("emulated"):
+        row["status"] = EMULATED
+        return row
     # CSR kernels multiply non-zeros only.
     done = summary["nonzero_macs" if configuration["format"] == "csr" else "macs"]
     row["gflops"] = 2 * done / latency.estimate / 1e6
-    row["peak_fraction"] = row["gflops"] / platform["peak_gflops"][row["dtype"]]
+    if platform["peak_gflops"] is not None:
+        row["peak_fraction"] = row["gflops"] / platform["peak_gflops"][row["dtype"]]
     return row
 
 

@@ -131,6 +131,23 @@ EXPECTED = [
         {"build_library": 18, "check_libraries": 5} | TIMED,
     ),
     ("platforms.local_cpu_avx2.timing.*", 2, TIMED),
+    ("platforms.local_cuda.target", "host", {}),  # takes no part, and neither do the boards
+    ("platforms.*.timing.*", 2, {}),
+    ("platforms.*.threads", 2, {}),
+    ("platforms.*.boards", 2, {}),
+    ("platforms.*.target.mattr", ["+crc"], {}),
+    ("platforms.*.target.max_*", 2, {}),
+    ("platforms.*.target.thread_warp_size", 2, {}),
+    (
+        "platforms.*.target.*",
+        "generic",
+        None,
+    ),  # what the target of a platform that takes no part holds is checked by none
+    ("platforms.*.host.mattr", ["+crc"], {}),
+    ("platforms.*.host.*", "generic", {}),
+    ("platforms.*.connection.timeout_s", 2, {}),
+    ("platforms.*.connection.key", "rock5", {}),
+    ("platforms.*.connection.*", "127.0.0.1:9999", {}),
     ("observations.13", "size_accuracy_latency", ONE_VERDICT),
     ("observations.*", "joint_choice", ONE_VERDICT),
     ("recommendation.top1_floor.*", 50, {"recommend": 1}),

@@ -28,6 +28,8 @@ with job(snakemake):
                 samples(timing),
             )
         )
+        if record(platform).get("emulated"):
+            continue
         if timing not in noise_floor and not samples(timing).empty:
             place = [configuration[layer] for layer in ("platform", "dataset", "model")]
             noise_floor[timing] = table.noise_floor_row(*place, samples(timing))

@@ -69,7 +69,7 @@ def speedups(study: pd.DataFrame) -> pd.DataFrame:
     The two latencies' intervals are taken as independent.
     """
     rows = untuned(distinct(measured(study)))
-    rows = rows[rows["format"] == "dense"]
+    rows = rows[(rows["format"] == "dense") & rows["peak_fraction"].notna()]
     rows = rows.assign(peak=rows["gflops"] / rows["peak_fraction"])
     same = ["platform", "dataset", "model", "primitive"]
     baseline = rows.loc[rows["compression"] == "none", [*same, *LATENCY, "peak"]]

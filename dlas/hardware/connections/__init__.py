@@ -76,8 +76,10 @@ class Remote:
         self.linker: Sequence[str] = platform.linker
         self.timeout_s = float(platform.connection.get("timeout_s", TIMEOUT_S))
         self._names = (f"{number}.so" for number in count())
-        self._ours = _sockets()  # all others are the connection's
+        self._ours = _sockets()  # what is opened from now on is the connection's
+        self._line: set[int] | None = None
         self.session = self._connect()
+        self._line = _sockets() - self._ours
         with self.answer():
             self.facts = self._introduced()
             self.devices = _devices(self.session, self.kind)
@@ -213,7 +215,7 @@ class Remote:
 
     def _cut(self) -> None:
         """End the connection: what waits for an answer fails at once."""
-        for number in _sockets() - self._ours:
+        for number in _sockets() - self._ours if self._line is None else self._line:
             with socket.socket(fileno=os.dup(number)) as line:
                 try:
                     line.shutdown(socket.SHUT_RDWR)

@@ -125,6 +125,24 @@ def test_emulated_is_measured():
     assert row["status"] == "emulated" and row["latency_ms"] > 0
 
 
+def test_a_row_of_an_emulated_processor_keeps_its_latency_and_is_no_measurement():
+    platform = {**PLATFORM, "emulated": True, "peak_gflops": None, "bandwidth_gbs": None}
+    row = study_row(CONFIGURATION, SUMMARY, platform, BUILD, CHECK, timings())
+    assert row["status"] == table.EMULATED == "emulated processor: its times mean nothing"
+    assert row["latency_ms"] > 0 and row["repeats"] == 20 and row["top1_compiled"] == 98.5
+    assert row["gflops"] is None and row["peak_fraction"] is None
+    assert observation.measured(table.study_table([row])).empty
+    reason = {**CHECK, "status": "unavailable: no such CPU"}
+    row = study_row(CONFIGURATION, SUMMARY, platform, BUILD, reason, None)
+    assert row["status"] == "unavailable: no such CPU"
+
+
+def test_without_a_measured_peak_there_is_no_fraction_of_it():
+    platform = {**PLATFORM, "peak_gflops": None, "bandwidth_gbs": None}
+    row = study_row(CONFIGURATION, SUMMARY, platform, BUILD, CHECK, timings())
+    assert row["status"] == "ok" and row["gflops"] > 0 and row["peak_fraction"] is None
+
+
 def test_missing_samples_are_an_error():
     with pytest.raises(StudyError, match="no timing samples of digits / resnet18"):
         study_row(

@@ -1,0 +1,157 @@
+"""A platform that is reached over a connection, on this machine's loopback: everything that is done with one."""
+
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import serving
+import torch
+
+from dlas.compiler.build import build_library
+from dlas.compiler.importer import import_network
+from dlas.compiler.library import load_library
+from dlas.compiler.tuning import Settings, tune_network
+from dlas.errors import StudyError
+from dlas.hardware import host, peak
+from dlas.hardware.connections import Remote, open_board, place_of
+from dlas.hardware.platforms import Platform, target
+
+IMAGES = np.random.default_rng(0).standard_normal((2, 3, 8, 8), "float32")
+
+
+def remote(address, **changes):
+    """A platform of one thread behind a server."""
+    connection = {"server": address, "timeout_s": 20} | changes.pop("connection", {})
+    return Platform("board", serving.CPU, 1, connection=connection, **changes)
+
+
+def folder_of(board):
+    """Where the session keeps its files."""
+    return str(board.session.get_function("tvm.rpc.server.workpath")(""))
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Two convolutions of 8x8 images."""
+    torch.manual_seed(0)
+    modules = [torch.nn.Conv2d(3, 16, 3, padding=1), torch.nn.ReLU()]
+    modules += [torch.nn.Conv2d(16, 16, 3, padding=1), torch.nn.AdaptiveAvgPool2d(1)]
+    modules += [torch.nn.Flatten(), torch.nn.Linear(16, 4)]
+    return import_network(torch.nn.Sequential(*modules).eval(), (1, 3, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def library(network, tmp_path_factory):
+    file = tmp_path_factory.mktemp("library") / "net.so"
+    build_library(network, "direct", "dense", target(remote("127.0.0.1:1"))).export(file)
+    return file
+
+
+def test_a_network_computes_the_same_on_a_board_and_is_timed_there(server, library):
+    here = load_library(library).run(IMAGES)
+    with open_board(remote(server), 1) as board:
+        assert not board.observable and len(board.devices) == 1
+        there = load_library(library, board)
+        np.testing.assert_array_equal(there.run(IMAGES), here)
+        first, again = (there.timer(IMAGES[:1]), load_library(library, board).timer(IMAGES[:1]))
+        assert 0 < min(first.time(10)[0], again.time(10)[0]) < 0.1
+
+
+def test_a_board_keeps_no_file_once_it_is_loaded(server, library):
+    with Remote(remote(server)) as board:
+        board.load(library)
+        assert board.session.get_function("dlas.digest")("0.so") == ""
+
+
+def test_the_limits_of_a_board_are_measured_on_it(server):
+    with Remote(remote(server)) as board:
+        assert board.facts["cores"] == len(host.cores()) and board.status(1) == "ok"
+        assert board.status(99).startswith("unavailable: the board has")
+        board.use_threads(1)
+        rate = peak.measure_arithmetic(target(remote(server)), 1, board=board)
+        assert 1 < rate < 1000
+        kernel, size = peak.reading(target(remote(server)), 1, 1 << 20, board)
+        assert 0.1 < 1e-9 * size / kernel.best() < 1000
+
+
+def test_an_emulated_processor_has_no_limits(server):
+    record = peak.measure_platform(remote(server, emulated=True))
+    assert record["status"] == "ok" and record["emulated"] and record["peak_gflops"] is None
+    assert record["tvm_version"] and record["cores"] == len(host.cores())
+
+
+def test_a_gpu_that_the_board_does_not_have_is_unavailable(server):
+    mali = {"kind": "opencl", "device": "mali", "max_threads_per_block": 256}
+    platform = Platform("mali", mali, 1, serving.CPU, connection={"server": server})
+    record = peak.measure_platform(platform)
+    assert record["status"] == "unavailable: the board has no device of kind opencl"
+    assert record["peak_gflops"] is None and record["target"]["host"]["mcpu"] == "x86-64-v2"
+
+
+@pytest.mark.parametrize("finalists", [1, 2])
+def test_a_network_is_tuned_on_a_board(server, network, tmp_path, finalists):
+    platform = remote(server)
+    settings = Settings(
+        "evolutionary",
+        {"layer": 3, "network": 100},
+        3,
+        {"repeats": 2, "min_repeat_ms": 0.2, "timeout_s": 60},
+        {"finalists": finalists, "repeats": 5},
+    )
+    outcome = tune_network(
+        network,
+        "spatial_pack",
+        "dense",
+        target(platform),
+        settings,
+        records=tmp_path,
+        seed=0,
+        place=place_of(platform),
+    )
+    assert len(outcome.choices) == 3 and outcome.curve["latency_ms"].notna().sum() > 2
+    # The network is timed as a whole, so that all its layers are decided alike.
+    changed = [choice["ratio"] for choice in outcome.choices.values() if choice["decisions"]]
+    assert len(set(changed)) <= 1
+    library = build_library(network, "spatial_pack", "dense", target(platform), outcome.choices)
+    library.export(tmp_path / "net.so")
+    with open_board(platform, 1) as board:
+        tuned = load_library(tmp_path / "net.so", board).run(IMAGES)
+    default = build_library(network, "spatial_pack", "dense", target(platform)).load().run(IMAGES)
+    np.testing.assert_allclose(tuned, default, atol=1e-5)
+
+
+def test_a_tracker_gives_each_client_a_board_of_its_own(library):
+    with serving.tracker() as tracker:
+        host_, port = tracker.address.split(":")
+        report = ("--tracker", f"{host_}:{port}", "--key", "pair", "--told", "127.0.0.1")
+        settings = {"tracker": tracker.address, "key": "pair", "timeout_s": 20}
+        platform = Platform("pair", serving.CPU, 1, connection=settings)
+        with serving.server(*report), serving.server(*report):
+            with Remote(platform) as first, Remote(platform) as second:
+                assert len({folder_of(board) for board in (first, second)}) == 2
+                waited = []
+
+                def third():
+                    with Remote(platform):
+                        waited.append(time.monotonic())
+
+                waiting = threading.Thread(target=third)
+                waiting.start()
+                time.sleep(1)
+                assert not waited
+                released = time.monotonic()
+            waiting.join(20)
+            assert waited and waited[0] >= released
+
+
+def test_a_linker_is_a_command_in_words(network, tmp_path):
+    library = build_library(network, "direct", "dense", target(remote("127.0.0.1:1")))
+    library.export(tmp_path / "net.so", [sys.executable, "-m", "ziglang", "ld.lld"])
+    np.testing.assert_array_equal(
+        load_library(tmp_path / "net.so").run(IMAGES), library.load().run(IMAGES)
+    )
+    with pytest.raises(StudyError, match="the linker no-such-linker cannot be run"):
+        library.export(tmp_path / "none.so", ["no-such-linker"])
+    assert not (tmp_path / "none.so").exists()

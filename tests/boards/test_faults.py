@@ -1,0 +1,258 @@
+"""What goes wrong on the way to a board: no wait without an end, and one line that names the platform."""
+
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import serving
+import torch
+
+from dlas.compiler.build import build_library, complete
+from dlas.compiler.importer import import_network
+from dlas.compiler.library import load_library
+from dlas.compiler.lowering import layers
+from dlas.compiler.tuning import Settings, tune_network
+from dlas.compiler.tuning.building import Job, build, write_candidate
+from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference
+from dlas.compiler.tuning.records import Records
+from dlas.errors import StudyError
+from dlas.hardware import peak
+from dlas.hardware.connections import Remote, open_board, place_of
+from dlas.hardware.platforms import Platform, target
+from dlas.primitives import load, load_format
+from dlas.primitives.vector import vector_unit
+
+IMAGE = np.zeros((1, 3, 8, 8), "float32")
+ARM = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a73"}
+SETTINGS = Settings(
+    "replay-trace",
+    {"layer": 30, "network": 1000},
+    3,
+    {"repeats": 2, "min_repeat_ms": 0.2, "timeout_s": 30},
+    {"finalists": 1, "repeats": 5},
+)
+
+
+def platform_at(address, timeout_s=20.0, kind="server", **more):
+    connection = {kind: address, "timeout_s": timeout_s} | more
+    return Platform("paperweight", serving.CPU, 1, connection=connection)
+
+
+CPU = target(platform_at("127.0.0.1:1"))
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    modules = [torch.nn.Conv2d(3, 32, 3, padding=1), torch.nn.ReLU()]
+    modules += [torch.nn.Conv2d(32, 32, 3, padding=1), torch.nn.AdaptiveAvgPool2d(1)]
+    modules += [torch.nn.Flatten(), torch.nn.Linear(32, 4)]
+    return import_network(torch.nn.Sequential(*modules).eval(), (1, 3, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def library(network, tmp_path_factory):
+    file = tmp_path_factory.mktemp("library") / "net.so"
+    build_library(network, "direct", "dense", CPU).export(file)
+    return file
+
+
+def fails(said, within, run):
+    """Check that something ends in time with one line on the platform."""
+    start = time.monotonic()
+    with pytest.raises(StudyError, match=said) as error:
+        run()
+    assert time.monotonic() - start < within
+    assert str(error.value).startswith("platform 'paperweight': ")
+    assert "\n" not in str(error.value)
+
+
+def later(what, seconds=0.5):
+    """Do something while the test goes on."""
+    timer = threading.Timer(seconds, what)
+    timer.start()
+    return timer
+
+
+def session_of(served):
+    """The process of the session that a server has."""
+    (process,) = psutil.Process(served.process.pid).children()
+    return process
+
+
+def time_for_long(address, library):
+    with open_board(platform_at(address), 1) as board:
+        timer = load_library(library, board).timer(IMAGE)
+        for _ in range(10_000):
+            timer.time(1000)
+
+
+def test_a_board_that_disappears_while_timing(library):
+    with serving.server() as board:
+        later(board.kill, 1.5)
+        fails("the board is gone", 10, lambda: time_for_long(board.address, library))
+
+
+def tuned(network, address, records, settings=SETTINGS):
+    platform = platform_at(address, 3)
+    place = place_of(platform)
+    return tune_network(
+        network, "direct", "dense", CPU, settings, records=records, seed=0, place=place
+    )
+
+
+def trials(network, records):
+    found = layers(
+        network, load("direct"), load_format("dense"), vector_unit(complete(CPU), "float32")
+    )
+    kept = {}
+    for folder in records.iterdir():
+        layer = next(
+            layer for layer, _ in found if folder.name.startswith(f"{layer.workload:016x}")
+        )
+        kept[folder.name] = Records(folder, layer, complete(CPU)).trials
+    return kept
+
+
+def test_a_board_that_disappears_while_tuning_leaves_the_records_as_they_are(network, tmp_path):
+    with serving.server() as board:
+
+        def kill_after_some():
+            while (
+                sum(len(file.read_bytes().splitlines()) for file in tmp_path.glob("*/*.jsonl")) < 6
+            ):
+                time.sleep(0.01)
+            board.kill()
+
+        later(kill_after_some, 0)
+        fails("no free board at the server", 60, lambda: tuned(network, board.address, tmp_path))
+    kept = trials(network, tmp_path)
+    assert sum(map(len, kept.values())) >= 6
+    assert not any(trial.failed for one in kept.values() for trial in one)
+    few = Settings(
+        SETTINGS.strategy,
+        {"layer": 3, "network": 100},
+        3,
+        SETTINGS.measurement,
+        SETTINGS.confirmation,
+    )
+    with serving.server() as board:  # another one, later: the job goes on
+        assert tuned(network, board.address, tmp_path, few).choices
+    after = trials(network, tmp_path)
+    assert all(after[name][: len(one)] == one for name, one in kept.items())
+
+
+def test_a_candidate_that_crashes_the_board_is_its_own_fault(network, tmp_path):
+    vector = vector_unit(complete(CPU), "float32")
+    (layer, _), *_ = layers(network, load("direct"), load_format("dense"), vector)
+    folder = tmp_path / "candidate"
+
+    def write(place):
+        write_candidate(layer, {}, complete(CPU), place)
+
+    assert build([Job(write, folder)], 60) == [None]
+    with serving.server() as board:
+        place = place_of(platform_at(board.address))
+        measurer = Measurer(place, repeats=100_000, min_repeat_ms=10, timeout_s=60)
+        try:
+            measurer.use(Reference(folder, 1))
+            later(lambda: session_of(board).kill())
+            with pytest.raises(CandidateError, match="the board is gone"):
+                measurer.time(folder)
+            measurer.repeats = 2
+            assert len(measurer.time(folder)) == 2
+        finally:
+            measurer.close()
+
+
+def test_a_tracker_without_a_free_board():
+    with serving.tracker() as tracker:
+        platform = platform_at(tracker.address, 2, "tracker", key="unicorn")
+        fails("no free board at the tracker 127.0.0.1:.* within 2 s", 6, lambda: Remote(platform))
+
+
+@pytest.mark.parametrize(("kind", "more"), [("server", {}), ("tracker", {"key": "unicorn"})])
+def test_nobody_at_the_address(kind, more):
+    platform = platform_at("127.0.0.1:9", 2, kind, **more)
+    fails(f"no free board at the {kind} 127.0.0.1:9 within 2 s", 6, lambda: Remote(platform))
+
+
+def test_a_board_that_another_client_keeps(server):
+    with Remote(platform_at(server)):
+        fails("no free board at the server", 6, lambda: Remote(platform_at(server, 2)))
+    with Remote(platform_at(server)) as board:
+        assert board.status(1) == "ok"
+
+
+def test_a_board_of_another_version_of_tvm():
+    older = (
+        "import runpy, sys, tvm\n"
+        "tvm.__version__ = '0.26.0'\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    with serving.server(python=(sys.executable, "-c", older)) as board:
+        platform = platform_at(board.address)
+        fails(r"the board runs TVM 0\.26\.0; allowed: 0\.27", 20, lambda: Remote(platform))
+
+
+def test_a_server_that_says_nothing_of_itself():
+    stock = (
+        "from tvm.rpc.server import PopenRPCServerState, _popen_start_rpc_server as start\n"
+        "print(f'serving on 127.0.0.1:{start(\"127.0.0.1\", 9400, 9500)}', flush=True)\n"
+    )
+    with serving.started([sys.executable, "-c", stock]) as board:
+        platform = platform_at(board.address)
+        fails("allowed: one that dlas/hardware/board.py starts", 20, lambda: Remote(platform))
+
+
+def test_a_library_for_another_architecture_is_refused_before_it_is_sent(server, network, tmp_path):
+    file = tmp_path / "arm.so"
+    arm = target(Platform("arm", ARM, 1))
+    build_library(network, "direct", "dense", arm).export(file)
+    with Remote(platform_at(server)) as board:
+        said = r"arm\.so is for aarch64 \(64 bits\), the board is x86_64 \(64 bits\); allowed: "
+        fails(said, 5, lambda: load_library(file, board))
+        assert board.session.get_function("dlas.digest")("0.so") == ""
+
+
+def test_a_full_disk_on_the_board(library):
+    few = library.stat().st_size // 2
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (few, few))}
+    with serving.server(**limit) as board, Remote(platform_at(board.address)) as remote:
+        fails(
+            "the board did not keep the .* disk is full", 20, lambda: load_library(library, remote)
+        )
+
+
+def test_a_timing_that_never_returns_and_the_board_is_free_again(server):
+    platform = platform_at(server, 2)
+    with Remote(platform) as board:
+        endless = peak.arithmetic(CPU, 1, steps=10**12, board=board)
+        fails("no answer of the board within 2 s", 6, lambda: endless.time(1))
+    with Remote(platform_at(server)) as board:
+        assert board.status(1) == "ok"
+
+
+def test_a_session_that_crashes_ends_no_server(library):
+    with serving.server() as board:
+        later(lambda: session_of(board).kill(), 1.5)
+        fails("the board is gone", 10, lambda: time_for_long(board.address, library))
+        with open_board(platform_at(board.address), 1) as again:
+            assert load_library(library, again).run(IMAGE).shape == (1, 4)
+
+
+def test_a_server_listens_where_nobody_else_reaches_it():
+    text = Path(serving.BOARD).read_text()
+    assert 'default="127.0.0.1"' in text
+    with serving.server() as board:
+        (end,) = [
+            connection.laddr
+            for connection in psutil.Process(board.process.pid).net_connections("inet")
+        ]
+    assert end.ip == "127.0.0.1"
