@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from dlas.datasets import Dataset, split
 
@@ -23,6 +22,8 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     `settings` gives `size`, `validation_fraction` and `test_fraction`. Raises StudyError for bad
     fractions.
     """
+    from sklearn.datasets import load_digits  # slow to import; the stem is known without it
+
     digits = load_digits()
     # Values run from 0 to 16.
     grey = np.round(digits.images * 255 / 16).astype(np.uint8)

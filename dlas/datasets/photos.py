@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from skimage import color, data
-from sklearn.datasets import load_sample_image
 
 from dlas.datasets import Dataset, split
 from dlas.errors import StudyError
@@ -21,6 +19,10 @@ STEM = "large_input"
 
 def photographs() -> dict[str, np.ndarray]:
     """Return the photographs by name, each uint8 [height, width, 3]; none is downloaded."""
+    # Slow to import; the stem is known without them.
+    from skimage import color, data
+    from sklearn.datasets import load_sample_image
+
     pictures = {
         "brick": data.brick(),
         "chelsea": data.chelsea(),
