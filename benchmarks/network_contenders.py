@@ -20,10 +20,10 @@ from benchmarks.interleaved import Sampler, ratios_to, repeated, take_turns
 from benchmarks.layers import thinned
 from dlas import compression, datasets, models, primitives
 from dlas.closure import code_hash
-from dlas.compiler.build import build_library
+from dlas.compiler.build import Library, build_library
 from dlas.compiler.check import check_outputs
 from dlas.compiler.importer import import_network, reference_outputs
-from dlas.compiler.library import NetworkTimer
+from dlas.compiler.library import Board, NetworkTimer
 from dlas.compiler.network import Network
 from dlas.compiler.tuning import Settings, tune_network
 from dlas.compression.weight_pruning import prunable
@@ -59,7 +59,6 @@ COLUMNS = [
     "sparsity",
     "tuning",
     "latency_ms",
-    *PEERS,
 ]
 
 
@@ -180,40 +179,73 @@ def own_networks(work: Workload, trials: Mapping[str, int] | None = None) -> Ite
         yield from own_primitives(work, pruned(work, SPARSITY), "none", "csr", SPARSITY, trials)
 
 
-def own_primitives(
+def own_primitives(*choices: Any) -> Iterator[Contender]:
+    """Yield every primitive of a network on this machine's CPU; the arguments are those of `own_libraries`."""
+    yield from map(loaded, own_libraries(*choices))
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network compiled with one primitive, with the logits that it must give, and whose contender it will be."""
+
+    work: Workload
+    library: Library
+    expected: np.ndarray
+    primitive: str
+    format: str
+    dtype: str
+    sparsity: float
+    tuning: str
+
+
+def own_libraries(
     work: Workload,
     model: nn.Module,
     technique: str,
     format: str,
     sparsity: float,
     trials: Mapping[str, int] | None,
-) -> Iterator[Contender]:
-    """Yield every primitive of a network compressed by a technique without levels, checked against its reference."""
+    platform: Platform = HERE,
+) -> Iterator[Built]:
+    """Yield every primitive of a network that is compressed by a technique without levels."""
     settings = {"observer": "minmax", "calibration_images": IMAGES}
     recipe = Recipe("sgd", learning_rate=0.1, weight_decay=0.0, epochs=1, batch_size=IMAGES)
     task = compression.Task(work.dataset, settings, recipe, 0, 1, False, 0)
     compressed = compression.load(technique).compress(copy.deepcopy(model), None, task)
     network = import_network(compressed, (1, 3, work.case.size, work.case.size))
     expected = reference_outputs(compressed, network, work.image)
-    described = target(HERE)
     for primitive in primitives.names():
         codes: dict[str, dict[str, Any] | None] = {"untuned": None}
         if trials:
-            codes["auto_scheduled"] = auto_scheduled(network, primitive, format, described, trials)
+            codes["auto_scheduled"] = auto_scheduled(network, primitive, format, platform, trials)
         for tuning, choices in codes.items():
-            library = build_library(network, primitive, format, described, choices).load()
-            what = f"{work.case.name}: {primitive} {format} {network.dtype} {tuning}"
-            tolerance = TOLERANCES[network.dtype]
-            check_outputs(library, work.image, expected, network.dtype, tolerance, what)
-            sample = timed(library.timer(work.image))
-            yield Contender("dlas", primitive, format, network.dtype, sparsity, tuning, sample)
+            library = build_library(network, primitive, format, target(platform), choices)
+            yield Built(work, library, expected, primitive, format, network.dtype, sparsity, tuning)
+
+
+def loaded(built: Built, board: Board | None = None) -> Contender:
+    """Return a library ready to be timed on a board of this machine, checked; on its CPU without one."""
+    network, work = built.library.load(board), built.work
+    what = f"{work.case.name}: {built.primitive} {built.format} {built.dtype} {built.tuning}"
+    tolerance = TOLERANCES[built.dtype]
+    check_outputs(network, work.image, built.expected, built.dtype, tolerance, what)
+    sample = timed(network.timer(work.image))
+    return Contender(
+        "dlas",
+        built.primitive,
+        built.format,
+        built.dtype,
+        built.sparsity,
+        built.tuning,
+        sample,
+    )
 
 
 def auto_scheduled(
     network: Network,
     primitive: str,
     format: str,
-    described: dict[str, Any],
+    platform: Platform,
     trials: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the schedules that so many trials end in; what was measured before is kept."""
@@ -224,11 +256,11 @@ def auto_scheduled(
         network,
         primitive,
         format,
-        described,
+        target(platform),
         settings,
         records=records,
         seed=0,
-        place=place_of(HERE),
+        place=place_of(platform),
     )
     return outcome.choices
 
@@ -239,15 +271,22 @@ def timed(timer: NetworkTimer) -> Sampler:
 
 
 def measure(
-    network: str, contenders: Sequence[Contender], turns: Iterable[int], seconds: float
+    network: str,
+    contenders: Sequence[Contender],
+    turns: Iterable[int],
+    seconds: float,
+    peers: Mapping[str, tuple[str, str]] = PEERS,
 ) -> pd.DataFrame:
-    """Time the contenders of a network in turns; return a row each, with its ratio to each peer that took part."""
+    """Time the contenders of a network in turns; return a row each, with its ratio to each peer that took part.
+
+    `peers` are columns of the result, each with a runtime and the type of its numbers.
+    """
     samples = take_turns([contender.sample for contender in contenders], turns, seconds)
     table = pd.DataFrame([asdict(contender) for contender in contenders]).drop(columns="sample")
     table["network"] = network
     table["latency_ms"] = np.median(samples, axis=0).round(4)
     runtimes = [(contender.runtime, contender.dtype) for contender in contenders]
-    for column, peer in PEERS.items():
+    for column, peer in peers.items():
         took_part = peer in runtimes
         table[column] = ratios_to(samples, runtimes.index(peer)).round(3) if took_part else np.nan
-    return table[COLUMNS]
+    return table[[*COLUMNS, *peers]]

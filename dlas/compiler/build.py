@@ -14,7 +14,7 @@ from tvm.target import Target
 
 from dlas import primitives
 from dlas.compiler.layer import Chosen, Layer, schedule_kernel, workload_hash
-from dlas.compiler.library import CompiledNetwork, link
+from dlas.compiler.library import Board, CompiledNetwork, link
 from dlas.compiler.lowering import Decide, by_default, lower
 from dlas.compiler.network import Network
 from dlas.compiler.pipeline import compile_module
@@ -44,9 +44,9 @@ class Library:
         with whole(path) as temporary:
             self.executable.export_library(str(temporary), fcompile=partial(link, linker=linker))
 
-    def load(self) -> CompiledNetwork:
-        """Return the network ready to run in this process."""
-        return CompiledNetwork(self.executable)
+    def load(self, board: Board | None = None) -> CompiledNetwork:
+        """Return the network ready to run in this process, on a board of this machine; on its CPU without one."""
+        return CompiledNetwork(self.executable, board)
 
     def record(self) -> dict[str, Any]:
         """Return what is worth knowing of the build: target, counts, seconds.

@@ -10,6 +10,7 @@ from benchmarks import network_contenders
 from benchmarks.network_contenders import (
     CASES,
     COLUMNS,
+    PEERS,
     SPARSITY,
     Case,
     Contender,
@@ -94,7 +95,7 @@ def fake(runtime: str, dtype: str, seconds: float) -> Contender:
 def test_a_row_has_its_ratio_to_every_peer_that_took_part():
     contenders = [fake("pytorch", "float32", 4e-3), fake("onnxruntime", "float32", 2e-3)]
     table = measure("any_32", contenders, range(3), seconds=1e-2)
-    assert list(table) == COLUMNS
+    assert list(table) == [*COLUMNS, *PEERS]
     assert table["latency_ms"].tolist() == [4, 2]
     assert table["ratio_to_pytorch"].tolist() == [1, 0.5]
     assert table["ratio_to_onnxruntime"].tolist() == [2, 1]
