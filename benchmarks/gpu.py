@@ -28,7 +28,6 @@ from benchmarks.networks import RESULTS
 from dlas.compiler.library import Here
 from dlas.hardware.platforms import Platform, status
 
-GPU = Platform("local_cuda", "cuda")
 CASES = (
     Case("resnet18", 224, "large_input", 1000, compressed=True),
     Case("resnet50", 224, "large_input", 1000, compressed=True),
@@ -80,17 +79,19 @@ def synchronized(run) -> Sampler:  # type: ignore[no-untyped-def]
     return sample
 
 
-def contenders(work: Workload, trials: Mapping[str, int] | None) -> Iterator[Contender]:
+def contenders(
+    work: Workload, trials: Mapping[str, int] | None, gpu: Platform
+) -> Iterator[Contender]:
     """Yield all that take turns on a network."""
     # First all code: candidates are measured in processes that are forked, which a GPU in use does not survive.
     built = [
         library
         for technique in TECHNIQUES
-        for library in own_libraries(work, work.model, technique, "dense", 0.0, trials, GPU)
+        for library in own_libraries(work, work.model, technique, "dense", 0.0, trials, gpu)
     ]
     for dtype in (torch.float32, torch.float16):
         yield from pytorch(work, dtype)
-    board = Here(GPU.kind)
+    board = Here(gpu.kind)
     for library in built:
         yield loaded(library, board)
 
@@ -104,8 +105,10 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=0, help="of each layer; 0: untuned alone")
     parser.add_argument("--network-trials", type=int, default=1 << 20, help="of all its layers")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
+    parser.add_argument("--linker", nargs="+", default=(), help="of candidates, in words")
     arguments = parser.parse_args()
-    if (found := status(GPU)) != "ok":
+    gpu = Platform("local_cuda", "cuda", linker=arguments.linker)
+    if (found := status(gpu)) != "ok":
         parser.error(found)
     trials = {"layer": arguments.trials, "network": arguments.network_trials}
     tables = []
@@ -113,7 +116,7 @@ def main() -> None:
         if arguments.networks not in case.name:
             continue
         work = workload(case)
-        each = contenders(work, trials if arguments.trials else None)
+        each = contenders(work, trials if arguments.trials else None, gpu)
         built = list(tqdm(each, desc=f"{case.name}, built", unit=" runtimes"))
         turns = tqdm(range(arguments.rounds), desc=f"{case.name}, timed", unit="round")
         tables.append(measure(case.name, built, turns, arguments.seconds, PEERS))

@@ -1,17 +1,13 @@
 """Platforms: what a library is compiled for, how it is reached, and whether this host can run it."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing import get_context
 from typing import Any, Literal
 
-import tvm
 from tvm.target import Target, codegen
 
 from dlas.errors import StudyError, unknown
-from dlas.hardware import host
+from dlas.hardware import gpu, host
 
 _VECTOR_BITS = {
     "avx512f": 512,
@@ -94,29 +90,7 @@ def _of_this_cpu() -> dict[str, Any]:
 
 
 def _of_this_gpu() -> dict[str, Any]:
-    return {"kind": "cuda"} | (_gpu("cuda") or _NO_CUDA)
-
-
-@cache
-def _gpu(kind: str) -> dict[str, Any] | None:
-    """Return what this machine's GPU is, as TVM's targets say it, None without one.
-
-    A process of its own asks: one that has asked cannot be forked any more, as tuning is.
-    """
-    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as process:
-        return process.submit(_asked, kind).result()
-
-
-def _asked(kind: str) -> dict[str, Any] | None:
-    gpu = tvm.device(kind)
-    if not gpu.exist:
-        return None
-    found = {
-        "max_threads_per_block": int(gpu.max_threads_per_block),
-        "max_shared_memory_per_block": int(gpu.max_shared_memory_per_block),
-        "thread_warp_size": int(gpu.warp_size),
-    }
-    return {"arch": f"sm_{str(gpu.compute_version).replace('.', '')}"} | found
+    return {"kind": "cuda"} | (gpu.facts("cuda") or _NO_CUDA)
 
 
 def _beside_gpu(platform: Platform) -> dict[str, Any]:
@@ -169,7 +143,7 @@ def host_lacks(target: Mapping[str, Any]) -> list[str]:
     That is the architecture where it is another one, else the missing instruction-set extensions.
     """
     if (kind := target["kind"]) != "llvm":
-        return [] if _gpu(kind) else [f"a device of kind {kind}"]
+        return [] if gpu.facts(kind) else [f"a device of kind {kind}"]
     architecture, ours = (
         str(name).split("-")[0] for name in (target.get("mtriple", host.triple()), host.triple())
     )

@@ -3,6 +3,9 @@
 import itertools
 import json
 import math
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +24,7 @@ from dlas.compiler.tuning.building import FORK, LIBRARY, SHAPES
 from dlas.errors import StudyError
 
 # Of the largest output of the default code, by the feature map's type: what sums in another order may differ by.
-TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "uint8": 0.0}
+TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "uint8": 0.0, "int8": 0.0}
 LOGITS_TOLERANCE = 2e-2  # of the largest: in float16 each layer adds its own
 RUNS = 5  # of a network in each sample, at least; more if they are over sooner than so many of a layer's samples
 COPIES, COPIED_BYTES = 400, 64 << 20  # at most, of a layer's constants
@@ -39,12 +42,14 @@ class Place:
     """Where candidates are measured.
 
     `open` opens the board, bound to the threads of a run, in the process that measures. `linker` links for it, see
-    `library.link`. A `remote` one is not of this machine.
+    `library.link`. A `remote` one is not of this machine. What measures is a process `apart`, not forked from this one,
+    where it works with a GPU: its driver does not outlive a fork.
     """
 
     open: Callable[[], AbstractContextManager[Board]]
     linker: Sequence[str] = ()
     remote: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Measurer:
         self.place = place
         self.repeats, self.least, self.timeout_s = repeats, min_repeat_ms / 1e3, timeout_s
         self._reference: Reference | None = None
-        self._process: ForkProcess | None = None
+        self._process: ForkProcess | _Apart | None = None
         self._connection: Connection | None = None
 
     @property
@@ -150,10 +155,14 @@ class Measurer:
 
     def _start(self) -> None:
         self._connection, theirs = FORK.Pipe()
-        self._process = FORK.Process(
-            target=_serve, args=(theirs, self._connection, self.place), daemon=True
-        )
-        self._process.start()
+        if self.place.apart:
+            self._process = _Apart(theirs)
+            self._connection.send(self.place)
+        else:
+            self._process = FORK.Process(
+                target=_serve, args=(theirs, self._connection, self.place), daemon=True
+            )
+            self._process.start()
         theirs.close()
         try:
             outcome, reason = self._connection.recv()
@@ -164,6 +173,36 @@ class Measurer:
             raise StudyError(reason)
         if self._reference is not None:
             self.use(self._reference)
+
+
+class _Apart:
+    """A new process of Python that answers over a connection, on which it first gets its `Place`."""
+
+    def __init__(self, connection: Connection) -> None:
+        number, found = connection.fileno(), os.environ.get("PYTHONPATH")
+        root = str(Path(__file__).parents[3])
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", f"import {__name__} as it; it.answer_apart({number})"],
+            pass_fds=[number],
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{found}" if found else root},
+        )
+
+    @property
+    def exitcode(self) -> int | None:
+        return self.process.returncode
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def join(self) -> None:
+        self.process.wait()
+
+
+def answer_apart(number: int) -> None:
+    """Be the process that measures, at the other end of the connection of that number."""
+    connection = Connection(number)
+    _answer(connection, connection.recv())
 
 
 def _serve(connection: Connection, parent: Connection, place: Place) -> None:
@@ -211,11 +250,11 @@ class _Bench:
     def use(self, reference: Reference) -> None:
         (shape, dtype), _ = json.loads((reference.folder / SHAPES).read_text())
         generator = np.random.default_rng(0)
-        self.data = (
-            generator.integers(0, 256, shape, dtype)
-            if dtype == "uint8"
-            else generator.standard_normal(shape, "float32").astype(dtype)
-        )
+        if np.issubdtype(dtype, np.integer):
+            limits = np.iinfo(dtype)
+            self.data = generator.integers(limits.min, limits.max + 1, shape, dtype)
+        else:
+            self.data = generator.standard_normal(shape, "float32").astype(dtype)
         self.copies = reference.copies
         self.expected = _Candidate(reference.folder, self.data, 1, self.board).output()
 

@@ -59,7 +59,9 @@ def open_board(platform: Platform, threads: int | None = None) -> Iterator[Board
 def place_of(platform: Platform) -> Place:
     """Return where candidates for a platform are measured."""
     opened = partial(open_board, platform, threads_of(platform))
-    return Place(opened, platform.linker, platform.connection is not None)
+    remote = platform.connection is not None
+    apart = platform.kind != "llvm" and not remote
+    return Place(opened, platform.linker, remote, apart)
 
 
 class Remote:
