@@ -8,7 +8,11 @@ default in convolutions; this project's primitives do not. All take turns, so th
 import argparse
 import copy
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 import torch
@@ -19,6 +23,7 @@ from benchmarks.network_contenders import (
     Case,
     Contender,
     Workload,
+    auto_scheduled,
     loaded,
     measure,
     own_libraries,
@@ -26,6 +31,7 @@ from benchmarks.network_contenders import (
 )
 from benchmarks.networks import RESULTS
 from dlas.compiler.library import Here
+from dlas.compiler.network import Network, load_network, save_network
 from dlas.hardware.platforms import Platform, status
 
 CASES = (
@@ -79,15 +85,31 @@ def synchronized(run) -> Sampler:  # type: ignore[no-untyped-def]
     return sample
 
 
+def apart(
+    network: Network, primitive: str, format: str, gpu: Platform, trials: Mapping[str, int]
+) -> dict[str, Any]:
+    """Do what `auto_scheduled` does in a process of its own: it forks, and a GPU in use does not survive that."""
+    with (
+        TemporaryDirectory() as folder,
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process,
+    ):
+        files = Path(folder, "network.json"), Path(folder, "parameters.safetensors")
+        save_network(network, *files)
+        return process.submit(_scheduled, files, primitive, format, gpu, trials).result()
+
+
+def _scheduled(files: tuple[Path, Path], *choices: Any) -> dict[str, Any]:
+    return auto_scheduled(load_network(*files), *choices)
+
+
 def contenders(
     work: Workload, trials: Mapping[str, int] | None, gpu: Platform
 ) -> Iterator[Contender]:
     """Yield all that take turns on a network."""
-    # First all code: candidates are measured in processes that are forked, which a GPU in use does not survive.
     built = [
         library
         for technique in TECHNIQUES
-        for library in own_libraries(work, work.model, technique, "dense", 0.0, trials, gpu)
+        for library in own_libraries(work, work.model, technique, "dense", 0.0, trials, gpu, apart)
     ]
     for dtype in (torch.float32, torch.float16):
         yield from pytorch(work, dtype)

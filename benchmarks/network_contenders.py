@@ -5,7 +5,7 @@ Weights and images are random: latency does not depend on their values.
 """
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -206,8 +206,13 @@ def own_libraries(
     sparsity: float,
     trials: Mapping[str, int] | None,
     platform: Platform = HERE,
+    tune: Callable[..., dict[str, Any]] | None = None,
 ) -> Iterator[Built]:
-    """Yield every primitive of a network that is compressed by a technique without levels."""
+    """Yield every primitive of a network that is compressed by a technique without levels.
+
+    Where there are `trials`, `tune` finds the schedules, by default `auto_scheduled`.
+    """
+    tune = tune or auto_scheduled
     settings = {"observer": "minmax", "calibration_images": IMAGES}
     recipe = Recipe("sgd", learning_rate=0.1, weight_decay=0.0, epochs=1, batch_size=IMAGES)
     task = compression.Task(work.dataset, settings, recipe, 0, 1, False, 0)
@@ -217,7 +222,7 @@ def own_libraries(
     for primitive in primitives.names():
         codes: dict[str, dict[str, Any] | None] = {"untuned": None}
         if trials:
-            codes["auto_scheduled"] = auto_scheduled(network, primitive, format, platform, trials)
+            codes["auto_scheduled"] = tune(network, primitive, format, platform, trials)
         for tuning, choices in codes.items():
             library = build_library(network, primitive, format, target(platform), choices)
             yield Built(work, library, expected, primitive, format, network.dtype, sparsity, tuning)

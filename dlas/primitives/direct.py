@@ -117,8 +117,7 @@ def planes(convolution: Convolution) -> Planes:
 def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) -> None:
     """Tile rows or output channels in registers, whichever a vector holds; on a GPU positions and output channels."""
     if isinstance(vector, GPU):
-        unrolled = decide.choose("unrolled", (2, 1, 0, 3))
-        thread_blocks.tile_convolution(function, "NCHW", unrolled=unrolled, inside=0)
+        thread_blocks.tile_convolution(function, "NCHW", decide)
         return
     convolution = function.get(function.get_sblock(tiling.CONVOLUTION))
     lanes_hold = str(convolution.annotations["lanes"])

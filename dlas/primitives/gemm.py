@@ -161,9 +161,7 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
             channels = thread_blocks.step_extents(function)[2]
             chunks = [tiling.divisors(channels, limit)[-1] for limit in thread_blocks.CHUNKS]
             chunk = decide.choose("chunk", list(dict.fromkeys(chunks)))
-        thread_blocks.tile_convolution(
-            function, "NHWC", unrolled=1, inside=0, chunk=chunk, channels_first=True
-        )
+        thread_blocks.tile_convolution(function, "NHWC", decide, chunk=chunk, channels_first=True)
         return
     lanes = tiling.spatial_extents(function)[-1]
     patches = "im2col" in tiling.block_names(function)

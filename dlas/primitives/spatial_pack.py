@@ -109,14 +109,9 @@ def planes(convolution: Convolution) -> Planes:
 
 
 def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) -> None:
-    """Tile output channel blocks and positions in registers, a block of output channels a vector.
-
-    On a GPU a thread reads a block of input channels at once.
-    """
+    """Tile output channel blocks and positions in registers, a block of output channels a vector."""
     if isinstance(vector, GPU):
-        inside = 1 if thread_blocks.TAPS in tiling.block_names(function) else 0
-        unrolled = decide.choose("unrolled", (1, 2, 3))
-        thread_blocks.tile_convolution(function, "NCHWc", unrolled=unrolled, inside=inside)
+        thread_blocks.tile_convolution(function, "NCHWc", decide)
         return
     output = tiling.fuse_epilogue(function, {"pad"})
     image, channel, row, column, lane = function.get_loops(output)

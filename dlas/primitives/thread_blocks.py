@@ -18,13 +18,14 @@ from tvm.s_tir.schedule import LoopRV, SBlockRV
 from dlas.primitives import dot_product, tiling
 from dlas.primitives.arithmetic import SUMS, Operands
 from dlas.primitives.convolution import Convolution
+from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU, Grid
 from dlas.primitives.layout import Packing
 from dlas.primitives.tiling import CONVOLUTION, PRODUCTS, divisors
 
 GRIDS = 24  # to choose from
 WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128)  # threads of a block along the positions
-MOST = 256  # threads of a block
+MOST, PARTS = 512, 32  # threads of a block; those of them that share a sum
 WARP = 32  # threads that take an instruction together
 COALESCED = 8  # neighbours that read neighbouring numbers, at least: what a memory gives at once
 LOAD = 4  # the price of a load in multiply-adds: caches give a number to a quarter of the threads that multiply
@@ -33,7 +34,7 @@ LATENCY, TURNS = (
     4,
 )  # cycles of a load; warps that take turns on the same units where a GPU is busy
 SUMS_HELD = 64  # by a thread, at most
-UNROLLED = 512  # multiply-adds of a thread that are written out, at most
+HELD = 96  # operands that a thread reads at once, by default
 ONE_EACH = 128  # threads of a block where each makes one number
 GRID = (
     "grid"  # the convolution's annotation: the numbers of its `Grid`, and the channels of a block
@@ -61,7 +62,7 @@ def grids(
         if columns < 2 * positions and (staged or columns >= min(COALESCED, positions))
         for rows in divisors(blocks, MOST // columns)
         if not staged or rows >= min(COALESCED // 2, blocks)
-        for parts in divisors(parted, min(16, MOST // (columns * rows)))
+        for parts in divisors(parted, min(PARTS, MOST // (columns * rows)))
         for held in divisors(blocks // rows, 4)
         for each in (1, 2, 4, 8)
         if _fits(grid := Grid(columns, rows, parts, held, each), gpu, block, positions, staged)
@@ -223,18 +224,17 @@ def step_extents(schedule: Schedule) -> list[int]:
 def tile_convolution(
     schedule: Schedule,
     order: str,
+    decide: Decisions,
     *,
-    unrolled: int,
-    inside: int,
     chunk: int = 0,
     channels_first: bool = False,
 ) -> None:
     """Bind a kernel to blocks and threads, with what is fused behind its sums.
 
-    `order` is that of the output's axes, see `Layout`. The last `unrolled` loops of the reduction are written out, as
-    far as code stays short. A thread reads what it needs for the last `inside` loops at once. With a `chunk`, all
-    threads of a block together first bring the operands of so many steps over the last loop to shared memory.
-    Neighbouring threads hold neighbouring positions, or, if `channels_first`, neighbouring channels.
+    `order` is that of the output's axes, see `Layout`. A thread reads its operands of some steps at once, so that it
+    waits for memory once; how many is asked of `decide`. With a `chunk` all threads of a block together bring those of
+    so many steps over the last loop of the reduction to shared memory instead. Neighbouring threads hold neighbouring
+    positions, or, if `channels_first`, neighbouring channels.
     """
     annotations: Any = schedule.get(schedule.get_sblock(CONVOLUTION)).annotations
     *parting, block, depth = (int(number) for number in annotations[GRID])
@@ -262,7 +262,14 @@ def tile_convolution(
     if chunk:
         *steps, last = steps
         steps += schedule.split(last, [None, chunk])
-    _write_out(schedule, steps, spatial[-3:], unrolled)
+    for loop in spatial[-3:]:
+        schedule.unroll(loop)
+    at_once = 1
+    if not chunk:
+        held = grid.positions + grid.blocks * block
+        at_once = decide.choose("at_once", _at_once(tiling.extents(schedule, steps), held))
+    for loop in steps[len(steps) - at_once :]:
+        schedule.unroll(loop)
     loaded = [TAPS] if TAPS in tiling.block_names(schedule) else []
     scope = "shared" if chunk else "local"
     for name in (*loaded, WEIGHTS):
@@ -270,7 +277,7 @@ def tile_convolution(
         if chunk:
             _share(schedule, read, steps[-2], sizes)
         else:
-            _hold(schedule, read, steps[len(steps) - 1 - inside])
+            _hold(schedule, read, steps[len(steps) - 1 - at_once])
     start = schedule.decompose_reduction(products, steps[0])
     for loop in schedule.get_loops(start)[-3:]:
         schedule.unroll(loop)
@@ -324,18 +331,17 @@ def _own_loops(schedule: Schedule, block: SBlockRV) -> tuple[list[LoopRV], list[
     return tiling.by_kind(schedule, block, own)
 
 
-def _write_out(
-    schedule: Schedule, steps: Sequence[LoopRV], tile: Sequence[LoopRV], unrolled: int
-) -> None:
-    """Write out the loops over a thread's tile, and the last ones over steps as far as code stays short."""
-    for loop in tile:
-        schedule.unroll(loop)
-    count = math.prod(tiling.extents(schedule, list(tile)))
-    for loop in reversed(steps[len(steps) - unrolled :]):
-        count *= tiling.extents(schedule, [loop])[0]
-        if count > UNROLLED:
-            break
-        schedule.unroll(loop)
+def _at_once(extents: Sequence[int], held: int) -> list[int]:
+    """Return over how many of the last loops of a reduction operands can be read at once, by default first.
+
+    `held` numbers are read for each step; the default is what `HELD` registers hold.
+    """
+    counts = list(range(1, len(extents)))
+    numbers = [held * math.prod(extents[len(extents) - count :]) for count in counts]
+    fitting = [count for count, number in zip(counts, numbers, strict=True) if number <= HELD]
+    possible = [count for count, number in zip(counts, numbers, strict=True) if number <= 2 * HELD]
+    default = fitting[-1] if fitting else 1
+    return [default, *(count for count in possible or [1] if count != default)]
 
 
 def _hold(schedule: Schedule, block: SBlockRV, at: LoopRV) -> None:
