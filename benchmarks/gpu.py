@@ -7,8 +7,9 @@ default in convolutions; this project's primitives do not. All take turns, so th
 
 import argparse
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,21 +25,27 @@ from benchmarks.network_contenders import (
     Contender,
     Workload,
     auto_scheduled,
-    loaded,
+    checked,
+    imported,
     measure,
-    own_libraries,
     workload,
 )
 from benchmarks.networks import RESULTS
-from dlas.compiler.library import Here
+from dlas import primitives
+from dlas.compiler.build import Library, build_library
+from dlas.compiler.library import Here, load_library
 from dlas.compiler.network import Network, load_network, save_network
-from dlas.hardware.platforms import Platform, status
+from dlas.compiler.tuning.building import LIBRARY, Job
+from dlas.compiler.tuning.building import build as build_all
+from dlas.errors import StudyError
+from dlas.hardware.platforms import Platform, status, target
 
 CASES = (
     Case("resnet18", 224, "large_input", 1000, compressed=True),
     Case("resnet50", 224, "large_input", 1000, compressed=True),
 )
 TECHNIQUES = ("none", "float16", "int8")
+PATIENCE_S = 600.0  # with the build of a network
 PEERS = {
     f"ratio_to_{runtime}_{dtype}": (runtime, dtype)
     for runtime in ("pytorch", "pytorch_graph")
@@ -85,37 +92,57 @@ def synchronized(run) -> Sampler:  # type: ignore[no-untyped-def]
     return sample
 
 
+def own_networks(
+    work: Workload, gpu: Platform, tuned: Sequence[str], trials: Mapping[str, int]
+) -> Iterator[Contender]:
+    """Yield every primitive in each technique's numbers; those that are `tuned` auto-scheduled as well.
+
+    First all code is made, in processes that are forked, which a GPU in use does not survive.
+    """
+    described = target(gpu)
+    with TemporaryDirectory() as folder:
+        jobs, made = [], []
+        for technique in TECHNIQUES:
+            network, expected = imported(work, work.model, technique)
+            for primitive in primitives.names():
+                codes: dict[str, dict[str, Any] | None] = {"untuned": None}
+                if primitive in tuned:
+                    codes["auto_scheduled"] = apart(network, primitive, gpu, trials)
+                for tuning, choices in codes.items():
+                    build = partial(build_library, network, primitive, "dense", described, choices)
+                    jobs.append(
+                        Job(partial(export, build, gpu.linker), Path(folder, str(len(jobs))))
+                    )
+                    own = Contender("dlas", primitive, "dense", network.dtype, 0.0, tuning, None)
+                    made.append((expected, own))
+        reasons = build_all(jobs, PATIENCE_S)
+        board = Here(gpu.kind)
+        for job, reason, (expected, own) in zip(jobs, reasons, made, strict=True):
+            if reason is not None:
+                raise StudyError(f"{work.case.name}: {own.primitive} {own.dtype}: {reason}")
+            yield checked(work, load_library(job.folder / LIBRARY, board), expected, own)
+
+
+def export(build: Callable[[], Library], linker: Sequence[str], folder: Path) -> None:
+    """Build a library into a folder."""
+    build().export(folder / LIBRARY, linker)
+
+
 def apart(
-    network: Network, primitive: str, format: str, gpu: Platform, trials: Mapping[str, int]
+    network: Network, primitive: str, gpu: Platform, trials: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Do what `auto_scheduled` does in a process of its own: it forks, and a GPU in use does not survive that."""
+    """Do what `auto_scheduled` does in a process of its own, as it forks and this one uses the GPU later."""
     with (
         TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process,
     ):
         files = Path(folder, "network.json"), Path(folder, "parameters.safetensors")
         save_network(network, *files)
-        return process.submit(_scheduled, files, primitive, format, gpu, trials).result()
+        return process.submit(_scheduled, files, primitive, "dense", gpu, trials).result()
 
 
 def _scheduled(files: tuple[Path, Path], *choices: Any) -> dict[str, Any]:
     return auto_scheduled(load_network(*files), *choices)
-
-
-def contenders(
-    work: Workload, trials: Mapping[str, int] | None, gpu: Platform
-) -> Iterator[Contender]:
-    """Yield all that take turns on a network."""
-    built = [
-        library
-        for technique in TECHNIQUES
-        for library in own_libraries(work, work.model, technique, "dense", 0.0, trials, gpu, apart)
-    ]
-    for dtype in (torch.float32, torch.float16):
-        yield from pytorch(work, dtype)
-    board = Here(gpu.kind)
-    for library in built:
-        yield loaded(library, board)
 
 
 def main() -> None:
@@ -125,6 +152,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.1, help="length of a sample")
     parser.add_argument("--networks", default="", help="those with this in their name alone")
     parser.add_argument("--trials", type=int, default=0, help="of each layer; 0: untuned alone")
+    parser.add_argument("--tuned", nargs="*", default=primitives.names(), help="primitives")
     parser.add_argument("--network-trials", type=int, default=1 << 20, help="of all its layers")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write to")
     parser.add_argument("--linker", nargs="+", default=(), help="of candidates, in words")
@@ -138,8 +166,10 @@ def main() -> None:
         if arguments.networks not in case.name:
             continue
         work = workload(case)
-        each = contenders(work, trials if arguments.trials else None, gpu)
-        built = list(tqdm(each, desc=f"{case.name}, built", unit=" runtimes"))
+        own = own_networks(work, gpu, arguments.tuned if arguments.trials else (), trials)
+        built = list(tqdm(own, desc=f"{case.name}, built", unit=" runtimes"))
+        for dtype in (torch.float32, torch.float16):
+            built += pytorch(work, dtype)
         turns = tqdm(range(arguments.rounds), desc=f"{case.name}, timed", unit="round")
         tables.append(measure(case.name, built, turns, arguments.seconds, PEERS))
         write(pd.concat(tables, ignore_index=True), arguments.results / "gpu.csv")

@@ -5,8 +5,8 @@ Weights and images are random: latency does not depend on their values.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from benchmarks.interleaved import Sampler, ratios_to, repeated, take_turns
 from benchmarks.layers import thinned
 from dlas import compression, datasets, models, primitives
 from dlas.closure import code_hash
-from dlas.compiler.build import Library, build_library
+from dlas.compiler.build import build_library
 from dlas.compiler.check import check_outputs
 from dlas.compiler.importer import import_network, reference_outputs
-from dlas.compiler.library import Board, NetworkTimer
+from dlas.compiler.library import CompiledNetwork, NetworkTimer
 from dlas.compiler.network import Network
 from dlas.compiler.tuning import Settings, tune_network
 from dlas.compression.weight_pruning import prunable
@@ -94,7 +94,7 @@ class Contender:
     dtype: str
     sparsity: float
     tuning: str
-    sample: Sampler
+    sample: Sampler | None  # None until it is checked
 
 
 @dataclass(frozen=True)
@@ -179,71 +179,43 @@ def own_networks(work: Workload, trials: Mapping[str, int] | None = None) -> Ite
         yield from own_primitives(work, pruned(work, SPARSITY), "none", "csr", SPARSITY, trials)
 
 
-def own_primitives(*choices: Any) -> Iterator[Contender]:
-    """Yield every primitive of a network on this machine's CPU; the arguments are those of `own_libraries`."""
-    yield from map(loaded, own_libraries(*choices))
-
-
-@dataclass(frozen=True)
-class Built:
-    """A network compiled with one primitive, with the logits that it must give, and whose contender it will be."""
-
-    work: Workload
-    library: Library
-    expected: np.ndarray
-    primitive: str
-    format: str
-    dtype: str
-    sparsity: float
-    tuning: str
-
-
-def own_libraries(
+def own_primitives(
     work: Workload,
     model: nn.Module,
     technique: str,
     format: str,
     sparsity: float,
     trials: Mapping[str, int] | None,
-    platform: Platform = HERE,
-    tune: Callable[..., dict[str, Any]] | None = None,
-) -> Iterator[Built]:
-    """Yield every primitive of a network that is compressed by a technique without levels.
+) -> Iterator[Contender]:
+    """Yield every primitive of a network compressed by a technique without levels, checked against its reference."""
+    network, expected = imported(work, model, technique)
+    for primitive in primitives.names():
+        codes: dict[str, dict[str, Any] | None] = {"untuned": None}
+        if trials:
+            codes["auto_scheduled"] = auto_scheduled(network, primitive, format, HERE, trials)
+        for tuning, choices in codes.items():
+            library = build_library(network, primitive, format, target(HERE), choices).load()
+            own = Contender("dlas", primitive, format, network.dtype, sparsity, tuning, None)
+            yield checked(work, library, expected, own)
 
-    Where there are `trials`, `tune` finds the schedules, by default `auto_scheduled`.
-    """
-    tune = tune or auto_scheduled
+
+def imported(work: Workload, model: nn.Module, technique: str) -> tuple[Network, np.ndarray]:
+    """Return a network compressed by a technique without levels, and the logits that it must give."""
     settings = {"observer": "minmax", "calibration_images": IMAGES}
     recipe = Recipe("sgd", learning_rate=0.1, weight_decay=0.0, epochs=1, batch_size=IMAGES)
     task = compression.Task(work.dataset, settings, recipe, 0, 1, False, 0)
     compressed = compression.load(technique).compress(copy.deepcopy(model), None, task)
     network = import_network(compressed, (1, 3, work.case.size, work.case.size))
-    expected = reference_outputs(compressed, network, work.image)
-    for primitive in primitives.names():
-        codes: dict[str, dict[str, Any] | None] = {"untuned": None}
-        if trials:
-            codes["auto_scheduled"] = tune(network, primitive, format, platform, trials)
-        for tuning, choices in codes.items():
-            library = build_library(network, primitive, format, target(platform), choices)
-            yield Built(work, library, expected, primitive, format, network.dtype, sparsity, tuning)
+    return network, reference_outputs(compressed, network, work.image)
 
 
-def loaded(built: Built, board: Board | None = None) -> Contender:
-    """Return a library ready to be timed on a board of this machine, checked; on its CPU without one."""
-    network, work = built.library.load(board), built.work
-    what = f"{work.case.name}: {built.primitive} {built.format} {built.dtype} {built.tuning}"
-    tolerance = TOLERANCES[built.dtype]
-    check_outputs(network, work.image, built.expected, built.dtype, tolerance, what)
-    sample = timed(network.timer(work.image))
-    return Contender(
-        "dlas",
-        built.primitive,
-        built.format,
-        built.dtype,
-        built.sparsity,
-        built.tuning,
-        sample,
-    )
+def checked(
+    work: Workload, library: CompiledNetwork, expected: np.ndarray, own: Contender
+) -> Contender:
+    """Return a contender whose library is checked and ready to be timed."""
+    what = f"{work.case.name}: {own.primitive} {own.format} {own.dtype} {own.tuning}"
+    check_outputs(library, work.image, expected, own.dtype, TOLERANCES[own.dtype], what)
+    return replace(own, sample=timed(library.timer(work.image)))
 
 
 def auto_scheduled(
