@@ -1,8 +1,8 @@
 """Judge one observation by the study's tables."""
 
+from job import job
 from dlas.analysis import captions, observation, table
 from dlas.files import write_text
-from job import job
 
 with job(snakemake):
     tables = table.read_tables(**{name: snakemake.input[name] for name in observation.TABLES})

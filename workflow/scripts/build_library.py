@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import without_torch  # noqa: F401
+from job import job
 from dlas.compiler.build import build_library
 from dlas.compiler.network import load_network
 from dlas.files import read_json, write_json
 from dlas.hardware.platforms import Platform, target
-from job import job
 
 with job(snakemake):
     chosen = snakemake.wildcards

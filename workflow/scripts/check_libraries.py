@@ -6,13 +6,13 @@ from contextlib import nullcontext
 import numpy as np
 
 import without_torch  # noqa: F401
+from job import job, library_name
 from dlas import datasets
 from dlas.compiler.check import check_outputs, check_top1
 from dlas.compiler.library import load_library
 from dlas.files import read_json, write_json
 from dlas.hardware.connections import open_board
 from dlas.hardware.platforms import Platform, require_host
-from job import job, library_name
 
 with job(snakemake):
     settings, files = snakemake.params.settings, snakemake.input

@@ -2,9 +2,9 @@
 
 import shutil
 
+from job import job
 from dlas.compression import elbow
 from dlas.files import read_json, whole, write_json
-from job import job
 
 with job(snakemake):
     files = snakemake.input

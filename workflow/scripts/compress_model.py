@@ -2,10 +2,10 @@
 
 import sys
 
+from job import job
 from dlas import compression, datasets, models
 from dlas.files import write_json
 from dlas.models import accounting, accuracy, checkpoint, training
-from job import job
 
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards

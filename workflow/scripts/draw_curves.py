@@ -1,7 +1,7 @@
 """Draw the accuracy that each network keeps while it is compressed."""
 
-from dlas.analysis import curves, figures, table
 from job import job
+from dlas.analysis import curves, figures, table
 
 with job(snakemake):
     figures.save(

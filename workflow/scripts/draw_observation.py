@@ -1,7 +1,7 @@
 """Draw one observation by the study's tables, with its verdict."""
 
-from dlas.analysis import figures, observation, table
 from job import job
+from dlas.analysis import figures, observation, table
 
 with job(snakemake):
     tables = table.read_tables(**{name: snakemake.input[name] for name in observation.TABLES})

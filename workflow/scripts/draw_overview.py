@@ -1,7 +1,7 @@
 """Draw the latency of all networks at a glance."""
 
-from dlas.analysis import figures, overview, table
 from job import job
+from dlas.analysis import figures, overview, table
 
 with job(snakemake):
     study, peers = map(table.read_table, (snakemake.input.study, snakemake.input.peers))

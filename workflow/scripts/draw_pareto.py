@@ -1,7 +1,7 @@
 """Draw which networks are best in accuracy, latency and size taken together."""
 
-from dlas.analysis import figures, pareto, table
 from job import job
+from dlas.analysis import figures, pareto, table
 
 with job(snakemake):
     figures.save(

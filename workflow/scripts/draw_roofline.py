@@ -1,8 +1,8 @@
 """Draw how close each network comes to what its platform allows."""
 
+from job import job
 from dlas.analysis import figures, roofline, table
 from dlas.files import read_json
-from job import job
 
 with job(snakemake):
     names, records = snakemake.params.settings["platforms"], snakemake.input.platforms

@@ -1,7 +1,7 @@
 """Draw what auto-scheduling finds over its trials."""
 
-from dlas.analysis import figures, table, tuning_curves
 from job import job
+from dlas.analysis import figures, table, tuning_curves
 
 with job(snakemake):
     figures.save(

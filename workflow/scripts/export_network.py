@@ -1,8 +1,8 @@
 """Write one uncompressed network in the forms that other runtimes load."""
 
+from job import job
 from dlas import compression, datasets, models
 from dlas.models import export
-from job import job
 
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards

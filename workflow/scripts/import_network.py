@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from job import job
 from dlas import compression, datasets, models
 from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.network import save_network
 from dlas.files import read_json, whole
-from job import job
 
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards

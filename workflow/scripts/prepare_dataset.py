@@ -1,7 +1,7 @@
 """Prepare the three splits of one dataset."""
 
-from dlas import datasets
 from job import job
+from dlas import datasets
 
 with job(snakemake):
     settings = snakemake.params.settings

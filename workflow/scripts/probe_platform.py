@@ -1,10 +1,10 @@
 """Measure what one platform can reach at best."""
 
 import without_torch  # noqa: F401
+from job import job
 from dlas.files import write_json
 from dlas.hardware.peak import measure_platform
 from dlas.hardware.platforms import Platform
-from job import job
 
 with job(snakemake):
     platform = Platform(snakemake.wildcards.platform, **snakemake.params.settings["platform"])

@@ -1,8 +1,8 @@
 """Recommend the fastest configuration of each platform and data set that is accurate enough."""
 
+from job import job
 from dlas.analysis import pages, recommendation, table
 from dlas.files import write_text
-from job import job
 
 with job(snakemake):
     rows = recommendation.recommend(

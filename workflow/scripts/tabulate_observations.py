@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from job import job
 from dlas.analysis import captions, table
 from dlas.files import write_text
-from job import job
 
 with job(snakemake):
     verdicts = pd.concat([table.read_table(path) for path in snakemake.input.verdicts])

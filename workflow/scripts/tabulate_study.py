@@ -2,9 +2,9 @@
 
 from functools import cache
 
+from job import job, library_name
 from dlas.analysis import table
 from dlas.files import read_json
-from job import job, library_name
 
 with job(snakemake):
     record, samples = cache(read_json), cache(table.read_table)

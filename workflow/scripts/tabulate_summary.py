@@ -1,9 +1,9 @@
 """Put the study in one of the tables that a paper shows, as CSV and as a page."""
 
+from job import job
 from dlas.analysis import pages, table
 from dlas.analysis.summaries import SUMMARIES
 from dlas.files import write_text
-from job import job
 
 with job(snakemake):
     summary = SUMMARIES[snakemake.wildcards.table]

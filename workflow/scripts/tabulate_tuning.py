@@ -1,7 +1,7 @@
 """Put the tuning curves of all auto-scheduled configurations in one table."""
 
-from dlas.analysis import table
 from job import job
+from dlas.analysis import table
 
 with job(snakemake):
     curves = [table.read_table(path) for path in snakemake.input.curves]

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 import without_torch  # noqa: F401
+from job import job, library_name
 from dlas.compiler.check import check_logits
 from dlas.compiler.library import load_library
 from dlas.files import read_json, whole
 from dlas.hardware import host, peak, peers, timing
 from dlas.hardware.connections import open_board
 from dlas.hardware.platforms import Platform, cpu_target, require_host
-from job import job, library_name
 
 
 def load(library, record, reference, platform, board):

@@ -2,9 +2,9 @@
 
 import sys
 
+from job import job
 from dlas import datasets, models
 from dlas.models import checkpoint, training
-from job import job
 
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards

@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 
 import without_torch  # noqa: F401
+from job import job
 from dlas.compiler.network import load_network
 from dlas.compiler.tuning import CURVE, Settings, tune_network
 from dlas.files import read_json, whole, write_json
 from dlas.hardware.connections import place_of
 from dlas.hardware.platforms import Platform, require_host, target
-from job import job
 
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards
