@@ -16,6 +16,12 @@ include: "rules/analysis.smk"
 report: "report/study.rst"
 
 
+# No limit of jobs per second. For it Snakemake plans another round of its scheduler some time after each round, beside those that
+# finished jobs start: they pile up to tens or hundreds a second, which cost minutes of a core and run beside the timings.
+onstart:
+    workflow.scheduler.job_rate_limiter = None
+
+
 rule all:
     default_target: True
     input:
