@@ -10,6 +10,7 @@ import pkgutil
 import torch
 from torch import nn
 
+from dlas import datasets
 from dlas.errors import StudyError, unknown
 
 STEMS = ("small_input", "large_input")
@@ -38,3 +39,11 @@ def build(name: str, classes: int, width: float, stem: str, seed: int = 0) -> nn
         torch.manual_seed(seed)
         network: nn.Module = module.build(classes, width, stem)
     return network
+
+
+def build_for(
+    dataset: datasets.Dataset, dataset_name: str, name: str, width: float, seed: int = 0
+) -> nn.Module:
+    """Return the architecture `name` as `build` does, with the classes and first layers that a data set asks for."""
+    classes, stem = len(dataset.class_names), datasets.stem(dataset_name)
+    return build(name, classes, width, stem, seed)

@@ -11,12 +11,7 @@ with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards
     dataset = datasets.load(snakemake.input.dataset)
     technique = compression.load(chosen.compression)
-    architecture = models.build(
-        chosen.model,
-        len(dataset.class_names),
-        settings["width"],
-        datasets.stem(chosen.dataset),
-    )
+    architecture = models.build_for(dataset, chosen.dataset, chosen.model, settings["width"])
     input_shape = (1, 3, *dataset.test.images.shape[1:3])
     task = compression.Task(
         dataset=dataset,

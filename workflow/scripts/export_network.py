@@ -7,12 +7,7 @@ from dlas.models import export
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards
     dataset = datasets.load(snakemake.input.dataset)
-    architecture = models.build(
-        chosen.model,
-        len(dataset.class_names),
-        settings["width"],
-        datasets.stem(chosen.dataset),
-    )
+    architecture = models.build_for(dataset, chosen.dataset, chosen.model, settings["width"])
     model = compression.restore("none", architecture, snakemake.input.chosen)
     image = datasets.normalize(dataset.test.images[:1], dataset.mean, dataset.deviation)
     export.write_onnx(model, image, snakemake.output.onnx)

@@ -9,12 +9,8 @@ from dlas.models import checkpoint, training
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards
     dataset = datasets.load(snakemake.input.dataset)
-    model = models.build(
-        chosen.model,
-        len(dataset.class_names),
-        settings["width"],
-        datasets.stem(chosen.dataset),
-        settings["seed"],
+    model = models.build_for(
+        dataset, chosen.dataset, chosen.model, settings["width"], settings["seed"]
     )
     history = training.train(
         model,
