@@ -16,10 +16,10 @@ SYSTEM = (
     "libc6 libgcc-s1 libstdc++6 python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 zlib1g "
     "libffi8 libssl3 libcrypt1 libbz2-1.0 liblzma5 libuuid1"
 ).split()
-PACKAGES = ("apache-tvm", "apache-tvm-ffi", "cloudpickle", "psutil", "tornado", "numpy")
+PACKAGES = "apache-tvm apache-tvm-ffi typing-extensions ml-dtypes cloudpickle psutil numpy".split()
 PYTHON = "usr/bin/python3.11"
 COMPILER = "tvm/lib/libtvm_compiler.so"  # 240 MB that a board does not need
-CPU = "cortex-a72"  # of the emulated processor
+CPU = "max"  # the emulated processor: one with every extension
 
 
 class UnavailableError(Exception):
@@ -65,7 +65,7 @@ def pip(folder: Path) -> list[str]:
     return command
 
 
-def pinned(names: tuple[str, ...]) -> list[str]:
+def pinned(names: list[str]) -> list[str]:
     """Return packages with the versions of requirements.txt, where it names one."""
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     versions = dict(line.split("#")[0].strip().split("==") for line in lines if "==" in line)

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,11 +46,12 @@ def started(
     command: Sequence[str], environment: Mapping[str, str] | None = None, **options: Any
 ) -> Iterator[Served]:
     """Yield a server once it listens; it ends with the block."""
+    told = tempfile.TemporaryFile("w+")
     process = subprocess.Popen(
         command,
         env=environment,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=told,
         text=True,
         start_new_session=True,
         **options,
@@ -61,10 +63,12 @@ def started(
             if found := re.search(r"serving on (\S+:\d+)", line):
                 served.address = found[1]
                 break
-        assert served.address, "the server has ended"
+        told.seek(0)
+        assert served.address, told.read()
         yield served
     finally:
         served.kill()
+        told.close()
 
 
 @contextmanager
