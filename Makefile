@@ -1,5 +1,6 @@
 # make study    the whole study on the embedded data -> results/, plots/  (CORES=n, CONFIG=config/smoke.yaml)
 # make test     the test suite                                            (PYTEST="options of pytest")
+# make test-boards  the paths to Arm boards and GPUs, emulated           (PYTEST="options of pytest")
 # make report   report.html from the finished study
 # make bench    the primitives against PyTorch and ONNX Runtime           (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
@@ -19,7 +20,7 @@ VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: help study report test bench bench-kernels lint clean
+.PHONY: help study report test test-boards bench bench-kernels lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -34,6 +35,10 @@ report: $(VENV)/study
 test: $(VENV)/test
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12 $(PYTEST)
 
+# What is set up for it is kept in .boards/.
+test-boards: $(VENV)/test
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12 -m "boards or not boards" tests/boards $(PYTEST)
+
 bench: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.networks --trials $(TRIALS) $(NETWORKS)
 	$(VENV)/bin/python -m benchmarks.limits
@@ -45,7 +50,7 @@ lint: $(VENV)/test
 	$(VENV)/bin/python -m pytest --quiet tests/unit/test_style.py
 
 clean:
-	rm -rf plots report.html .snakemake/log results/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf plots report.html .boards .snakemake/log results/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@if [ -e results ] || [ -e $(VENV) ]; then \
 	  printf 'Also remove results/ (trained models, timings) and $(VENV)? [y/N] '; \
 	  read -r answer; \

@@ -46,29 +46,28 @@ def started(
     command: Sequence[str], environment: Mapping[str, str] | None = None, **options: Any
 ) -> Iterator[Served]:
     """Yield a server once it listens; it ends with the block."""
-    told = tempfile.TemporaryFile("w+")
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=told,
-        text=True,
-        start_new_session=True,
-        **options,
-    )
-    assert process.stdout is not None
-    served = Served(process, "")
-    try:
-        for line in process.stdout:
-            if found := re.search(r"serving on (\S+:\d+)", line):
-                served.address = found[1]
-                break
-        told.seek(0)
-        assert served.address, told.read()
-        yield served
-    finally:
-        served.kill()
-        told.close()
+    with tempfile.TemporaryFile("w+") as told:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=told,
+            text=True,
+            start_new_session=True,
+            **options,
+        )
+        assert process.stdout is not None
+        served = Served(process, "")
+        try:
+            for line in process.stdout:
+                if found := re.search(r"serving on (\S+:\d+)", line):
+                    served.address = found[1]
+                    break
+            told.seek(0)
+            assert served.address, told.read()
+            yield served
+        finally:
+            served.kill()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Arm without a board: an aarch64 server under qemu, reached over RPC as a board is. What it takes there means nothing."""
+"""Arm without a board: an aarch64 server under qemu, reached over RPC as a board is. Its times mean nothing."""
 
 import os
 import time
@@ -26,7 +26,9 @@ pytestmark = pytest.mark.boards
 
 AARCH64 = {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}
 A73 = AARCH64 | {"mcpu": "cortex-a73", "mattr": ["+neon"]}
-NEWER = AARCH64 | {"mattr": ["+neon", "+fullfp16", "+dotprod", "+i8mm"]}  # arithmetic on float16 and int8
+NEWER = AARCH64 | {
+    "mattr": ["+neon", "+fullfp16", "+dotprod", "+i8mm"]
+}  # arithmetic on float16 and int8
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 1e-3}
 SIZE, AARCH64_ELF = 16, [2, 183]
 

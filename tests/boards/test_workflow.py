@@ -1,0 +1,204 @@
+"""The workflow with boards: an entry of the config is enough, jobs of one board take turns, a failed one stops none."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import arm
+import pandas as pd
+import pytest
+import serving
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PARTS = "Snakefile config.yaml config rules workflow dlas envs profiles report".split()
+TIMING = {"warmup": 1, "rounds": 5, "min_repeat_ms": 2}
+KIND = '''"""A server whose port stands in a file."""
+
+from pathlib import Path
+
+from tvm import rpc
+
+SETTINGS = ("port_file",)
+
+
+def connect(settings):
+    """Return a session with the server."""
+    return rpc.connect("127.0.0.1", int(Path(settings["port_file"]).read_text()))
+'''
+
+
+def entry(address, timeout_s=20, **changes):
+    """A platform of the config that is reached at an address."""
+    return {
+        "target": serving.CPU,
+        "threads": 1,
+        "connection": {"server": address, "timeout_s": timeout_s},
+        "timing": TIMING,
+    } | changes
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The project in a folder of its own; `dlas` is a copy, so that files can be added."""
+    for part in PARTS:
+        (tmp_path / part).symlink_to(ROOT / part)
+    return tmp_path
+
+
+def snakemake(project, config, *arguments):
+    (project / "overlay.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "snakemake", "--configfile", "config/smoke.yaml"]
+    command += ["overlay.yaml", "--cores", "2", *arguments]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True)
+
+
+def probe(name):
+    return f"results/platforms/{name}.json"
+
+
+def test_a_platform_is_an_entry_of_the_config(project, server):
+    done = snakemake(project, {"platforms": {"mine": entry(server)}}, probe("mine"))
+    assert done.returncode == 0, done.stderr
+    record = json.loads((project / probe("mine")).read_text())
+    assert record["status"] == "ok" and record["peak_gflops"]["float32"] > 1
+    assert record["target"]["mcpu"] == "x86-64-v2" and record["threads"] == 1
+
+
+def test_a_new_kind_of_connection_is_one_file(project, server):
+    (project / "dlas").unlink()
+    subprocess.run(["cp", "-r", str(ROOT / "dlas"), str(project / "dlas")], check=True)
+    (project / "dlas/hardware/connections/port_file.py").write_text(KIND)
+    (project / "port").write_text(server.rpartition(":")[2])
+    mine = entry(server, connection={"port_file": "port"}, emulated=True)
+    done = snakemake(project, {"platforms": {"mine": mine}}, probe("mine"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads((project / probe("mine")).read_text())["status"] == "ok"
+    wrong = mine | {"connection": {"file": "port"}}
+    told = snakemake(project, {"platforms": {"mine": wrong}}, probe("mine")).stderr
+    assert "mine.connection names no kind; allowed: one of port_file, server, tracker" in told
+
+
+def interval(project, name):
+    """When a job began and ended, by its log."""
+    lines = (project / f"results/logs/probe_platform/{name}.log").read_text().splitlines()
+    first, *_, last = (re.match(r"\S+ \S+", line)[0] for line in lines)
+    return [datetime.strptime(each, "%Y-%m-%d %H:%M:%S,%f") for each in (first, last)]
+
+
+def overlap(one, other):
+    return max(one[0], other[0]) < min(one[1], other[1])
+
+
+def test_jobs_of_different_boards_run_side_by_side_and_those_of_one_board_never(project, server):
+    with serving.server() as second:
+        platforms = {
+            "cpu": entry(server),
+            "gpu": entry(server),  # on the same board
+            "other": entry(second.address),
+        }
+        done = snakemake(project, {"platforms": platforms}, *map(probe, platforms))
+    assert done.returncode == 0, done.stderr
+    cpu, gpu, other = (interval(project, name) for name in platforms)
+    assert not overlap(cpu, gpu)
+    assert overlap(other, cpu) or overlap(other, gpu)
+
+
+def resources(text):
+    """The resources and threads of each job of a dry run, by its rule and platform."""
+    found = {}
+    for block in re.split(r"\n(?=(?:local)?rule )", text):
+        rule = re.match(r"(?:local)?rule (\w+):", block)
+        platform = re.search(r"platform=(\w+)", block)
+        if rule and platform:
+            threads = re.search(r"threads: (\d+)", block)
+            held = re.findall(r"(board_\w+)=(\d+)", block)
+            job = rule[1], platform[1]
+            found[job] = int(threads[1]) if threads else 1, {n: int(c) for n, c in held if c != "0"}
+    return found
+
+
+def test_a_plan_holds_one_board_for_each_job_that_measures(project):
+    tracked = {"tracker": "127.0.0.1:9190", "key": "rock5"}
+    platforms = {
+        "rock5_cpu": entry("", connection=tracked | {"timeout_s": 5}, boards=3),
+        "rock5_big": entry("", connection=tracked),
+        "alone": entry("127.0.0.1:9"),
+    }
+    config = {"platforms": platforms, "study": {"platforms": [*platforms, "local_cpu"]}}
+    config["tuning"] = {
+        "select": [{"model": "resnet18", "compression": "none", "primitive": "gemm"}]
+    }
+    done = snakemake(project, config, "--dry-run", "results/study.csv")
+    assert done.returncode == 0, done.stderr
+    jobs = resources(done.stdout + done.stderr)
+    for rule in ("probe_platform", "tune_network", "time_libraries", "check_libraries"):
+        threads, held = jobs[f"{rule}_remotely", "rock5_cpu"]
+        assert threads == 1 and held == {"board_rock5_big": 1}
+        assert jobs[f"{rule}_remotely", "rock5_big"] == (threads, held)
+        assert jobs[f"{rule}_remotely", "alone"] == (1, {"board_alone": 1})
+        threads, held = jobs[rule, "local_cpu"]
+        assert threads == (1 if rule == "check_libraries" else 2) and held == {}
+    assert jobs["build_library", "alone"] == (1, {})
+
+
+def test_a_board_that_is_not_there_is_tried_again_and_stops_no_other(project, server):
+    platforms = {"gone": entry("127.0.0.1:9", timeout_s=1), "there": entry(server, emulated=True)}
+    done = snakemake(project, {"platforms": platforms}, *map(probe, platforms))
+    assert done.returncode != 0
+    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(told) == 3 and len(set(told)) == 1  # the first time, and as often as RETRIES says
+    assert told[0].startswith(
+        "error: platform 'gone': no free board at the server 127.0.0.1:9 within 1 s"
+    )
+    assert "Traceback" not in done.stderr
+    assert (project / probe("there")).exists() and not (project / probe("gone")).exists()
+
+
+@pytest.mark.boards
+def test_the_study_on_an_emulated_arm_processor_from_end_to_end(project):
+    """Each row has a latency and says that it means nothing; no table of comparisons has one."""
+    try:
+        command, environment = arm.python(arm.set_up())
+    except arm.UnavailableError as error:
+        pytest.fail(str(error)) if os.environ.get("CI") == "true" else pytest.skip(str(error))
+    with serving.server(python=command, environment=environment) as board:
+        a73 = {
+            "kind": "llvm",
+            "mtriple": "aarch64-linux-gnu",
+            "mcpu": "cortex-a73",
+            "mattr": ["+neon"],
+        }
+        config = {
+            "study": {
+                "datasets": ["digits"],
+                "models": {"digits": ["resnet18"]},
+                "compression": ["none"],
+                "primitives": ["direct"],
+                "formats": ["dense"],
+                "tuning": ["untuned"],
+                "platforms": ["emulated_arm"],
+                "peers": [],
+            },
+            "datasets": {"digits": {"test_fraction": 0.05}},  # few images: each takes long
+            "platforms": {
+                "emulated_arm": entry(board.address, timeout_s=200, target=a73, emulated=True)
+                | {"timing": {"warmup": 1, "rounds": 2, "min_repeat_ms": 1}}
+            },
+        }
+        done = snakemake(project, config, "all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = pd.read_csv(project / "results/study.csv", keep_default_na=False, na_values=[""])
+    assert set(rows["status"]) == {"emulated processor: its times mean nothing"}
+    assert len(rows) == 1 and (rows["latency_ms"] > 0).all() and (rows["top1_compiled"] > 0).all()
+    assert rows[["gflops", "peak_fraction"]].isna().all(axis=None)
+    assert pd.read_csv(project / "results/noise_floor.csv").empty
+    verdicts = pd.read_csv(project / "results/observations.csv")
+    on_latency = verdicts[~verdicts["observation"].isin([2, 3])]
+    assert (on_latency["verdict"] == "inconclusive").all()
+    recommended = pd.read_csv(project / "results/recommendation.csv")
+    assert recommended["model"].isna().all() and len(recommended) == 1
