@@ -93,6 +93,9 @@ def python(folder: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
 
 if __name__ == "__main__":
     try:
-        print(set_up(Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else FOLDER))
+        folder = set_up(Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else FOLDER)
+        command, environment = python(folder)
+        names = ("PYTHONPATH", "PYTHONHOME")
+        print(*(f"{name}={environment[name]}" for name in names), *command)
     except UnavailableError as error:
         sys.exit(str(error))
