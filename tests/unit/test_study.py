@@ -321,3 +321,29 @@ def test_the_order_of_keys_does_not_show_in_a_canonical_value(mapping):
 @pytest.mark.parametrize("number", [0, 1, -3])
 def test_a_whole_float_is_written_as_an_integer(number):
     assert repr(study.canonical(float(number))) == repr(number)
+
+
+def test_platforms_of_one_connection_share_its_boards():
+    tracked = {"tracker": "a:1", "key": "rock5"}
+    config = {
+        "platforms": {
+            "here": {},
+            "gpu": {"connection": tracked | {"timeout_s": 9}},
+            "cpu": {"connection": tracked, "boards": 3},
+            "other": {"connection": {"server": "a:1"}},
+        }
+    }
+    assert study.boards(config) == {"cpu": "cpu", "gpu": "cpu", "other": "other"}
+    assert study.board_counts(config) == {"cpu": 3, "other": 1}
+    kinds = "dlas.hardware.connections"
+    assert study.connection(config, "cpu") == f"{kinds}.tracker"
+    assert study.connection(config, "here") == kinds
+    assert study.connection_settings("tracker") == ("tracker", "key")
+
+
+def test_code_depends_on_the_target_alone_and_measurements_on_the_way_too():
+    entry = {"target": "host", "threads": 1, "linker": ["ld"], "boards": 2, "timing": {}}
+    config = {"platforms": {"one": entry | {"connection": {"server": "a:1"}, "models": []}}}
+    code = {"target": "host", "threads": 1, "linker": ["ld"]}
+    assert study.compiled_for(config, "one") == code
+    assert study.platform(config, "one") == code | {"connection": {"server": "a:1"}}

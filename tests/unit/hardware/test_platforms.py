@@ -4,6 +4,7 @@ import platform as system
 from pathlib import Path
 
 import pytest
+import tvm
 from tvm.target import Target, codegen
 
 from dlas.errors import StudyError
@@ -155,6 +156,37 @@ def test_status_of_what_cannot_run_here():
     assert status(Platform("gpu", MALI)) == "unavailable: the host lacks a device of kind opencl"
     many = len(host.cores()) + 1
     assert f"the platform asks for {many} threads" in status(Platform("many", "host", many))
+
+
+def test_a_gpu_has_the_target_of_the_cpu_beside_it():
+    beside = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a73"}
+    platform = Platform("mali", MALI, 4, beside)
+    found = target(platform)
+    assert {name: found[name] for name in MALI} == MALI and platform.kind == "opencl"
+    assert found["host"] == {**beside, "num-cores": 4, "vector-width": 128}
+    assert platforms.cpu_target(platform) == found["host"]
+    assert str(Target(found).host.attrs["mcpu"]) == "cortex-a73"
+    assert platforms.cpu_target(Platform("here")) == target(Platform("here"))
+
+
+def test_the_gpu_of_this_machine():
+    platform = Platform("local_cuda", "cuda", 1)
+    found = target(platform)
+    assert found["kind"] == platform.kind == "cuda" and found["arch"].startswith("sm_")
+    assert found["host"]["mcpu"] == host.cpu_name()
+    gpu = tvm.device("cuda")
+    if gpu.exist:
+        assert status(platform) == "ok" and host_lacks(found) == []
+        assert found["max_threads_per_block"] == gpu.max_threads_per_block
+    else:
+        assert status(platform) == "unavailable: this machine has no CUDA GPU"
+        with pytest.raises(StudyError, match="lacks a device of kind cuda"):
+            require_host("net.so", found)
+
+
+def test_a_board_is_judged_when_it_is_reached():
+    platform = Platform("board", A73, 4, connection={"server": "127.0.0.1:9"})
+    assert status(platform) == "ok" and platforms.threads(platform) == 4
 
 
 def test_threads():
