@@ -1,6 +1,7 @@
 """From a trained network to a library: import, storage, every network with every primitive, bad input."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -8,11 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from imported import PAIRS, imported, lively
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 from tvm.target import Target
 
-from dlas import compression, datasets, models, primitives
+from dlas import models, primitives
 from dlas.compiler.build import (
     build_library,
     complete,
@@ -33,65 +35,15 @@ from dlas.compiler.lowering import layers, lower
 from dlas.compiler.network import load_network, save_network
 from dlas.errors import StudyError
 from dlas.hardware.platforms import Platform, target
-from dlas.models.training import Recipe
 from dlas.primitives.vector import vector_unit
 
 HOST = target(Platform("host", threads=1))
-PAIRS = [
-    ("resnet18", "small_input", 32),
-    ("vgg16", "small_input", 32),
-    ("mobilenet_v1", "small_input", 32),
-    ("mobilenet_v2", "small_input", 32),
-    ("resnet50", "large_input", 64),
-    ("densenet161", "large_input", 64),
-    ("efficientnet_b0", "large_input", 64),
-    ("mobilenet_v2", "large_input", 64),
-]
-
-
-def lively(model: torch.nn.Module) -> torch.nn.Module:
-    """Give batch normalizations statistics as training leaves them, so that nothing folds to nothing."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.normal_(module.running_mean, std=0.1)
-            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.normal_(module.bias, std=0.1)
-    return model.eval()
-
-
-def random_dataset(size):
-    """A data set of random images, normalized to what batch normalizations expect."""
-    generator = np.random.default_rng(0)
-
-    def split():
-        images = generator.integers(0, 256, (8, size, size, 3), dtype=np.uint8)
-        return datasets.Split(images, np.arange(8, dtype=np.int64) % 4)
-
-    return datasets.assemble(split(), split(), split(), tuple("abcd"))
 
 
 @pytest.fixture(scope="session")
 def networks():
     """Return a function that imports a network of the pair, with images and what it must make of them."""
-    made = {}
-
-    def make(name, stem, size, technique="none"):
-        key = (name, stem, technique)
-        if key not in made:
-            torch.manual_seed(0)
-            model = lively(models.build(name, 10, 0.125, stem))
-            dataset = random_dataset(size)
-            recipe = Recipe("sgd", 0.1, 0.0, epochs=1, batch_size=8)
-            settings = {"observer": "minmax", "calibration_images": 8}
-            task = compression.Task(dataset, settings, recipe, 0, 1, False, 0)
-            model = compression.load(technique).compress(model, None, task)
-            images = datasets.normalize(dataset.test.images[:2], dataset.mean, dataset.deviation)
-            network = import_network(model, (1, 3, size, size))
-            made[key] = network, images, reference_outputs(model, network, images)
-        return made[key]
-
-    return make
+    return cache(imported)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,58 @@
+"""The study's networks, small and untrained, as the compiler takes them: what the tests of compiled networks share."""
+
+import numpy as np
+import torch
+
+from dlas import compression, datasets, models
+from dlas.compiler.importer import import_network, reference_outputs
+from dlas.compiler.network import Network
+from dlas.models.training import Recipe
+
+PAIRS = [
+    ("resnet18", "small_input", 32),
+    ("vgg16", "small_input", 32),
+    ("mobilenet_v1", "small_input", 32),
+    ("mobilenet_v2", "small_input", 32),
+    ("resnet50", "large_input", 64),
+    ("densenet161", "large_input", 64),
+    ("efficientnet_b0", "large_input", 64),
+    ("mobilenet_v2", "large_input", 64),
+]
+
+
+def lively(model: torch.nn.Module) -> torch.nn.Module:
+    """Give batch normalizations statistics as training leaves them, so that nothing folds to nothing."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, std=0.1)
+    return model.eval()
+
+
+def random_dataset(size):
+    """A data set of random images, normalized to what batch normalizations expect."""
+    generator = np.random.default_rng(0)
+
+    def split():
+        images = generator.integers(0, 256, (8, size, size, 3), dtype=np.uint8)
+        return datasets.Split(images, np.arange(8, dtype=np.int64) % 4)
+
+    return datasets.assemble(split(), split(), split(), tuple("abcd"))
+
+
+def imported(
+    name: str, stem: str, size: int, technique: str = "none", width: float = 0.125
+) -> tuple[Network, np.ndarray, np.ndarray]:
+    """Return a network of random weights, two images, and the logits that it must make of them."""
+    torch.manual_seed(0)
+    model = lively(models.build(name, 10, width, stem))
+    dataset = random_dataset(size)
+    recipe = Recipe("sgd", 0.1, 0.0, epochs=1, batch_size=8)
+    settings = {"observer": "minmax", "calibration_images": 8}
+    task = compression.Task(dataset, settings, recipe, 0, 1, False, 0)
+    model = compression.load(technique).compress(model, None, task)
+    images = datasets.normalize(dataset.test.images[:2], dataset.mean, dataset.deviation)
+    network = import_network(model, (1, 3, size, size))
+    return network, images, reference_outputs(model, network, images)
