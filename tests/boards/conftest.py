@@ -1,4 +1,4 @@
-"""Makes what these tests share importable, and boards that several of them use."""
+"""Makes what these tests and those of kernels and networks share importable, and boards that several of them use."""
 
 import sys
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit/primitives"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit/compiler"))
 
 import serving
 

@@ -1,0 +1,96 @@
+"""Every primitive's kernels for GPUs of CUDA: compiled as TVM compiles them, without a GPU."""
+
+import os
+import re
+
+import pytest
+import tvm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+if os.environ.get("CI") != "true":
+    for package in ("cuda.bindings.nvrtc", "nvidia.cuda_nvrtc", "nvidia.cuda_cccl"):
+        pytest.importorskip(package, reason=f"{package}, of requirements-test.txt, is needed")
+
+import nvrtc
+from launches import Lowered, Unseen, beyond_limits, lower
+from samples import KINDS, LAYERS, NETWORKS, TECHNIQUES, matrix_product, sample, scheduled
+
+from dlas import primitives
+from dlas.compiler.build import complete
+from dlas.compiler.pipeline import compile_module
+
+HOST = {"kind": "llvm", "mtriple": "x86_64-linux-gnu"}
+LIMITS = {
+    "max_threads_per_block": 1024,
+    "max_shared_memory_per_block": 49152,
+    "thread_warp_size": 32,
+}
+TARGETS = {
+    architecture: complete({"kind": "cuda", "arch": architecture, **LIMITS, "host": HOST})
+    for architecture in ("sm_72", "sm_90")  # Jetson AGX Xavier; H100
+}
+both = pytest.mark.parametrize("architecture", TARGETS)
+
+
+def kernels(
+    name: str, format: str, dtype: str, layer: str, architecture: str, point: int = 0
+) -> Lowered:
+    """Return the kernels of a layer at a point of its space."""
+    target = TARGETS[architecture]
+    function = sample(name, format, dtype, LAYERS[layer], target, point).function
+    symbol = "layer_" + re.sub(r"\W", "_", layer)
+    lowered = lower(tvm.IRModule({symbol: function.with_attr("global_symbol", symbol)}), target)
+    assert beyond_limits(lowered, target) == []
+    return lowered
+
+
+@both
+@pytest.mark.parametrize(("name", "format", "dtype"), KINDS)
+def test_the_kernels_of_all_layers_compile(name, format, dtype, architecture):
+    every = [kernels(name, format, dtype, layer, architecture) for layer in LAYERS]
+    preamble = max((lowered.preamble for lowered in every), key=len)
+    sources = [source for lowered in every for source in lowered.sources.values()]
+    assert nvrtc.build(preamble + "".join(sources), architecture)
+    if dtype == "int8" and name != "direct":  # whose neighbouring channels are a plane apart
+        assert any("__dp4a" in source for source in sources)
+
+
+@pytest.mark.boards
+@both
+@pytest.mark.parametrize(("name", "format", "dtype"), KINDS)
+@given(layer=st.sampled_from(sorted(LAYERS)), point=st.integers(1, 100))
+@settings(max_examples=2, deadline=None, derandomize=True)
+def test_so_does_every_point_of_their_space(name, format, dtype, layer, point, architecture):
+    lowered = kernels(name, format, dtype, layer, architecture, point)
+    nvrtc.build(lowered.preamble + "".join(lowered.sources.values()), architecture)
+
+
+@both
+def test_a_source_is_the_one_that_a_library_holds(architecture):
+    module, target = tvm.IRModule({"main": matrix_product()}), TARGETS[architecture]
+    (device,) = compile_module(module, target).mod.imports
+    lowered = lower(module, target)
+    assert all(source in device.inspect_source() for source in lowered.sources.values())
+
+
+def test_what_is_no_cuda_is_refused():
+    with pytest.raises(RuntimeError, match=r"identifier .wrong. is undefined"):
+        nvrtc.build("__global__ void kernel(float* x) { *x = wrong; }", "sm_72")
+
+
+@pytest.fixture(scope="module")
+def unseen() -> dict[str, Unseen]:
+    return {architecture: Unseen() for architecture in TARGETS}
+
+
+@pytest.mark.boards
+@pytest.mark.parametrize("name", primitives.names())
+@pytest.mark.parametrize("technique", TECHNIQUES)
+@pytest.mark.parametrize("pair", NETWORKS)
+def test_every_network_compiles_within_the_limits(pair, technique, name, unseen):
+    for architecture, target in TARGETS.items():
+        lowered = lower(scheduled(pair, name, technique, target), target)
+        assert beyond_limits(lowered, target) == []
+        if new := unseen[architecture].of(lowered):
+            nvrtc.build("".join((lowered.preamble, *new)), architecture)
