@@ -4,6 +4,7 @@
 # make report   report.html from the finished study
 # make bench    the primitives against PyTorch and ONNX Runtime           (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
+# make bench-gpu   the primitives against PyTorch on an NVIDIA GPU         (GPU="options of benchmarks.gpu")
 # make lint     style, types, workflow
 # make clean    remove what can be made again in minutes; asks before what took hours
 # Each needs Python >= 3.11 alone: the environment is made in .venv, from exact pins, where it is missing or old.
@@ -14,13 +15,14 @@ CONFIG ?=
 PYTEST ?=
 KERNELS ?=
 NETWORKS ?=
+GPU     ?=
 TRIALS  ?= 0
 
 VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: help study report test test-boards bench bench-kernels lint clean
+.PHONY: help study report test test-boards bench bench-kernels bench-gpu lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -48,6 +50,9 @@ bench-kernels: $(VENV)/study
 
 lint: $(VENV)/test
 	$(VENV)/bin/python -m pytest --quiet tests/unit/test_style.py
+
+bench-gpu: $(VENV)/study
+	$(VENV)/bin/python -m benchmarks.gpu $(GPU)
 
 clean:
 	rm -rf plots report.html .boards .snakemake/log results/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,12 +3,14 @@
 A primitive is a module of this package with
 
 - `layout(channels, vector)`: how it wants feature maps of that many channels to lie in memory,
-- `packing(convolution, vector)`: how its kernel of one layer reads the weight,
+- `packing(convolution, vector, decide)`: how its kernel of one layer reads the weight,
 - `pack_weight(weight, convolution, data_layout, packing)`: the weight as the kernel reads it,
 - `convolve(data, weight, convolution, data_layout, packing)`: the computation as a tensor expression,
 - `schedule(function, vector, decide)`: the schedule of that computation with whatever was fused behind it; it asks
   `decide`, see `Decisions`, for what it leaves open.
 - `planes(convolution)`: how it lays out the input for weights in CSR.
+
+`vector` is what kernels are made for: the `VectorUnit` of a CPU, or a `GPU`, whose threads share a layer by a `Grid`.
 
 A format is a module too, of those in `FORMATS`: how the weight is stored, and the kernel that reads it. It has
 
