@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from filelock import FileLock
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".boards/arm"  # what stays between two runs
 EMULATOR = "qemu-user-static:amd64"
@@ -28,9 +30,15 @@ class UnavailableError(Exception):
 
 def set_up(folder: Path = FOLDER) -> Path:
     """Download and unpack what is missing, and return the folder; raises UnavailableError where that cannot be."""
-    done = folder / "done"
-    if done.exists():
-        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock"):  # several workers may come at once
+        if not (folder / "done").exists():
+            _set_up(folder)
+            (folder / "done").touch()
+    return folder
+
+
+def _set_up(folder: Path) -> None:
     for name in ("debs", "root", "site", "lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     options = {
@@ -49,8 +57,6 @@ def set_up(folder: Path = FOLDER) -> Path:
         run(["dpkg-deb", "--extract", str(package), place], folder)
     run([*pip(folder), *pinned(PACKAGES)], folder)
     (folder / "site" / COMPILER).unlink(missing_ok=True)
-    done.touch()
-    return folder
 
 
 def pip(folder: Path) -> list[str]:

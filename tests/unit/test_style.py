@@ -109,6 +109,11 @@ def test_an_environment_repeats_the_requirements(file):
     assert pins(pip["pip"]).items() <= REQUIREMENTS[""].items()
 
 
+def test_a_board_is_given_the_versions_of_the_study():
+    asked = re.findall(r"[\w-]+==[\w.]+", (ROOT / "docs/boards.md").read_text())
+    assert asked and pins(asked).items() <= REQUIREMENTS[""].items()
+
+
 def test_every_job_has_an_environment_that_exists():
     for rules in ROOT.glob("rules/*.smk"):
         text = rules.read_text()
