@@ -31,10 +31,11 @@ class UnavailableError(Exception):
 def set_up(folder: Path = FOLDER) -> Path:
     """Download and unpack what is missing, and return the folder; raises UnavailableError where that cannot be."""
     folder.mkdir(parents=True, exist_ok=True)
+    done, wanted = folder / "done", "\n".join([*SYSTEM, *pinned(PACKAGES)])
     with FileLock(folder / "lock"):  # several workers may come at once
-        if not (folder / "done").exists():
+        if not done.exists() or done.read_text() != wanted:
             _set_up(folder)
-            (folder / "done").touch()
+            done.write_text(wanted)
     return folder
 
 
