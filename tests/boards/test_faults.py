@@ -1,11 +1,13 @@
 """What goes wrong on the way to a board: no wait without an end, and one line that names the platform."""
 
+import os
 import resource
 import sys
 import threading
 import time
 from pathlib import Path
 
+import arm
 import numpy as np
 import psutil
 import pytest
@@ -197,6 +199,21 @@ def test_a_board_of_another_version_of_tvm():
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
     with serving.server(python=(sys.executable, "-c", older)) as board:
+        platform = platform_at(board.address)
+        fails(r"the board runs TVM 0\.26\.0; allowed: 0\.27", 20, lambda: Remote(platform))
+
+
+@pytest.mark.boards
+def test_a_board_of_an_older_release(tmp_path):
+    """The same with the release itself."""
+    packages = ["apache-tvm==0.26.0", *arm.pinned(["apache-tvm-ffi"])]
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "site")]
+    try:
+        arm.run([sys.executable, *install, *packages], tmp_path)
+    except arm.UnavailableError as error:
+        pytest.fail(str(error)) if os.environ.get("CI") == "true" else pytest.skip(str(error))
+    older = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    with serving.server(environment=older) as board:
         platform = platform_at(board.address)
         fails(r"the board runs TVM 0\.26\.0; allowed: 0\.27", 20, lambda: Remote(platform))
 
