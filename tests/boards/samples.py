@@ -1,7 +1,9 @@
 """Layers and networks for a GPU's kernels to compute, and what they must make of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -44,11 +46,27 @@ LAYERS = {
 }
 
 TECHNIQUES = ("none", "csr", "float16", "int8")
-# Those of one network go to one process, which imports it once.
-NETWORKS = [
-    pytest.param(pair, marks=pytest.mark.xdist_group("-".join(pair[:2])), id="-".join(pair[:2]))
-    for pair in PAIRS
-]
+
+
+def networks(techniques: Sequence[str], in_turn: bool = False) -> list[Any]:
+    """Return every network with every primitive under every technique, as parameters of a test.
+
+    If `in_turn`, each network with each primitive has one technique, and all techniques have turns. One process tests
+    one network, which it imports once.
+    """
+    return [
+        pytest.param(
+            pair,
+            name,
+            technique,
+            marks=pytest.mark.xdist_group("-".join(pair[:2])),
+            id="-".join((*pair[:2], name, technique)),
+        )
+        for number, pair in enumerate(PAIRS)
+        for position, name in enumerate(primitives.names())
+        for turn, technique in enumerate(techniques)
+        if not in_turn or turn == (number + position) % len(techniques)
+    ]
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,8 @@ if os.environ.get("CI") != "true":
 
 import nvrtc
 from launches import Lowered, Unseen, beyond_limits, lower
-from samples import KINDS, LAYERS, NETWORKS, TECHNIQUES, matrix_product, sample, scheduled
+from samples import KINDS, LAYERS, TECHNIQUES, matrix_product, networks, sample, scheduled
 
-from dlas import primitives
 from dlas.compiler.build import complete
 from dlas.compiler.pipeline import compile_module
 
@@ -85,9 +84,7 @@ def unseen() -> dict[str, Unseen]:
 
 
 @pytest.mark.boards
-@pytest.mark.parametrize("name", primitives.names())
-@pytest.mark.parametrize("technique", TECHNIQUES)
-@pytest.mark.parametrize("pair", NETWORKS)
+@pytest.mark.parametrize(("pair", "name", "technique"), networks(TECHNIQUES, in_turn=True))
 def test_every_network_compiles_within_the_limits(pair, technique, name, unseen):
     for architecture, target in TARGETS.items():
         lowered = lower(scheduled(pair, name, technique, target), target)

@@ -17,17 +17,16 @@ from launches import Unseen, beyond_limits, lower, sources
 from samples import (
     KINDS,
     LAYERS,
-    NETWORKS,
     TECHNIQUES,
     check,
     matrix_product,
     network,
+    networks,
     sample,
     scheduled,
 )
 from tvm.target import Target
 
-from dlas import primitives
 from dlas.compiler.build import complete, schedule_network
 from dlas.compiler.check import largest_relative_error, relative_error_in_norm
 from dlas.compiler.pipeline import compile_module
@@ -106,10 +105,10 @@ def test_a_network_of_integers_is_exact():
 
 
 @pytest.mark.boards
-@pytest.mark.parametrize("name", primitives.names())
-@pytest.mark.parametrize("technique", ["none", "float16", "int8"])
-@pytest.mark.parametrize("pair", NETWORKS)
-def test_every_network_agrees_with_its_framework(pair, technique, name):
+@pytest.mark.parametrize(
+    ("pair", "name", "technique"), networks(("none", "float16", "int8"), in_turn=True)[::4]
+)
+def test_a_network_agrees_with_its_framework(pair, technique, name):
     check_network(pair, technique, name)
 
 
@@ -119,9 +118,7 @@ def unseen() -> Unseen:
 
 
 @pytest.mark.boards
-@pytest.mark.parametrize("name", primitives.names())
-@pytest.mark.parametrize("technique", TECHNIQUES)
-@pytest.mark.parametrize("pair", NETWORKS)
+@pytest.mark.parametrize(("pair", "name", "technique"), networks(TECHNIQUES))
 def test_every_network_is_built_within_the_limits(pair, technique, name, unseen):
     lowered = lower(scheduled(pair, name, technique, MALI), MALI)
     assert beyond_limits(lowered, MALI) == []
