@@ -3,8 +3,9 @@
 import struct
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,8 +43,22 @@ class Board(Protocol):
     def filled(self, shape: Sequence[int], dtype: str, value: float) -> Any:
         """Return an array on the CPU with this value everywhere."""
 
-    def answer(self, factor: float = 1.0) -> AbstractContextManager[None]:
-        """Return what bounds the wait for the board's answers, to `factor` times what is usual, and explains errors."""
+    def answer(self) -> AbstractContextManager[None]:
+        """Return what bounds the wait for the board's answers, and says what became of it where none comes."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """How a board is opened by the process that measures: `open` binds it to the threads of a run.
+
+    `linker` links for it, see `link`. A `remote` one is not of this machine. What measures is a process `apart`, not
+    forked from this one, where it works with a GPU: its driver does not outlive a fork.
+    """
+
+    open: Callable[[], AbstractContextManager[Board]]
+    linker: Sequence[str] = ()
+    remote: bool = False
+    apart: bool = False
 
 
 class Here:
@@ -62,8 +77,8 @@ class Here:
         """Return an array on the CPU with this value everywhere."""
         return tvm.runtime.tensor(np.full(shape, value, dtype))
 
-    def answer(self, factor: float = 1.0) -> AbstractContextManager[None]:
-        """Return a context without effect: a process needs no line to itself."""
+    def answer(self) -> AbstractContextManager[None]:
+        """Return a context that does nothing: this machine does not get lost."""
         return nullcontext()
 
 

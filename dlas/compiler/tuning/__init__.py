@@ -24,11 +24,12 @@ from tqdm import tqdm
 from dlas import primitives
 from dlas.compiler.build import build_library, complete
 from dlas.compiler.layer import Layer, workload_hash
+from dlas.compiler.library import Place
 from dlas.compiler.lowering import layers
 from dlas.compiler.network import Network
 from dlas.compiler.tuning.building import Job, build, write_candidate
 from dlas.compiler.tuning.confirmation import InNetwork, confirm
-from dlas.compiler.tuning.measurement import CandidateError, Measurer, Place, Reference, copies
+from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference, copies
 from dlas.compiler.tuning.records import FAILED, Records, Trial
 from dlas.compiler.tuning.search import Search
 from dlas.errors import StudyError

@@ -8,8 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkProcess
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 import tvm
 
-from dlas.compiler.library import Board, BoardError, LostError, load_library
+from dlas.compiler.library import Board, BoardError, LostError, Place, load_library
 from dlas.compiler.tuning.building import FORK, LIBRARY, SHAPES
 from dlas.errors import StudyError
 
@@ -35,21 +34,6 @@ DONE, FAILED, USELESS, LOST = range(4)  # what came of a request; the last two a
 
 class CandidateError(Exception):
     """Why a candidate is of no use."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where candidates are measured.
-
-    `open` opens the board, bound to the threads of a run, in the process that measures. `linker` links for it, see
-    `library.link`. A `remote` one is not of this machine. What measures is a process `apart`, not forked from this one,
-    where it works with a GPU: its driver does not outlive a fork.
-    """
-
-    open: Callable[[], AbstractContextManager[Board]]
-    linker: Sequence[str] = ()
-    remote: bool = False
-    apart: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,7 @@ from typing import Any
 import tvm
 from tvm.rpc import RPCSession
 
-from dlas.compiler.library import Board, BoardError, Here, LostError
-from dlas.compiler.tuning.measurement import Place
+from dlas.compiler.library import Board, BoardError, Here, LostError, Place
 from dlas.errors import StudyError
 from dlas.hardware import board as machine
 from dlas.hardware import host
@@ -82,9 +81,13 @@ class Remote:
         self._line: set[int] | None = None
         self.session = self._connect()
         self._line = _sockets() - self._ours
-        with self.answer():
-            self.facts = self._introduced()
-            self.devices = _devices(self.session, self.kind)
+        try:
+            with self.answer():
+                self.facts = self._introduced()
+                self.devices = _devices(self.session, self.kind)
+        except BoardError:
+            self._cut()  # for the next client
+            raise
 
     def __enter__(self) -> "Remote":
         return self
@@ -93,16 +96,15 @@ class Remote:
         self._cut()  # the server ends the session and with it all that it holds
 
     @contextmanager
-    def answer(self, factor: float = 1.0) -> Iterator[None]:
-        """Wait for answers of the board, `factor` times as long as usual; raises a StudyError where none comes."""
-        limit = factor * self.timeout_s
+    def answer(self) -> Iterator[None]:
+        """Wait for answers of the board, so long; raises a LostError where none comes."""
         late = threading.Event()
 
         def give_up() -> None:
             late.set()
             self._cut()
 
-        watch = threading.Timer(limit, give_up)
+        watch = threading.Timer(self.timeout_s, give_up)
         watch.daemon = True
         watch.start()
         try:
@@ -111,7 +113,9 @@ class Remote:
             raise
         except Exception as error:  # TVM's errors are of several kinds
             if late.is_set():
-                raise self.wrong(f"no answer of the board within {limit:g} s", LostError) from error
+                raise self.wrong(
+                    f"no answer of the board within {self.timeout_s:g} s", LostError
+                ) from error
             if not self.alive():
                 raise self.wrong("the board is gone: the connection ended", LostError) from error
             raise
