@@ -2,6 +2,7 @@
 # make test     the test suite                                            (PYTEST="options of pytest")
 # make test-boards  the paths to Arm boards and GPUs, emulated           (PYTEST="options of pytest")
 # make report   report.html from the finished study
+# make test-faults  the smoke study, killed 20 times                      (PYTEST="options of pytest")
 # make bench    the primitives against PyTorch and ONNX Runtime           (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
 # make bench-gpu   the primitives against PyTorch on an NVIDIA GPU         (GPU="options of benchmarks.gpu")
@@ -22,7 +23,7 @@ VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: help study report test test-boards bench bench-kernels bench-gpu lint clean
+.PHONY: help study report test test-boards test-faults bench bench-kernels bench-gpu lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -40,6 +41,9 @@ test: $(VENV)/test
 # What is set up for it is kept in .boards/.
 test-boards: $(VENV)/test
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12 -m "boards or not boards" tests/boards $(PYTEST)
+
+test-faults: $(VENV)/test
+	$(VENV)/bin/python -m pytest -m "faults or not faults" tests/workflow/test_faults.py $(PYTEST)
 
 bench: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.networks --trials $(TRIALS) $(NETWORKS)

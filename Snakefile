@@ -13,6 +13,10 @@ include: "rules/hardware.smk"
 include: "rules/analysis.smk"
 
 
+# Open as long as this process lives. What a killed one left behind is no lock any more: its study goes on without --unlock.
+alive = locks.take(Path(".snakemake"))
+
+
 report: "report/study.rst"
 
 

@@ -50,6 +50,9 @@ PATHS = {
     "dataset": "results/datasets/{dataset}.npz",
     "checkpoint": "results/models/{dataset}/{model}/checkpoint.safetensors",
     "history": "results/models/{dataset}/{model}/history.csv",
+    # Both outlive the job that writes to them, if it is killed; they are no outputs.
+    "unfinished_training": "results/unfinished/{dataset}/{model}",
+    "unfinished_compression": "results/unfinished/{dataset}/{model}/{compression}/{level}",
     "compressed": f"{_COMPRESSED}/{{level}}.safetensors",
     "point": f"{_COMPRESSED}/{{level}}.json",
     "curve": f"{_COMPRESSED}/curve.csv",

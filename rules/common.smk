@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from dlas import closure, study, validation
+from dlas import closure, locks, study, validation
 from dlas.errors import StudyError
 
 ROOT = Path(workflow.basedir)

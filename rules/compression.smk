@@ -29,6 +29,7 @@ rule compress_model:
             "dlas.models.{model}",
             "dlas.compression.{compression}",
         ),
+        unfinished=study.path("unfinished_compression"),
     script:
         "../workflow/scripts/compress_model.py"
 

@@ -17,5 +17,6 @@ rule train_model:
     params:
         settings=settings(recipe=study.recipe, width="models.width", seed="seed"),
         code=code("train_model", "dlas.datasets.{dataset}", "dlas.models.{model}"),
+        unfinished=study.path("unfinished_training"),
     script:
         "../workflow/scripts/train_model.py"

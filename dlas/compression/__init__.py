@@ -36,7 +36,8 @@ class Task:
 
     Techniques choose on `dataset.train` and `.validation`, never on `.test`. `settings` is the
     technique's own section of the config without its levels, `recipe` how to fine-tune.
-    `baseline_macs` are those of the uncompressed network for one image, to which levels refer.
+    `baseline_macs` are those of the uncompressed network for one image, to which levels refer. In
+    the file `kept` fine-tuning keeps its state, see `training.train`.
     """
 
     dataset: Dataset
@@ -46,6 +47,7 @@ class Task:
     threads: int
     progress: bool
     baseline_macs: int
+    kept: Path | None = None
 
 
 def names() -> list[str]:

@@ -55,7 +55,9 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
         task.settings["scope"],
         task.settings["channel_multiple"],
     )
-    training.train(model, task.dataset, task.recipe, task.seed, task.threads, task.progress)
+    training.train(
+        model, task.dataset, task.recipe, task.seed, task.threads, task.progress, task.kept
+    )
     return model.eval()
 
 

@@ -48,7 +48,9 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     scores = {place: SCORES[score](place[0].weight) for place in weights}
     prune.global_unstructured(weights, prune.L1Unstructured, scores, amount=more)
     # The masks are part of each forward pass, so that pruned weights stay zero and get no gradient.
-    training.train(model, task.dataset, task.recipe, task.seed, task.threads, task.progress)
+    training.train(
+        model, task.dataset, task.recipe, task.seed, task.threads, task.progress, task.kept
+    )
     for layer in layers:
         prune.remove(layer, "weight")
     return model.eval()

@@ -1,5 +1,6 @@
 """Training from random weights: one-cycle learning rate, best checkpoint, history by epoch."""
 
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -16,9 +17,11 @@ from tqdm import tqdm
 from dlas.datasets import Dataset, Split, normalize, top1
 from dlas.errors import StudyError, unknown
 from dlas.files import whole
-from dlas.models import accuracy
+from dlas.models import accuracy, unfinished
 
 OPTIMIZERS = ("adamw", "sgd")
+
+LOG = logging.getLogger("dlas")
 
 
 @dataclass(frozen=True)
@@ -79,26 +82,39 @@ def train(
     seed: int,
     threads: int = 1,
     progress: bool = True,
+    kept: Path | None = None,
 ) -> pd.DataFrame:
     """Train the model in place and leave it with the weights of its best epoch, in evaluation mode.
 
     Best is the highest top-1 on the validation split, then the lowest loss there. The result is the
     same for the same seed, thread count and machine. A progress bar on stderr shows rate, time left
-    and validation top-1. Returns one row for each epoch: epoch, learning_rate, train_loss,
-    train_top1, validation_loss, validation_top1, seconds. Raises StudyError where the loss is not
-    finite any more.
+    and validation top-1. In the file `kept` is the state after each epoch until training ends: one
+    that is killed goes on from there, to the same result. Returns one row for each epoch: epoch,
+    learning_rate, train_loss, train_top1, validation_loss, validation_top1, seconds. Raises
+    StudyError where the loss is not finite any more.
     """
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return _train(model, dataset, recipe, progress)
+            key = unfinished.key_of(model, dataset, recipe, seed, threads) if kept else ""
+            history = _train(model, dataset, recipe, progress, kept, key)
+            if kept:
+                kept.unlink(missing_ok=True)
+            return history
     finally:
         torch.set_num_threads(threads_before)
 
 
-def _train(model: nn.Module, dataset: Dataset, recipe: Recipe, progress: bool) -> pd.DataFrame:
+def _train(
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    progress: bool,
+    kept: Path | None,
+    key: str,
+) -> pd.DataFrame:
     count = len(dataset.train.labels)
     batch_size = min(recipe.batch_size, count)
     # The last, smaller batch is dropped; which images it has differs in each epoch.
@@ -114,9 +130,18 @@ def _train(model: nn.Module, dataset: Dataset, recipe: Recipe, progress: bool) -
     )
     images, labels = torch.from_numpy(dataset.train.images), torch.from_numpy(dataset.train.labels)
     best, best_weights = (-1.0, 0.0), model.state_dict()
-    rows = []
-    with tqdm(total=recipe.epochs * steps, unit="batch", disable=not progress) as bar:
-        for epoch in range(1, recipe.epochs + 1):
+    rows: list[dict[str, Any]] = []
+    if kept and (before := unfinished.read(kept, key)):
+        model.load_state_dict(before["model"])
+        optimizer.load_state_dict(before["optimizer"])
+        schedule.load_state_dict(before["schedule"])
+        torch.random.set_rng_state(before["random"])
+        best, best_weights, rows = before["best"], before["best_weights"], before["rows"]
+        LOG.info("training goes on after epoch %d of %d", len(rows), recipe.epochs)
+    done = len(rows)
+    total = recipe.epochs * steps
+    with tqdm(total=total, initial=done * steps, unit="batch", disable=not progress) as bar:
+        for epoch in range(done + 1, recipe.epochs + 1):
             start = time.perf_counter()
             model.train()
             loss_sum, correct = 0.0, 0
@@ -157,6 +182,17 @@ def _train(model: nn.Module, dataset: Dataset, recipe: Recipe, progress: bool) -
                 best = (validation_top1, -validation_loss)
                 best_weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             bar.set_postfix_str(f"validation top-1 {validation_top1:.1f} %")
+            if kept:
+                state = {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "random": torch.random.get_rng_state(),
+                    "best": best,
+                    "best_weights": best_weights,
+                    "rows": rows,
+                }
+                unfinished.save(kept, key, state)
     model.load_state_dict(best_weights)
     model.eval()
     return pd.DataFrame(rows)

@@ -2,7 +2,7 @@
 
 import sys
 
-from job import job
+from job import job, unfinished
 from dlas import compression, datasets, models
 from dlas.files import write_json
 from dlas.models import accounting, accuracy, checkpoint, training
@@ -21,6 +21,7 @@ with job(snakemake):
         threads=snakemake.threads,
         progress=sys.stderr.isatty(),
         baseline_macs=accounting.macs(architecture, input_shape),
+        kept=unfinished(snakemake),
     )
     # The first level starts from the network as it was trained.
     written_by = "none" if settings["previous"] is None else chosen.compression

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from dlas.errors import StudyError
@@ -51,3 +52,8 @@ def job(snakemake: Any) -> Iterator[None]:
 def library_name(configuration: Mapping[str, str]) -> str:
     """Return what tells a configuration's library from the others of the same network and platform."""
     return "{primitive}-{format}/{tuning}".format_map(configuration)
+
+
+def unfinished(snakemake: Any) -> Path:
+    """Return the file in which a job keeps what it has done so far: code of another kind does not go on with it."""
+    return Path(f"{snakemake.params.unfinished}-{snakemake.params.code[:16]}.pt")

@@ -2,7 +2,7 @@
 
 import sys
 
-from job import job
+from job import job, unfinished
 from dlas import datasets, models
 from dlas.models import checkpoint, training
 
@@ -19,6 +19,7 @@ with job(snakemake):
         settings["seed"],
         snakemake.threads,
         progress=sys.stderr.isatty(),
+        kept=unfinished(snakemake),
     )
     training.save_history(history, snakemake.output.history)
     checkpoint.save(model, snakemake.output.checkpoint)

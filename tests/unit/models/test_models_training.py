@@ -1,6 +1,9 @@
 """Training learns, is repeatable, keeps its best epoch and stops when it diverges."""
 
 import math
+import multiprocessing
+import signal
+import time
 
 import numpy as np
 import pandas as pd
@@ -33,7 +36,7 @@ def digits():
     return datasets.prepare("digits", settings, seed=0)
 
 
-def trained(dataset, recipe, seed=0):
+def trained(dataset, recipe, seed=0, kept=None):
     """Train a network of two convolutions that is fast enough for a test; return it and the history."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -42,7 +45,7 @@ def trained(dataset, recipe, seed=0):
             *(nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
             *(nn.Flatten(), nn.Dropout(0.1), nn.Linear(32 * 16, 10)),
         )
-    history = training.train(model, dataset, recipe, seed, progress=False)
+    history = training.train(model, dataset, recipe, seed, progress=False, kept=kept)
     return model, history
 
 
@@ -77,6 +80,51 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(digits):
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
     assert not all(torch.equal(tensor, weights[2][name]) for name, tensor in weights[0].items())
     assert torch.equal(torch.random.get_rng_state(), before) and torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("settings", [{}, {"optimizer": "adamw", "bfloat16": True}])
+def test_a_training_that_is_killed_goes_on_to_the_same_weights(digits, settings, tmp_path):
+    recipe = Recipe(**{**SGD, "epochs": 6, "pad_crop": 2} | settings)
+    whole, history = trained(digits, recipe)
+    for kills in range(3):
+        kept = tmp_path / f"{kills}.pt"
+        for _ in range(kills):
+            killed_after_an_epoch(digits, recipe, kept)
+        model, again = trained(digits, recipe, kept=kept)
+        assert not kept.exists()
+        pd.testing.assert_frame_equal(
+            history.drop(columns="seconds"), again.drop(columns="seconds")
+        )
+        state = model.state_dict()
+        assert all(torch.equal(each, state[name]) for name, each in whole.state_dict().items())
+
+
+def killed_after_an_epoch(dataset, recipe, kept):
+    """Train in a process that is killed as soon as it has kept one more epoch."""
+    before = kept.stat().st_mtime_ns if kept.exists() else 0
+    process = multiprocessing.get_context("fork").Process(
+        target=trained, args=(dataset, recipe), kwargs={"kept": kept}
+    )
+    process.start()
+    while not (kept.exists() and kept.stat().st_mtime_ns > before):
+        assert process.is_alive(), "the training ended before it could be killed"
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_what_another_training_kept_is_not_gone_on_with(digits, tmp_path):
+    kept, recipe = tmp_path / "kept.pt", Recipe(**SGD)
+    alone, _ = trained(digits, recipe, seed=1)
+    killed_after_an_epoch(digits, Recipe(**{**SGD, "epochs": 4}), kept)
+    for damage in (lambda content: content, lambda content: content[: len(content) // 2]):
+        kept.write_bytes(damage(kept.read_bytes()))
+        model, history = trained(digits, recipe, seed=1, kept=kept)
+        assert len(history) == recipe.epochs
+        state = model.state_dict()
+        assert all(torch.equal(each, state[name]) for name, each in alone.state_dict().items())
+        kept.write_bytes(b"not a state")
 
 
 def test_the_best_epoch_is_kept_though_later_ones_are_worse(digits):

@@ -1,0 +1,139 @@
+"""A study that is killed at any moment goes on to the same end; two at once do not disturb one another."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Project
+
+# What no measurement has a part in: the same in every run on one machine.
+EXACT = (
+    "results/datasets/*.npz",
+    "results/models/**/*.safetensors",
+    "results/compressed/**/*.safetensors",
+    "results/compressed/**/*.json",
+    "results/networks/**/*.json",
+    "results/networks/**/*.safetensors",
+)
+MEASURED = {
+    *("latency_ms", "latency_ms_low", "latency_ms_high", "gflops", "peak_fraction"),
+    *("tuned_layers", "library_bytes"),  # a tuned library is made of what was measured
+}
+SETTING = ("--configfile", "config/smoke.yaml")
+
+
+@contextmanager
+def started(project: Project, *targets: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the workflow as the leader of a group of processes, which ends with the block."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *targets, *SETTING]
+    process = subprocess.Popen(
+        command,
+        cwd=project.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def killed(project: Project, seconds: float, *targets: str) -> bool:
+    """Start the workflow and kill all its processes after so long; return whether it was still running."""
+    with started(project, *targets) as process:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return True
+    return False
+
+
+def digests(folder: Path, patterns: tuple[str, ...] = EXACT) -> dict[str, str]:
+    """Return the content of files, as digests by name."""
+    files = [file for pattern in patterns for file in folder.glob(pattern) if file.is_file()]
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Return temporary files and states of what is over."""
+    hidden = [file for file in folder.glob("results/**/.*") if file.is_file()]
+    return [*hidden, *folder.glob("results/unfinished/**/*.pt")]
+
+
+def test_a_training_whose_workflow_is_killed_goes_on_to_the_same_network(
+    finished: Project, fresh: Project
+) -> None:
+    target = "results/models/digits/resnet18/checkpoint.safetensors"
+    fresh.edit(
+        "config/smoke.yaml",
+        lambda text: text.replace("digits: {epochs: 1}", "digits: {epochs: 6}", 1),
+    )
+    kept = fresh.folder / "results/unfinished/digits"
+
+    def last_kept() -> int:
+        return max((file.stat().st_mtime_ns for file in kept.glob("*.pt")), default=0)
+
+    for _ in range(2):
+        before = last_kept()
+        with started(fresh, target):
+            wait_until(lambda before=before: last_kept() > before)
+        assert not (fresh.folder / target).exists()
+    out = fresh.snakemake("--cores", "2", target)
+    assert "cannot be locked" not in out
+    log = fresh.folder / "results/logs/train_model/digits/resnet18.log"
+    assert "training goes on after epoch" in log.read_text()
+    alone = fresh.folder / target
+    content = alone.read_bytes()
+    alone.unlink()
+    fresh.snakemake("--cores", "2", target)
+    assert alone.read_bytes() == content and not leftovers(fresh.folder)
+
+
+def wait_until(ready, seconds: float = 120) -> None:  # type: ignore[no-untyped-def]
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, "it has not come to that"
+        time.sleep(0.02)
+
+
+def test_of_two_workflows_at_once_the_second_says_so_and_disturbs_nothing(fresh: Project) -> None:
+    target = "results/models/digits/resnet18/checkpoint.safetensors"
+    locks = fresh.folder / ".snakemake/locks"
+    with started(fresh, target) as first:
+        wait_until(lambda: any(locks.glob("*.lock")))
+        second = fresh.attempt("--cores", "1", target)
+        assert second.returncode and "cannot be locked" in second.stdout + second.stderr
+        assert first.wait(300) == 0
+    assert (fresh.folder / target).exists()
+
+
+@pytest.mark.faults
+def test_twenty_kills_at_random_moments_lose_nothing(finished: Project, fresh: Project) -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        assert killed(fresh, random.uniform(4, 25), "all"), "the study ended before the last kill"
+    fresh.snakemake("--cores", "2", "all")
+    assert digests(fresh.folder) == digests(finished.folder)
+    tables = [
+        pd.read_csv(project.folder / "results/study.csv").drop(columns=list(MEASURED))
+        for project in (fresh, finished)
+    ]
+    pd.testing.assert_frame_equal(*tables)
+    assert not leftovers(fresh.folder)
+    assert "Nothing to be done" in fresh.snakemake("--cores", "1", "all")
