@@ -77,7 +77,8 @@ def test_every_layer_is_a_folder():
 
 def test_nothing_unpickles_code():
     wrong = re.compile(
-        r"import (pickle|dill|joblib)|allow_pickle=True|weights_only=False|torch\.load"
+        r"import (pickle|dill|joblib)|allow_pickle=True|weights_only=False"
+        r"|torch\.load(?!\(path, weights_only=True\))"  # so it makes tensors, numbers and texts alone
     )
     for file in LIBRARY:
         assert not wrong.search((ROOT / file).read_text()), file
