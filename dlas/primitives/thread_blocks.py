@@ -29,16 +29,12 @@ MOST, PARTS = 512, 32  # threads of a block; those of them that share a sum
 WARP = 32  # threads that take an instruction together
 COALESCED = 8  # neighbours that read neighbouring numbers, at least: what a memory gives at once
 LOAD = 4  # the price of a load in multiply-adds: caches give a number to a quarter of the threads that multiply
-LATENCY, TURNS = (
-    24,
-    4,
-)  # cycles of a load; warps that take turns on the same units where a GPU is busy
+LATENCY = 24  # cycles that a thread waits for a load
+TURNS = 4  # warps that take turns on the same units where a GPU is busy
 SUMS_HELD = 64  # by a thread, at most
 HELD = 96  # operands that a thread reads at once, by default
 ONE_EACH = 128  # threads of a block where each makes one number
-GRID = (
-    "grid"  # the convolution's annotation: the numbers of its `Grid`, and the channels of a block
-)
+GRID = "grid"  # the convolution's annotation: a `Grid`, channels of a block, depth of a dot product
 TAPS, WEIGHTS = "taps", "weights"  # the names of the blocks that read what a thread multiplies
 FLAT = "flat"  # that of the one which takes its sums
 CHUNKS = (8, 16, 4)  # steps over the input's channels whose operands are staged together

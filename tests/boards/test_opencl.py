@@ -70,8 +70,21 @@ def test_launches_beyond_the_limits_of_a_target_are_found():
         assert beyond_limits(lowered, MALI) == [] != beyond_limits(lowered, smaller)
 
 
+# Always those that differ most; the others with `make test-boards`.
+ALWAYS = ("3x3", "strided", "depthwise", "odd", "linear")
+
+
 @pytest.mark.parametrize(("name", "format", "dtype"), KINDS)
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        *ALWAYS,
+        *(
+            pytest.param(each, marks=pytest.mark.boards)
+            for each in sorted(LAYERS.keys() - {*ALWAYS})
+        ),
+    ],
+)
 def test_a_kernel_computes_what_pytorch_computes(name, format, dtype, layer):
     made = sample(name, format, dtype, LAYERS[layer], MALI)
     check(opencl.run(made.function, made.inputs, MALI), made)
