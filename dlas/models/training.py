@@ -101,7 +101,7 @@ def train(
             key = unfinished.key_of(model, dataset, recipe, seed, threads) if kept else ""
             history = _train(model, dataset, recipe, progress, kept, key)
             if kept:
-                kept.unlink(missing_ok=True)
+                unfinished.remove(kept)
             return history
     finally:
         torch.set_num_threads(threads_before)

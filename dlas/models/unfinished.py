@@ -49,3 +49,10 @@ def read(path: Path, key: str) -> dict[str, Any] | None:
         LOG.warning("%s is damaged, so training starts anew: %s", path, str(error).split("\n")[0])
         return None
     return state if state.get("key") == key else None
+
+
+def remove(path: Path) -> None:
+    """Remove a state, and what writes of it that were killed have left beside it."""
+    path.unlink(missing_ok=True)
+    for torn in path.parent.glob(f".{path.stem}-*{path.suffix}"):
+        torn.unlink(missing_ok=True)
