@@ -95,8 +95,7 @@ def _replace_intrinsics(body: Any, replacements: Mapping[str, Any]) -> Any:
         if str(getattr(call.op, "name", "")) != "tirx.call_llvm_pure_intrin":
             return call
         number, argument = call.args
-        new = numbers[int(number)](tvm_ffi.structural_map(argument, (tvm.ir.Call, replace)))
-        return new
+        return numbers[int(number)](tvm_ffi.structural_map(argument, (tvm.ir.Call, replace)))
 
     return tvm_ffi.structural_map(body, (tvm.ir.Call, replace))
 

@@ -14,11 +14,8 @@ from tvm import te, tirx
 
 from dlas.compiler.normalization import broadcast, rounded
 
-LOWEST, HIGHEST, CENTRE = (
-    0,
-    255,
-    128,
-)  # of uint8; what it is more than int8, where a processor multiplies that
+LOWEST, HIGHEST = 0, 255  # of uint8
+CENTRE = 128  # what it is more than int8, where a processor multiplies that
 ROUND = "llvm.roundeven"  # to the nearest, ties to even; TVM would take its own nearbyint out of the vectors
 
 

@@ -1,28 +1,25 @@
 """What this machine's GPU is. A process of its own asks: one that has asked cannot be forked any more, as tuning is."""
 
 import json
-import os
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import tvm
 
+from dlas.compiler.processes import environment
 from dlas.errors import StudyError
 
 
 @cache
 def facts(kind: str) -> dict[str, Any]:
     """Return what TVM's targets of a kind, such as "cuda", say of this machine's first GPU; empty without one."""
-    root = str(Path(__file__).parents[2])
-    found = os.environ.get("PYTHONPATH")
     asked = subprocess.run(
         [sys.executable, "-m", __name__, kind],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{found}" if found else root},
+        env=environment(),
     )
     if asked.returncode:
         lines = asked.stderr.strip().splitlines() or ["no reason given"]

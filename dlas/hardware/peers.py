@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from dlas.compiler.processes import environment
 from dlas.errors import StudyError, unknown
 
 Run = Callable[[], np.ndarray]  # gives the logits [1, classes] of the image that is bound to it
@@ -46,13 +47,12 @@ class Peer:
         self.name = name
         self._pipe, theirs = Pipe()
         number = theirs.fileno()
-        root, found = str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")
         arguments = [name, network, reference, ",".join(map(str, cores)), number]
         self.process = subprocess.Popen(
             [sys.executable, "-m", __name__, *map(str, arguments)],
             pass_fds=[number],
             stdin=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{found}" if found else root},
+            env=environment(),
         )
         theirs.close()
 

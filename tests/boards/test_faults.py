@@ -211,7 +211,7 @@ def test_a_board_of_an_older_release(tmp_path):
     try:
         arm.run([sys.executable, *install, *packages], tmp_path)
     except arm.UnavailableError as error:
-        pytest.fail(str(error)) if os.environ.get("CI") == "true" else pytest.skip(str(error))
+        arm.give_up(error)
     older = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     with serving.server(environment=older) as board:
         platform = platform_at(board.address)

@@ -1,7 +1,6 @@
 """The workflow with boards: an entry of the config is enough, jobs of one board take turns, a failed one stops none."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -165,7 +164,7 @@ def test_the_study_on_an_emulated_arm_processor_from_end_to_end(project):
     try:
         command, environment = arm.python(arm.set_up())
     except arm.UnavailableError as error:
-        pytest.fail(str(error)) if os.environ.get("CI") == "true" else pytest.skip(str(error))
+        arm.give_up(error)
     with serving.server(python=command, environment=environment) as board:
         a73 = {
             "kind": "llvm",

@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import os
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ import numpy as np
 import tvm
 
 from dlas.compiler.library import Board, BoardError, LostError, Place, load_library
+from dlas.compiler.processes import environment
 from dlas.compiler.tuning.building import FORK, LIBRARY, SHAPES
 from dlas.errors import StudyError
 
@@ -163,13 +163,12 @@ class _Apart:
     """A new process of Python that answers over a connection, on which it first gets its `Place`."""
 
     def __init__(self, connection: Connection) -> None:
-        number, found = connection.fileno(), os.environ.get("PYTHONPATH")
-        root = str(Path(__file__).parents[3])
+        number = connection.fileno()
         self.process = subprocess.Popen(
             [sys.executable, "-c", f"import {__name__} as it; it.answer_apart({number})"],
             pass_fds=[number],
             stdin=subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{found}" if found else root},
+            env=environment(),
         )
 
     @property
