@@ -3,6 +3,7 @@
 # make test-boards  the paths to Arm boards and GPUs, emulated           (PYTEST="options of pytest")
 # make report   report.html from the finished study
 # make test-faults  the smoke study, killed 20 times                      (PYTEST="options of pytest")
+# make test-cluster  the smoke study through a real Slurm, all on this machine (PYTEST="options of pytest")
 # make bench    the primitives against PyTorch and ONNX Runtime           (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
 # make bench-gpu   the primitives against PyTorch on an NVIDIA GPU         (GPU="options of benchmarks.gpu")
@@ -23,7 +24,7 @@ VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: help study report test test-boards test-faults bench bench-kernels bench-gpu lint clean
+.PHONY: help study report test test-boards test-faults test-cluster bench bench-kernels bench-gpu lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -45,6 +46,10 @@ test-boards: $(VENV)/test
 test-faults: $(VENV)/test
 	$(VENV)/bin/python -m pytest -m "faults or not faults" tests/workflow/test_faults.py $(PYTEST)
 
+# Needs Slurm's programs (Debian: slurmctld slurmd slurm-client munge).
+test-cluster: $(VENV)/test
+	$(VENV)/bin/python -m pytest -m "cluster or not cluster" tests/workflow/test_cluster.py $(PYTEST)
+
 bench: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.networks --trials $(TRIALS) $(NETWORKS)
 	$(VENV)/bin/python -m benchmarks.limits
@@ -59,7 +64,7 @@ bench-gpu: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.gpu $(GPU)
 
 clean:
-	rm -rf plots report.html .boards .snakemake/log results/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf plots report.html .boards .snakemake/log .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@if [ -e results ] || [ -e $(VENV) ]; then \
 	  printf 'Also remove results/ (trained models, timings) and $(VENV)? [y/N] '; \
 	  read -r answer; \

@@ -20,10 +20,13 @@ alive = locks.take(Path(".snakemake"))
 report: "report/study.rst"
 
 
-# No limit of jobs per second. For it Snakemake plans another round of its scheduler some time after each round, beside those that
+# No limit of jobs per second on this machine. For it Snakemake plans another round of its scheduler some time after each round, beside those that
 # finished jobs start: they pile up to tens or hundreds a second, which cost minutes of a core and run beside the timings.
 onstart:
-    workflow.scheduler.job_rate_limiter = None
+    if not os.access("results", os.W_OK) and Path("results").exists():
+        sys.exit("error: results/ cannot be written to; the study needs a folder of its own that it may write to")
+    if workflow.local_exec:
+        workflow.scheduler.job_rate_limiter = None
 
 
 rule all:
@@ -32,6 +35,7 @@ rule all:
         study.path("study"),
         study.path("noise_floor"),
         study.path("peers"),
+        study.path("provenance"),
         study.path("observations"),
         observations("plot", extension=list(study.PLOT_EXTENSIONS)),
         [

@@ -1,12 +1,19 @@
 """Files that are there whole or not at all."""
 
+import errno
+import glob
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from dlas.errors import StudyError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
@@ -14,11 +21,17 @@ def whole(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it when the block ends without an error.
 
     The temporary name keeps the suffix, because several writers choose their format by it. On an error
-    the temporary file is removed and whatever stood at `path` stays as it was.
+    the temporary file is removed and whatever stood at `path` stays as it was. Raises StudyError where the
+    disk is full or must not be written to.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+        )
+    except OSError as error:
+        raise StudyError(f"{path} cannot be written: {error.strerror}") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -27,8 +40,27 @@ def whole(path: str | Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+    except Exception as error:
+        if (number := _error_number(error)) in _FULL:
+            raise StudyError(f"{path} cannot be written: {os.strerror(number)}") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _error_number(error: Exception) -> int:
+    """Return the system's number of an error, 0 if it is not the system's. Libraries in Rust tell it in their text."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return int(told[1]) if told else 0
+
+
+def remove_torn(path: str | Path) -> None:
+    """Remove what writers of `path` left beside it that were killed before they were done."""
+    path = Path(path)
+    for torn in path.parent.glob(f".{glob.escape(path.stem)}-????????{path.suffix}"):
+        torn.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

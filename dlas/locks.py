@@ -1,10 +1,15 @@
 """Which workflows work in a folder: those that are alive, and none that was killed."""
 
+import errno
 import fcntl
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+_NO_LOCKS = (
+    errno.ENOSYS,
+    errno.ENOTSUP,
+    errno.ENOLCK,
+)  # of some shared file systems: --unlock is needed there
 _OURS = "dlas.lock"  # beside Snakemake's own locks, which outlive a process that is killed
 
 
@@ -16,8 +21,12 @@ def take(folder: Path) -> IO[str]:
     """
     folder.mkdir(exist_ok=True)
     lock = open(folder / _OURS, "w")  # noqa: SIM115 (open as long as the process)
-    with suppress(BlockingIOError):
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return lock
+    else:
         for stale in folder.glob("locks/*.lock"):
             stale.unlink(missing_ok=True)
     fcntl.flock(lock, fcntl.LOCK_SH)

@@ -73,6 +73,7 @@ PATHS = {
     "study": "results/study.csv",
     "noise_floor": "results/noise_floor.csv",
     "peers": "results/peers.csv",
+    "provenance": "results/provenance.json",
     "accuracy_curves": "results/accuracy_curves.csv",
     "tuning_curves": "results/tuning_curves.csv",
     "verdict": "results/observations/{number}.csv",

@@ -40,6 +40,26 @@ rule tabulate_study:
         "../workflow/scripts/tabulate_study.py"
 
 
+# It reads what each job that the table stems from has said of itself in its log.
+rule trace_rows:
+    input:
+        study=study.path("study"),
+    output:
+        provenance=study.path("provenance"),
+    log:
+        "results/logs/trace_rows.log",
+    benchmark:
+        "results/benchmarks/trace_rows.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(configurations=study.choices),
+        code=code("trace_rows"),
+        logs="results/logs",
+    script:
+        "../workflow/scripts/trace_rows.py"
+
+
 rule tabulate_curves:
     input:
         curves=networks("curve"),

@@ -38,7 +38,8 @@ for name, count in study.board_counts(config).items():
 # Rules that measure come in two forms: for this machine, which is then their own, and for boards.
 HERE = "|".join(sorted(set(config["platforms"]) - BOARDS.keys())) or "(?!)"
 ELSEWHERE = "|".join(BOARDS) or "(?!)"
-RETRIES = 2  # of a job on a board, which may have been gone for a while
+# Of a job on a board, which may have been gone for a while. On a cluster the job itself is a workflow, which tries once.
+RETRIES = 0 if workflow.remote_exec else 2
 
 
 def one_board():

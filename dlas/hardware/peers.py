@@ -25,6 +25,8 @@ from dlas.errors import StudyError, unknown
 
 Run = Callable[[], np.ndarray]  # gives the logits [1, classes] of the image that is bound to it
 
+# torch.export.load would run what a pickle in the file says, where it is no plain tensor.
+DATA_ALONE = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}
 PATIENCE_S = 120.0  # for an answer; longest takes the import of PyTorch, on a busy machine
 STEP_S = 0.005
 RESTING = 0.1  # of a step, spent by all threads together: none of them spins
@@ -52,7 +54,7 @@ class Peer:
             [sys.executable, "-m", __name__, *map(str, arguments)],
             pass_fds=[number],
             stdin=subprocess.DEVNULL,
-            env=environment(),
+            env=environment() | DATA_ALONE,
         )
         theirs.close()
 

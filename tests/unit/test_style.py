@@ -75,6 +75,12 @@ def test_every_layer_is_a_folder():
     assert {file.parts[1] for file in LIBRARY if len(file.parts) > 2} == set(LAYERS)
 
 
+def test_no_command_is_a_text_for_a_shell():
+    wrong = re.compile(r"shell\s*=\s*True|os\.(system|popen)\(|^\s*(shell|run):", re.MULTILINE)
+    for file in [*LIBRARY, *(file.relative_to(ROOT) for file in ROOT.glob("rules/*.smk"))]:
+        assert not wrong.search((ROOT / file).read_text()), file
+
+
 def test_nothing_unpickles_code():
     wrong = re.compile(
         r"import (pickle|dill|joblib)|allow_pickle=True|weights_only=False"

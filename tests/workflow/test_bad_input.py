@@ -1,6 +1,8 @@
 """Bad input: one clear line, a non-zero exit, and everything finished stays as it was."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +185,34 @@ def test_a_wrong_library_is_never_timed(study):
         "direct",
         "convolutions",
     )
+
+
+def within(study, mount: str, *arguments: str):
+    """Run Snakemake where other file systems lie over some folders, which it alone sees."""
+    line = f"{mount} && exec {sys.executable} -m snakemake --configfile config/smoke.yaml --cores 1"
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", f'{line} "$@"', "sh"]
+    return subprocess.run([*command, *arguments], cwd=study.folder, capture_output=True, text=True)
+
+
+def test_a_full_disk(study):
+    before = study.artifacts()
+    target = f"{COMPRESSED}/none/single.json"
+    mount = "mount -t tmpfs -o size=64k tmpfs results/compressed"
+    done = within(study, mount, target)
+    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    said = f"{target.replace('.json', '.safetensors')} cannot be written: No space left on device"
+    assert done.returncode != 0 and told == [f"error: {said}"], done.stderr
+    assert "Traceback" not in done.stderr
+    assert study.artifacts() == before
+
+
+def test_a_folder_of_results_that_must_not_be_written_to(study):
+    before = study.artifacts()
+    study.edit("config/smoke.yaml", lambda text: text.replace("levels: [0.3]", "levels: [0.4]"))
+    mount = "mount --bind results results && mount -o remount,bind,ro results"
+    done = within(study, mount, "all")
+    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode != 0 and len(told) == 1, done.stderr
+    assert told[0].startswith("error: results/ cannot be written to")
+    assert "Traceback" not in done.stderr
+    assert study.artifacts() == before

@@ -1,33 +1,17 @@
 """A study that is killed at any moment goes on to the same end; two at once do not disturb one another."""
 
-import hashlib
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+from comparing import digests, leftovers, table, wait_until
 from conftest import Project
 
-# What no measurement has a part in: the same in every run on one machine.
-EXACT = (
-    "results/datasets/*.npz",
-    "results/models/**/*.safetensors",
-    "results/compressed/**/*.safetensors",
-    "results/compressed/**/*.json",
-    "results/networks/**/*.json",
-    "results/networks/**/*.safetensors",
-)
-MEASURED = {
-    *("latency_ms", "latency_ms_low", "latency_ms_high", "gflops", "peak_fraction"),
-    *("tuned_layers", "library_bytes"),  # a tuned library is made of what was measured
-}
 SETTING = ("--configfile", "config/smoke.yaml")
 
 
@@ -61,20 +45,6 @@ def killed(project: Project, seconds: float, *targets: str) -> bool:
     return False
 
 
-def digests(folder: Path, patterns: tuple[str, ...] = EXACT) -> dict[str, str]:
-    """Return the content of files, as digests by name."""
-    files = [file for pattern in patterns for file in folder.glob(pattern) if file.is_file()]
-    return {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in files
-    }
-
-
-def leftovers(folder: Path) -> list[Path]:
-    """Return the states of trainings, which must be gone when they are over, torn ones too."""
-    return list(folder.glob("results/unfinished/**/*.pt"))
-
-
 def test_a_training_whose_workflow_is_killed_goes_on_to_the_same_network(fresh: Project) -> None:
     target = "results/models/digits/resnet18/checkpoint.safetensors"
     fresh.edit(
@@ -103,13 +73,6 @@ def test_a_training_whose_workflow_is_killed_goes_on_to_the_same_network(fresh: 
     assert same and not leftovers(fresh.folder)
 
 
-def wait_until(ready, seconds: float = 120) -> None:  # type: ignore[no-untyped-def]
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "it has not come to that"
-        time.sleep(0.02)
-
-
 def test_of_two_workflows_at_once_the_second_says_so_and_disturbs_nothing(fresh: Project) -> None:
     target = "results/models/digits/resnet18/checkpoint.safetensors"
     locks = fresh.folder / ".snakemake/locks"
@@ -128,10 +91,6 @@ def test_twenty_kills_at_random_moments_lose_nothing(finished: Project, fresh: P
         assert killed(fresh, random.uniform(4, 25), "all"), "the study ended before the last kill"
     fresh.snakemake("--cores", "2", "all")
     assert digests(fresh.folder) == digests(finished.folder)
-    tables = [
-        pd.read_csv(project.folder / "results/study.csv").drop(columns=list(MEASURED))
-        for project in (fresh, finished)
-    ]
-    pd.testing.assert_frame_equal(*tables)
+    assert table(fresh.folder).equals(table(finished.folder))
     assert not leftovers(fresh.folder)
     assert "Nothing to be done" in fresh.snakemake("--cores", "1", "all")

@@ -13,7 +13,13 @@ import pytest
 # weight pruning with two levels, compiled in CSR too, channel pruning, float16 and int8 with one each. Auto-scheduled
 # is one primitive on one network and platform: of none, and of weight pruning in both formats.
 VERDICTS = {"assess_observation": 13, "tabulate_observations": 1, "draw_observation": 13}
-ACROSS = {"tabulate_summary": 3, "recommend": 1, "draw_pareto": 1, "draw_roofline": 1}
+ACROSS = {
+    "trace_rows": 1,
+    "tabulate_summary": 3,
+    "recommend": 1,
+    "draw_pareto": 1,
+    "draw_roofline": 1,
+}
 FIGURES = {f"draw_{name}": 1 for name in "overview curves tuning pareto roofline".split()}
 # The tables and the recommendation have their names and their order from the figures.
 FIGURES |= {"draw_observation": 13, "tabulate_summary": 3, "recommend": 1}

@@ -5,6 +5,7 @@ it over and over takes up to a fifth of a short job.
 """
 
 import gc
+import json
 import logging
 import sys
 import time
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dlas import files, provenance
 from dlas.errors import StudyError
 
 gc.disable()
@@ -37,6 +39,8 @@ def job(snakemake: Any) -> Iterator[None]:
     )
     logging.captureWarnings(True)
     logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
+    for output in snakemake.output:
+        files.remove_torn(output)
     start = time.perf_counter()
     try:
         yield
@@ -46,7 +50,16 @@ def job(snakemake: Any) -> Iterator[None]:
     except BaseException:
         logger.exception("failed")
         raise
-    logger.info("finished in %.1f s", time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    told = provenance.record(
+        snakemake.rule,
+        snakemake.input,
+        snakemake.output,
+        dict(snakemake.params.items()),
+        seconds,
+    )
+    logger.info("%s%s", provenance.MARK, json.dumps(told))
+    logger.info("finished in %.1f s", seconds)
 
 
 def library_name(configuration: Mapping[str, str]) -> str:

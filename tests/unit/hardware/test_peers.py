@@ -1,8 +1,10 @@
 """Real peers in processes of their own, on a network of two layers."""
 
+import io
 import os
 import signal
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +108,25 @@ def test_a_damaged_network_is_told_in_one_line(tiny, tmp_path, name):
     with started(tiny, files={name: file}) as found, pytest.raises(StudyError) as error:
         found[name].logits()
     assert f"the peer {name} failed: " in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_network_that_holds_code_does_not_run_it(tiny, tmp_path):
+    ran = tmp_path / "ran"
+
+    class Code:
+        def __reduce__(self):
+            return Path.touch, (ran,)
+
+    pickled = io.BytesIO()
+    torch.save(Code(), pickled)
+    file = tmp_path / FILES["pytorch"]
+    with zipfile.ZipFile(tiny / file.name) as sound, zipfile.ZipFile(file, "w") as changed:
+        for name in sound.namelist():
+            inside = "sample_inputs" in name
+            changed.writestr(name, pickled.getvalue() if inside else sound.read(name))
+    with started(tiny, files={"pytorch": file}) as found, pytest.raises(StudyError):
+        found["pytorch"].logits()
+    assert not ran.exists()
 
 
 def test_peers_end_with_the_block_whatever_happens(tiny):

@@ -1,0 +1,65 @@
+"""What made an artifact: the values of the config, the code, the versions and the machine of the job that wrote it."""
+
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+MARK = "provenance "  # before the record, in the log of the job
+
+
+def record(
+    rule: str,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    params: Mapping[str, Any],
+    seconds: float,
+) -> dict[str, Any]:
+    """Return what is to be known of a job that ends now, after so many seconds, as plain values.
+
+    Among `params` are `settings`, the values of the config that the job depends on, and `code`, the digest of its
+    script and of all that it imports. Versions are those of what this process has imported from elsewhere.
+    """
+    return {
+        "rule": rule,
+        "inputs": list(inputs),
+        "outputs": list(outputs),
+        "params": dict(params),
+        "versions": versions(),
+        "machine": machine(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the version of Python and of each imported package that tells its own."""
+    found = {
+        name: vars(module).get("__version__")
+        for name, module in sorted(sys.modules.items())
+        if "." not in name and name not in sys.stdlib_module_names
+    }
+    told = {name: version for name, version in found.items() if isinstance(version, str)}
+    return {"python": platform.python_version()} | told
+
+
+def machine() -> dict[str, Any]:
+    """Return name, processor, logical cores and system of this machine."""
+    return {
+        "name": platform.node(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())

@@ -1,0 +1,87 @@
+"""The same study on a cluster: through profiles/slurm and a real Slurm, with jobs killed and a node lost."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import slurm
+from comparing import digests, leftovers, table, wait_until
+from conftest import Project
+from slurm import Cluster
+
+SETTING = ("--configfile", "config/smoke.yaml", "--slurm-init-seconds-before-status-checks", "2")
+
+
+@pytest.fixture
+def cluster(tmp_path) -> Iterator[Cluster]:
+    if lacking := slurm.missing():
+        reason = f"Slurm is not on this machine: {', '.join(lacking)}"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    with slurm.cluster(tmp_path / "cluster") as running:
+        yield running
+
+
+@contextmanager
+def submitted(project: Project, cluster: Cluster, *targets: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the workflow through the profile; it must come to a good end."""
+    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", *targets, *SETTING]
+    process = subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=cluster.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+        out, _ = process.communicate()
+        assert process.returncode == 0, out[-5000:]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def node_of(cluster: Cluster, rule: str) -> tuple[str, str]:
+    """Wait until a job of a rule runs, and return its number and node."""
+    found: list[tuple[str, str]] = []
+
+    def runs() -> bool:
+        found[:] = [
+            (number, node) for number, (node, told) in cluster.running().items() if rule in told
+        ]
+        return bool(found)
+
+    wait_until(runs)
+    return found[0]
+
+
+def test_a_job_that_slurm_kills_begins_again_and_goes_on(fresh: Project, cluster: Cluster) -> None:
+    fresh.edit(
+        "config/smoke.yaml",
+        lambda text: text.replace("digits: {epochs: 1}", "digits: {epochs: 6}", 1),
+    )
+    with submitted(fresh, cluster, "results/networks/digits/resnet18/none/network.json"):
+        number, _ = node_of(cluster, "train_model")
+        wait_until(lambda: any(fresh.folder.glob("results/unfinished/digits/*.pt")))
+        cluster.ask("scancel", number)
+    log = fresh.folder / "results/logs/train_model/digits/resnet18.log"
+    assert "training goes on after epoch" in log.read_text()
+    assert not leftovers(fresh.folder)
+
+
+@pytest.mark.cluster
+def test_the_study_on_a_cluster_that_loses_a_node_is_that_of_one_machine(
+    finished: Project, fresh: Project, cluster: Cluster
+) -> None:
+    with submitted(fresh, cluster, "all"):
+        _, node = node_of(cluster, "libraries")
+        cluster.lose(node)
+        wait_until(lambda: "DOWN" in cluster.ask("sinfo", "--noheader", "-N", "-n", node))
+        cluster.start(node)
+    assert digests(fresh.folder) == digests(finished.folder)
+    assert table(fresh.folder).equals(table(finished.folder))
+    assert "Nothing to be done" in fresh.snakemake("--cores", "1", "all")

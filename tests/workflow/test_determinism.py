@@ -1,0 +1,24 @@
+"""With one seed and on one machine two runs make the same."""
+
+from comparing import digests
+from conftest import Project
+
+# Of one model, all that is trained, compressed, calibrated, chosen and imported.
+MADE = tuple(
+    f"results/{place}"
+    for place in (
+        "datasets/digits.npz",
+        "models/digits/resnet18/*.safetensors",
+        "compressed/digits/resnet18/**/*",
+        "networks/digits/resnet18/**/*",
+    )
+)
+TECHNIQUES = ("none", "weight_pruning", "channel_pruning", "float16", "int8")
+
+
+def test_two_runs_make_the_same_networks_byte_by_byte(finished: Project, fresh: Project) -> None:
+    targets = [f"results/networks/digits/resnet18/{one}/network.json" for one in TECHNIQUES]
+    fresh.snakemake(*targets, "--cores", "2")
+    made = digests(fresh.folder, MADE)
+    assert len(made) > 30
+    assert made == digests(finished.folder, MADE)
