@@ -17,14 +17,16 @@ include: "rules/analysis.smk"
 alive = locks.take(Path(".snakemake"))
 
 
+if not workflow.dryrun and Path("results").exists() and not os.access("results", os.W_OK):
+    sys.exit("error: results/ cannot be written to; allowed: a folder that the study may write to")
+
+
 report: "report/study.rst"
 
 
 # No limit of jobs per second on this machine. For it Snakemake plans another round of its scheduler some time after each round, beside those that
 # finished jobs start: they pile up to tens or hundreds a second, which cost minutes of a core and run beside the timings.
 onstart:
-    if not os.access("results", os.W_OK) and Path("results").exists():
-        sys.exit("error: results/ cannot be written to; the study needs a folder of its own that it may write to")
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
 

@@ -9,12 +9,18 @@ define nothing, and what these use, here and in other modules; the rest of the m
 """
 
 import ast
+import atexit
 import hashlib
 import symtable
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from dlas.errors import StudyError
+from dlas.files import read_json, write_json
 
 ALL = "*"  # names of a module
 
@@ -22,6 +28,36 @@ Part = tuple[Path, str]  # a file, and one of its names or ALL
 Use = tuple[
     str, str
 ]  # the full name of a module or of something in one, and which name of it, or ALL
+
+
+def remembering(root: Path, file: Path) -> Callable[[Path | None, tuple[str, ...]], str]:
+    """Return `code_hash` of a project, which keeps what it finds in a file for the next process.
+
+    That holds as long as no file of the project's code has changed by a byte, nor Python's version.
+    """
+    digest = hashlib.sha256(sys.version.encode())
+    for source in sorted([*root.glob("dlas/**/*.py"), *root.glob("workflow/**/*.py")]):
+        digest.update(f"{source.relative_to(root)}\n".encode() + source.read_bytes())
+    of = digest.hexdigest()
+    hashes: dict[str, str] = {}
+    with suppress(OSError, ValueError, KeyError):
+        kept = read_json(file)
+        hashes = kept["hashes"] if kept["of"] == of else {}
+    before = len(hashes)
+
+    def remembered(script: Path | None, modules: tuple[str, ...]) -> str:
+        key = " ".join([str(script and script.relative_to(root)), *modules])
+        if key not in hashes:
+            hashes[key] = code_hash(root, script, modules)
+        return hashes[key]
+
+    def keep() -> None:
+        if len(hashes) > before:
+            with suppress(StudyError):  # what cannot be kept is found again
+                write_json(file, {"of": of, "hashes": hashes})
+
+    atexit.register(keep)
+    return remembered
 
 
 @cache

@@ -5,7 +5,7 @@ names and paths only. `config` is always the merged content of config.yaml and i
 """
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -133,19 +133,23 @@ def configurations(config: Config, **choices: str) -> list[Configuration]:
     """
     study = config["study"]
     selected = selectors(config) if AUTO_SCHEDULED in study["tuning"] else []
+
+    def asked(layer: str, names: Iterable[str]) -> list[str]:
+        return [name for name in names if choices.get(layer, name) == name]
+
     every = (
         Configuration(dataset, model, compression, primitive, format_, tuning, platform)
         for platform, dataset, model in timings(config)
-        for compression in study["compression"]
-        for primitive in study["primitives"]
-        for format_ in study["formats"]
+        if asked("platform", [platform]) and asked("dataset", [dataset]) and asked("model", [model])
+        for compression in asked("compression", study["compression"])
+        for primitive in asked("primitive", study["primitives"])
+        for format_ in asked("format", study["formats"])
         if format_ == "dense" or sparse(compression)
-        for tuning in study["tuning"]
+        for tuning in asked("tuning", study["tuning"])
     )
     return sorted(
         one
         for one in every
-        if choices.items() <= vars(one).items()
         if one.tuning != AUTO_SCHEDULED or any(_agrees(one, selector) for selector in selected)
     )
 

@@ -1,5 +1,6 @@
 # Validation of the config and the helpers of the rules, nothing else.
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -81,12 +82,15 @@ def told(choose, wildcards):
         sys.exit(f"error: {error}")
 
 
+code_hash = closure.remembering(ROOT, Path(".snakemake/code_hashes.json"))
+
+
 def code(script, *modules):
     """The content of a script and of all it imports; `modules` are those found by name, and may hold wildcards."""
 
     def read(wildcards):
         path = ROOT / f"workflow/scripts/{script}.py"
-        return closure.code_hash(ROOT, path, named(modules, wildcards))
+        return code_hash(path, named(modules, wildcards))
 
     return read
 
@@ -95,7 +99,7 @@ def code_of(*modules):
     """The content of modules and of all that they import; their names may hold wildcards."""
 
     def read(wildcards):
-        return closure.code_hash(ROOT, None, named(modules, wildcards))
+        return code_hash(None, named(modules, wildcards))
 
     return read
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dlas.datasets import Dataset
-from dlas.files import whole
+from dlas.files import remove_torn, whole
 
 if TYPE_CHECKING:
     from dlas.models.training import Recipe
@@ -54,5 +54,4 @@ def read(path: Path, key: str) -> dict[str, Any] | None:
 def remove(path: Path) -> None:
     """Remove a state, and what writes of it that were killed have left beside it."""
     path.unlink(missing_ok=True)
-    for torn in path.parent.glob(f".{path.stem}-*{path.suffix}"):
-        torn.unlink(missing_ok=True)
+    remove_torn(path)

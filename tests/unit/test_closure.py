@@ -1,10 +1,14 @@
 """A code hash changes with what a script does, and with nothing else."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from dlas import closure
+
+ROOT = Path(__file__).parents[2]
 
 FILES = {
     "workflow/scripts/build.py": "from job import run\nimport numpy\nfrom library import core\nrun(core)\n",
@@ -162,3 +166,31 @@ def test_of_names_only_what_they_need_counts(tmp_path, before, after, name, verd
 
 def test_a_name_that_a_module_does_not_define_stands_for_all_of_it(project):
     assert modules_hash(project, "library.core:nothing") == modules_hash(project, "library.core")
+
+
+def test_hashes_are_kept_for_the_next_process_until_any_code_changes(project, tmp_path):
+    (project / "library").rename(project / "dlas")
+    for file in project.glob("**/*.py"):
+        file.write_text(file.read_text().replace("library", "dlas"))
+    script, kept = project / "workflow/scripts/build.py", tmp_path / "kept/hashes.json"
+    program = (
+        "import sys, pathlib\nfrom dlas import closure\nroot, script, kept = map(pathlib.Path, sys.argv[1:])\n"
+        "print(closure.remembering(root, kept)(script, ('dlas.methods.one',)))\n"
+        "print(closure._read.cache_info().misses)"
+    )
+
+    def found() -> tuple[str, bool]:
+        command = [sys.executable, "-c", program, str(project), str(script), str(kept)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        digest, read = done.stdout.split()
+        return digest, int(read) > 0
+
+    digest, read = found()
+    assert read and digest == code_hash(project, "dlas.methods.one")
+    assert found() == (digest, False)
+    kept.write_text(kept.read_text()[:20])
+    assert found() == (digest, True)
+    (project / "dlas/unused.py").write_text("UNUSED = 2\n")
+    assert found() == (digest, True)
+    (project / "dlas/last.py").write_text("LAST = 2\n")
+    assert found()[0] != digest

@@ -66,7 +66,7 @@ def test_a_job_that_slurm_kills_begins_again_and_goes_on(fresh: Project, cluster
     )
     with submitted(fresh, cluster, "results/networks/digits/resnet18/none/network.json"):
         number, _ = node_of(cluster, "train_model")
-        wait_until(lambda: any(fresh.folder.glob("results/unfinished/digits/*.pt")))
+        wait_until(lambda: any(fresh.folder.glob("results/unfinished/digits/[!.]*.pt")))
         cluster.ask("scancel", number)
     log = fresh.folder / "results/logs/train_model/digits/resnet18.log"
     assert "training goes on after epoch" in log.read_text()

@@ -54,7 +54,7 @@ def test_a_training_whose_workflow_is_killed_goes_on_to_the_same_network(fresh: 
     kept = fresh.folder / "results/unfinished/digits"
 
     def last_kept() -> int:
-        return max((file.stat().st_mtime_ns for file in kept.glob("*.pt")), default=0)
+        return max((file.stat().st_mtime_ns for file in kept.glob("[!.]*.pt")), default=0)
 
     for _ in range(2):
         before = last_kept()
