@@ -43,7 +43,11 @@ rule tabulate_study:
 # It reads what each job that the table stems from has said of itself in its log.
 rule trace_rows:
     input:
-        study=study.path("study"),
+        summaries=every("summary"),
+        records=every("record"),
+        checks=every("check"),
+        timings=every("timing"),
+        platforms=every("platform"),
     output:
         provenance=study.path("provenance"),
     log:

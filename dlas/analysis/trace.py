@@ -5,13 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlas import study
 from dlas.provenance import MARK
-
-# What a row is made of. The jobs behind the first are traced to their beginnings. Those behind the others take what all
-# libraries of a network, or of a model, have in common with this one's, whose own way is that of the first.
-_MADE = ("record", "summary")
-_MEASURED = ("check", "platform", "timing")
 
 
 def records(logs: Iterable[Path]) -> list[dict[str, Any]]:
@@ -26,26 +20,30 @@ def records(logs: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def provenance(
-    records: Sequence[Mapping[str, Any]], configurations: Sequence[Mapping[str, str]]
+    records: Sequence[Mapping[str, Any]],
+    configurations: Sequence[Mapping[str, str]],
+    made: Sequence[Sequence[str]],
+    measured: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
     """Return {"jobs": ..., "rows": ...}: what is known of each job, by its first output, and which jobs made each row.
 
-    A row has its configuration's layers and `made_by`, a sorted list of jobs. A job whose log is gone is null.
+    For each configuration `made` has files that are its own, whose jobs are traced to their beginnings, and `measured`
+    those of jobs which take all libraries of a network or a model together: what else these take is of other rows. A
+    row has its configuration's layers and `made_by`, a sorted list of jobs. A job whose log is gone is None.
     """
     maker = {file: job["outputs"][0] for job in records for file in job["outputs"]}
     inputs = {job["outputs"][0]: job["inputs"] for job in records}
     rows = []
-    for configuration in configurations:
+    for configuration, own, shared in zip(configurations, made, measured, strict=True):
         found: set[str] = set()
-        ahead = [study.path(name, **configuration) for name in _MADE]
+        ahead = list(own)
         while ahead:
             file = ahead.pop()
             job = maker.get(file, file)
             if job not in found:
                 found.add(job)
                 ahead += inputs.get(job, [])
-        measured = (study.path(name, **configuration) for name in _MEASURED)
-        found |= {maker.get(file, file) for file in measured}
+        found |= {maker.get(file, file) for file in shared}
         rows.append({**configuration, "made_by": sorted(found)})
     jobs = {job["outputs"][0]: dict(job) for job in records}
     named = sorted({job for row in rows for job in row["made_by"]})

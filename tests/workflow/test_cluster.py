@@ -1,6 +1,7 @@
 """The same study on a cluster: through profiles/slurm and a real Slurm, with jobs killed and a node lost."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from comparing import digests, leftovers, table, wait_until
 from conftest import Project
 from slurm import Cluster
 
+CORES = 2  # of a node
 SETTING = ("--configfile", "config/smoke.yaml", "--slurm-init-seconds-before-status-checks", "2")
 
 
@@ -20,8 +22,18 @@ def cluster(tmp_path) -> Iterator[Cluster]:
     if lacking := slurm.missing():
         reason = f"Slurm is not on this machine: {', '.join(lacking)}"
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-    with slurm.cluster(tmp_path / "cluster") as running:
+    with slurm.cluster(tmp_path / "cluster", CORES) as running:
         yield running
+
+
+@pytest.fixture
+def fresh(fresh: Project) -> Project:
+    """A copy of the project whose profile knows how many cores the nodes have, as a user would tell it."""
+    fresh.edit(
+        "profiles/slurm/config.yaml",
+        lambda text: re.sub(r"cpus_per_task: [2-9]", f"cpus_per_task: {CORES}", text),
+    )
+    return fresh
 
 
 @contextmanager

@@ -7,7 +7,17 @@ from dlas.analysis import trace
 from dlas.files import write_json
 
 with job(snakemake):
-    settings = snakemake.params.settings
-    records = trace.records(Path(snakemake.params.logs).glob("**/*.log"))
-    found = trace.provenance(records, settings["configurations"])
+    found = trace.provenance(
+        trace.records(Path(snakemake.params.logs).glob("**/*.log")),
+        snakemake.params.settings["configurations"],
+        made=list(zip(snakemake.input.summaries, snakemake.input.records, strict=True)),
+        measured=list(
+            zip(
+                snakemake.input.checks,
+                snakemake.input.timings,
+                snakemake.input.platforms,
+                strict=True,
+            )
+        ),
+    )
     write_json(snakemake.output.provenance, found)

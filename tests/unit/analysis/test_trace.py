@@ -48,8 +48,14 @@ JOBS = [
 ]
 
 
+def traced():
+    made = [path(name) for name in ("summary", "record")]
+    measured = [path(name) for name in ("check", "timing", "platform")]
+    return trace.provenance(JOBS, [LAYERS], [made], [measured])
+
+
 def test_a_row_is_traced_to_all_that_made_it_and_to_nothing_else():
-    found = trace.provenance(JOBS, [LAYERS])
+    found = traced()
     (row,) = found["rows"]
     assert {layer: row[layer] for layer in LAYERS} == LAYERS
     assert row["made_by"] == sorted(
@@ -63,7 +69,7 @@ def test_a_row_is_traced_to_all_that_made_it_and_to_nothing_else():
 
 
 def test_a_job_without_a_log_is_named_as_unknown():
-    found = trace.provenance(JOBS, [LAYERS])
+    found = traced()
     assert found["jobs"][path("timing")] is None
     assert all(found["jobs"][job] for job in found["jobs"] if job != path("timing"))
 
