@@ -35,17 +35,30 @@ def whole(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        with writing(path):
+            yield temporary
+            temporary.chmod(0o644)
+            finish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Raise a StudyError where the block cannot write `path`: the disk is full or must not be written to."""
+    try:
+        yield
     except Exception as error:
         if (number := _error_number(error)) in _FULL:
             raise StudyError(f"{path} cannot be written: {os.strerror(number)}") from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def finish(temporary: Path, path: Path) -> None:
+    """Move a file that is complete to its place on the same file system, when all of it is on the disk."""
+    with open(temporary, "rb") as written:
+        os.fsync(written.fileno())
+    temporary.replace(path)
 
 
 def _error_number(error: Exception) -> int:

@@ -27,6 +27,7 @@ METHODS = {
 }
 BASELINE = "none"  # the technique that all others are compared with
 SINGLE = "single"  # the one level of a technique without a ladder
+DOWNLOAD = "download"  # the source of a data set whose archive is downloaded
 FORMATS = ("dense", "csr")
 AUTO_SCHEDULED = "auto_scheduled"
 TUNINGS = ("untuned", AUTO_SCHEDULED)
@@ -47,10 +48,12 @@ _NETWORK = "results/networks/{dataset}/{model}/{compression}"
 _TUNING = "results/tuning/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}"
 _LIBRARY = "{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}"
 PATHS = {
+    "archive": "results/downloads/{dataset}.tar.gz",
+    "unfinished_archive": "results/unfinished/downloads/{dataset}.tar.gz",
     "dataset": "results/datasets/{dataset}.npz",
     "checkpoint": "results/models/{dataset}/{model}/checkpoint.safetensors",
     "history": "results/models/{dataset}/{model}/history.csv",
-    # Both outlive the job that writes to them, if it is killed; they are no outputs.
+    # Like an unfinished archive these outlive the job that writes to them, if it is killed; they are no outputs.
     "unfinished_training": "results/unfinished/{dataset}/{model}",
     "unfinished_compression": "results/unfinished/{dataset}/{model}/{compression}/{level}",
     "compressed": f"{_COMPRESSED}/{{level}}.safetensors",
@@ -332,6 +335,21 @@ def _constant(layer: str, method: str, name: str, default: Any) -> Any:
             case ast.Assign(targets=[ast.Name(id=found)], value=value) if found == name:
                 return ast.literal_eval(value)
     return default
+
+
+def downloads(config: Config) -> list[str]:
+    """Return the data sets whose archive is downloaded: those that have mirrors and "download" as their source."""
+    return sorted(
+        name
+        for name, settings in config["datasets"].items()
+        if settings.get("source") == DOWNLOAD and "mirrors" in settings
+    )
+
+
+def preparation(config: Config, dataset: str, **_: str) -> dict[str, Any]:
+    """Return the settings of a data set, those left out that say where its archive is found and how it is verified."""
+    settings = config["datasets"][dataset]
+    return {key: value for key, value in settings.items() if key not in ("mirrors", "sha256")}
 
 
 def recipe(config: Config, dataset: str, model: str) -> dict[str, Any]:

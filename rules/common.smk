@@ -31,6 +31,8 @@ wildcard_constraints:
     table="|".join(study.SUMMARY_TABLES),
 
 
+# The data sets whose archive is downloaded.
+DOWNLOADED = "|".join(study.downloads(config)) or "(?!)"
 # Which boards a platform is reached on, and how many there are: so many jobs use them at a time.
 BOARDS = study.boards(config)
 for name, count in study.board_counts(config).items():
@@ -110,6 +112,21 @@ def named(modules, wildcards):
         name.format(**wildcards) if isinstance(name, str) else name(config, **wildcards)
         for name in modules
     )
+
+
+def archive(wildcards):
+    """The archive of a data set that is downloaded; nothing of one that is not."""
+    downloaded = wildcards.dataset in study.downloads(config)
+    return study.path("archive", **wildcards) if downloaded else []
+
+
+def mirrors(wildcards, output):
+    """Where an archive can be downloaded.
+
+    Snakemake decides about reruns without the parameters that are made of `output`. So a change of the mirrors runs no
+    job again: the checksum says what the archive is, wherever it comes from.
+    """
+    return config["datasets"][wildcards.dataset]["mirrors"]
 
 
 def levels(name):

@@ -1,7 +1,31 @@
 # Layer 1: datasets and problem spaces.
 
 
+# Without its code among the parameters: the checksum alone decides what the archive is. On a cluster it is the
+# machine of the workflow that downloads, as the nodes may have no way out.
+rule download_archive:
+    output:
+        archive=study.path("archive"),
+    log:
+        "results/logs/download_archive/{dataset}.log",
+    benchmark:
+        "results/benchmarks/download_archive/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=DOWNLOADED,
+    localrule: True
+    conda:
+        "../envs/training.yaml"
+    params:
+        settings=settings(sha256="datasets.{dataset}.sha256"),
+        mirrors=mirrors,
+        unfinished=study.path("unfinished_archive"),
+    script:
+        "../workflow/scripts/download_archive.py"
+
+
 rule prepare_dataset:
+    input:
+        archive=archive,
     output:
         dataset=study.path("dataset"),
     log:
@@ -11,7 +35,7 @@ rule prepare_dataset:
     conda:
         "../envs/training.yaml"
     params:
-        settings=settings(dataset="datasets.{dataset}", seed="seed"),
+        settings=settings(dataset=study.preparation, seed="seed"),
         code=code("prepare_dataset", "dlas.datasets.{dataset}"),
     script:
         "../workflow/scripts/prepare_dataset.py"

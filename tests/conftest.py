@@ -1,8 +1,12 @@
 """What all tests share."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for what tests of several folders share
 
 CORES = os.sched_getaffinity(0)
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky, 2009) from its official binary archive: 60000 images of ten classes."""
+"""CIFAR-10 (Krizhevsky, 2009) from its official binary archive, packed or not: 60000 images of ten classes."""
 
 import tarfile
 import zlib
@@ -15,6 +15,7 @@ STEM = "small_input"
 
 FOLDER = "cifar-10-batches-bin"
 TRAIN_BATCHES = [f"data_batch_{number}.bin" for number in range(1, 6)]
+TEST_BATCH, NAMES = "test_batch.bin", "batches.meta.txt"
 # A record is one byte of label, then the red, green and blue planes of 32x32 pixels.
 RECORD = 1 + 3 * 32 * 32
 
@@ -22,19 +23,48 @@ RECORD = 1 + 3 * 32 * 32
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     """Return CIFAR-10 as uint8 [N, 32, 32, 3] with its official test set.
 
-    `settings` gives `source`, the path of cifar-10-binary.tar.gz, and `validation_images`, how many
-    are cut from the training images. Raises StudyError where the archive is missing, truncated or
-    has a file of a wrong size.
+    `settings` gives `source`, the path of cifar-10-binary.tar.gz, of the folder that it unpacks to or
+    of one that holds this folder, and `validation_images`, how many are cut from the training images.
+    Raises StudyError where the archive is missing, truncated or has a file of a wrong size.
     """
     source = Path(settings["source"])
-    if not source.is_file():
+    if not source.exists():
         raise StudyError(
-            f"datasets.cifar10.source: {source} does not exist; it must be cifar-10-binary.tar.gz"
+            f"datasets.cifar10.source: {source} does not exist; "
+            f"it must be cifar-10-binary.tar.gz or the folder {FOLDER}"
         )
+    files = _in_folder(source) if source.is_dir() else _in_archive(source)
+    names = tuple(_file(files, NAMES, source).decode().split())
+    batches = [_images(files, name, source, len(names)) for name in TRAIN_BATCHES]
+    everything = Split(
+        np.concatenate([batch.images for batch in batches]),
+        np.concatenate([batch.labels for batch in batches]),
+    )
+    train, validation = hold_out(everything, settings["validation_images"], seed)
+    return assemble(train, validation, _images(files, TEST_BATCH, source, len(names)), names)
+
+
+def _in_folder(source: Path) -> dict[str, bytes]:
+    """Return the files of the unpacked archive by name, as far as they are there."""
+    folder = source / FOLDER if (source / FOLDER).is_dir() else source
+    try:
+        return {
+            name: (folder / name).read_bytes()
+            for name in (*TRAIN_BATCHES, TEST_BATCH, NAMES)
+            if (folder / name).is_file()
+        }
+    except OSError as error:
+        raise StudyError(
+            f"datasets.cifar10.source: {source} cannot be read: {error.strerror}"
+        ) from error
+
+
+def _in_archive(source: Path) -> dict[str, bytes]:
+    """Return the files of the archive by name."""
     try:
         with tarfile.open(source, "r:gz") as archive:
             # In the order of the archive: going back in a gzip stream means to unpack it again.
-            files = {
+            return {
                 Path(member.name).name: content.read()
                 for member in archive
                 if Path(member.name).parent.name == FOLDER
@@ -44,15 +74,6 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
         raise StudyError(
             f"datasets.cifar10.source: {source} is truncated or not a .tar.gz: {error}"
         ) from error
-
-    names = tuple(_file(files, "batches.meta.txt", source).decode().split())
-    batches = [_images(files, name, source, len(names)) for name in TRAIN_BATCHES]
-    everything = Split(
-        np.concatenate([batch.images for batch in batches]),
-        np.concatenate([batch.labels for batch in batches]),
-    )
-    train, validation = hold_out(everything, settings["validation_images"], seed)
-    return assemble(train, validation, _images(files, "test_batch.bin", source, len(names)), names)
 
 
 def _file(files: Mapping[str, bytes], name: str, source: Path) -> bytes:

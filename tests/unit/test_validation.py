@@ -14,6 +14,12 @@ ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text())
 
+CIFAR10 = {
+    "source": "download",
+    "mirrors": ["https://host/file"],
+    "sha256": "0" * 64,
+    "validation_images": 30,
+}
 # (dotted key, its wrong value, what the line must say)
 WRONG = [
     ("seed", -1, "seed is -1; must be at least 0"),
@@ -107,6 +113,22 @@ WRONG = [
         "datasets.digits.sizes",
         32,
         "unknown key sizes in datasets.digits; allowed: size, test_fraction",
+    ),
+    (
+        "datasets.cifar10",
+        {"source": "download", "validation_images": 30},
+        "config: datasets.cifar10 lacks mirrors, sha256",
+    ),
+    (
+        "datasets.cifar10",
+        CIFAR10 | {"mirrors": ["ftp://host/file"]},
+        "datasets.cifar10.mirrors.0 is 'ftp://host/file'; allowed: http(s)://...",
+    ),
+    ("datasets.cifar10", CIFAR10 | {"mirrors": []}, "cifar10.mirrors is []; must name at least 1"),
+    (
+        "datasets.cifar10",
+        CIFAR10 | {"sha256": "c4a38c50"},
+        "datasets.cifar10.sha256 is 'c4a38c50'; allowed: the 64 hexadecimal digits of a SHA-256",
     ),
     ("datasets.digits.size", 4, "datasets.digits.size is 4; must be at least 8"),
     ("datasets.photos.test_fraction", 1, "datasets.photos.test_fraction is 1; must be less than 1"),
@@ -284,6 +306,11 @@ def test_a_selection_is_not_needed_where_nothing_is_auto_scheduled():
     config = changed("study.tuning", ["untuned"])
     config["tuning"]["select"] = [{"compression": "none", "format": "csr"}]
     validate(config, SCHEMA)
+
+
+def test_a_data_set_may_be_downloaded_or_on_disk():
+    validate(changed("datasets.cifar10", CIFAR10), SCHEMA)
+    validate(changed("datasets.cifar10", {"source": "data", "validation_images": 30}), SCHEMA)
 
 
 def test_a_study_may_have_no_peers():

@@ -18,6 +18,7 @@ def test_the_papers_grid_is_planned_within_half_a_minute(fresh):
     assert jobs["choose_level"] == jobs["import_network"] == 8 * 5
     assert jobs["export_network"] == 8
     assert jobs["prepare_dataset"] == 2
+    assert jobs["download_archive"] == 1
     # Two platforms and three primitives of each network, the sparse one in both formats: all are auto-scheduled.
     assert jobs["tune_network"] == 8 * 2 * 3 * (5 + 1)
     assert jobs["build_library"] == 2 * jobs["tune_network"]

@@ -4,6 +4,8 @@ from job import job
 from dlas import datasets
 
 with job(snakemake):
-    settings = snakemake.params.settings
-    dataset = datasets.prepare(snakemake.wildcards.dataset, settings["dataset"], settings["seed"])
+    settings, chosen = snakemake.params.settings, dict(snakemake.params.settings["dataset"])
+    if snakemake.input.archive:  # downloaded
+        chosen["source"] = snakemake.input.archive
+    dataset = datasets.prepare(snakemake.wildcards.dataset, chosen, settings["seed"])
     datasets.save(dataset, snakemake.output.dataset)

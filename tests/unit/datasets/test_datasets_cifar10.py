@@ -1,46 +1,27 @@
 """CIFAR-10 is read from files in the format of the official binary archive, only smaller."""
 
-import io
-import tarfile
-
 import numpy as np
 import pytest
+from tiny_cifar10 import NAMES, archive, batch, official_files
 
 from dlas import datasets
 from dlas.errors import StudyError
 
-NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+def unpacked(path):
+    folder = path / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    for name, content in official_files().items():
+        (folder / name).write_bytes(content)
+    return folder
 
 
-def batch(start: int) -> bytes:
-    """20 records: the label, then planes of red = number, green = row, blue = column."""
-    records = b""
-    for number in range(start, start + 20):
-        rows, columns = np.mgrid[0:32, 0:32].astype(np.uint8)
-        planes = [np.full((32, 32), number, np.uint8), rows, columns]
-        records += bytes([number % 10]) + b"".join(plane.tobytes() for plane in planes)
-    return records
-
-
-def official_files() -> dict[str, bytes]:
-    files = {f"data_batch_{index + 1}.bin": batch(20 * index) for index in range(5)}
-    return files | {
-        "test_batch.bin": batch(100),
-        "batches.meta.txt": "\n".join(NAMES).encode() + b"\n",
-    }
-
-
-def archive(path, files: dict[str, bytes]):
-    with tarfile.open(path, "w:gz") as written:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
-            entry.size = len(content)
-            written.addfile(entry, io.BytesIO(content))
-    return {"source": str(path), "validation_images": 30}
-
-
-def test_images_labels_and_splits(tmp_path):
+@pytest.mark.parametrize("source", ["archive", "folder", "above"])
+def test_images_labels_and_splits(tmp_path, source):
     settings = archive(tmp_path / "cifar-10-binary.tar.gz", official_files())
+    if source != "archive":
+        folder = unpacked(tmp_path / "data")
+        settings["source"] = str(folder if source == "folder" else folder.parent)
     dataset = datasets.prepare("cifar10", settings, seed=0)
     assert dataset.class_names == NAMES
     assert [len(getattr(dataset, name).labels) for name in datasets.SPLITS] == [70, 30, 20]
@@ -68,6 +49,16 @@ def error_of(settings) -> str:
 def test_a_missing_archive_is_named(tmp_path):
     settings = {"source": str(tmp_path / "none.tar.gz"), "validation_images": 30}
     assert "does not exist" in error_of(settings)
+
+
+def test_a_wrong_file_in_a_folder_is_named(tmp_path):
+    folder = unpacked(tmp_path / "data")
+    settings = {"source": str(folder), "validation_images": 30}
+    (folder / "data_batch_3.bin").write_bytes(batch(0)[:-1])
+    assert "data_batch_3.bin in" in error_of(settings)
+    (folder / "data_batch_3.bin").unlink()
+    assert "lacks cifar-10-batches-bin/data_batch_3.bin" in error_of(settings)
+    assert "lacks" in error_of(settings | {"source": str(tmp_path)})
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.95])

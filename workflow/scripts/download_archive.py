@@ -1,0 +1,15 @@
+"""Download the archive of one dataset."""
+
+import sys
+
+from job import job
+from dlas import download
+
+with job(snakemake):
+    download.fetch(
+        snakemake.params.mirrors,
+        snakemake.output.archive,
+        snakemake.params.settings["sha256"],
+        snakemake.params.unfinished,
+        progress=sys.stderr.isatty(),
+    )
