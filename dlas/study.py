@@ -29,6 +29,7 @@ BASELINE = "none"  # the technique that all others are compared with
 SINGLE = "single"  # the one level of a technique without a ladder
 DOWNLOAD = "download"  # the source of a data set whose archive is downloaded
 FORMATS = ("dense", "csr")
+TRAIN, PUBLISHED = "train", "imagenet1k"  # weights; anything else is a file that they are in
 AUTO_SCHEDULED = "auto_scheduled"
 TUNINGS = ("untuned", AUTO_SCHEDULED)
 CATEGORIES = (  # of the report: the layers of the stack, and what belongs to none of them
@@ -50,10 +51,12 @@ _LIBRARY = "{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tun
 PATHS = {
     "archive": "results/downloads/{dataset}.tar.gz",
     "unfinished_archive": "results/unfinished/downloads/{dataset}.tar.gz",
+    "weights": "results/downloads/{model}.pth",
+    "unfinished_weights": "results/unfinished/downloads/{model}.pth",
     "dataset": "results/datasets/{dataset}.npz",
     "checkpoint": "results/models/{dataset}/{model}/checkpoint.safetensors",
     "history": "results/models/{dataset}/{model}/history.csv",
-    # Like an unfinished archive these outlive the job that writes to them, if it is killed; they are no outputs.
+    # Like unfinished downloads these outlive the job that writes to them, if it is killed; they are no outputs.
     "unfinished_training": "results/unfinished/{dataset}/{model}",
     "unfinished_compression": "results/unfinished/{dataset}/{model}/{compression}/{level}",
     "compressed": f"{_COMPRESSED}/{{level}}.safetensors",
@@ -355,6 +358,45 @@ def preparation(config: Config, dataset: str, **_: str) -> dict[str, Any]:
 def recipe(config: Config, dataset: str, model: str) -> dict[str, Any]:
     """Return the training recipe of a model: its data set's, with what the model does differently."""
     return _of_model(config["models"]["training"][dataset], model)
+
+
+def weights(config: Config, dataset: str, model: str, **_: str) -> str:
+    """Return where the weights of a model come from: TRAIN, PUBLISHED, or the path of a file."""
+    found: str = config["models"].get("weights", {}).get(dataset, {}).get(model, TRAIN)
+    return found
+
+
+def from_torchvision(config: Config, dataset: str, model: str, **_: str) -> bool:
+    """Return whether the weights of a model are those that torchvision publishes."""
+    return weights(config, dataset, model) == PUBLISHED
+
+
+def untrained(config: Config) -> list[tuple[str, str]]:
+    """Return every (dataset, model) that is not trained here, whether it takes part or not."""
+    return sorted(
+        (dataset, model)
+        for dataset, models in config["models"].get("weights", {}).items()
+        for model in models
+        if weights(config, dataset, model) != TRAIN
+    )
+
+
+def published(config: Config, model: str, **_: str) -> str:
+    """Return torchvision's name for the weights of a model that it publishes: the constant WEIGHTS of its file.
+
+    Raises a StudyError for a model of which it publishes none.
+    """
+    found: str = _constant("models", model, "WEIGHTS", "")
+    if not found:
+        having = [name for name in methods("models") if _constant("models", name, "WEIGHTS", "")]
+        raise unknown(f"model with {PUBLISHED} weights", model, having)
+    return found
+
+
+def stem(dataset: str) -> str:
+    """Return what kind of first layers networks have for a data set: the constant STEM of its file."""
+    found: str = _constant("datasets", dataset, "STEM", "")
+    return found
 
 
 def _of_model(common: Mapping[str, Any], model: str) -> dict[str, Any]:

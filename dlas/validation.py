@@ -77,6 +77,7 @@ def check_names(config: study.Config) -> None:
         _check("model", f"study.models.{dataset}", names, models)
     for dataset, common in training.items():
         _check("model", f"models.training.{dataset}.models", common.get("models", {}), models)
+    _check_weights(config)
     _check_compression(config)
     _check("primitive", "study.primitives", chosen["primitives"], study.methods("primitives"))
     _check("format", "study.formats", chosen["formats"], study.FORMATS)
@@ -102,6 +103,30 @@ def check_names(config: study.Config) -> None:
         )
         layer, file = study.observation_category(config, number), f"observations/{name}.py"
         _check("layer", f"LAYER in dlas/analysis/{file}", [layer], study.CATEGORIES)
+
+
+def _check_weights(config: study.Config) -> None:
+    """Check that published weights are asked for only of networks which they are of."""
+    section = config["models"].get("weights", {})
+    _check("dataset", "models.weights", section, config["datasets"])
+    for dataset, names in section.items():
+        _check("model", f"models.weights.{dataset}", names, study.methods("models"))
+    for dataset, model in study.pairs(config):
+        if not study.from_torchvision(config, dataset, model):
+            continue
+        key = f"models.weights.{dataset}.{model} is {study.PUBLISHED}"
+        try:
+            study.published(config, model)
+        except StudyError as error:
+            raise StudyError(f"config: {key}: {error}") from error
+        width, stem = config["models"]["width"], study.stem(dataset)
+        if width != 1:
+            raise StudyError(f"config: {key}, so models.width must be 1; it is {width}")
+        if stem != "large_input":
+            raise StudyError(
+                f"config: {key}, which is of networks for large images; allowed with {dataset}: "
+                f"{study.TRAIN}, or a file"
+            )
 
 
 def _check_compression(config: study.Config) -> None:

@@ -33,6 +33,10 @@ wildcard_constraints:
 
 # The data sets whose archive is downloaded.
 DOWNLOADED = "|".join(study.downloads(config)) or "(?!)"
+# Which models are trained and which have their weights in a file: pairs of a data set and a model, as they stand in paths.
+FILED = "|".join(f"{dataset}/{model}" for dataset, model in study.untrained(config))
+LOADED = f"(?=(?:{FILED})(?![a-z0-9_]))[a-z0-9_]+"
+TRAINED = f"(?!(?:{FILED})(?![a-z0-9_]))[a-z0-9_]+"
 # Which boards a platform is reached on, and how many there are: so many jobs use them at a time.
 BOARDS = study.boards(config)
 for name, count in study.board_counts(config).items():
@@ -127,6 +131,19 @@ def mirrors(wildcards, output):
     job again: the checksum says what the archive is, wherever it comes from.
     """
     return config["datasets"][wildcards.dataset]["mirrors"]
+
+
+def weights(wildcards):
+    """The file that the weights of a model are in."""
+    found = study.weights(config, **wildcards)
+    if found == study.PUBLISHED:
+        return study.path("weights", **wildcards)
+    if not Path(found).is_file():
+        key = f"models.weights.{wildcards.dataset}.{wildcards.model}"
+        sys.exit(
+            f"error: {key}: {found} does not exist; allowed: {study.TRAIN}, {study.PUBLISHED}, or a file"
+        )
+    return found
 
 
 def levels(name):

@@ -11,6 +11,8 @@ rule train_model:
         "results/logs/train_model/{dataset}/{model}.log",
     benchmark:
         "results/benchmarks/train_model/{dataset}/{model}.tsv"
+    wildcard_constraints:
+        dataset=TRAINED,
     conda:
         "../envs/training.yaml"
     threads: 1
@@ -20,3 +22,43 @@ rule train_model:
         unfinished=study.path("unfinished_training"),
     script:
         "../workflow/scripts/train_model.py"
+
+
+# As download_archive: the checksum alone decides, and it is the machine of the workflow that downloads.
+rule download_weights:
+    output:
+        weights=study.path("weights"),
+    log:
+        "results/logs/download_weights/{model}.log",
+    benchmark:
+        "results/benchmarks/download_weights/{model}.tsv"
+    localrule: True
+    conda:
+        "../envs/training.yaml"
+    params:
+        settings=settings(weights=study.published),
+        unfinished=study.path("unfinished_weights"),
+    script:
+        "../workflow/scripts/download_weights.py"
+
+
+rule load_weights:
+    input:
+        dataset=study.path("dataset"),
+        weights=weights,
+    output:
+        checkpoint=study.path("checkpoint"),
+        history=study.path("history"),
+    log:
+        "results/logs/load_weights/{dataset}/{model}.log",
+    benchmark:
+        "results/benchmarks/load_weights/{dataset}/{model}.tsv"
+    wildcard_constraints:
+        dataset=LOADED,
+    conda:
+        "../envs/training.yaml"
+    params:
+        settings=settings(published=study.from_torchvision, width="models.width"),
+        code=code("load_weights", "dlas.datasets.{dataset}", "dlas.models.{model}"),
+    script:
+        "../workflow/scripts/load_weights.py"

@@ -34,7 +34,7 @@ class Dataset:
     """Three splits of one data set: every choice is made on `validation`, `test` is only reported.
 
     `mean` and `deviation` are float32 [3], one number per colour channel in units of 0..1, taken
-    from the training split alone.
+    from the training split alone, or those that the literature uses for the data set.
     """
 
     train: Split

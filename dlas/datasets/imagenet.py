@@ -5,6 +5,7 @@ study's test split; its validation split is cut from the official training image
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ from dlas.errors import StudyError
 
 STEM = "large_input"
 
+# Mean and deviation of the colours as the literature has them, which published weights rely on.
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
-    """Return the images as uint8 [N, size, size, 3], with the names of the class folders.
+    """Return the images as uint8 [N, size, size, 3], with the names of the class folders and the
+    usual mean and deviation.
 
     `settings` gives `source`, the folder that holds train/ and val/; `images_per_class` with
     `train`, `validation` and `test`; `resize`, the length of the shorter side; `size`, the side of
@@ -47,7 +52,11 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
         chosen["validation"] += [(path, label) for path in for_training[counts["train"] :]]
         chosen["test"] += [(path, label) for path in for_test]
     train, validation, test = (_read(pairs, settings) for pairs in chosen.values())
-    return assemble(train, validation, test, names)
+    return replace(
+        assemble(train, validation, test, names),
+        mean=np.array(MEAN, np.float32),
+        deviation=np.array(DEVIATION, np.float32),
+    )
 
 
 def _draw(folder: Path, count: int, generator: np.random.Generator) -> list[Path]:

@@ -1,8 +1,13 @@
 """DenseNet161 (Huang et al., arXiv:1608.06993)."""
 
-from torch import nn
+import re
+from collections.abc import Mapping
+
+from torch import Tensor, nn
 
 from dlas.models.vision import channels, models
+
+WEIGHTS = "DenseNet161_Weights.IMAGENET1K_V1"
 
 
 def build(classes: int, width: float, stem: str) -> nn.Module:
@@ -21,3 +26,11 @@ def build(classes: int, width: float, stem: str) -> nn.Module:
         network.features.conv0 = convolution
         network.features.pool0 = nn.Identity()
     return network
+
+
+def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights under today's names: torchvision's file has `norm.1.weight` for `norm1.weight`."""
+    return {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name): tensor
+        for name, tensor in tensors.items()
+    }

@@ -4,6 +4,7 @@ from torch import nn
 
 from dlas.models.vision import models
 
+WEIGHTS = "EfficientNet_B0_Weights.IMAGENET1K_V1"
 # Expansion, kernel size, stride, input channels, output channels and repetitions of each stage: table 1 of the paper.
 STAGES = [
     (1, 3, 1, 32, 16, 1),

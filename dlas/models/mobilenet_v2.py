@@ -4,6 +4,7 @@ from torch import nn
 
 from dlas.models.vision import models
 
+WEIGHTS = "MobileNet_V2_Weights.IMAGENET1K_V2"
 # Expansion, output channels, repetitions and stride of each stage: table 2 of the paper.
 STAGES = [
     [1, 16, 1, 1],

@@ -6,6 +6,8 @@ from torch import nn
 from dlas.models.resnet import ResNet
 from dlas.models.vision import models
 
+WEIGHTS = "ResNet50_Weights.IMAGENET1K_V2"
+
 
 def build(classes: int, width: float, stem: str) -> nn.Module:
     """Return ResNet50: four stages of 3, 4, 6 and 3 bottlenecks."""

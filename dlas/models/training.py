@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,15 @@ from dlas.files import whole
 from dlas.models import accuracy, unfinished
 
 OPTIMIZERS = ("adamw", "sgd")
+HISTORY = (
+    "epoch",
+    "learning_rate",
+    "train_loss",
+    "train_top1",
+    "validation_loss",
+    "validation_top1",
+    "seconds",
+)
 
 LOG = logging.getLogger("dlas")
 
@@ -89,9 +98,8 @@ def train(
     Best is the highest top-1 on the validation split, then the lowest loss there. The result is the
     same for the same seed, thread count and machine. A progress bar on stderr shows rate, time left
     and validation top-1. In the file `kept` is the state after each epoch until training ends: one
-    that is killed goes on from there, to the same result. Returns one row for each epoch: epoch,
-    learning_rate, train_loss, train_top1, validation_loss, validation_top1, seconds. Raises
-    StudyError where the loss is not finite any more.
+    that is killed goes on from there, to the same result. Returns one row for each epoch, with the
+    columns HISTORY. Raises StudyError where the loss is not finite any more.
     """
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -99,10 +107,10 @@ def train(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             key = unfinished.key_of(model, dataset, recipe, seed, threads) if kept else ""
-            history = _train(model, dataset, recipe, progress, kept, key)
+            rows = _train(model, dataset, recipe, progress, kept, key)
             if kept:
                 unfinished.remove(kept)
-            return history
+            return history(rows)
     finally:
         torch.set_num_threads(threads_before)
 
@@ -114,7 +122,7 @@ def _train(
     progress: bool,
     kept: Path | None,
     key: str,
-) -> pd.DataFrame:
+) -> list[dict[str, Any]]:
     count = len(dataset.train.labels)
     batch_size = min(recipe.batch_size, count)
     # The last, smaller batch is dropped; which images it has differs in each epoch.
@@ -195,7 +203,12 @@ def _train(
                 unfinished.save(kept, key, state)
     model.load_state_dict(best_weights)
     model.eval()
-    return pd.DataFrame(rows)
+    return rows
+
+
+def history(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
+    """Return a row for each epoch with the columns HISTORY; none of weights that were not trained here."""
+    return pd.DataFrame(rows, columns=list(HISTORY))
 
 
 def evaluate(model: nn.Module, split: Split, dataset: Dataset) -> tuple[float, float]:

@@ -130,6 +130,31 @@ WRONG = [
         CIFAR10 | {"sha256": "c4a38c50"},
         "datasets.cifar10.sha256 is 'c4a38c50'; allowed: the 64 hexadecimal digits of a SHA-256",
     ),
+    (
+        "models.weights.digits",
+        {"resnet18": "imagenet"},
+        "models.weights.digits.resnet18 is 'imagenet'; allowed: train, imagenet1k, or the path of a .s",
+    ),
+    (
+        "models.weights.mnist",
+        {},
+        "models.weights: unknown dataset 'mnist'; allowed: digits, photos",
+    ),
+    (
+        "models.weights.digits",
+        {"alexnet": "train"},
+        "models.weights.digits: unknown model 'alexnet'",
+    ),
+    (
+        "models.weights.photos",
+        {"resnet50": "imagenet1k"},
+        "models.weights.photos.resnet50 is imagenet1k, so models.width must be 1; it is 0.25",
+    ),
+    (
+        "models.weights.digits",
+        {"resnet18": "imagenet1k"},
+        "is imagenet1k: unknown model with imagenet1k weights 'resnet18'; allowed: densenet161, eff",
+    ),
     ("datasets.digits.size", 4, "datasets.digits.size is 4; must be at least 8"),
     ("datasets.photos.test_fraction", 1, "datasets.photos.test_fraction is 1; must be less than 1"),
     ("models.width", 0, "models.width is 0; must be greater than 0"),
@@ -311,6 +336,16 @@ def test_a_selection_is_not_needed_where_nothing_is_auto_scheduled():
 def test_a_data_set_may_be_downloaded_or_on_disk():
     validate(changed("datasets.cifar10", CIFAR10), SCHEMA)
     validate(changed("datasets.cifar10", {"source": "data", "validation_images": 30}), SCHEMA)
+
+
+def test_published_weights_are_of_networks_for_large_images():
+    config = changed("models.weights.digits", {"mobilenet_v2": "imagenet1k"})
+    config["models"]["width"] = 1.0
+    with pytest.raises(StudyError, match="is of networks for large images; allowed with digits"):
+        validate(config, SCHEMA)
+    del config["models"]["weights"]["digits"]
+    config["models"]["weights"]["photos"] = {"resnet50": "imagenet1k", "mobilenet_v2": "a.pth"}
+    validate(config, SCHEMA)
 
 
 def test_a_study_may_have_no_peers():

@@ -29,8 +29,8 @@ def merged(project):
     return found
 
 
-# For what the smoke study does not use: test_downloads.py.
-ELSEWHERE = {"download_archive"}
+# For what the smoke study does not use: test_downloads.py, test_weights.py.
+ELSEWHERE = {"download_archive", "download_weights", "load_weights"}
 
 
 def test_every_rule_has_run(finished):

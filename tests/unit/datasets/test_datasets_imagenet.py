@@ -46,6 +46,13 @@ def test_the_test_split_is_the_official_validation_and_ours_is_cut_from_training
     assert len(np.unique(chosen, axis=0)) == len(chosen)
 
 
+def test_the_colours_are_standardized_as_published_weights_expect(settings):
+    dataset = datasets.prepare("imagenet", settings, seed=0)
+    assert dataset.mean.dtype == dataset.deviation.dtype == np.float32
+    assert np.allclose(dataset.mean, (0.485, 0.456, 0.406))
+    assert np.allclose(dataset.deviation, (0.229, 0.224, 0.225))
+
+
 def test_the_choice_is_fixed_by_the_seed(settings):
     chosen = [
         datasets.prepare("imagenet", settings, seed).train.images[:, 0, 0, 2].tolist()

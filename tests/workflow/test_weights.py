@@ -1,0 +1,85 @@
+"""Weights from a file take the place of a training; published ones are downloaded, here from this machine."""
+
+import hashlib
+
+import torch
+from mirror import serving
+from safetensors.torch import load_file
+
+from dlas import models
+from dlas.models import checkpoint, training
+
+FOLDER = "results/models/digits/resnet18"
+POINT = "results/compressed/digits/resnet18/none/single.json"
+CALL = ("--configfile", "config/smoke.yaml", "overlay.yaml", "--cores", "1")
+
+
+def overlay(project, weights: str) -> None:
+    text = f"models: {{weights: {{digits: {{resnet18: {weights}}}}}}}\n"
+    (project.folder / "overlay.yaml").write_text(text)
+
+
+def told(project, *targets: str) -> str:
+    done = project.attempt(*CALL, *targets, config=None)
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    (line,) = [
+        line for line in done.stderr.splitlines() if line.startswith(("error: ", "config: "))
+    ]
+    return line
+
+
+def network(seed: int = 5, width: float = 0.125):
+    return models.build("resnet18", 10, width, "small_input", seed)
+
+
+def test_a_file_of_the_users_takes_the_place_of_a_training(fresh):
+    file = fresh.folder / "mine.safetensors"
+    checkpoint.save(network(), file)
+    overlay(fresh, "mine.safetensors")
+    loading = {"load_weights": 1, "compress_model": 1}
+    assert fresh.planned(*CALL, POINT, config=None) == loading | {"prepare_dataset": 1}
+    fresh.snakemake(*CALL, POINT, config=None)
+    loaded = load_file(fresh.folder / FOLDER / "checkpoint.safetensors")
+    assert all(torch.equal(loaded[name], one) for name, one in network().state_dict().items())
+    history = (fresh.folder / FOLDER / "history.csv").read_text()
+    assert history.splitlines() == [",".join(training.HISTORY)]
+    assert "Nothing to be done" in fresh.snakemake(*CALL, POINT, config=None)
+
+    # A training instead, then another content of the file.
+    overlay(fresh, "train")
+    assert fresh.planned(*CALL, POINT, config=None) == {"train_model": 1, "compress_model": 1}
+    overlay(fresh, "mine.safetensors")
+    checkpoint.save(network(seed=6), file)
+    assert fresh.planned(*CALL, POINT, config=None) == loading
+
+    # Whatever is wrong is told before anything is touched, or in one line of the job.
+    before = fresh.artifacts()
+    overlay(fresh, "none.pth")
+    said = told(fresh, POINT)
+    assert said.startswith(
+        "error: models.weights.digits.resnet18: none.pth does not exist; allowed"
+    )
+    overlay(fresh, "imagenet1k")
+    assert told(fresh, POINT).startswith("config: models.weights.digits.resnet18 is imagenet1k: ")
+    assert fresh.artifacts() == before
+    torch.save(network(width=0.25).state_dict(), fresh.folder / "mine.pth")
+    overlay(fresh, "mine.pth")
+    assert "the checkpoint mine.pth is of another model" in told(fresh, POINT)
+    after = fresh.artifacts()
+    changed = {name for name in before if after.get(name) != before[name]}
+    assert changed == {f"{FOLDER}/checkpoint.safetensors", f"{FOLDER}/history.csv"}
+
+
+def test_published_weights_are_downloaded(fresh, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    content = b"weights"
+    target = "results/downloads/resnet50.pth"
+    with serving(content, "truncated") as mirror:
+        published = f'return "{mirror.url}", "{hashlib.sha256(content).hexdigest()[:8]}"'
+        fresh.edit(
+            "dlas/models/weights.py", lambda text: text.replace("return url, digits[1]", published)
+        )
+        fresh.snakemake("--cores", "1", target, config="config/paper.yaml")
+    assert len(mirror.asked) == 2 and (fresh.folder / target).read_bytes() == content
+    done = fresh.attempt("results/downloads/vgg16.pth", "-n", config="config/paper.yaml")
+    assert "error: unknown model with imagenet1k weights 'vgg16'; allowed: " in done.stderr

@@ -1,0 +1,17 @@
+"""Download the weights that torchvision publishes of one model."""
+
+import sys
+
+from job import job
+from dlas import download
+from dlas.models import weights
+
+with job(snakemake):
+    url, sha256 = weights.published(snakemake.params.settings["weights"])
+    download.fetch(
+        [url],
+        snakemake.output.weights,
+        sha256,
+        snakemake.params.unfinished,
+        progress=sys.stderr.isatty(),
+    )

@@ -1,0 +1,15 @@
+"""Take the weights of one model from a file instead of training it."""
+
+from job import job
+from dlas import datasets, models
+from dlas.models import checkpoint, training, weights
+
+with job(snakemake):
+    settings, chosen = snakemake.params.settings, snakemake.wildcards
+    dataset = datasets.load(snakemake.input.dataset)
+    if settings["published"]:
+        weights.check_classes(dataset.class_names)
+    model = models.build_for(dataset, chosen.dataset, chosen.model, settings["width"])
+    weights.load(model, chosen.model, snakemake.input.weights)
+    training.save_history(training.history([]), snakemake.output.history)
+    checkpoint.save(model, snakemake.output.checkpoint)
