@@ -24,6 +24,8 @@ from test_rebuild import (
     of_digits,
 )
 
+pytestmark = pytest.mark.xdist_group("smoke")  # the worker that has made the study plans once
+
 HALF = ("config.yaml", "config/smoke.yaml")
 DIGITS = {"train_model": 1, "export_network": 1} | of_digits(6, 5)
 TIMED = MEASURED | {"time_libraries": 1}

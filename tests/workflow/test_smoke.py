@@ -9,7 +9,9 @@ import yaml
 
 from dlas import study
 
-pytestmark = pytest.mark.xdist_group("smoke")  # Snakemake locks the folder that it runs in
+# Snakemake locks the folder that it runs in. The largest group is the first that a worker gets, so that this one makes
+# the study while the other is at tests that do not need it.
+pytestmark = pytest.mark.xdist_group("smoke")
 
 COLUMNS = """dataset model compression level primitive format dtype tuning platform params nonzero_params
     macs model_bytes library_bytes tuned_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats
@@ -31,6 +33,10 @@ def merged(project):
 
 # For what the smoke study does not use: test_downloads.py, test_weights.py.
 ELSEWHERE = {"download_archive", "download_weights", "load_weights"}
+
+
+def test_these_tests_are_a_group_of_one_worker(request, worker_id):
+    assert worker_id == "master" or request.node.nodeid.endswith("@smoke")
 
 
 def test_every_rule_has_run(finished):
