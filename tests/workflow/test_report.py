@@ -13,6 +13,8 @@ from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwr
 
 from dlas import study
 
+pytestmark = pytest.mark.xdist_group("smoke")  # the report is made once, by the worker that has made the study
+
 BROWSERS = (
     "chromium",
     "chromium-headless-shell",

@@ -12,6 +12,8 @@ from matplotlib.colors import to_hex
 
 from dlas.analysis import curves, figures, observation, overview
 
+pytestmark = pytest.mark.xdist_group("figures")  # each is drawn once
+
 COMPRESSED = ("none", "weight_pruning", "int8")
 UNTUNED = ("size_accuracy_latency", "fastest_primitive", "compression_speedup_by_platform")
 TUNED = ("tuning_speedup", "tuning_changes_primitive")

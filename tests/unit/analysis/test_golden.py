@@ -12,6 +12,8 @@ from test_figures import CURVES, PROMISES, STUDY, drawn, overview_of
 
 from dlas.analysis import figures
 
+pytestmark = pytest.mark.xdist_group("figures")  # which one worker has drawn already
+
 GOLDEN = Path(__file__).parent / "golden"
 DOTS_PER_INCH = 72  # small, yet each mark and word is seen
 TOLERANCE = 2.0  # root mean square of the differences of pixels, of 255: rounding, no moved mark

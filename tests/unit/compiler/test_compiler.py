@@ -40,6 +40,17 @@ from dlas.primitives.vector import vector_unit
 HOST = target(Platform("host", threads=1))
 
 
+def one_worker(name, stem):
+    """What needs a network is tested by one process, which imports it once."""
+    return pytest.mark.xdist_group(f"{name}-{stem}")
+
+
+every_pair = pytest.mark.parametrize(
+    "pair",
+    [pytest.param(pair, marks=one_worker(*pair[:2]), id="-".join(pair[:2])) for pair in PAIRS],
+)
+
+
 @pytest.fixture(scope="session")
 def networks():
     """Return a function that imports a network of the pair, with images and what it must make of them."""
@@ -52,7 +63,7 @@ def small(networks):
 
 
 @pytest.mark.parametrize("primitive", primitives.names())
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
+@every_pair
 def test_every_network_agrees_with_its_framework_under_every_primitive(networks, pair, primitive):
     network, images, logits = networks(*pair)
     library = build_library(network, primitive, "dense", HOST)
@@ -60,7 +71,7 @@ def test_every_network_agrees_with_its_framework_under_every_primitive(networks,
     assert library.record()["convolutions"] >= 5
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
+@every_pair
 def test_every_network_agrees_with_its_framework_in_csr(networks, pair):
     """Whatever the share of zeros, and on as many threads as there are."""
     network, images, logits = networks(*pair)
@@ -69,6 +80,7 @@ def test_every_network_agrees_with_its_framework_in_csr(networks, pair):
     assert check_outputs(library.load(), images, logits, "float32", 1e-4, "network") <= 1e-4
 
 
+@one_worker("mobilenet_v2", "small_input")
 @pytest.mark.parametrize("technique", ["float16", "int8"])
 def test_csr_takes_all_types_of_numbers(networks, technique):
     network, images, logits = networks("mobilenet_v2", "small_input", 32, technique)
@@ -79,7 +91,7 @@ def test_csr_takes_all_types_of_numbers(networks, technique):
 
 
 @pytest.mark.parametrize("primitive", primitives.names())
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
+@every_pair
 def test_every_quantized_network_is_exact_under_every_primitive(networks, pair, primitive):
     network, images, logits = networks(*pair, "int8")
     library = build_library(network, primitive, "dense", HOST)
@@ -88,7 +100,7 @@ def test_every_quantized_network_is_exact_under_every_primitive(networks, pair, 
     assert library.record()["status"] == "ok"
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
+@every_pair
 def test_every_network_in_half_precision_agrees_with_its_weights_in_float32(networks, pair):
     network, images, logits = networks(*pair, "float16")
     primitive = primitives.names()[PAIRS.index(pair) % 3]
@@ -96,6 +108,7 @@ def test_every_network_in_half_precision_agrees_with_its_weights_in_float32(netw
     assert 1e-5 < relative_error_in_norm(library.load().run(images), logits) < 2e-2
 
 
+@one_worker("vgg16", "small_input")
 def test_float16_is_emulated_where_the_target_has_no_arithmetic_on_it(networks):
     network, _, _ = networks("vgg16", "small_input", 32, "float16")
     for cpu, status in (("x86-64-v3", "emulated"), ("sapphirerapids", "ok")):
@@ -129,6 +142,7 @@ def convolution_kernels(network, primitive, cpu):
     return [[block for block in blocks if block] for blocks in found]
 
 
+@one_worker("mobilenet_v2", "large_input")
 @pytest.mark.parametrize("primitive", primitives.names())
 @pytest.mark.parametrize(
     ("technique", "cpu", "blocks"),
@@ -153,6 +167,7 @@ def test_the_lowered_code_multiplies_what_the_technique_says(
     assert all(kernel == blocks for kernel in kernels)
 
 
+@one_worker("resnet18", "small_input")
 def test_half_precision_runs_from_end_to_end(networks):
     network, _, _ = networks("resnet18", "small_input", 32, "float16")
     assert {str(values.dtype) for values in network.parameters.values()} == {"float16"}
@@ -242,6 +257,7 @@ def test_a_damaged_network_is_named(small, tmp_path, name, damage):
         load_network(*files)
 
 
+@one_worker("vgg16", "small_input")
 def test_parameters_of_another_network_are_refused(small, networks, tmp_path):
     files = tmp_path / "network.json", tmp_path / "parameters.safetensors"
     save_network(networks("vgg16", "small_input", 32)[0], tmp_path / "other.json", files[1])
@@ -302,6 +318,7 @@ def test_a_wrong_network_is_never_let_through(small):
         check_top1(library, images, worst, 100.0, 0.5, "digits / resnet18")
 
 
+@one_worker("vgg16", "small_input")
 def test_integers_of_another_network_are_no_reference(networks):
     network, images, _ = networks("vgg16", "small_input", 32, "int8")
     other = lively(models.build("vgg16", 10, 0.125, "small_input", seed=1))
