@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from dlas.analysis import curves, figures, statistics
-from dlas.analysis.observation import LATENCY, distinct, measured, speedup_over
+from dlas.analysis.observation import LATENCY, distinct, measured, speedup
 from dlas.analysis.statistics import Interval
 
 PLACE = ["platform", "dataset", "model"]
@@ -78,7 +78,9 @@ def by_network(study: pd.DataFrame) -> dict[Place, Choice]:
         usual = default(rows)
         for place, network in rows.groupby(PLACE):
             here = having(network, usual)
-            options = sorted(len(network[layer].drop_duplicates()) for layer in STACK)
+            options = sorted(
+                len(set(zip(*(network[name] for name in layer), strict=True))) for layer in STACK
+            )
             if "primitive" in usual and len(here) and options[-2] > 1:
                 combination = having(network, layer_by_layer(network, usual))
                 joint = network.loc[[network["latency_ms"].idxmin()]]
@@ -88,7 +90,8 @@ def by_network(study: pd.DataFrame) -> dict[Place, Choice]:
 
 def having(rows: pd.DataFrame, values: Mapping[str, str]) -> pd.DataFrame:
     """Return the rows with these values."""
-    return rows[np.all([rows[name] == value for name, value in values.items()], axis=0)]
+    same = [rows[name].to_numpy() == value for name, value in values.items()]
+    return rows[np.logical_and.reduce(same)]
 
 
 def layer_by_layer(
@@ -99,9 +102,12 @@ def layer_by_layer(
     The configuration `usual` has to be among the rows.
     """
     chosen: dict[str, str] = {}
+    latencies = rows["latency_ms"].to_numpy(float)
+    same = {name: rows[name].to_numpy() == value for name, value in usual.items()}
     for layer in layers:
-        alone = having(rows, {name: usual[name] for name in usual if name not in layer})
-        chosen |= alone.loc[alone["latency_ms"].idxmin(), list(layer)].to_dict()
+        alone = np.logical_and.reduce([same[name] for name in usual if name not in layer])
+        fastest = np.where(alone, latencies, np.inf).argmin()
+        chosen |= {name: str(rows[name].iat[fastest]) for name in layer}
     return chosen
 
 
@@ -125,12 +131,13 @@ def gains(found: Mapping[Place, Choice], floor: Mapping[Any, float]) -> dict[Pla
     wider = stats.norm.isf(level / max(1, pairs)) / stats.norm.isf(level)
     speedups = {}
     for place, (_, combination, _, rows) in complete.items():
-        chosen = combination.iloc[0][LATENCY].add_suffix("_combination")
-        others = speedup_over(rows.assign(**chosen), "_combination").drop(combination.index)
-        speedup, noise = others["speedup"], floor[place[:2]]
-        low = max(1.0, (speedup * (others["low"] / speedup) ** wider).max() / noise)
-        high = max(1.0, (speedup * (others["high"] / speedup) ** wider).max() * noise)
-        speedups[place] = Interval(float(speedup.max()) if low > 1 else 1.0, low, high)
+        others = rows[LATENCY].to_numpy(float)[~rows.index.isin(combination.index)]
+        over, *limits = speedup(
+            Interval(*combination[LATENCY].to_numpy(float)[0]), Interval(*others.T)
+        )
+        low, high = ((over * (limit / over) ** wider).max(initial=0) for limit in limits)
+        low, high = max(1.0, low / floor[place[:2]]), max(1.0, high * floor[place[:2]])
+        speedups[place] = Interval(float(over.max()) if low > 1 else 1.0, low, high)
     return speedups
 
 

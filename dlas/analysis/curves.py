@@ -43,10 +43,11 @@ def reaches(curves: pd.DataFrame) -> pd.DataFrame:
     for name, curve in curves.groupby(CURVE):
         if len(curve) < 2:  # no ladder
             continue
-        curve, tested = curve.sort_values("level"), images[name[0]]
-        factors = curve["params"].iloc[0] / curve["nonzero_params"]
-        factor, bound = reach(factors, curve["top1"], tested)
-        shares = (curve["top1"] / 100 * tested + 1) / (tested + 2)
+        ladder = curve[["params", "nonzero_params", "top1"]].to_numpy(float)
+        params, nonzero, top1 = ladder[curve["level"].to_numpy(float).argsort()].T
+        factors, tested = params[0] / nonzero, images[name[0]]
+        factor, bound = reach(factors, top1, tested)
+        shares = (top1 / 100 * tested + 1) / (tested + 2)
         draw = np.random.default_rng(0)
         again = 100 * draw.binomial(tested, shares, (RESAMPLES, len(curve))) / tested
         limits = np.quantile(reach(factors, again, tested)[0], [0.025, 0.975])

@@ -128,23 +128,29 @@ def latency(row: pd.Series) -> Interval:
 
 def log_errors(rows: pd.DataFrame, names: list[str] = LATENCY) -> np.ndarray:
     """Return the standard error of the logarithm of each row's latency, or other estimate, from its interval."""
-    _, low, high = names
-    errors: np.ndarray = np.log(rows[high] / rows[low]).to_numpy(float) / (2 * statistics.REACH)
+    _, low, high = (rows[name].to_numpy(float) for name in names)
+    errors: np.ndarray = np.log(high / low) / (2 * statistics.REACH)
     return errors
 
 
-def speedup_over(rows: pd.DataFrame, before: str, after: str = "") -> pd.DataFrame:
-    """Return the latency in the columns with one suffix over that in those with another: speedup, low and high.
+def speedup(before: Interval, after: Interval) -> Interval:
+    """Return the first latency over the second, numbers or arrays of them.
 
     The 95 % limits come from the two latencies' intervals, taken as independent.
     """
-    reaches = [
-        np.log(rows[f"latency_ms_high{end}"] / rows[f"latency_ms_low{end}"]) / 2
+    reach = np.exp(np.hypot(*(np.log(each.high / each.low) / 2 for each in (before, after))))
+    ratio = before.estimate / after.estimate
+    return Interval(ratio, ratio / reach, ratio * reach)
+
+
+def speedup_over(rows: pd.DataFrame, before: str, after: str = "") -> pd.DataFrame:
+    """Return the `speedup` of the columns with one suffix over those with another: speedup, low and high."""
+    first, second = (
+        Interval(*(rows[f"{name}{end}"].to_numpy(float) for name in LATENCY))
         for end in (before, after)
-    ]
-    speedup = rows[f"latency_ms{before}"] / rows[f"latency_ms{after}"]
-    reach = np.exp(np.hypot(*reaches))
-    return pd.DataFrame({"speedup": speedup, "low": speedup / reach, "high": speedup * reach})
+    )
+    values = dict(zip(SPEEDUP, speedup(first, second), strict=True))
+    return pd.DataFrame(values, index=rows.index)
 
 
 def macs_done(rows: pd.DataFrame) -> pd.Series:

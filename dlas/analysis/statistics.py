@@ -180,7 +180,7 @@ def fewest_images(percentages: Samples) -> int:
     """
     limit = 100_000
     shares = [
-        Fraction(float(value) / 100).limit_denominator(limit) for value in np.ravel(percentages)
+        Fraction(float(value) / 100).limit_denominator(limit) for value in np.unique(percentages)
     ]
     return min(math.lcm(*(share.denominator for share in shares)), limit)
 

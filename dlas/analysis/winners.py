@@ -1,7 +1,7 @@
 """The fastest primitive of a network under several conditions, its tunings or its precisions: does it change?
 
 That it differs says nothing where two primitives are about equally fast, so a change counts only if both orders are
-clear: by more than the A/A noise floor and the intervals, see `statistics.clearly_above`.
+clear: by more than the A/A noise floor and the intervals, see `statistics.clear_orders`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from dlas.analysis import figures, statistics
-from dlas.analysis.observation import LATENCY, Verdict, latency
+from dlas.analysis.observation import LATENCY, Verdict, log_errors
 
 Latencies = Mapping[str, pd.DataFrame]  # by condition: LATENCY and status; a row is a primitive
 
@@ -32,14 +32,11 @@ def changes(latencies: Latencies, floor: float, comparisons: int) -> list[tuple[
     Each one's fastest primitive is there clearly faster than the other's.
     """
     best = fastest(latencies)
-
-    def clear(here: str, other: str) -> bool:
-        return _clearly_faster(latencies[here], best[here], best[other], floor, comparisons)
-
+    beaten = {name: slower(rows, floor, comparisons) for name, rows in latencies.items()}
     return [
         (first, second)
         for first, second in permutations(latencies, 2)
-        if best[first] != best[second] and clear(first, second) and clear(second, first)
+        if best[second] in beaten[first] and best[first] in beaten[second]
     ]
 
 
@@ -47,20 +44,17 @@ def outcome(latencies: Latencies, floor: float, comparisons: int) -> str:
     """Return "changes"; "stays" where one primitive is clearly faster than each other one throughout; or "unclear"."""
     if changes(latencies, floor, comparisons):
         return "changes"
-    best = fastest(latencies)
-    stays = len(set(best.values())) == 1 and all(
-        _clearly_faster(rows, best[condition], other, floor, comparisons)
-        for condition, rows in latencies.items()
-        for other in rows.index.drop(best[condition])
+    stays = len(set(fastest(latencies).values())) == 1 and all(
+        len(slower(rows, floor, comparisons)) == len(rows) - 1 for rows in latencies.values()
     )
     return "stays" if stays else "unclear"
 
 
-def _clearly_faster(
-    rows: pd.DataFrame, winner: str, other: str, floor: float, comparisons: int
-) -> bool:
-    slower, faster = (latency(rows.loc[name]) for name in (other, winner))
-    return statistics.clearly_above(slower, faster, floor, comparisons)
+def slower(rows: pd.DataFrame, floor: float, comparisons: int) -> set[str]:
+    """Return the primitives that are clearly slower than the fastest; a row of LATENCY is a primitive."""
+    fastest = rows["latency_ms"].to_numpy().argmin()
+    orders = statistics.clear_orders(rows["latency_ms"], log_errors(rows), floor, comparisons)
+    return set(rows.index[orders[:, fastest] == 1])
 
 
 def cost(latencies: Latencies, first: str, second: str) -> float:

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from dlas.analysis import figures, statistics
-from dlas.analysis.observation import Observation, Tables, Verdict, floors, latency, measured, needs
+from dlas.analysis.observation import Observation, Tables, Verdict, floors, measured, needs
+from dlas.analysis.winners import slower
 
 CLAIM = "untuned, no one primitive is fastest for all models and platforms"
 ORIGIN = "formulated"
@@ -64,12 +65,11 @@ def observe(tables: Tables) -> Observation:
     if len(primitives) < 2 or len(complete) < 2:
         return needs("two networks, each measured with the same two or more primitives", STATISTIC)
     comparisons = len(complete) * len(primitives) * (len(primitives) - 1)
-    winners = [
+    evidence = pd.DataFrame(list(complete), columns=NETWORK)
+    evidence["winner"] = [
         _clear_winner(group, floor[network[2], network[0]], comparisons)
         for network, group in complete.items()
     ]
-    evidence = pd.DataFrame(list(complete), columns=NETWORK)
-    evidence["winner"] = winners
     slowdown = _slowdown(latencies.loc[list(complete)].to_numpy())
     wins = evidence["winner"][evidence["winner"] != "none"].value_counts()
     counted = (
@@ -85,16 +85,8 @@ def observe(tables: Tables) -> Observation:
 
 
 def _clear_winner(group: pd.DataFrame, floor: float, comparisons: int) -> str:
-    best = group["latency_ms"].idxmin()
-    return (
-        str(best)
-        if all(
-            statistics.clearly_above(latency(row), latency(group.loc[best]), floor, comparisons)
-            for primitive, row in group.iterrows()
-            if primitive != best
-        )
-        else "none"
-    )
+    clear = len(slower(group, floor, comparisons)) == len(group) - 1
+    return str(group["latency_ms"].idxmin()) if clear else "none"
 
 
 def _slowdown(latencies: np.ndarray) -> statistics.Interval:

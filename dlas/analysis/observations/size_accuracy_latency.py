@@ -22,7 +22,7 @@ from dlas.analysis.observation import (
     distinct,
     fastest,
     floors,
-    latency,
+    log_errors,
     measured,
     needs,
     untuned,
@@ -101,13 +101,17 @@ def _clear_pairs(
     found, seen = [], set()
     for (platform, dataset), group in groups.items():
         images = statistics.fewest_images(group["top1"])
-        for first, second in combinations([row for _, row in group.iterrows()], 2):
+        slower = statistics.clear_orders(
+            group["latency_ms"], log_errors(group), floor[platform, dataset], comparisons
+        )
+        for pair in combinations(enumerate(group.itertuples()), 2):
+            (at, first), (other_at, second) = pair
             order = {
-                "size": int(np.sign(first["model_bytes"] - second["model_bytes"])),
-                "accuracy": _accuracy_order(first, second, images, comparisons),
-                "latency": _latency_order(first, second, floor[platform, dataset], comparisons),
+                "size": int(np.sign(first.model_bytes - second.model_bytes)),
+                "accuracy": _accuracy_order(first.top1, second.top1, images, comparisons),
+                "latency": int(slower[at, other_at]),
             }
-            names = [tuple(row[NETWORK]) for row in (first, second)]
+            names = [(row.model, row.compression) for _, row in pair]
             for one, other in RELATIONS:
                 key = (
                     (dataset, *names, one, other)
@@ -124,18 +128,10 @@ def _clear_pairs(
     ).astype({"discordant": bool})
 
 
-def _latency_order(first: pd.Series, second: pd.Series, floor: float, comparisons: int) -> int:
-    """Return 1 if the first is clearly slower, -1 if it is clearly faster, else 0."""
-    pair = latency(first), latency(second)
-    slower = statistics.clearly_above(*pair, floor, comparisons)
-    return slower - statistics.clearly_above(*pair[::-1], floor, comparisons)
-
-
-def _accuracy_order(first: pd.Series, second: pd.Series, images: int, comparisons: int) -> int:
-    """Return 1 if the first is clearly more accurate, -1 if it is clearly less so, else 0."""
-    pair = first["top1"], second["top1"]
-    better = statistics.accuracy_clearly_above(*pair, images, comparisons)
-    return better - statistics.accuracy_clearly_above(*pair[::-1], images, comparisons)
+def _accuracy_order(first: float, second: float, images: int, comparisons: int) -> int:
+    """Return 1 if the first top-1 is clearly higher, -1 if it is clearly lower, else 0."""
+    better = statistics.accuracy_clearly_above(first, second, images, comparisons)
+    return better - statistics.accuracy_clearly_above(second, first, images, comparisons)
 
 
 @figures.style()

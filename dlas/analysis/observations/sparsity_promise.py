@@ -187,8 +187,10 @@ def _comparisons(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
         factors = [
             factor for factor, *two in zip(GROUP, first, second, strict=True) if two[0] != two[1]
         ]
+        if len(factors) > 1:
+            continue
         both = one.merge(other, on=NETWORK, suffixes=("", "_other"))
-        if len(factors) == 1 and len(both) >= FEWEST:
+        if len(both) >= FEWEST:
             difference, error, noise = _difference(both)
             ends = (second, first) if difference < 0 else (first, second)
             found.append((factors[0], *ends, abs(difference), error, noise, len(both)))

@@ -114,16 +114,16 @@ def _comparisons(rows: pd.DataFrame, floor: dict[tuple[str, str], float]) -> pd.
     found = []
     for factor, names in FACTORS.items():
         alike = [name for name in CONFIGURATION if name not in names]
-        members = [(", ".join(key), group) for key, group in rows.groupby(names)]
+        members = [(", ".join(key), _values(group, alike)) for key, group in rows.groupby(names)]
         for (first, one), (second, other) in combinations(members, 2):
-            both = one.merge(other, on=alike, suffixes=("", "_other"))
+            both = np.array([(one[key], other[key]) for key in one if key in other])
             if len(both):
-                logarithm = np.log(both["speedup"] / both["speedup_other"]).mean()
-                error = np.hypot(both["error"], both["error_other"])
-                noise = both["floor"].max() * both["floor_other"].max()
+                speedup, error, noise = both.T  # each [two, pairs]
+                logarithm = np.log(speedup[0] / speedup[1]).mean()
                 ends = (first, second) if logarithm >= 0 else (second, first)
-                spread = np.sqrt((error**2).sum()) / len(both)
-                found.append((factor, *ends, abs(logarithm), spread, noise, len(both)))
+                spread = np.sqrt((np.hypot(*error) ** 2).sum()) / len(both)
+                threshold = noise.max(axis=1).prod()
+                found.append((factor, *ends, abs(logarithm), spread, threshold, len(both)))
     table = pd.DataFrame(
         found, columns=["factor", "first", "second", "log", "error", "noise", "pairs"]
     )
@@ -135,6 +135,12 @@ def _comparisons(rows: pd.DataFrame, floor: dict[tuple[str, str], float]) -> pd.
         high=np.exp(table["log"] + reach),
         threshold=table["noise"].clip(lower=STRONG),
     )[COLUMNS]
+
+
+def _values(rows: pd.DataFrame, names: list[str]) -> dict[tuple[str, ...], np.ndarray]:
+    """Return speedup, error and floor of each row, by these columns."""
+    keys = zip(*(rows[name] for name in names), strict=True)
+    return dict(zip(keys, rows[["speedup", "error", "floor"]].to_numpy(float), strict=True))
 
 
 def _text(comparisons: pd.DataFrame, factor: str) -> str:

