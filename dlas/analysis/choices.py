@@ -7,6 +7,7 @@ choice layer by layer look worse than it is.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,7 +75,8 @@ def default(rows: pd.DataFrame) -> dict[str, str]:
 def by_network(study: pd.DataFrame) -> dict[Place, Choice]:
     """Return the choice for each network with more than one option on at least two layers of the stack."""
     found = {}
-    for _, rows in accurate(study).groupby("platform"):
+    columns = [*PLACE, *chain(*STACK), *LATENCY, "status"]
+    for _, rows in accurate(study)[columns].groupby("platform"):
         usual = default(rows)
         for place, network in rows.groupby(PLACE):
             here = having(network, usual)

@@ -86,7 +86,7 @@ def comparable(factors: pd.Series, bounds: pd.Series) -> pd.Series:
 
     Up to there every factor is known; a difference beyond it is not, and counts as none.
     """
-    return factors.clip(upper=factors[bounds].min() if bounds.any() else np.inf)
+    return np.minimum(factors, factors.to_numpy()[bounds].min(initial=np.inf))
 
 
 def draw_reach(axis: Axes, rows: pd.DataFrame, height: float) -> None:

@@ -77,34 +77,36 @@ def pairs(study: pd.DataFrame) -> dict[Place, Sides]:
     EVERY stands for the geometric mean over all models of a data set.
     """
     rows = untuned(distinct(measured(study)))
+    rows = rows[["platform", "dataset", "model", *VARIANT, *LATENCY, "status"]]
     found: dict[Place, Sides] = {}
     for platform, here in rows.groupby("platform"):
         for first, second in combinations(sorted(set(here["dataset"])), 2):
             both = [here[here["dataset"] == name] for name in (first, second)]
             shared = sorted(set(both[0]["model"]) & set(both[1]["model"]))
-            sides = {model: [own[own["model"] == model] for own in both] for model in shared}
+            sides = {
+                model: [own[own["model"] == model].set_index(VARIANT) for own in both]
+                for model in shared
+            }
             sides[EVERY] = [_means(own) for own in both]
-            for model, rows_of_sides in sides.items():
-                one, other = (own.set_index(VARIANT)[[*LATENCY, "status"]] for own in rows_of_sides)
+            for model, (one, other) in sides.items():
                 alike = one.index.intersection(other.index)
                 if len(alike) > 1:
-                    found[platform, model, first, second] = one.loc[alike], other.loc[alike]
+                    found[platform, model, first, second] = (
+                        one[[*LATENCY, "status"]].reindex(alike),
+                        other[[*LATENCY, "status"]].reindex(alike),
+                    )
     return found
 
 
 def _means(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the geometric mean of the latencies over the models, for each configuration that all of them have."""
     values = rows.assign(logarithm=np.log(rows["latency_ms"]), variance=np.square(log_errors(rows)))
-    means = values.groupby(VARIANT, as_index=False).agg(
-        logarithm=("logarithm", "mean"),
-        variance=("variance", "sum"),
-        models=("model", "size"),
-        status=("status", "first"),
-    )
-    means = means[means["models"] == rows["model"].nunique()]
-    reach = statistics.REACH * np.sqrt(means["variance"]) / means["models"]
-    limits = {"latency_ms": 0, "latency_ms_low": -reach, "latency_ms_high": reach}
-    return means.assign(**{name: np.exp(means["logarithm"] + by) for name, by in limits.items()})
+    groups = values.groupby(VARIANT)
+    models, logarithm = groups.size(), groups["logarithm"].mean()
+    reach = statistics.REACH * np.sqrt(groups["variance"].sum()) / models
+    limits = zip(LATENCY, (0, -reach, reach), strict=True)
+    means = pd.DataFrame({name: np.exp(logarithm + by) for name, by in limits})
+    return means.assign(status=groups["status"].first())[models == rows["model"].nunique()]
 
 
 def observe(tables: Tables) -> Observation:

@@ -13,7 +13,15 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from dlas.analysis import figures, statistics
-from dlas.analysis.observation import Observation, Tables, Verdict, floors, measured, needs
+from dlas.analysis.observation import (
+    LATENCY,
+    Observation,
+    Tables,
+    Verdict,
+    floors,
+    measured,
+    needs,
+)
 from dlas.analysis.winners import slower
 
 CLAIM = "untuned, no one primitive is fastest for all models and platforms"
@@ -54,13 +62,12 @@ def observe(tables: Tables) -> Observation:
     rows = candidates(tables.study)
     primitives = sorted(set(rows["primitive"]))
     floor = floors(tables.noise_floor)
-    latencies = (
-        measured(rows).pivot(index=NETWORK, columns="primitive", values="latency_ms").dropna()
-    )
+    timed = measured(rows)[[*NETWORK, "primitive", *LATENCY]]
+    latencies = timed.pivot(index=NETWORK, columns="primitive", values="latency_ms").dropna()
     complete = {
-        network: group.set_index("primitive")
-        for network, group in measured(rows).groupby(NETWORK)
-        if set(group["primitive"]) == set(primitives) and (network[2], network[0]) in floor
+        network: group
+        for network, group in timed.set_index("primitive").groupby(NETWORK)
+        if set(group.index) == set(primitives) and (network[2], network[0]) in floor
     }
     if len(primitives) < 2 or len(complete) < 2:
         return needs("two networks, each measured with the same two or more primitives", STATISTIC)

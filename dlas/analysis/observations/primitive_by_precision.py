@@ -58,13 +58,14 @@ def networks(study: pd.DataFrame) -> dict[tuple[str, ...], dict[str, pd.DataFram
     primitives = set(study["primitive"])
     rows = untuned(measured(study))
     rows = rows[rows["compression"].isin(PRECISIONS) & (rows["format"] == "dense")]
+    rows = rows.set_index("primitive")[[*NETWORK, "compression", *LATENCY, "status"]]
     found: dict[tuple[str, ...], dict[str, pd.DataFrame]] = {}
     for network, group in rows.groupby(NETWORK):
         precisions = {
-            name: own.set_index("primitive")[[*LATENCY, "status"]]
+            name: own
             for name in PRECISIONS
-            for own in [group[group["compression"] == name]]
-            if set(own["primitive"]) == primitives
+            for own in [group.loc[group["compression"] == name, [*LATENCY, "status"]]]
+            if set(own.index) == primitives
         }
         if len(precisions) > 1 and len(primitives) > 1:
             found[network] = precisions

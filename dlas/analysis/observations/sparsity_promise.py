@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy import stats
+from scipy.special import stdtrit
 
 from dlas.analysis import figures, statistics
 from dlas.analysis.observation import (
@@ -91,7 +92,9 @@ def networks(study: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def break_even(density: pd.Series, relative: pd.Series) -> statistics.Interval:
+def break_even(
+    density: np.ndarray | pd.Series, relative: np.ndarray | pd.Series
+) -> statistics.Interval:
     """Return the density at which the least-squares line of relative latencies is 1, with Fieller's 95 % interval.
 
     NaN where there is no such place: where the latency does not clearly rise with the density, or where CSR would take
@@ -101,19 +104,22 @@ def break_even(density: pd.Series, relative: pd.Series) -> statistics.Interval:
     nowhere = statistics.Interval(np.nan, np.nan, np.nan)
     if freedom < 1 or density.max() - density.min() < 1e-6:
         return nowhere
-    line = stats.linregress(density, relative)
-    reach = stats.t.ppf((1 + statistics.CONFIDENCE) / 2, freedom) * line.stderr  # of the slope
-    if not line.slope > reach or line.intercept > 1:
+    (spread, common), (_, scatter) = np.cov(density, relative, bias=True)
+    slope = common / spread
+    intercept = relative.mean() - slope * density.mean()
+    error = np.sqrt(max(0.0, scatter - slope * common) / spread / freedom)
+    reach = stdtrit(freedom, (1 + statistics.CONFIDENCE) / 2) * error  # of the slope
+    if not slope > reach or intercept > 1:
         return nowhere
     # The line's own interval reaches 1 from here to there: the roots of a parabola, counted from the mean density.
     centre, above = density.mean(), relative.mean() - 1
     parabola = [
-        line.slope**2 - reach**2,
-        2 * line.slope * above,
-        above**2 - reach**2 * density.var(ddof=0),
+        slope**2 - reach**2,
+        2 * slope * above,
+        above**2 - reach**2 * spread,
     ]
     low, high = sorted(centre + np.roots(parabola).real)
-    at = float((1 - line.intercept) / line.slope)
+    at = float((1 - intercept) / slope)
     return statistics.Interval(at, max(0.0, float(low)), float(high))
 
 
@@ -183,14 +189,13 @@ def _shares(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
 def _comparisons(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
     """Return COLUMNS for each two groups that can be compared; the first breaks even at the higher density."""
     found = []
-    for (first, one), (second, other) in combinations(groups.items(), 2):
+    values = {name: _values(group) for name, group in groups.items()}
+    for (first, one), (second, other) in combinations(values.items(), 2):
         factors = [
             factor for factor, *two in zip(GROUP, first, second, strict=True) if two[0] != two[1]
         ]
-        if len(factors) > 1:
-            continue
-        both = one.merge(other, on=NETWORK, suffixes=("", "_other"))
-        if len(both) >= FEWEST:
+        both = np.array([(one[network], other[network]) for network in one if network in other])
+        if len(factors) == 1 and len(both) >= FEWEST:
             difference, error, noise = _difference(both)
             ends = (second, first) if difference < 0 else (first, second)
             found.append((factors[0], *ends, abs(difference), error, noise, len(both)))
@@ -203,25 +208,30 @@ def _comparisons(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
     return table.assign(low=table["difference"] - reach, high=table["difference"] + reach)[COLUMNS]
 
 
-def _difference(both: pd.DataFrame) -> tuple[float, float, float]:
-    """Return by how much the break-even exceeds that of "_other", the standard error, and what noise can move it.
+def _values(rows: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:
+    """Return density, relative and floor of each network."""
+    names = zip(*(rows[name] for name in NETWORK), strict=True)
+    return dict(zip(names, rows[["density", "relative", "floor"]].to_numpy(float), strict=True))
 
+
+def _difference(both: np.ndarray) -> tuple[float, float, float]:
+    """Return by how much the break-even exceeds the other's, the standard error, and what noise can move it.
+
+    `both` is [networks, groups, values], with the first group's density: the network is the same in both.
     Delta method: each network's distance from the line moves the break-even by so much. The two distances of a network
     are taken together, because what makes it an exception in one group mostly does in the other. Each line's error is
     taken at the other's break-even: without a difference they are the same, and a line that is too steep by chance
     crosses 1 early, where its error seems small.
     """
-    ends, density = ("", "_other"), both["density"].to_numpy()
-    if any(np.isnan(break_even(both["density"], both[f"relative{end}"]).low) for end in ends):
+    density, relative, floor = both[:, 0, 0], both[:, :, 1], both[:, :, 2].max(axis=0)
+    if any(np.isnan(break_even(density, values).low) for values in relative.T):
         return np.nan, np.nan, np.nan
-    relative = both[[f"relative{end}" for end in ends]].to_numpy()  # [networks, groups]
     slopes, intercepts = np.polyfit(density, relative, 1)
     at, centred = (1 - intercepts) / slopes, density - density.mean()
     moves = 1 / len(both) + np.outer(centred, at[::-1] - density.mean()) / (centred**2).sum()
     distances = (relative - np.outer(density, slopes) - intercepts) / slopes
     covariance = distances.T @ distances / (len(both) - 2) * (moves.T @ moves)
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
-    floor = both[[f"floor{end}" for end in ends]].max().to_numpy()
     return float(at[0] - at[1]), float(np.sqrt(variance)), float(((floor - 1) / slopes).sum())
 
 

@@ -54,13 +54,13 @@ def networks(study: pd.DataFrame) -> dict[tuple[str, ...], dict[str, pd.DataFram
     primitives = set(study["primitive"])
     return {
         network: {
-            tuning: group[["primitive", *(f"{name}{suffix}" for name in LATENCY), "status"]]
-            .set_axis(["primitive", *LATENCY, "status"], axis=1)
-            .set_index("primitive")
+            tuning: group[[*(f"{name}{suffix}" for name in LATENCY), "status"]].set_axis(
+                [*LATENCY, "status"], axis=1
+            )
             for tuning, suffix in zip(TUNINGS, ("", "_tuned"), strict=True)
         }
-        for network, group in retimed(study).groupby(NETWORK)
-        if set(group["primitive"]) == primitives and len(primitives) > 1
+        for network, group in retimed(study).set_index("primitive").groupby(NETWORK)
+        if set(group.index) == primitives and len(primitives) > 1
     }
 
 
