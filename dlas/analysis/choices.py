@@ -137,9 +137,9 @@ def gains(found: Mapping[Place, Choice], floor: Mapping[Any, float]) -> dict[Pla
         over, *limits = speedup(
             Interval(*combination[LATENCY].to_numpy(float)[0]), Interval(*others.T)
         )
-        low, high = ((over * (limit / over) ** wider).max(initial=0) for limit in limits)
+        low, high = (float(np.max(over * (limit / over) ** wider, initial=0)) for limit in limits)
         low, high = max(1.0, low / floor[place[:2]]), max(1.0, high * floor[place[:2]])
-        speedups[place] = Interval(float(over.max()) if low > 1 else 1.0, low, high)
+        speedups[place] = Interval(float(np.max(over)) if low > 1 else 1.0, low, high)
     return speedups
 
 
