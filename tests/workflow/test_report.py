@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwr
 
 from dlas import study
 
-pytestmark = pytest.mark.xdist_group("smoke")  # the report is made once, by the worker that has made the study
+pytestmark = pytest.mark.xdist_group("smoke")  # of the worker that has made the study
 
 BROWSERS = (
     "chromium",
