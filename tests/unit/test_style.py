@@ -11,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("datasets", "models", "compression", "primitives", "compiler", "hardware", "analysis")
-SHARED = ("errors", "files", "download")  # below all layers
+SHARED = ("errors", "files", "download", "provenance")  # below all layers
 TORCH = ("dlas/models/", "dlas/compression/", "dlas/compiler/importer.py")
 PEERS = ("dlas/hardware/peers.py",)  # imports it in a process of its own
 LIBRARY = sorted(file.relative_to(ROOT) for file in ROOT.glob("dlas/**/*.py"))
