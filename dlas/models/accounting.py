@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+_INT32 = 4  # bytes
 
 
 def summarize(model: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
@@ -51,8 +52,8 @@ def csr_bytes(weight: Tensor) -> int:
     That is a value in the weight's own type and an int32 column index for each weight that is not
     zero, and K + 1 int32 row pointers.
     """
-    places = csr_array((weight.detach().flatten(1) != 0).numpy())  # scipy has no float16 values
-    return int(places.nnz * weight.element_size() + places.indices.nbytes + places.indptr.nbytes)
+    nonzero = int(weight.count_nonzero())
+    return nonzero * (weight.element_size() + _INT32) + (len(weight) + 1) * _INT32
 
 
 def macs(model: nn.Module, input_shape: Sequence[int]) -> int:

@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 
 from dlas.compiler import lowering, tuning
 from dlas.compiler.build import build_library, complete
@@ -19,7 +20,7 @@ from dlas.compiler.importer import import_network
 from dlas.compiler.layer import Layer, workload_hash
 from dlas.compiler.tuning import Settings, measurement, tune_network
 from dlas.compiler.tuning.building import Job, build, write_candidate
-from dlas.compiler.tuning.confirmation import confirm
+from dlas.compiler.tuning.confirmation import _chance, confirm
 from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference, copies
 from dlas.compiler.tuning.records import Records
 from dlas.errors import StudyError
@@ -420,3 +421,10 @@ def test_copies_of_constants_stand_for_a_network():
     assert copies(10, 10**9) == measurement.COPIES
     assert copies(16 << 20, 10**9) == 4
     assert copies(128 << 20, 10**9) == 1
+
+
+@pytest.mark.parametrize("rounds", [1, 5, 11, 30])
+def test_the_sign_test_is_that_of_scipy(rounds):
+    for wins in range(rounds + 1):
+        expected = binomtest(wins, rounds, alternative="greater").pvalue
+        assert _chance(wins, rounds) == pytest.approx(expected, rel=1e-12)
