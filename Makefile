@@ -1,4 +1,5 @@
 # make study    the whole study on the embedded data -> results/, plots/  (CORES=n, CONFIG=config/smoke.yaml)
+# make estimate how long a study will take, its disk and memory            (CONFIG=config/paper.yaml, ESTIMATE="options of benchmarks.estimate")
 # make test     the test suite                                            (PYTEST="options of pytest")
 # make test-boards  the paths to Arm boards and GPUs, emulated           (PYTEST="options of pytest")
 # make report   report.html from the finished study
@@ -17,6 +18,7 @@ CONFIG ?=
 PYTEST ?=
 KERNELS ?=
 NETWORKS ?=
+ESTIMATE ?=
 GPU     ?=
 TRIALS  ?= 0
 
@@ -24,7 +26,7 @@ VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: help study report test test-boards test-faults test-cluster bench bench-kernels bench-gpu lint clean
+.PHONY: help study estimate report test test-boards test-faults test-cluster bench bench-kernels bench-gpu lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -32,6 +34,9 @@ help:
 
 study: $(VENV)/study
 	$(SNAKEMAKE) all $(OPTIONS)
+
+estimate: $(VENV)/study
+	@$(VENV)/bin/python -m benchmarks.estimate --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ESTIMATE)
 
 report: $(VENV)/study
 	$(SNAKEMAKE) --report report.html --report-stylesheet report/report.css $(OPTIONS)

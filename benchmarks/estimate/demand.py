@@ -1,0 +1,215 @@
+"""What a config asks for: the jobs of each rule, the images of each data set, and what each network costs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from snakemake.utils import update_config
+from torch import nn
+
+from dlas import datasets, models, study, validation
+from dlas.errors import StudyError
+from dlas.models import accounting
+
+ROOT = Path(__file__).parents[2]
+CIFAR10 = {"train": 50_000, "test": 10_000, "classes": 10, "size": 32}  # the official archive
+IMAGENET_CLASSES = 1000
+# Jobs of analysis that are one of their kind.
+TABLES = (
+    "tabulate_study",
+    "trace_rows",
+    "tabulate_curves",
+    "tabulate_tuning",
+    "tabulate_observations",
+    "recommend",
+    "draw_overview",
+    "draw_curves",
+    "draw_tuning",
+    "draw_pareto",
+    "draw_roofline",
+)
+
+Jobs = Mapping[str, list[dict[str, str]]]
+
+
+@dataclass(frozen=True)
+class Images:
+    """How many images the splits of a data set have, of how many classes, and the pixels on each side."""
+
+    train: int
+    validation: int
+    test: int
+    classes: int
+    size: int
+
+    @property
+    def total(self) -> int:
+        return self.train + self.validation + self.test
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model on a data set, uncompressed.
+
+    `macs` and `activations` (numbers that its layers give out) are those of one image, `layers` the convolutions and
+    linear layers, `workloads` the convolutions that differ in shape. `kind` is "depthwise" if it has such layers.
+    """
+
+    dataset: str
+    model: str
+    images: Images
+    parameters: int
+    macs: int
+    activations: int
+    layers: int
+    workloads: int
+    kind: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset}/{self.model}"
+
+
+def read_config(overlay: str | Path | None) -> dict[str, Any]:
+    """Return config.yaml with an overlay, checked as the workflow checks it.
+
+    Raises a StudyError for a file that is missing or not YAML, and for what the workflow would refuse.
+    """
+    config = _yaml(ROOT / "config.yaml")
+    if overlay:
+        update_config(config, _yaml(Path(overlay)))
+    validation.validate(config, _yaml(ROOT / "config/schema.yaml"))
+    return config
+
+
+def _yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text())
+    except OSError as error:
+        raise StudyError(f"config: {file} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise StudyError(f"config: {file} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise StudyError(f"config: {file} holds no keys; allowed: those of config.yaml")
+    return content
+
+
+def jobs(config: study.Config) -> Jobs:
+    """Return the wildcards of every job of the whole study by rule, in the order of the stack."""
+    pairs = [{"dataset": dataset, "model": model} for dataset, model in study.pairs(config)]
+    networks = study.networks(config)
+    timings = [
+        dict(zip(("platform", "dataset", "model"), each, strict=True))
+        for each in study.timings(config)
+    ]
+    beside_peers = [each for each in timings if study.peers(config, each["platform"])]
+    configurations = study.choices(config)
+    observations = [{"number": number} for number in sorted(config["observations"])]
+    found = {
+        "prepare_dataset": [{"dataset": name} for name in sorted(config["study"]["datasets"])],
+        "train_model": pairs,
+        "compress_model": [
+            {**network, "level": level}
+            for network in networks
+            for level in study.levels(config, network["compression"])
+        ],
+        "choose_level": networks,
+        "import_network": networks,
+        "export_network": _different(beside_peers, "dataset", "model"),
+        "probe_platform": [{"platform": name} for name in study.platforms(config)],
+        "tune_network": _different(
+            study.tuned_choices(config),
+            *("dataset", "model", "compression", "primitive", "format", "platform"),
+        ),
+        "build_library": configurations,
+        "check_libraries": _different(
+            configurations, "dataset", "model", "compression", "platform"
+        ),
+        "time_libraries": timings,
+    }
+    found |= {name: [{}] for name in TABLES}
+    found["tabulate_summary"] = [{"table": name} for name in study.SUMMARY_TABLES]
+    return found | {"assess_observation": observations, "draw_observation": observations}
+
+
+def _different(choices: list[dict[str, str]], *layers: str) -> list[dict[str, str]]:
+    found = sorted({tuple(choice[layer] for layer in layers) for choice in choices})
+    return [dict(zip(layers, each, strict=True)) for each in found]
+
+
+def images(config: study.Config, dataset: str) -> Images:
+    """Return the images of a data set that may not be on disk: an embedded one is cut here, which takes seconds.
+
+    Raises a StudyError for another one that is not prepared.
+    """
+    settings = config["datasets"][dataset]
+    if dataset == "cifar10":
+        held = settings["validation_images"]
+        count = CIFAR10["train"] - held, held, CIFAR10["test"]
+        return Images(*count, CIFAR10["classes"], CIFAR10["size"])
+    if dataset == "imagenet":
+        each = settings["images_per_class"]
+        count = tuple(IMAGENET_CLASSES * each[split] for split in datasets.SPLITS)
+        return Images(*count, IMAGENET_CLASSES, settings["size"])
+    if "source" in settings:
+        found = datasets.load(ROOT / study.path("dataset", dataset=dataset))
+    else:
+        found = datasets.prepare(dataset, settings, config["seed"])
+    count = (len(getattr(found, split).labels) for split in datasets.SPLITS)
+    return Images(*count, len(found.class_names), found.train.images.shape[1])
+
+
+def networks(config: study.Config) -> dict[str, Network]:
+    """Return every model on its data set by "dataset/model"."""
+    found = {name: images(config, name) for name in config["study"]["datasets"]}
+    listed = [
+        network(dataset, model, found[dataset], config["models"]["width"])
+        for dataset, model in study.pairs(config)
+    ]
+    return {each.name: each for each in listed}
+
+
+def network(dataset: str, model: str, images: Images, width: float) -> Network:
+    """Return what a model on images costs, found without memory for its weights and without arithmetic."""
+    shape = (1, 3, images.size, images.size)
+    with torch.device("meta"):
+        built = models.build(model, images.classes, width, datasets.stem(dataset)).eval()
+        macs = accounting.macs(built, shape)
+        activations, workloads = _traced(built, torch.zeros(shape))
+    layers = [each for each in built.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
+    depthwise = any(1 < getattr(layer, "groups", 1) == layer.in_channels for layer in layers)  # type: ignore[union-attr]
+    return Network(
+        dataset,
+        model,
+        images,
+        accounting.parameters(built),
+        macs,
+        activations,
+        len(layers),
+        workloads,
+        "depthwise" if depthwise else "dense",
+    )
+
+
+def _traced(model: nn.Module, image: torch.Tensor) -> tuple[int, int]:
+    """Return how many numbers the layers give out and how many convolutions differ in shape."""
+    numbers, shapes = 0, set()
+
+    def note(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        nonlocal numbers
+        numbers += output.numel()
+        if isinstance(layer, nn.Conv2d):
+            form = layer.weight.shape, layer.stride, layer.groups
+            shapes.add((tuple(inputs[0].shape), *map(str, form)))
+
+    handles = [
+        layer.register_forward_hook(note) for layer in model.modules() if not list(layer.children())
+    ]
+    with torch.inference_mode():
+        model(image)
+    for handle in handles:
+        handle.remove()
+    return numbers, len(shapes)

@@ -1,0 +1,403 @@
+"""How fast this machine does what the jobs of a study do: measured in about a minute, with the study's own code.
+
+Networks are trained, run and compiled by as many processes as there are cores, one thread each: side by side, as the
+jobs of a study run. What a study measures alone, candidates and latency on all cores, is measured alone afterwards.
+"""
+
+import ast
+import copy
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from skimage import data as photographs
+from torch import nn
+from torch.nn.utils import prune
+from tqdm import tqdm
+
+from benchmarks.estimate.demand import ROOT, Network
+from dlas import compression, datasets, models, study
+from dlas.compiler.build import build_library
+from dlas.compiler.importer import import_network
+from dlas.compiler.library import load_library
+from dlas.compiler.network import load_network, save_network
+from dlas.compiler.tuning import Settings, tune_network
+from dlas.compression.weight_pruning import prunable
+from dlas.hardware import host
+from dlas.hardware.connections import place_of
+from dlas.hardware.platforms import Platform, target
+from dlas.models import accuracy, export, training
+
+STEP_MACS = 3e9  # of the forward pass of one step of training: so many images at once
+STEPS = 8  # of training, at most
+SPARSITY = 0.8  # of the CSR networks, where the study has no ladder of sparsities
+# A script for each environment: what it imports is what the others of its kind import.
+STARTED = {
+    "training": "compress_model",
+    "importing": "import_network",
+    "compiling": "build_library",
+    "tables": "tabulate_study",
+    "plots": "draw_observation",
+}
+HERE = Platform("local_cpu")
+
+
+@dataclass(frozen=True)
+class Technique:
+    """Seconds that a technique without a ladder takes at once, for an image of calibration, and for one inference."""
+
+    once: float
+    calibration: float
+    inference: float
+
+
+@dataclass(frozen=True)
+class NetworkRates:
+    """Seconds on one thread: of training with an image, of its inference, and of each technique without a ladder."""
+
+    training: float
+    inference: float
+    techniques: Mapping[str, Technique]
+
+
+@dataclass(frozen=True)
+class Code:
+    """One primitive in one format: seconds to build a layer, seconds a MAC on one thread and on all cores.
+
+    `layer_bytes` is what a layer takes in a library besides its weights.
+    """
+
+    build_layer: float
+    mac: float
+    mac_all_cores: float
+    layer_bytes: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What was measured. Kinds of networks are those of `Network`; codes are "primitive-format"."""
+
+    cores: int
+    start: Mapping[str, float]  # seconds until a job has imported what it needs, by STARTED
+    start_bytes: Mapping[str, float]  # of memory then
+    networks: Mapping[str, NetworkRates]
+    codes: Mapping[str, Mapping[str, Code]]  # by kind
+    import_layer: float
+    export_layer: float
+    candidate: float  # seconds of tuning, of small layers
+    record_bytes: float  # of a candidate
+    image: float  # seconds to decode and shrink a photograph
+    measured_on: Mapping[str, str]  # kind: the network that was compiled
+
+
+def measure(config: study.Config, networks: Mapping[str, Network], seconds: float = 60.0) -> Rates:
+    """Measure the rates of a config's networks; `seconds` is what it may take where one step of each takes less."""
+    cores = len(host.cores())
+    budget = 0.4 * seconds * cores / len(networks)
+    smallest = {
+        kind: min(
+            (each for each in networks.values() if each.kind == kind), key=lambda each: each.macs
+        )
+        for kind in sorted({each.kind for each in networks.values()})
+    }
+    with tempfile.TemporaryDirectory(prefix="dlas-estimate-") as folder:
+        work: dict[tuple[str, str], Callable[[], Any]] = {}
+        order = sorted(networks.values(), key=lambda each: -each.macs)
+        work |= {
+            ("network", each.name): partial(measure_network, config, each, budget) for each in order
+        }
+        work |= {
+            ("code", kind): partial(measure_code, config, each, Path(folder, kind))
+            for kind, each in smallest.items()
+        }
+        work |= {("start", name): partial(measure_start, rule) for name, rule in STARTED.items()}
+        work |= {("image", ""): measure_image}
+        alone = {("latency", kind): partial(latencies, Path(folder, kind)) for kind in smallest}
+        if study.tuned_choices(config):
+            tuned = min(smallest.values(), key=lambda each: each.workloads)
+            job = partial(measure_tuning, config, Path(folder, tuned.kind))
+            alone |= {("tuning", ""): job}
+        with tqdm(
+            total=len(work) + len(alone), desc="measuring this machine", unit="rate", disable=None
+        ) as progress:
+            found = _run(work, cores, 1, progress) | _run(alone, 1, cores, progress)
+
+    def of(group: str) -> dict[str, Any]:
+        return {name: value for (kind, name), value in found.items() if kind == group}
+
+    codes = {
+        kind: {
+            name: Code(
+                build_layer=built["seconds"] / smallest[kind].layers,
+                mac=built["latency"] / smallest[kind].macs,
+                mac_all_cores=of("latency")[kind][name] / smallest[kind].macs,
+                layer_bytes=built["bytes"] / smallest[kind].layers,
+            )
+            for name, built in of("code")[kind]["built"].items()
+        }
+        for kind in smallest
+    }
+    layers = sum(each.layers for each in smallest.values())
+    candidate, record_bytes = of("tuning").get("", (0.0, 0.0))
+    return Rates(
+        cores=cores,
+        start={name: seconds for name, (seconds, _) in of("start").items()},
+        start_bytes={name: size for name, (_, size) in of("start").items()},
+        networks=of("network"),
+        codes=codes,
+        import_layer=sum(each["import"] for each in of("code").values()) / layers,
+        export_layer=sum(each["export"] for each in of("code").values()) / layers,
+        candidate=candidate,
+        record_bytes=record_bytes,
+        image=of("image")[""],
+        measured_on={kind: each.name for kind, each in smallest.items()},
+    )
+
+
+def _run(
+    work: Mapping[tuple[str, str], Callable[[], Any]], processes: int, threads: int, progress: Any
+) -> dict[tuple[str, str], Any]:
+    """Do pieces of work side by side, in the order given, and return what each found."""
+    os.environ |= {"TVM_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    with ProcessPoolExecutor(
+        processes, get_context("spawn"), initializer=_begin, initargs=(threads,)
+    ) as pool:
+        futures: dict[Future[Any], tuple[str, str]] = {
+            pool.submit(job): name for name, job in work.items()
+        }
+        found = {}
+        try:
+            for future in as_completed(futures):
+                name = futures[future]
+                progress.set_postfix_str(" ".join(name))
+                found[name] = future.result()
+                progress.update()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return found
+
+
+def _begin(threads: int) -> None:
+    torch.set_num_threads(threads)
+    if threads > 1:
+        host.use_threads(threads)
+
+
+def random_images(size: int, classes: int, count: int) -> datasets.Dataset:
+    """Return a data set of random images, `count` to train on and as many to test on, of all labels in turns."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), "uint8")
+    split = datasets.Split(pixels, np.arange(count, dtype=np.int64) % classes)
+    one = datasets.Split(pixels[:1], split.labels[:1])
+    names = tuple(str(number) for number in range(classes))
+    return datasets.assemble(split, one, split, names)
+
+
+def measure_network(config: study.Config, network: Network, budget: float) -> NetworkRates:
+    """Train and run a network on random images of its size for about `budget` seconds, one step at least."""
+    dataset, model = network.dataset, network.model
+    recipe = training.recipe(study.recipe(config, dataset, model))
+    count = max(2, min(recipe.batch_size, int(STEP_MACS / network.macs)))
+    # A rate at which nothing diverges on random labels.
+    step = replace(recipe, epochs=2, batch_size=count, learning_rate=1e-6)
+    data = random_images(network.images.size, network.images.classes, count)
+    stem = datasets.stem(dataset)
+    built = models.build(model, network.images.classes, config["models"]["width"], stem)
+    taken = float(training.train(built, data, step, 0, progress=False)["seconds"].iloc[-1])
+    steps = max(1, min(STEPS, int(0.5 * budget / taken)))
+    if steps > 1:
+        several = random_images(network.images.size, network.images.classes, steps * count)
+        last = replace(step, epochs=1)
+        taken = float(training.train(built, several, last, 0, progress=False)["seconds"].sum())
+    images = datasets.normalize(data.test.images, data.mean, data.deviation)
+    inference = _seconds(lambda: accuracy.logits(built, images)) / count
+    techniques = {
+        name: _technique(config, name, network, built, data, step, images)
+        for name in config["study"]["compression"]
+        if name != study.BASELINE and study.levels(config, name) == [study.SINGLE]
+    }
+    return NetworkRates(max(0.0, taken - inference) / (steps * count), inference, techniques)
+
+
+def _seconds(work: Callable[[], Any], repeats: int = 2) -> float:
+    """Return the seconds of the fastest of several runs."""
+    taken = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+def _technique(
+    config: study.Config,
+    name: str,
+    network: Network,
+    built: nn.Module,
+    data: datasets.Dataset,
+    recipe: training.Recipe,
+    images: np.ndarray,
+) -> Technique:
+    technique, settings = compression.load(name), study.technique(config, name)
+    count = len(images)
+
+    def compress(calibrated_on: int) -> nn.Module:
+        own = settings | (
+            {"calibration_images": calibrated_on} if "calibration_images" in settings else {}
+        )
+        task = compression.Task(data, own, recipe, 0, 1, False, network.macs)
+        compressed: nn.Module = technique.compress(copy.deepcopy(built), None, task)
+        return compressed
+
+    start = time.perf_counter()
+    compressed = compress(1)
+    once = time.perf_counter() - start
+    calibration = 0.0
+    if "calibration_images" in settings:
+        more = _seconds(lambda: compress(count), 1)
+        calibration = max(0.0, more - _seconds(lambda: compress(1), 1)) / (count - 1)
+    inference = _seconds(lambda: accuracy.logits(compressed, images), 1) / count
+    return Technique(once, calibration, inference)
+
+
+def measure_start(rule: str) -> tuple[float, float]:
+    """Return the seconds that a script of this rule takes to start, and the bytes of memory then."""
+    scripts = ROOT / "workflow/scripts"
+    tree = ast.parse((scripts / f"{rule}.py").read_text())
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    lines = ["import snakemake.script", *(ast.unparse(node) for node in imports)]
+    told = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join([*lines, told])],
+        env=os.environ | {"PYTHONPATH": f"{scripts}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return time.perf_counter() - start, 1024 * float(done.stdout.split()[-1])
+
+
+def measure_image() -> float:
+    """Return the seconds to decode a photograph of 600x400 pixels and to shrink it, as images of ImageNet are."""
+    file = io.BytesIO()
+    Image.fromarray(photographs.coffee()).save(file, "JPEG")
+
+    def read() -> None:
+        image = Image.open(file).convert("RGB")
+        np.array(image.resize((384, 256), Image.Resampling.BILINEAR))
+
+    return _seconds(read, 5)
+
+
+def codes(config: study.Config) -> list[tuple[str, str]]:
+    """Return the primitives and formats that are compiled; CSR only where a technique makes weights zero."""
+    return sorted({(each.primitive, each.format) for each in study.configurations(config)})
+
+
+def measure_code(config: study.Config, network: Network, folder: Path) -> dict[str, Any]:
+    """Import and export a network with random weights, and build and run it with each primitive and format.
+
+    What the measurements that come later need is left in `folder`.
+    """
+    folder.mkdir()
+    images, width = network.images, config["models"]["width"]
+    built = models.build(network.model, images.classes, width, datasets.stem(network.dataset))
+    pixels = random_images(images.size, images.classes, 1)
+    image = datasets.normalize(pixels.test.images, pixels.mean, pixels.deviation)
+    np.save(folder / "image.npy", image)
+    found: dict[str, Any] = {"built": {}}
+    start = time.perf_counter()
+    imported = {"dense": import_network(copy.deepcopy(built).eval(), image.shape)}
+    found["import"] = time.perf_counter() - start
+    start = time.perf_counter()
+    export.write_onnx(copy.deepcopy(built).eval(), image, folder / "network.onnx")
+    export.write_program(copy.deepcopy(built).eval(), image, folder / "network.pt2")
+    found["export"] = time.perf_counter() - start
+    save_network(imported["dense"], folder / "network.json", folder / "parameters.safetensors")
+    for primitive, format_ in codes(config):
+        if format_ not in imported:
+            imported[format_] = import_network(_thinned(config, built).eval(), image.shape)
+        start = time.perf_counter()
+        library = build_library(imported[format_], primitive, format_, target(HERE))
+        file = folder / f"{primitive}-{format_}.so"
+        library.export(file)
+        seconds = time.perf_counter() - start
+        parameters = library_bytes(network.parameters, format_, sparsity(config))
+        timer = load_library(file).timer(image)
+        found["built"][f"{primitive}-{format_}"] = {
+            "seconds": seconds,
+            "latency": min(timer.time(2) + timer.time(2)),
+            "bytes": max(0.0, file.stat().st_size - parameters),
+        }
+    return found
+
+
+def sparsity(config: study.Config) -> float:
+    """Return the share of zeros that CSR is measured with: the middle of the ladder of sparsities."""
+    ladders = [
+        study.levels(config, name)
+        for name in config["study"]["compression"]
+        if study.sparse(name) and study.levels(config, name) != [study.SINGLE]
+    ]
+    return float(ladders[0][len(ladders[0]) // 2]) if ladders else SPARSITY
+
+
+def library_bytes(parameters: int, format_: str, sparsity: float, number: int = 4) -> float:
+    """Return the bytes of the weights in a library; CSR has an index of 4 bytes beside each that is not zero."""
+    return parameters * (number if format_ == "dense" else (number + 4) * (1 - sparsity))
+
+
+def _thinned(config: study.Config, model: nn.Module) -> nn.Module:
+    thinned = copy.deepcopy(model)
+    layers = [(layer, "weight") for layer in prunable(thinned, ["stem", "depthwise", "classifier"])]
+    prune.global_unstructured(layers, prune.L1Unstructured, amount=sparsity(config))
+    for layer, name in layers:
+        prune.remove(layer, name)
+    return thinned
+
+
+def latencies(folder: Path) -> dict[str, float]:
+    """Return the seconds of a run of each library in a folder, on all cores."""
+    image = np.load(folder / "image.npy")
+    found = {}
+    for file in sorted(folder.glob("*.so")):
+        timer = load_library(file).timer(image)
+        found[file.stem] = min(timer.time(2) + timer.time(2))
+    return found
+
+
+def measure_tuning(config: study.Config, folder: Path) -> tuple[float, float]:
+    """Tune a network a little; return the seconds and the bytes of records of a candidate."""
+    settings = dict(study.tuning(config)) | {"trials": {"layer": 3, "network": 1 << 20}}
+    network = load_network(folder / "network.json", folder / "parameters.safetensors")
+    primitive = study.tuned_choices(config)[0]["primitive"]
+    records = folder / "records"
+    start = time.perf_counter()
+    outcome = tune_network(
+        network,
+        primitive,
+        "dense",
+        target(HERE),
+        Settings(**settings),
+        records=records,
+        seed=0,
+        place=place_of(HERE),
+    )
+    seconds = time.perf_counter() - start
+    size = sum(file.stat().st_size for file in records.rglob("*") if file.is_file())
+    count = len(outcome.curve)
+    return seconds / count, size / count

@@ -1,0 +1,155 @@
+"""An estimate as text and as JSON, and what a finished study of the user's own says of rates."""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.estimate.demand import Network
+from benchmarks.estimate.rates import Rates
+from benchmarks.estimate.stages import Finished, Stage, dominating, total
+
+# Rules whose time depends on the number of layers alone, and those whose time depends on nothing in a config.
+BY_LAYER = ("import_network", "export_network", "build_library")
+FIXED = (
+    *("choose_level", "probe_platform", "tabulate_study", "trace_rows", "tabulate_curves"),
+    *("tabulate_tuning", "assess_observation", "draw_observation", "draw_overview", "draw_curves"),
+    *("draw_tuning", "tabulate_observations", "tabulate_summary", "recommend", "draw_pareto"),
+    "draw_roofline",
+)
+
+
+def finished(results: Path, networks: Mapping[str, Network], rates: Rates) -> Finished:
+    """Return what Snakemake's benchmark files in `results`/benchmarks say; nothing where there are none."""
+    taken: dict[str, list[tuple[Path, float]]] = defaultdict(list)
+    folder = results / "benchmarks"
+    for file in sorted(folder.rglob("*.tsv")):
+        rule = file.relative_to(folder).parts[0].removesuffix(".tsv").removesuffix("_remotely")
+        with open(file) as lines:
+            for row in csv.DictReader(lines, delimiter="\t"):
+                taken[rule].append((file, float(row["s"])))
+    layers = {network.model: network.layers for network in networks.values()}
+    by_layer = {}
+    for rule in BY_LAYER:
+        known = [
+            (layers[file.relative_to(folder).with_suffix("").parts[2]], seconds)
+            for file, seconds in taken[rule]
+            if file.relative_to(folder).with_suffix("").parts[2] in layers
+        ]
+        start = rates.start[
+            {"import_network": "importing", "export_network": "training"}.get(rule, "compiling")
+        ]
+        if known:
+            spent = sum(seconds for _, seconds in known) - start * len(known)
+            by_layer[rule] = max(0.0, spent) / sum(count for count, _ in known)
+    curves = [
+        results / "tuning" / file.relative_to(folder / "tune_network").with_suffix(".csv")
+        for file, _ in taken["tune_network"]
+    ]
+    measured = sum(len(curve.read_text().splitlines()) - 1 for curve in curves if curve.is_file())
+    spent = sum(seconds for _, seconds in taken["tune_network"])
+    return Finished(
+        {
+            rule: sum(seconds for _, seconds in taken[rule]) / len(taken[rule])
+            for rule in FIXED
+            if taken[rule]
+        },
+        by_layer,
+        spent / measured if measured else None,
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the unit that suits it."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def size(number: float) -> str:
+    """Return bytes in the unit that suits them; nothing for none."""
+    for unit, each in (("GB", 1e9), ("MB", 1e6)):
+        if number >= 0.95 * each:
+            return f"{number / each:.1f} {unit}"
+    return f"{number / 1e3:.0f} kB" if number else ""
+
+
+def text(
+    found: Sequence[Stage], networks: Mapping[str, Network], cores: int, notes: Sequence[str]
+) -> str:
+    """Return the networks, the stages, their sum, what dominates, and where the rates are from."""
+    whole = total(found, cores)
+    rows = [
+        {
+            "stage": stage.rule,
+            "jobs": stage.jobs,
+            "job time": duration(stage.seconds),
+            "wall time": duration(stage.wall(cores)),
+            "share": f"{100 * stage.wall(cores) / whole:.0f} %" if whole else "",
+            "runs": "alone" if stage.exclusive else "side by side",
+            "disk": size(stage.disk),
+            "memory": size(stage.memory),
+        }
+        for stage in found
+    ]
+    listed = [
+        {
+            "network": network.name,
+            "images": network.images.train,
+            "pixels": network.images.size,
+            "parameters, M": f"{network.parameters / 1e6:.2f}",
+            "MACs, M": f"{network.macs / 1e6:.1f}",
+            "layers": network.layers,
+        }
+        for network in networks.values()
+    ]
+    longest = dominating(found, cores)
+    share = 100 * longest.wall(cores) / whole
+    memory = max(stage.memory * (1 if stage.exclusive else cores) for stage in found)
+    return "\n".join(
+        [
+            pd.DataFrame(listed).to_string(index=False),
+            "",
+            pd.DataFrame(rows).to_string(index=False),
+            "",
+            f"dominated by {longest.rule}: {duration(longest.wall(cores))}, {share:.0f} % of the wall time",
+            f"total: {sum(stage.jobs for stage in found)} jobs, {duration(whole)} on {cores} cores, "
+            f"{size(sum(stage.disk for stage in found))} of disk, "
+            f"up to {size(memory)} of memory with {cores} jobs side by side",
+            *notes,
+        ]
+    )
+
+
+def as_json(
+    found: Sequence[Stage],
+    networks: Mapping[str, Network],
+    cores: int,
+    rates: Rates,
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    """Return the estimate as plain data: seconds and bytes."""
+    return {
+        "cores": cores,
+        "wall_seconds": total(found, cores),
+        "dominating": dominating(found, cores).rule,
+        "stages": [asdict(stage) | {"wall_seconds": stage.wall(cores)} for stage in found],
+        "networks": [asdict(network) for network in networks.values()],
+        "rates": asdict(rates),
+        "notes": list(notes),
+    }
+
+
+def loaded(content: str) -> list[Stage]:
+    """Return the stages of an estimate that was written as JSON."""
+    stages = json.loads(content)["stages"]
+    return [
+        Stage(**{name: value for name, value in each.items() if name != "wall_seconds"})
+        for each in stages
+    ]

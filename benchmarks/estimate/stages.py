@@ -1,0 +1,310 @@
+"""How long each stage of a study takes, what it writes and how much memory a job needs: jobs times rates."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.estimate.demand import Jobs, Network
+from benchmarks.estimate.rates import Code, Rates, library_bytes, sparsity
+from dlas import study
+
+EXCLUSIVE = (
+    "probe_platform",
+    "tune_network",
+    "time_libraries",
+)  # they have the machine to themselves
+TWINS = 3  # libraries that are timed a second time, see dlas.hardware.timing
+RESNET50 = ("imagenet", "resnet50")  # whose training the rates of GPUs are published for
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The jobs of one rule.
+
+    `seconds` is the sum over the jobs of this machine, `longest` the longest of them, `elsewhere` how many run on
+    boards or on a GPU of a rate that is not known, which `seconds` leaves out. `memory` is of one job, in bytes.
+    """
+
+    rule: str
+    jobs: int
+    elsewhere: int
+    seconds: float
+    longest: float
+    disk: float
+    memory: float
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether its jobs run one after the other, with nothing beside them."""
+        return self.rule in EXCLUSIVE
+
+    def wall(self, cores: int) -> float:
+        """Return the seconds that it takes on so many cores."""
+        return self.seconds if self.exclusive else max(self.seconds / cores, self.longest)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the user's own finished study took: seconds a job by rule, a layer, and a candidate of tuning."""
+
+    job: Mapping[str, float] = field(default_factory=dict)
+    layer: Mapping[str, float] = field(default_factory=dict)
+    candidate: float | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that the time of a job depends on. `gpu` is images a second of ResNet50's training at 224x224 pixels."""
+
+    config: study.Config
+    networks: Mapping[str, Network]
+    rates: Rates
+    finished: Finished
+    gpu: float | None = None
+    gpu_macs: int = 0
+
+    def network(self, job: Mapping[str, str]) -> Network:
+        return self.networks[f"{job['dataset']}/{job['model']}"]
+
+    def code(self, network: Network, job: Mapping[str, str]) -> Code:
+        return self.rates.codes[network.kind][f"{job['primitive']}-{job['format']}"]
+
+
+def stages(inputs: Inputs, jobs: Jobs) -> list[Stage]:
+    """Return the stages of a study in the order of the stack."""
+    return [_stage(inputs, rule, each) for rule, each in jobs.items() if each]
+
+
+def dominating(found: Sequence[Stage], cores: int) -> Stage:
+    """Return the stage that takes longest."""
+    return max(found, key=lambda stage: stage.wall(cores))
+
+
+def total(found: Sequence[Stage], cores: int) -> float:
+    """Return the seconds that all stages take."""
+    return sum(stage.wall(cores) for stage in found)
+
+
+def _stage(inputs: Inputs, rule: str, jobs: Sequence[Mapping[str, str]]) -> Stage:
+    here = [job for job in jobs if _is_here(inputs.config, job)]
+    seconds = [SECONDS.get(rule, _plot)(inputs, job | {"rule": rule}) for job in here]
+    return Stage(
+        rule,
+        len(jobs),
+        len(jobs) - len(here),
+        sum(seconds),
+        max(seconds, default=0.0),
+        sum(DISK[rule](inputs, job) for job in jobs) if rule in DISK else 0.0,
+        max((_memory(inputs, rule, job) for job in here), default=0.0),
+    )
+
+
+def _is_here(config: study.Config, job: Mapping[str, str]) -> bool:
+    settings = config["platforms"][job["platform"]] if "platform" in job else {}
+    return "connection" not in settings and settings.get("target") != "cuda"
+
+
+def _plot(inputs: Inputs, job: Mapping[str, str]) -> float:
+    start = inputs.rates.start["plots" if job["rule"].startswith("draw") else "tables"]
+    return inputs.finished.job.get(job["rule"], start)
+
+
+def _prepare(inputs: Inputs, job: Mapping[str, str]) -> float:
+    read = "resize" in inputs.config["datasets"][job["dataset"]]
+    count = _images(inputs, job["dataset"]).total if read else 0
+    return inputs.rates.start["tables"] + count * inputs.rates.image
+
+
+def _images(inputs: Inputs, dataset: str) -> Any:
+    return next(each.images for each in inputs.networks.values() if each.dataset == dataset)
+
+
+def _epochs(inputs: Inputs, network: Network, epochs: int) -> float:
+    rates, images = inputs.rates.networks[network.name], network.images
+    if inputs.gpu:
+        return epochs * images.train * network.macs / inputs.gpu_macs / inputs.gpu
+    return epochs * (images.train * rates.training + images.validation * rates.inference)
+
+
+def _train(inputs: Inputs, job: Mapping[str, str]) -> float:
+    recipe = study.recipe(inputs.config, job["dataset"], job["model"])
+    start = inputs.rates.start["training"]
+    return start + _epochs(inputs, inputs.network(job), recipe["epochs"])
+
+
+def _compress(inputs: Inputs, job: Mapping[str, str]) -> float:
+    network, name = inputs.network(job), job["compression"]
+    rates, images = inputs.rates.networks[network.name], network.images
+    seconds, inference = inputs.rates.start["training"], rates.inference
+    if study.levels(inputs.config, name) != [study.SINGLE]:
+        recipe = study.fine_tuning(inputs.config, name, job["dataset"], job["model"])
+        seconds += _epochs(inputs, network, recipe["epochs"])
+    elif name in rates.techniques:
+        technique = rates.techniques[name]
+        settings = study.technique(inputs.config, name)
+        calibrated_on = min(settings.get("calibration_images", 0), images.train)
+        seconds += technique.once + calibrated_on * technique.calibration
+        inference = technique.inference
+    return seconds + (images.validation + images.test) * inference
+
+
+def _choose(inputs: Inputs, job: Mapping[str, str]) -> float:
+    return inputs.finished.job.get("choose_level", inputs.rates.start["tables"])
+
+
+def _import(inputs: Inputs, job: Mapping[str, str]) -> float:
+    layer = inputs.finished.layer.get("import_network", inputs.rates.import_layer)
+    return inputs.rates.start["importing"] + inputs.network(job).layers * layer
+
+
+def _export(inputs: Inputs, job: Mapping[str, str]) -> float:
+    layer = inputs.finished.layer.get("export_network", inputs.rates.export_layer)
+    return inputs.rates.start["training"] + inputs.network(job).layers * layer
+
+
+def _probe(inputs: Inputs, job: Mapping[str, str]) -> float:
+    return inputs.finished.job.get("probe_platform", inputs.rates.start["compiling"])
+
+
+def _tune(inputs: Inputs, job: Mapping[str, str]) -> float:
+    network, tuning = inputs.network(job), inputs.config["tuning"]
+    candidate = inputs.finished.candidate or inputs.rates.candidate
+    # Layers slower than a sample lasts at least make each sample longer.
+    layer = network.macs * inputs.code(network, job).mac_all_cores / network.layers
+    longer = max(0.0, layer - tuning["measurement"]["min_repeat_ms"] / 1e3)
+    each = candidate + tuning["measurement"]["repeats"] * longer
+    return inputs.rates.start["compiling"] + candidates(inputs.config, network) * each
+
+
+def candidates(config: study.Config, network: Network) -> int:
+    """Return how many candidates tuning a network measures at most, the default code of each layer included."""
+    trials = config["tuning"]["trials"]
+    limit = min(trials["network"], trials["layer"] * network.workloads)
+    return int(max(network.workloads, limit))
+
+
+def _build(inputs: Inputs, job: Mapping[str, str]) -> float:
+    network = inputs.network(job)
+    layer = inputs.finished.layer.get("build_library", inputs.code(network, job).build_layer)
+    return inputs.rates.start["compiling"] + network.layers * layer
+
+
+def _libraries(inputs: Inputs, job: Mapping[str, str]) -> list[dict[str, str]]:
+    layers = {name: value for name, value in job.items() if name != "rule"}
+    return study.choices(inputs.config, **layers)
+
+
+def _check(inputs: Inputs, job: Mapping[str, str]) -> float:
+    network = inputs.network(job)
+    images = network.images.test + inputs.config["compiler"]["check"]["images"]
+    seconds = inputs.rates.start["compiling"]
+    for library in _libraries(inputs, job):
+        seconds += images * network.macs * inputs.code(network, library).mac
+    return seconds
+
+
+def _time(inputs: Inputs, job: Mapping[str, str]) -> float:
+    network, timing = inputs.network(job), inputs.config["platforms"][job["platform"]]["timing"]
+    libraries = _libraries(inputs, job)
+    latency = [network.macs * inputs.code(network, library).mac_all_cores for library in libraries]
+    mean = sum(latency) / len(latency)
+    peers = study.peers(inputs.config, job["platform"])
+    # Twins, the reference kernel and peers are samples as well, of about the libraries' latency.
+    latency += [mean] * (min(TWINS, len(libraries)) + 1 + len(peers))
+    least = timing["min_repeat_ms"] / 1e3
+    # Each sample follows a run that does not count.
+    samples = sum(timing["rounds"] * (max(least, each) + each) for each in latency)
+    warmup = sum(2 * max(1, timing["warmup"]) * each for each in latency)
+    started = inputs.rates.start["importing"] if peers else 0.0
+    return inputs.rates.start["compiling"] + started + warmup + samples
+
+
+SECONDS: Mapping[str, Callable[[Inputs, Mapping[str, str]], float]] = {
+    "prepare_dataset": _prepare,
+    "train_model": _train,
+    "compress_model": _compress,
+    "choose_level": _choose,
+    "import_network": _import,
+    "export_network": _export,
+    "probe_platform": _probe,
+    "tune_network": _tune,
+    "build_library": _build,
+    "check_libraries": _check,
+    "time_libraries": _time,
+}
+
+
+def _stored(inputs: Inputs, job: Mapping[str, str]) -> float:
+    """Return the bytes of a network's parameters as a technique stores them; of pruned channels all are counted."""
+    size = {"float16": 2, "int8": 1}.get(study.dtype(job["compression"]), 4)
+    return float(inputs.network(job).parameters * size)
+
+
+def _dataset_bytes(inputs: Inputs, job: Mapping[str, str]) -> float:
+    images = _images(inputs, job["dataset"])
+    return float(3 * images.total * images.size**2)
+
+
+def _library_disk(inputs: Inputs, job: Mapping[str, str]) -> float:
+    network = inputs.network(job)
+    number = {"float16": 2, "int8": 1}.get(study.dtype(job["compression"]), 4)
+    weights = library_bytes(network.parameters, job["format"], sparsity(inputs.config), number)
+    return weights + network.layers * inputs.code(network, job).layer_bytes
+
+
+DISK: Mapping[str, Callable[[Inputs, Mapping[str, str]], float]] = {
+    "prepare_dataset": _dataset_bytes,
+    "train_model": lambda inputs, job: 4.0 * inputs.network(job).parameters,
+    "compress_model": _stored,
+    "choose_level": _stored,
+    "import_network": _stored,
+    "export_network": lambda inputs, job: 8.0 * inputs.network(job).parameters,
+    "tune_network": lambda inputs, job: (
+        inputs.rates.record_bytes * candidates(inputs.config, inputs.network(job))
+    ),
+    "build_library": _library_disk,
+}
+# Which rules hold the whole data set, and which of its splits as normalized numbers as well.
+HELD = {
+    "train_model": ("validation",),
+    "compress_model": ("validation", "test"),
+    "check_libraries": ("test",),
+    "prepare_dataset": (),
+    "import_network": (),
+    "export_network": (),
+}
+STARTED_AS = {
+    "train_model": "training",
+    "compress_model": "training",
+    "export_network": "training",
+    "import_network": "importing",
+    "tune_network": "compiling",
+    "build_library": "compiling",
+    "check_libraries": "compiling",
+    "time_libraries": "compiling",
+    "probe_platform": "compiling",
+}
+
+
+def _memory(inputs: Inputs, rule: str, job: Mapping[str, str]) -> float:
+    """Return the bytes that a job holds at its peak: what it imports, images, parameters, activations."""
+    started = STARTED_AS.get(rule, "plots" if rule.startswith("draw") else "tables")
+    held = inputs.rates.start_bytes[started]
+    if rule in HELD:
+        images = _images(inputs, job["dataset"])
+        # Normalizing holds a split twice as float32.
+        split = max((getattr(images, name) for name in HELD[rule]), default=0)
+        held += 3 * images.size**2 * (images.total + 8 * split)
+    if "model" not in job:
+        return held
+    network = inputs.network(job)
+    if rule in ("train_model", "compress_model"):
+        recipe = study.recipe(inputs.config, job["dataset"], job["model"])
+        batch = min(recipe["batch_size"], network.images.train)
+        # Weights, gradients, two moments, the best and the kept weights; each activation and its gradient.
+        held += 4 * (6 * network.parameters + 2 * batch * network.activations)
+    elif rule == "time_libraries":
+        held += sum(_library_disk(inputs, library) for library in _libraries(inputs, job))
+    else:
+        held += 3 * 4 * network.parameters
+    return held

@@ -1,0 +1,259 @@
+"""The estimate of a study: jobs that are those of the workflow, stages that follow the config, and what is told."""
+
+import copy
+import json
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks.estimate import demand, report
+from benchmarks.estimate.rates import Code, NetworkRates, Rates, Technique
+from benchmarks.estimate.stages import (
+    Finished,
+    Inputs,
+    candidates,
+    dominating,
+    stages,
+    total,
+)
+from dlas import study
+from dlas.errors import StudyError
+
+ROOT = Path(__file__).parents[3]
+PAPER = demand.read_config(ROOT / "config/paper.yaml")
+SMOKE = demand.read_config(ROOT / "config/smoke.yaml")
+SECOND = Code(build_layer=0.1, mac=1e-9, mac_all_cores=5e-10, layer_bytes=1e4)
+STARTED = ("training", "importing", "compiling", "tables", "plots")
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return demand.networks(PAPER)
+
+
+@pytest.fixture(scope="module")
+def rates(networks):
+    """Round numbers in place of a machine."""
+    codes = {
+        f"{primitive}-{format_}": SECOND
+        for primitive in PAPER["study"]["primitives"]
+        for format_ in study.FORMATS
+    }
+    techniques = {"float16": Technique(1, 0, 0.02), "int8": Technique(2, 0.05, 0.03)}
+    return Rates(
+        cores=4,
+        start=dict.fromkeys(STARTED, 1.0),
+        start_bytes=dict.fromkeys(STARTED, 1e8),
+        networks={name: NetworkRates(0.03, 0.01, techniques) for name in networks},
+        codes={"dense": codes, "depthwise": codes},
+        import_layer=0.1,
+        export_layer=0.1,
+        candidate=0.5,
+        record_bytes=1e3,
+        image=0.01,
+        measured_on={"dense": "cifar10/vgg16", "depthwise": "cifar10/mobilenet_v1"},
+    )
+
+
+def estimated(config, networks, rates, **others):
+    inputs = Inputs(config, networks, rates, Finished(), **others)
+    return {stage.rule: stage for stage in stages(inputs, demand.jobs(config))}
+
+
+def changed(key, value):
+    config = copy.deepcopy(PAPER)
+    *above, last = key.split(".")
+    study.value(config, ".".join(above))[last] = value
+    return config
+
+
+@pytest.mark.parametrize("overlay", [None, "config/paper.yaml", "config/smoke.yaml"])
+def test_jobs_are_those_that_the_study_enumerates(overlay):
+    config = demand.read_config(overlay and ROOT / overlay)
+    jobs = demand.jobs(config)
+    configurations = study.configurations(config)
+    assert len(jobs["build_library"]) == len(configurations)
+    paths = {study.path("tuning", **one) for one in study.tuned_choices(config)}
+    assert {study.path("tuning", **job) for job in jobs["tune_network"]} == paths
+    checks = set(study.artifacts("check", configurations))
+    assert Counter(study.path("check", **job) for job in jobs["check_libraries"]) == Counter(checks)
+    timings = set(study.artifacts("timing", configurations))
+    assert {study.path("timing", **job) for job in jobs["time_libraries"]} == timings
+
+
+def test_jobs_are_those_of_a_dry_run():
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--forceall", "--quiet", "rules"]
+    command += ["--configfile", "config/smoke.yaml", "--nolock"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = (line.split() for line in (done.stdout + done.stderr).splitlines())
+    planned = {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdecimal()}
+    counted = {rule: len(jobs) for rule, jobs in demand.jobs(SMOKE).items() if jobs}
+    assert counted == {
+        rule: count for rule, count in planned.items() if rule not in ("all", "total")
+    }
+
+
+def test_images_of_data_that_is_not_on_disk(networks):
+    images = networks["imagenet/resnet50"].images
+    assert (images.train, images.validation, images.test) == (100_000, 10_000, 50_000)
+    images = networks["cifar10/vgg16"].images
+    assert (images.train, images.validation, images.test) == (45_000, 5000, 10_000)
+
+
+def test_images_of_embedded_data_are_those_that_are_cut():
+    images = demand.images(SMOKE, "digits")
+    assert (images.total, images.classes, images.size) == (1797, 10, 32)
+
+
+def test_networks_have_their_published_size(networks):
+    """torchvision's ResNet50 has 25557032 parameters and 4.09e9 MACs, its MobileNetV2 3504872 parameters."""
+    resnet50 = networks["imagenet/resnet50"]
+    assert resnet50.parameters == 25_557_032
+    assert resnet50.macs == pytest.approx(4.09e9, rel=0.01)
+    assert (resnet50.kind, resnet50.layers) == ("dense", 54)
+    assert networks["imagenet/mobilenet_v2"].parameters == 3_504_872
+    assert networks["imagenet/mobilenet_v2"].kind == "depthwise"
+
+
+def test_twice_the_epochs_take_twice_as_long(networks, rates):
+    before = estimated(PAPER, networks, rates)["train_model"]
+    config = changed("models.training.cifar10.epochs", 400)
+    config["models"]["training"]["imagenet"]["epochs"] = 180
+    after = estimated(config, networks, rates)["train_model"]
+    started = before.jobs * rates.start["training"]
+    assert after.seconds - started == pytest.approx(2 * (before.seconds - started))
+
+
+def test_more_levels_are_more_jobs_of_compression_alone(networks, rates):
+    key = "compression.techniques.weight_pruning.levels"
+    before = estimated(PAPER, networks, rates)
+    after = estimated(changed(key, [0.5]), networks, rates)
+    assert before["compress_model"].jobs - after["compress_model"].jobs == 4 * len(networks)
+    assert after["compress_model"].seconds < before["compress_model"].seconds
+    different = {rule for rule in before if before[rule].seconds != after[rule].seconds}
+    assert different == {"compress_model"}
+
+
+def test_tuning_follows_the_trials(networks, rates):
+    network = networks["cifar10/vgg16"]
+    assert candidates(changed("tuning.trials", {"layer": 8, "network": 1 << 20}), network) == (
+        8 * network.workloads
+    )
+    assert candidates(changed("tuning.trials", {"layer": 64, "network": 20}), network) == 20
+    few = estimated(changed("tuning.trials", {"layer": 4, "network": 1 << 20}), networks, rates)
+    many = estimated(changed("tuning.trials", {"layer": 8, "network": 1 << 20}), networks, rates)
+    started = few["tune_network"].jobs * rates.start["compiling"]
+    assert many["tune_network"].seconds - started == pytest.approx(
+        2 * (few["tune_network"].seconds - started)
+    )
+
+
+def test_more_cores_shorten_what_runs_side_by_side(networks, rates):
+    found = estimated(PAPER, networks, rates)
+    build, tune = found["build_library"], found["tune_network"]
+    assert build.wall(4) == pytest.approx(build.seconds / 4)
+    assert build.wall(1 << 20) == build.longest
+    assert tune.wall(4) == tune.seconds
+
+
+def test_a_gpu_takes_the_place_of_what_was_measured(networks, rates):
+    macs = networks["imagenet/resnet50"].macs
+    slow = estimated(PAPER, networks, rates, gpu=100, gpu_macs=macs)["train_model"]
+    fast = estimated(PAPER, networks, rates, gpu=1000, gpu_macs=macs)["train_model"]
+    assert fast.seconds < slow.seconds / 5
+
+
+def test_boards_are_counted_and_not_timed(networks, rates):
+    config = changed("study.platforms", ["local_cpu", "hikey970_cpu"])
+    found = estimated(config, networks, rates)
+    assert found["time_libraries"].elsewhere == found["time_libraries"].jobs / 2
+    alone = estimated(changed("study.platforms", ["local_cpu"]), networks, rates)
+    assert found["time_libraries"].seconds == pytest.approx(alone["time_libraries"].seconds)
+
+
+def test_a_job_holds_the_images_that_its_script_holds(networks, rates):
+    """Of ImageNet's 160000 images one byte a number, of the 50000 that are tested two float32 as well."""
+    memory = estimated(PAPER, networks, rates)["check_libraries"].memory
+    numbers = 3 * 224 * 224
+    assert memory == pytest.approx(numbers * (160_000 + 8 * 50_000), rel=0.05)
+
+
+def test_the_stage_that_dominates_is_named(networks, rates):
+    slow = {name: replace(each, training=1e3) for name, each in rates.networks.items()}
+    found = list(estimated(PAPER, networks, replace(rates, networks=slow)).values())
+    longest = dominating(found, 4)
+    assert longest.rule == max(found, key=lambda stage: stage.wall(4)).rule
+    told = report.text(found, networks, 4, ["a note"])
+    assert f"dominated by {longest.rule}: " in told
+    assert told.endswith("a note")
+    assert total(found, 4) == pytest.approx(sum(stage.wall(4) for stage in found))
+
+
+def test_json_holds_the_stages(networks, rates):
+    found = list(estimated(PAPER, networks, rates).values())
+    content = json.dumps(report.as_json(found, networks, 4, rates, []))
+    assert report.loaded(content) == found
+    assert json.loads(content)["dominating"] == dominating(found, 4).rule
+
+
+def test_a_finished_study_gives_its_own_rates(tmp_path, networks, rates):
+    for name, seconds in {
+        "draw_overview.tsv": 7,
+        "build_library/photos/resnet50/none/local_cpu/gemm-dense/untuned.tsv": 55,
+        "tune_network/photos/resnet50/none/local_cpu/gemm-dense.tsv": 30,
+    }.items():
+        file = tmp_path / "benchmarks" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"s\tmax_rss\n{seconds}\t1\n")
+    curve = tmp_path / "tuning/photos/resnet50/none/local_cpu/gemm-dense.csv"
+    curve.parent.mkdir(parents=True)
+    curve.write_text("trial,layer\n" + "1,a\n" * 10)
+    found = report.finished(tmp_path, networks, rates)
+    assert found == Finished({"draw_overview": 7}, {"build_library": 1.0}, 3.0)
+    assert report.finished(tmp_path / "none", networks, rates) == Finished()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("study: {datasets: [mnist]}", "unknown dataset 'mnist'"),
+        ("tunign: {}", "unknown key tunign"),
+        ("study: [", "is not YAML"),
+        ("", "holds no keys"),
+    ],
+)
+def test_a_wrong_config_is_told_in_one_line(tmp_path, content, told):
+    file = tmp_path / "wrong.yaml"
+    file.write_text(content)
+    with pytest.raises(StudyError, match=told) as error:
+        demand.read_config(file)
+    assert "\n" not in str(error.value)
+
+
+def test_a_config_that_is_missing_is_told_in_one_line():
+    command = [sys.executable, "-m", "benchmarks.estimate", "--configfile", "config/none.yaml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert (
+        done.stderr == "error: config: config/none.yaml cannot be read: No such file or directory\n"
+    )
+
+
+def test_an_estimate_of_the_smoke_study(tmp_path):
+    """Nothing is made but the file that is asked for."""
+    file = tmp_path / "estimate.json"
+    command = [sys.executable, "-m", "benchmarks.estimate", "--configfile", "config/smoke.yaml"]
+    command += ["--seconds", "1", "--json", str(file), "--results", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = report.loaded(file.read_text())
+    assert {stage.rule: stage.jobs for stage in found} == {
+        rule: len(jobs) for rule, jobs in demand.jobs(SMOKE).items() if jobs
+    }
+    assert all(stage.seconds > 0 for stage in found)
+    assert f"dominated by {yaml.safe_load(file.read_text())['dominating']}" in done.stdout
