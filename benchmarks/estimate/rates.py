@@ -7,11 +7,13 @@ jobs of a study run. What a study measures alone, candidates and latency on all 
 import ast
 import copy
 import io
+import logging
 import os
 import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -28,6 +30,7 @@ from torch import nn
 from torch.nn.utils import prune
 from tqdm import tqdm
 
+from benchmarks.estimate import first
 from benchmarks.estimate.demand import ROOT, Network
 from dlas import compression, datasets, models, study
 from dlas.compiler.build import build_library
@@ -42,12 +45,13 @@ from dlas.hardware.platforms import Platform, target
 from dlas.models import accuracy, export, training
 
 STEP_MACS = 3e9  # of the forward pass of one step of training: so many images at once
-STEPS = 8  # of training, at most
+STEPS = 6  # of training, at most
 SPARSITY = 0.8  # of the CSR networks, where the study has no ladder of sparsities
-# A script for each environment: what it imports is what the others of its kind import.
+# The script of a job of each kind, of which `first` does the smallest.
 STARTED = {
     "training": "compress_model",
     "importing": "import_network",
+    "exporting": "export_network",
     "compiling": "build_library",
     "tables": "tabulate_study",
     "plots": "draw_observation",
@@ -106,7 +110,7 @@ class Rates:
 def measure(config: study.Config, networks: Mapping[str, Network], seconds: float = 60.0) -> Rates:
     """Measure the rates of a config's networks; `seconds` is what it may take where one step of each takes less."""
     cores = len(host.cores())
-    budget = 0.4 * seconds * cores / len(networks)
+    budget = 0.3 * seconds * cores / len(networks)
     smallest = {
         kind: min(
             (each for each in networks.values() if each.kind == kind), key=lambda each: each.macs
@@ -123,7 +127,7 @@ def measure(config: study.Config, networks: Mapping[str, Network], seconds: floa
             ("code", kind): partial(measure_code, config, each, Path(folder, kind))
             for kind, each in smallest.items()
         }
-        work |= {("start", name): partial(measure_start, rule) for name, rule in STARTED.items()}
+        work |= {("start", name): partial(measure_start, name) for name in STARTED}
         work |= {("image", ""): measure_image}
         alone = {("latency", kind): partial(latencies, Path(folder, kind)) for kind in smallest}
         if study.tuned_choices(config):
@@ -192,6 +196,8 @@ def _run(
 
 
 def _begin(threads: int) -> None:
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
     torch.set_num_threads(threads)
     if threads > 1:
         host.use_threads(threads)
@@ -212,17 +218,16 @@ def measure_network(config: study.Config, network: Network, budget: float) -> Ne
     recipe = training.recipe(study.recipe(config, dataset, model))
     count = max(2, min(recipe.batch_size, int(STEP_MACS / network.macs)))
     # A rate at which nothing diverges on random labels.
-    step = replace(recipe, epochs=2, batch_size=count, learning_rate=1e-6)
+    step = replace(recipe, epochs=1, batch_size=count, learning_rate=1e-6)
     data = random_images(network.images.size, network.images.classes, count)
     stem = datasets.stem(dataset)
     built = models.build(model, network.images.classes, config["models"]["width"], stem)
-    taken = float(training.train(built, data, step, 0, progress=False)["seconds"].iloc[-1])
+    taken = _seconds(lambda: training.train(built, data, step, 0, progress=False))
     steps = max(1, min(STEPS, int(0.5 * budget / taken)))
     if steps > 1:
-        several = random_images(network.images.size, network.images.classes, steps * count)
-        last = replace(step, epochs=1)
-        taken = float(training.train(built, several, last, 0, progress=False)["seconds"].sum())
-    images = datasets.normalize(data.test.images, data.mean, data.deviation)
+        data = random_images(network.images.size, network.images.classes, steps * count)
+        taken = _seconds(lambda: training.train(built, data, step, 0, progress=False), 1)
+    images = datasets.normalize(data.test.images[:count], data.mean, data.deviation)
     inference = _seconds(lambda: accuracy.logits(built, images)) / count
     techniques = {
         name: _technique(config, name, network, built, data, step, images)
@@ -233,13 +238,18 @@ def measure_network(config: study.Config, network: Network, budget: float) -> Ne
 
 
 def _seconds(work: Callable[[], Any], repeats: int = 2) -> float:
-    """Return the seconds of the fastest of several runs."""
+    """Return the seconds of the fastest of several runs: of a core, so that what else runs here counts little."""
     taken = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = cpu_seconds()
         work()
-        taken.append(time.perf_counter() - start)
+        taken.append(cpu_seconds() - start)
     return min(taken)
+
+
+def cpu_seconds() -> float:
+    """Return the seconds of all cores that this process and its ended children have used."""
+    return sum(os.times()[:4])
 
 
 def _technique(
@@ -262,33 +272,37 @@ def _technique(
         compressed: nn.Module = technique.compress(copy.deepcopy(built), None, task)
         return compressed
 
-    start = time.perf_counter()
+    start = cpu_seconds()
     compressed = compress(1)
-    once = time.perf_counter() - start
+    once = cpu_seconds() - start
     calibration = 0.0
     if "calibration_images" in settings:
         more = _seconds(lambda: compress(count), 1)
-        calibration = max(0.0, more - _seconds(lambda: compress(1), 1)) / (count - 1)
+        calibration = max(0.0, more - once) / (count - 1)
     inference = _seconds(lambda: accuracy.logits(compressed, images), 1) / count
     return Technique(once, calibration, inference)
 
 
-def measure_start(rule: str) -> tuple[float, float]:
-    """Return the seconds that a script of this rule takes to start, and the bytes of memory then."""
+def measure_start(kind: str) -> tuple[float, float]:
+    """Return the seconds that the smallest job of a kind takes, and its bytes of memory."""
     scripts = ROOT / "workflow/scripts"
-    tree = ast.parse((scripts / f"{rule}.py").read_text())
+    tree = ast.parse((scripts / f"{STARTED[kind]}.py").read_text())
     imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    lines = ["import snakemake.script", *(ast.unparse(node) for node in imports)]
-    told = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    start = time.perf_counter()
+    lines = [
+        "import snakemake.iocontainers",
+        *(ast.unparse(node) for node in imports),
+        f"from benchmarks.estimate import first; first.{kind}()",
+        "print(*(line for line in open('/proc/self/status') if line.startswith('VmHWM')))",
+    ]
+    start = cpu_seconds()
     done = subprocess.run(
-        [sys.executable, "-c", "\n".join([*lines, told])],
+        [sys.executable, "-c", "\n".join(lines)],
         env=os.environ | {"PYTHONPATH": f"{scripts}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
         check=True,
     )
-    return time.perf_counter() - start, 1024 * float(done.stdout.split()[-1])
+    return cpu_seconds() - start, 1024 * float(done.stdout.split()[-2])
 
 
 def measure_image() -> float:
@@ -320,22 +334,32 @@ def measure_code(config: study.Config, network: Network, folder: Path) -> dict[s
     image = datasets.normalize(pixels.test.images, pixels.mean, pixels.deviation)
     np.save(folder / "image.npy", image)
     found: dict[str, Any] = {"built": {}}
-    start = time.perf_counter()
-    imported = {"dense": import_network(copy.deepcopy(built).eval(), image.shape)}
-    found["import"] = time.perf_counter() - start
-    start = time.perf_counter()
-    export.write_onnx(copy.deepcopy(built).eval(), image, folder / "network.onnx")
-    export.write_program(copy.deepcopy(built).eval(), image, folder / "network.pt2")
-    found["export"] = time.perf_counter() - start
+    # What is imported on first use belongs to the start of a job.
+    first.importing()
+    first.exporting()
+    imported = {}
+
+    def take() -> None:
+        imported["dense"] = import_network(copy.deepcopy(built).eval(), image.shape)
+
+    found["import"] = _seconds(take, 1)
+
+    def give() -> None:
+        export.write_onnx(copy.deepcopy(built).eval(), image, folder / "network.onnx")
+        export.write_program(copy.deepcopy(built).eval(), image, folder / "network.pt2")
+
+    found["export"] = _seconds(give, 1)
     save_network(imported["dense"], folder / "network.json", folder / "parameters.safetensors")
-    for primitive, format_ in codes(config):
+    for number, (primitive, format_) in enumerate(codes(config)):
         if format_ not in imported:
             imported[format_] = import_network(_thinned(config, built).eval(), image.shape)
-        start = time.perf_counter()
+        if number == 0:
+            build_library(imported[format_], primitive, format_, target(HERE))
+        start = cpu_seconds()
         library = build_library(imported[format_], primitive, format_, target(HERE))
         file = folder / f"{primitive}-{format_}.so"
         library.export(file)
-        seconds = time.perf_counter() - start
+        seconds = cpu_seconds() - start
         parameters = library_bytes(network.parameters, format_, sparsity(config))
         timer = load_library(file).timer(image)
         found["built"][f"{primitive}-{format_}"] = {

@@ -42,7 +42,7 @@ def finished(results: Path, networks: Mapping[str, Network], rates: Rates) -> Fi
             if file.relative_to(folder).with_suffix("").parts[2] in layers
         ]
         start = rates.start[
-            {"import_network": "importing", "export_network": "training"}.get(rule, "compiling")
+            {"import_network": "importing", "export_network": "exporting"}.get(rule, "compiling")
         ]
         if known:
             spent = sum(seconds for _, seconds in known) - start * len(known)

@@ -159,7 +159,7 @@ def _import(inputs: Inputs, job: Mapping[str, str]) -> float:
 
 def _export(inputs: Inputs, job: Mapping[str, str]) -> float:
     layer = inputs.finished.layer.get("export_network", inputs.rates.export_layer)
-    return inputs.rates.start["training"] + inputs.network(job).layers * layer
+    return inputs.rates.start["exporting"] + inputs.network(job).layers * layer
 
 
 def _probe(inputs: Inputs, job: Mapping[str, str]) -> float:
@@ -168,12 +168,23 @@ def _probe(inputs: Inputs, job: Mapping[str, str]) -> float:
 
 def _tune(inputs: Inputs, job: Mapping[str, str]) -> float:
     network, tuning = inputs.network(job), inputs.config["tuning"]
+    start = inputs.rates.start["compiling"]
+    if _has_records(inputs.config, job):
+        return start
     candidate = inputs.finished.candidate or inputs.rates.candidate
     # Layers slower than a sample lasts at least make each sample longer.
     layer = network.macs * inputs.code(network, job).mac_all_cores / network.layers
     longer = max(0.0, layer - tuning["measurement"]["min_repeat_ms"] / 1e3)
     each = candidate + tuning["measurement"]["repeats"] * longer
-    return inputs.rates.start["compiling"] + candidates(inputs.config, network) * each
+    return start + candidates(inputs.config, network) * each
+
+
+def _has_records(config: study.Config, job: Mapping[str, str]) -> bool:
+    """Return whether the layers are those of the uncompressed network, of which all is measured by then."""
+    if job["format"] != "dense" or not study.sparse(job["compression"]):
+        return False
+    layers = {name: value for name, value in job.items() if name != "rule"}
+    return bool(study.tuned_choices(config, **(layers | {"compression": study.BASELINE})))
 
 
 def candidates(config: study.Config, network: Network) -> int:
@@ -276,7 +287,7 @@ HELD = {
 STARTED_AS = {
     "train_model": "training",
     "compress_model": "training",
-    "export_network": "training",
+    "export_network": "exporting",
     "import_network": "importing",
     "tune_network": "compiling",
     "build_library": "compiling",

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from benchmarks.estimate import demand, report
-from benchmarks.estimate.rates import Code, NetworkRates, Rates, Technique
+from benchmarks.estimate.rates import STARTED, Code, NetworkRates, Rates, Technique
 from benchmarks.estimate.stages import (
     Finished,
     Inputs,
@@ -28,7 +28,6 @@ ROOT = Path(__file__).parents[3]
 PAPER = demand.read_config(ROOT / "config/paper.yaml")
 SMOKE = demand.read_config(ROOT / "config/smoke.yaml")
 SECOND = Code(build_layer=0.1, mac=1e-9, mac_all_cores=5e-10, layer_bytes=1e4)
-STARTED = ("training", "importing", "compiling", "tables", "plots")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,70 @@
+"""The smallest job of each kind: what it takes is what a job takes to start, with all that is imported on first use."""
+
+from dlas import datasets
+
+SIZE, CLASSES = 32, 10
+SHAPE = (1, 3, SIZE, SIZE)
+
+
+def training() -> None:
+    """Train a small network for one step."""
+    import numpy as np
+
+    from dlas import models
+    from dlas.models import accounting
+    from dlas.models import training as trained
+
+    pixels = np.arange(2 * SIZE * SIZE * 3, dtype=np.uint8).reshape(2, SIZE, SIZE, 3)
+    split = datasets.Split(pixels, np.arange(2))
+    data = datasets.assemble(split, split, split, tuple(map(str, range(CLASSES))))
+    network = models.build("resnet18", CLASSES, 0.125, "small_input")
+    trained.train(network, data, trained.Recipe("sgd", 1e-6, 0, 1, 2), 0, progress=False)
+    accounting.summarize(network, SHAPE)
+
+
+def importing() -> None:
+    """Import a small network for the compiler."""
+    from dlas import models
+    from dlas.compiler.importer import import_network
+
+    import_network(models.build("resnet18", CLASSES, 0.125, "small_input").eval(), SHAPE)
+
+
+def exporting() -> None:
+    """Write a small network for other runtimes."""
+    import tempfile
+    from pathlib import Path
+
+    import numpy as np
+
+    from dlas import models
+    from dlas.models import export
+
+    network = models.build("resnet18", CLASSES, 0.125, "small_input").eval()
+    image = np.zeros(SHAPE, np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        export.write_onnx(network, image, Path(folder, "network.onnx"))
+        export.write_program(network, image, Path(folder, "network.pt2"))
+
+
+def compiling() -> None:
+    """Ask for the target, as all that compiles does."""
+    from dlas.hardware.platforms import Platform, target
+
+    target(Platform("local_cpu"))
+
+
+def tables() -> None:
+    """Do nothing: its script has imported all."""
+
+
+def plots() -> None:
+    """Draw and write an empty figure."""
+    import io
+
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.add_subplot().plot([0, 1])
+    for form in ("pdf", "svg", "png"):
+        figure.savefig(io.BytesIO(), format=form)
