@@ -1,6 +1,6 @@
 """The smallest job of each kind: what it takes is what a job takes to start, with all that is imported on first use."""
 
-from dlas import datasets
+from dlas import datasets, study
 
 SIZE, CLASSES = 32, 10
 SHAPE = (1, 3, SIZE, SIZE)
@@ -58,13 +58,21 @@ def tables() -> None:
     """Do nothing: its script has imported all."""
 
 
+def analysis() -> None:
+    """Load an observation."""
+    from dlas.analysis import observation
+
+    observation.load(study.methods("analysis/observations")[0])
+
+
 def plots() -> None:
-    """Draw and write an empty figure."""
+    """Load an observation, draw and write an empty figure."""
     import io
 
-    from matplotlib.figure import Figure
+    from dlas.analysis import figures
 
-    figure = Figure()
-    figure.add_subplot().plot([0, 1])
-    for form in ("pdf", "svg", "png"):
+    analysis()
+    figure, axes = figures.columns([""], height=3.0)
+    axes[0, 0].plot([0, 1])
+    for form in study.PLOT_EXTENSIONS:
         figure.savefig(io.BytesIO(), format=form)

@@ -105,14 +105,14 @@ def _is_here(config: study.Config, job: Mapping[str, str]) -> bool:
 
 
 def _plot(inputs: Inputs, job: Mapping[str, str]) -> float:
-    start = inputs.rates.start["plots" if job["rule"].startswith("draw") else "tables"]
+    start = inputs.rates.start["plots" if job["rule"].startswith("draw") else "analysis"]
     return inputs.finished.job.get(job["rule"], start)
 
 
 def _prepare(inputs: Inputs, job: Mapping[str, str]) -> float:
     read = "resize" in inputs.config["datasets"][job["dataset"]]
     count = _images(inputs, job["dataset"]).total if read else 0
-    return inputs.rates.start["tables"] + count * inputs.rates.image
+    return inputs.rates.start["analysis"] + count * inputs.rates.image
 
 
 def _images(inputs: Inputs, dataset: str) -> Any:
@@ -299,7 +299,7 @@ STARTED_AS = {
 
 def _memory(inputs: Inputs, rule: str, job: Mapping[str, str]) -> float:
     """Return the bytes that a job holds at its peak: what it imports, images, parameters, activations."""
-    started = STARTED_AS.get(rule, "plots" if rule.startswith("draw") else "tables")
+    started = STARTED_AS.get(rule, "plots" if rule.startswith("draw") else "analysis")
     held = inputs.rates.start_bytes[started]
     if rule in HELD:
         images = _images(inputs, job["dataset"])
@@ -312,8 +312,8 @@ def _memory(inputs: Inputs, rule: str, job: Mapping[str, str]) -> float:
     if rule in ("train_model", "compress_model"):
         recipe = study.recipe(inputs.config, job["dataset"], job["model"])
         batch = min(recipe["batch_size"], network.images.train)
-        # Weights, gradients, two moments, the best and the kept weights; each activation and its gradient.
-        held += 4 * (6 * network.parameters + 2 * batch * network.activations)
+        # Weights, gradients, two moments, the best and the kept weights; what layers gave out, for the gradients.
+        held += 4 * (6 * network.parameters + batch * network.activations)
     elif rule == "time_libraries":
         held += sum(_library_disk(inputs, library) for library in _libraries(inputs, job))
     else:
