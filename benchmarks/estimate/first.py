@@ -1,6 +1,13 @@
 """The smallest job of each kind: what it takes is what a job takes to start, with all that is imported on first use."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from dlas import datasets, study
+
+if TYPE_CHECKING:
+    from dlas.compiler.network import Network
 
 SIZE, CLASSES = 32, 10
 SHAPE = (1, 3, SIZE, SIZE)
@@ -22,12 +29,12 @@ def training() -> None:
     accounting.summarize(network, SHAPE)
 
 
-def importing() -> None:
-    """Import a small network for the compiler."""
+def importing() -> Network:
+    """Return a small network, imported for the compiler."""
     from dlas import models
     from dlas.compiler.importer import import_network
 
-    import_network(models.build("resnet18", CLASSES, 0.125, "small_input").eval(), SHAPE)
+    return import_network(models.build("resnet18", CLASSES, 0.125, "small_input").eval(), SHAPE)
 
 
 def exporting() -> None:

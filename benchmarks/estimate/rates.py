@@ -1,4 +1,4 @@
-"""How fast this machine does what the jobs of a study do: measured in about a minute, with the study's own code.
+"""How fast this machine does what the jobs of a study do: measured in a minute or three, with the study's own code.
 
 Networks are trained, run and compiled by as many processes as there are cores, one thread each: side by side, as the
 jobs of a study run. What a study measures alone, candidates and latency on all cores, is measured alone afterwards.
@@ -120,14 +120,14 @@ def measure(config: study.Config, networks: Mapping[str, Network], seconds: floa
         for kind in sorted({each.kind for each in networks.values()})
     }
     with tempfile.TemporaryDirectory(prefix="dlas-estimate-") as folder:
-        work: dict[tuple[str, str], Callable[[], Any]] = {}
-        order = sorted(networks.values(), key=lambda each: -each.macs)
-        work |= {
-            ("network", each.name): partial(measure_network, config, each, budget) for each in order
-        }
-        work |= {
+        # The longest first, so that no core waits at the end.
+        work: dict[tuple[str, str], Callable[[], Any]] = {
             ("code", kind): partial(measure_code, config, each, Path(folder, kind))
             for kind, each in smallest.items()
+        }
+        work |= {
+            ("network", each.name): partial(measure_network, config, each, budget)
+            for each in sorted(networks.values(), key=lambda each: -each.macs)
         }
         work |= {("start", name): partial(measure_start, name) for name in STARTED}
         work |= {("image", ""): measure_image}
@@ -345,7 +345,7 @@ def measure_code(config: study.Config, network: Network, folder: Path) -> dict[s
     np.save(folder / "image.npy", image)
     found: dict[str, Any] = {"built": {}}
     # What is imported on first use belongs to the start of a job.
-    first.importing()
+    build_library(first.importing(), *codes(config)[0], target(HERE))
     first.exporting()
     imported = {}
 
@@ -360,11 +360,9 @@ def measure_code(config: study.Config, network: Network, folder: Path) -> dict[s
 
     found["export"] = _seconds(give, 1)
     save_network(imported["dense"], folder / "network.json", folder / "parameters.safetensors")
-    for number, (primitive, format_) in enumerate(codes(config)):
+    for primitive, format_ in codes(config):
         if format_ not in imported:
             imported[format_] = import_network(_thinned(config, built).eval(), image.shape)
-        if number == 0:
-            build_library(imported[format_], primitive, format_, target(HERE))
         start = cpu_seconds()
         library = build_library(imported[format_], primitive, format_, target(HERE))
         file = folder / f"{primitive}-{format_}.so"

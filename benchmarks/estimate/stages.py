@@ -301,21 +301,24 @@ def _memory(inputs: Inputs, rule: str, job: Mapping[str, str]) -> float:
     """Return the bytes that a job holds at its peak: what it imports, images, parameters, activations."""
     started = STARTED_AS.get(rule, "plots" if rule.startswith("draw") else "analysis")
     held = inputs.rates.start_bytes[started]
+    working = 0.0
     if rule in HELD:
         images = _images(inputs, job["dataset"])
+        numbers = 3 * images.size**2
+        held += numbers * images.total
         # Normalizing holds a split twice as float32.
-        split = max((getattr(images, name) for name in HELD[rule]), default=0)
-        held += 3 * images.size**2 * (images.total + 8 * split)
+        working = 8.0 * numbers * max((getattr(images, name) for name in HELD[rule]), default=0)
     if "model" not in job:
-        return held
+        return held + working
     network = inputs.network(job)
     if rule in ("train_model", "compress_model"):
         recipe = study.recipe(inputs.config, job["dataset"], job["model"])
         batch = min(recipe["batch_size"], network.images.train)
         # Weights, gradients, two moments, the best and the kept weights; what layers gave out, for the gradients.
-        held += 4 * (6 * network.parameters + batch * network.activations)
+        held += 4 * 6 * network.parameters
+        working = max(working, 4.0 * batch * network.activations)
     elif rule == "time_libraries":
         held += sum(_library_disk(inputs, library) for library in _libraries(inputs, job))
     else:
         held += 3 * 4 * network.parameters
-    return held
+    return held + working

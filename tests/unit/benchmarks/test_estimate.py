@@ -9,10 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
+from benchmarks.estimate import __main__ as command
 from benchmarks.estimate import demand, report
-from benchmarks.estimate.rates import STARTED, Code, NetworkRates, Rates, Technique
+from benchmarks.estimate.rates import (
+    STARTED,
+    Code,
+    NetworkRates,
+    Rates,
+    Technique,
+    measure_network,
+    measure_start,
+)
 from benchmarks.estimate.stages import (
     Finished,
     Inputs,
@@ -86,9 +94,9 @@ def test_jobs_are_those_that_the_study_enumerates(overlay):
 
 
 def test_jobs_are_those_of_a_dry_run():
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--forceall", "--quiet", "rules"]
-    command += ["--configfile", "config/smoke.yaml", "--nolock"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    dry_run = [sys.executable, "-m", "snakemake", "--dry-run", "--forceall", "--quiet", "rules"]
+    dry_run += ["--configfile", "config/smoke.yaml", "--nolock"]
+    done = subprocess.run(dry_run, cwd=ROOT, capture_output=True, text=True, check=True)
     lines = (line.split() for line in (done.stdout + done.stderr).splitlines())
     planned = {line[0]: int(line[1]) for line in lines if len(line) == 2 and line[1].isdecimal()}
     counted = {rule: len(jobs) for rule, jobs in demand.jobs(SMOKE).items() if jobs}
@@ -234,25 +242,48 @@ def test_a_wrong_config_is_told_in_one_line(tmp_path, content, told):
     assert "\n" not in str(error.value)
 
 
-def test_a_config_that_is_missing_is_told_in_one_line():
-    command = [sys.executable, "-m", "benchmarks.estimate", "--configfile", "config/none.yaml"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert (
-        done.stderr == "error: config: config/none.yaml cannot be read: No such file or directory\n"
+def test_a_config_that_is_missing_is_told_in_one_line(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["estimate", "--configfile", "config/none.yaml"])
+    with pytest.raises(SystemExit) as error:
+        command.main()
+    assert error.value.code == (
+        "error: config: config/none.yaml cannot be read: No such file or directory"
     )
 
 
-def test_an_estimate_of_the_smoke_study(tmp_path):
-    """Nothing is made but the file that is asked for."""
+@pytest.mark.parametrize("wrong", [["--cores", "0"], ["--seconds", "-1"], ["--gpu", "0"]])
+def test_a_wrong_option_is_told(monkeypatch, capsys, wrong):
+    monkeypatch.setattr(sys, "argv", ["estimate", *wrong])
+    with pytest.raises(SystemExit) as error:
+        command.main()
+    assert error.value.code == 2
+    assert wrong[0] in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_command_prints_and_writes_the_estimate(monkeypatch, capsys, tmp_path, rates):
+    """All but the measuring."""
     file = tmp_path / "estimate.json"
-    command = [sys.executable, "-m", "benchmarks.estimate", "--configfile", "config/smoke.yaml"]
-    command += ["--seconds", "1", "--json", str(file), "--results", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found = report.loaded(file.read_text())
-    assert {stage.rule: stage.jobs for stage in found} == {
-        rule: len(jobs) for rule, jobs in demand.jobs(SMOKE).items() if jobs
-    }
-    assert all(stage.seconds > 0 for stage in found)
-    assert f"dominated by {yaml.safe_load(file.read_text())['dominating']}" in done.stdout
+    options = ["--configfile", str(ROOT / "config/paper.yaml"), "--json", str(file)]
+    monkeypatch.setattr(sys, "argv", ["estimate", *options, "--results", str(tmp_path)])
+    monkeypatch.setattr(command, "measure", lambda *_: rates)
+    command.main()
+    told = capsys.readouterr().out
+    content = json.loads(file.read_text())
+    assert f"dominated by {content['dominating']}" in told
+    assert f"on {rates.cores} cores" in told
+    assert "--gpu takes its rate" in told
+
+
+def test_a_network_is_measured_as_it_is_trained_and_compressed():
+    images = demand.Images(64, 8, 8, 10, 32)
+    network = demand.network("digits", "resnet18", images, SMOKE["models"]["width"])
+    found = measure_network(SMOKE, network, 0.1)
+    assert 0 < found.inference < found.training
+    assert set(found.techniques) == {"float16", "int8"}
+    assert all(each.inference > 0 for each in found.techniques.values())
+
+
+def test_a_job_starts_in_some_seconds_and_some_memory():
+    seconds, memory = measure_start("tables")
+    assert 0.1 < seconds < 60
+    assert 1e7 < memory < 1e10
