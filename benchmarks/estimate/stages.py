@@ -21,7 +21,7 @@ RESNET50 = ("imagenet", "resnet50")  # whose training the rates of GPUs are publ
 class Stage:
     """The jobs of one rule.
 
-    `seconds` is the sum over the jobs of this machine, `longest` the longest of them, `elsewhere` how many run on
+    `seconds` is the sum over the jobs of this machine, `longest` the longest that have to run one after the other, `elsewhere` how many run on
     boards or on a GPU of a rate that is not known, which `seconds` leaves out. `memory` is of one job, in bytes.
     """
 
@@ -88,12 +88,15 @@ def total(found: Sequence[Stage], cores: int) -> float:
 def _stage(inputs: Inputs, rule: str, jobs: Sequence[Mapping[str, str]]) -> Stage:
     here = [job for job in jobs if _is_here(inputs.config, job)]
     seconds = [SECONDS.get(rule, _plot)(inputs, job | {"rule": rule}) for job in here]
+    longest = max(seconds, default=0.0)
+    if inputs.gpu and rule in ("train_model", "compress_model"):
+        longest = sum(seconds)  # one GPU takes one after the other
     return Stage(
         rule,
         len(jobs),
         len(jobs) - len(here),
         sum(seconds),
-        max(seconds, default=0.0),
+        longest,
         sum(DISK[rule](inputs, job) for job in jobs) if rule in DISK else 0.0,
         max((_memory(inputs, rule, job) for job in here), default=0.0),
     )

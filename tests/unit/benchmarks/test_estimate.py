@@ -173,6 +173,7 @@ def test_a_gpu_takes_the_place_of_what_was_measured(networks, rates):
     slow = estimated(PAPER, networks, rates, gpu=100, gpu_macs=macs)["train_model"]
     fast = estimated(PAPER, networks, rates, gpu=1000, gpu_macs=macs)["train_model"]
     assert fast.seconds < slow.seconds / 5
+    assert fast.wall(4) == fast.seconds  # there is one
 
 
 def test_boards_are_counted_and_not_timed(networks, rates):
