@@ -217,7 +217,10 @@ def random_images(size: int, classes: int, count: int) -> datasets.Dataset:
 
 
 def measure_network(config: study.Config, network: Network, budget: float) -> NetworkRates:
-    """Train and run a network on random images of its size for about `budget` seconds, one step at least."""
+    """Train and run a network on random images of its size for about `budget` seconds, one step at least.
+
+    This process has one thread for it: those that wait for each other would count as well.
+    """
     dataset, model = network.dataset, network.model
     recipe = training.recipe(study.recipe(config, dataset, model))
     count = max(2, min(recipe.batch_size, int(STEP_MACS / network.macs)))

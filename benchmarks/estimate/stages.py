@@ -21,8 +21,9 @@ RESNET50 = ("imagenet", "resnet50")  # whose training the rates of GPUs are publ
 class Stage:
     """The jobs of one rule.
 
-    `seconds` is the sum over the jobs of this machine, `longest` the longest that have to run one after the other, `elsewhere` how many run on
-    boards or on a GPU of a rate that is not known, which `seconds` leaves out. `memory` is of one job, in bytes.
+    `seconds` is the sum over the jobs of this machine, `longest` what has to run one after the other: the longest job,
+    or all jobs where they share one GPU. `elsewhere` is how many are for boards or this machine's GPU, which `seconds`
+    leaves out. `disk` is of all jobs, `memory` of one, in bytes.
     """
 
     rule: str

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.estimate import __main__ as command
 from benchmarks.estimate import demand, report
@@ -275,7 +276,16 @@ def test_the_command_prints_and_writes_the_estimate(monkeypatch, capsys, tmp_pat
     assert "--gpu takes its rate" in told
 
 
-def test_a_network_is_measured_as_it_is_trained_and_compressed():
+@pytest.fixture
+def one_thread():
+    """As in a process that measures: threads that wait for each other use a core as well."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_network_is_measured_as_it_is_trained_and_compressed(one_thread):
     images = demand.Images(64, 8, 8, 10, 32)
     network = demand.network("digits", "resnet18", images, SMOKE["models"]["width"])
     found = measure_network(SMOKE, network, 0.1)
