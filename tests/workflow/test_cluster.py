@@ -48,13 +48,13 @@ def submitted(project: Project, cluster: Cluster, *targets: str) -> Iterator[sub
         stderr=subprocess.STDOUT,
         text=True,
     )
-    try:
-        yield process
-        out, _ = process.communicate()
-        assert process.returncode == 0, out[-5000:]
-    finally:
-        process.kill()
-        process.communicate()
+    with process:
+        try:
+            yield process
+            out, _ = process.communicate()
+            assert process.returncode == 0, out[-5000:]
+        finally:
+            process.kill()
 
 
 def node_of(cluster: Cluster, rule: str) -> tuple[str, str]:
