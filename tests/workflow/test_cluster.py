@@ -67,7 +67,7 @@ def node_of(cluster: Cluster, rule: str) -> tuple[str, str]:
         ]
         return bool(found)
 
-    wait_until(runs)
+    wait_until(runs, 1200)
     return found[0]
 
 
