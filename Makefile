@@ -4,6 +4,7 @@
 # make test-boards  the paths to Arm boards and GPUs, emulated           (PYTEST="options of pytest")
 # make report   report.html from the finished study
 # make test-faults  the smoke study, killed 20 times                      (PYTEST="options of pytest")
+# make test-draws  how often each claim is supported by chance, in 1,000 tables  (PYTEST="options of pytest")
 # make test-cluster  the smoke study through a real Slurm, all on this machine (PYTEST="options of pytest")
 # make bench    the primitives against PyTorch and ONNX Runtime           (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
@@ -26,7 +27,7 @@ VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: help study estimate report test test-boards test-faults test-cluster bench bench-kernels bench-gpu lint clean
+.PHONY: help study estimate report test test-boards test-faults test-draws test-cluster bench bench-kernels bench-gpu lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -50,6 +51,9 @@ test-boards: $(VENV)/test
 
 test-faults: $(VENV)/test
 	$(VENV)/bin/python -m pytest -m "faults or not faults" tests/workflow/test_faults.py $(PYTEST)
+
+test-draws: $(VENV)/test
+	$(VENV)/bin/python -m pytest --numprocesses 2 -m draws tests/unit/analysis/test_error_rates.py $(PYTEST)
 
 # Needs Slurm's programs (Debian: slurmctld slurmd slurm-client munge).
 test-cluster: $(VENV)/test

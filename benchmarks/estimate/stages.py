@@ -279,15 +279,14 @@ DISK: Mapping[str, Callable[[Inputs, Mapping[str, str]], float]] = {
     ),
     "build_library": _library_disk,
 }
-# Which rules hold the whole data set, and which of its splits as normalized numbers as well.
-HELD = {
-    "train_model": ("validation",),
-    "compress_model": ("validation", "test"),
-    "check_libraries": ("test",),
-    "prepare_dataset": (),
-    "import_network": (),
-    "export_network": (),
-}
+HOLDING = (  # the whole data set, a byte a number; they are normalized batch by batch
+    "train_model",
+    "compress_model",
+    "check_libraries",
+    "prepare_dataset",
+    "import_network",
+    "export_network",
+)
 STARTED_AS = {
     "train_model": "training",
     "compress_model": "training",
@@ -305,24 +304,19 @@ def _memory(inputs: Inputs, rule: str, job: Mapping[str, str]) -> float:
     """Return the bytes that a job holds at its peak: what it imports, images, parameters, activations."""
     started = STARTED_AS.get(rule, "plots" if rule.startswith("draw") else "analysis")
     held = inputs.rates.start_bytes[started]
-    working = 0.0
-    if rule in HELD:
+    if rule in HOLDING:
         images = _images(inputs, job["dataset"])
-        numbers = 3 * images.size**2
-        held += numbers * images.total
-        # Normalizing holds a split twice as float32.
-        working = 8.0 * numbers * max((getattr(images, name) for name in HELD[rule]), default=0)
+        held += 3 * images.size**2 * images.total
     if "model" not in job:
-        return held + working
+        return held
     network = inputs.network(job)
     if rule in ("train_model", "compress_model"):
         recipe = study.recipe(inputs.config, job["dataset"], job["model"])
         batch = min(recipe["batch_size"], network.images.train)
         # Weights, gradients, two moments, the best and the kept weights; what layers gave out, for the gradients.
-        held += 4 * 6 * network.parameters
-        working = max(working, 4.0 * batch * network.activations)
+        held += 4 * 6 * network.parameters + 4.0 * batch * network.activations
     elif rule == "time_libraries":
         held += sum(_library_disk(inputs, library) for library in _libraries(inputs, job))
     else:
         held += 3 * 4 * network.parameters
-    return held + working
+    return held

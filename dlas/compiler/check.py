@@ -1,6 +1,7 @@
 """Whether a compiled network computes what its framework computes."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -75,13 +76,13 @@ def check_logits(
 
 def check_top1(
     network: CompiledNetwork,
-    images: np.ndarray,
+    images: Iterable[np.ndarray],
     labels: np.ndarray,
     framework: float,
     tolerance: float,
     what: str,
 ) -> float:
-    """Return the compiled network's top-1 in percent on `images` [N, C, H, W].
+    """Return the compiled network's top-1 in percent on `images`, each [C, H, W].
 
     Raises StudyError, which begins with `what`, where it is over `tolerance` percentage points from the framework's.
     """

@@ -3,7 +3,7 @@
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import util
@@ -111,8 +111,8 @@ class CompiledNetwork:
         with self.board.answer():
             self.machine = relax.VirtualMachine(executable, list(self.board.devices))
 
-    def run(self, images: np.ndarray) -> np.ndarray:
-        """Return the logits [N, classes] of images [N, C, H, W], float32, run one by one."""
+    def run(self, images: Iterable[np.ndarray]) -> np.ndarray:
+        """Return the logits [N, classes] of images, each [C, H, W], float32, run one by one."""
         return np.concatenate([self._logits(image[None]) for image in images])
 
     def _logits(self, image: np.ndarray) -> np.ndarray:

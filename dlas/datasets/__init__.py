@@ -7,7 +7,7 @@ and `STEM`, the kind of first layers that networks have on images of that size.
 import importlib
 import pkgutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -188,6 +188,32 @@ def normalize(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np
     scale = 1 / (255 * deviation)
     scaled = images * scale.astype(np.float32) - (mean / deviation).astype(np.float32)
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Normalized:
+    """Images as `normalize` gives them, when they are read: as float32 a large set would fill the memory.
+
+    `images` are uint8 [N, height, width, 3]; `mean` and `deviation` are the data set's.
+    """
+
+    images: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, chosen: slice) -> np.ndarray:
+        return normalize(self.images[chosen], self.mean, self.deviation)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[at : at + 1][0] for at in range(len(self)))
+
+
+def normalized(split: Split, dataset: Dataset) -> Normalized:
+    """Return the images of a split of `dataset`, each normalized when it is read."""
+    return Normalized(split.images, dataset.mean, dataset.deviation)
 
 
 def top1(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from dlas.datasets import Dataset, Split, normalize, top1
+from dlas.datasets import Dataset, Split, normalize, normalized, top1
 from dlas.errors import StudyError, unknown
 from dlas.files import whole
 from dlas.models import accuracy, unfinished
@@ -213,7 +213,7 @@ def history(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
 
 def evaluate(model: nn.Module, split: Split, dataset: Dataset) -> tuple[float, float]:
     """Return the mean cross-entropy and the top-1 in percent on a split of `dataset`."""
-    outputs = accuracy.logits(model, normalize(split.images, dataset.mean, dataset.deviation))
+    outputs = accuracy.logits(model, normalized(split, dataset))
     loss = functional.cross_entropy(torch.from_numpy(outputs), torch.from_numpy(split.labels))
     return loss.item(), top1(outputs, split.labels)
 

@@ -76,7 +76,7 @@ def test_a_job_that_slurm_kills_begins_again_and_goes_on(fresh: Project, cluster
         "config/smoke.yaml",
         lambda text: text.replace("digits: {epochs: 1}", "digits: {epochs: 6}", 1),
     )
-    with submitted(fresh, cluster, "results/networks/digits/resnet18/none/network.json"):
+    with submitted(fresh, cluster, "results/compressed/digits/resnet18/none/summary.json"):
         number, _ = node_of(cluster, "train_model")
         wait_until(lambda: any(fresh.folder.glob("results/unfinished/digits/[!.]*.pt")))
         cluster.ask("scancel", number)

@@ -3,22 +3,25 @@
 from comparing import digests
 from conftest import Project
 
+TECHNIQUES = ("none", "weight_pruning", "int8")  # `make test-faults` compares all
 # Of one model, all that is trained, compressed, calibrated, chosen and imported.
 MADE = tuple(
     f"results/{place}"
     for place in (
         "datasets/digits.npz",
         "models/digits/resnet18/*.safetensors",
-        "compressed/digits/resnet18/**/*",
-        "networks/digits/resnet18/**/*",
+        *(
+            f"{kind}/digits/resnet18/{one}/*"
+            for kind in ("compressed", "networks")
+            for one in TECHNIQUES
+        ),
     )
 )
-TECHNIQUES = ("none", "weight_pruning", "channel_pruning", "float16", "int8")
 
 
 def test_two_runs_make_the_same_networks_byte_by_byte(finished: Project, fresh: Project) -> None:
     targets = [f"results/networks/digits/resnet18/{one}/network.json" for one in TECHNIQUES]
     fresh.snakemake(*targets, "--cores", "2")
     made = digests(fresh.folder, MADE)
-    assert len(made) > 30
+    assert len(made) > 20
     assert made == digests(finished.folder, MADE)

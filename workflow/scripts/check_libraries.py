@@ -19,7 +19,7 @@ with job(snakemake):
     status, summary = read_json(files.platform)["status"], read_json(files.summary)
     platform = Platform(snakemake.wildcards.platform, **settings["platform"])
     dataset = datasets.load(files.dataset)
-    images = datasets.normalize(dataset.test.images, dataset.mean, dataset.deviation)
+    images = datasets.normalized(dataset.test, dataset)
     with np.load(files.reference) as arrays:
         reference = dict(arrays)
     os.environ["TVM_NUM_THREADS"] = str(snakemake.threads)  # several checks run side by side

@@ -33,8 +33,8 @@ with job(snakemake):
     top1 = {}
     for name in ("validation", "test"):
         split = getattr(dataset, name)
-        images = datasets.normalize(split.images, dataset.mean, dataset.deviation)
-        top1[name] = datasets.top1(accuracy.logits(model, images), split.labels)
+        logits = accuracy.logits(model, datasets.normalized(split, dataset))
+        top1[name] = datasets.top1(logits, split.labels)
     write_json(
         snakemake.output.point,
         {

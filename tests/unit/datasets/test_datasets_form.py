@@ -83,6 +83,16 @@ def test_normalize_is_the_textbook_formula_channel_by_channel(images, mean, devi
         assert normalized[:, channel] == pytest.approx(expected, abs=1e-5)
 
 
+def test_images_that_are_normalized_when_they_are_read_are_the_same(dataset):
+    at_once = datasets.normalize(dataset.test.images, dataset.mean, dataset.deviation)
+    lazily = datasets.normalized(dataset.test, dataset)
+    assert len(lazily) == len(at_once)
+    assert (lazily[3:7] == at_once[3:7]).all() and len(
+        lazily[len(lazily) - 1 : len(lazily) + 9]
+    ) == 1
+    assert (np.stack(list(lazily)) == at_once).all()
+
+
 def test_top1_is_the_percentage_of_rows_whose_largest_entry_is_the_label():
     logits = np.array([[1, 2, 0], [5, 4, 3], [0, 0, 1], [9, 1, 1]], np.float32)
     assert datasets.top1(logits, np.array([1, 0, 2, 2])) == 75.0
