@@ -37,22 +37,19 @@ def fresh(fresh: Project) -> Project:
 
 
 @contextmanager
-def submitted(project: Project, cluster: Cluster, *targets: str) -> Iterator[subprocess.Popen[str]]:
+def submitted(project: Project, cluster: Cluster, *targets: str) -> Iterator[None]:
     """Start the workflow through the profile; it must come to a good end."""
     command = [sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", *targets, *SETTING]
-    process = subprocess.Popen(
-        command,
-        cwd=project.folder,
-        env=cluster.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    with process:
+    told = project.folder / "told.log"  # a pipe would be full before it is read
+    with (
+        open(told, "w") as out,
+        subprocess.Popen(
+            command, cwd=project.folder, env=cluster.environment, stdout=out, stderr=out
+        ) as process,
+    ):
         try:
-            yield process
-            out, _ = process.communicate()
-            assert process.returncode == 0, out[-5000:]
+            yield
+            assert process.wait() == 0, told.read_text()[-5000:]
         finally:
             process.kill()
 
