@@ -89,7 +89,7 @@ def test_the_study_on_a_cluster_that_loses_a_node_is_that_of_one_machine(
     with submitted(fresh, cluster, "all"):
         _, node = node_of(cluster, "libraries")
         cluster.lose(node)
-        wait_until(lambda: "DOWN" in cluster.ask("sinfo", "--noheader", "-N", "-n", node))
+        wait_until(lambda: "State=DOWN" in cluster.ask("scontrol", "show", "node", node))
         cluster.start(node)
     assert digests(fresh.folder) == digests(finished.folder)
     assert table(fresh.folder).equals(table(finished.folder))
