@@ -24,8 +24,9 @@ if not workflow.dryrun and Path("results").exists() and not os.access("results",
 report: "report/study.rst"
 
 
-# No limit of jobs per second on this machine. For it Snakemake plans another round of its scheduler some time after each round, beside those that
-# finished jobs start: they pile up to tens or hundreds a second, which cost minutes of a core and run beside the timings.
+# No limit of jobs per second on this machine. For it Snakemake plans another round of its scheduler some time after each
+# round, beside those that finished jobs start: they pile up to tens or hundreds a second, which cost minutes of a core and
+# run beside the timings.
 onstart:
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None

@@ -98,8 +98,16 @@ def _yaml(file: Path) -> dict[str, Any]:
 
 
 def jobs(config: study.Config) -> Jobs:
-    """Return the wildcards of every job of the whole study by rule, in the order of the stack."""
-    pairs = [{"dataset": dataset, "model": model} for dataset, model in study.pairs(config)]
+    """Return the wildcards of every job of the whole study but downloads by rule, in the order of the stack."""
+    untrained = set(study.untrained(config))
+    trained, loaded = (
+        [
+            {"dataset": dataset, "model": model}
+            for dataset, model in study.pairs(config)
+            if ((dataset, model) in untrained) == from_file
+        ]
+        for from_file in (False, True)
+    )
     networks = study.networks(config)
     timings = [
         dict(zip(("platform", "dataset", "model"), each, strict=True))
@@ -110,7 +118,8 @@ def jobs(config: study.Config) -> Jobs:
     observations = [{"number": number} for number in sorted(config["observations"])]
     found = {
         "prepare_dataset": [{"dataset": name} for name in sorted(config["study"]["datasets"])],
-        "train_model": pairs,
+        "train_model": trained,
+        "load_weights": loaded,
         "compress_model": [
             {**network, "level": level}
             for network in networks

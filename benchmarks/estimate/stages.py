@@ -136,6 +136,10 @@ def _train(inputs: Inputs, job: Mapping[str, str]) -> float:
     return start + _epochs(inputs, inputs.network(job), recipe["epochs"])
 
 
+def _load(inputs: Inputs, job: Mapping[str, str]) -> float:
+    return inputs.rates.start["training"]
+
+
 def _compress(inputs: Inputs, job: Mapping[str, str]) -> float:
     network, name = inputs.network(job), job["compression"]
     rates, images = inputs.rates.networks[network.name], network.images
@@ -237,6 +241,7 @@ def _time(inputs: Inputs, job: Mapping[str, str]) -> float:
 SECONDS: Mapping[str, Callable[[Inputs, Mapping[str, str]], float]] = {
     "prepare_dataset": _prepare,
     "train_model": _train,
+    "load_weights": _load,
     "compress_model": _compress,
     "choose_level": _choose,
     "import_network": _import,
@@ -270,6 +275,7 @@ def _library_disk(inputs: Inputs, job: Mapping[str, str]) -> float:
 DISK: Mapping[str, Callable[[Inputs, Mapping[str, str]], float]] = {
     "prepare_dataset": _dataset_bytes,
     "train_model": lambda inputs, job: 4.0 * inputs.network(job).parameters,
+    "load_weights": lambda inputs, job: 4.0 * inputs.network(job).parameters,
     "compress_model": _stored,
     "choose_level": _stored,
     "import_network": _stored,
@@ -281,6 +287,7 @@ DISK: Mapping[str, Callable[[Inputs, Mapping[str, str]], float]] = {
 }
 HOLDING = (  # the whole data set, a byte a number; they are normalized batch by batch
     "train_model",
+    "load_weights",
     "compress_model",
     "check_libraries",
     "prepare_dataset",
@@ -289,6 +296,7 @@ HOLDING = (  # the whole data set, a byte a number; they are normalized batch by
 )
 STARTED_AS = {
     "train_model": "training",
+    "load_weights": "training",
     "compress_model": "training",
     "export_network": "exporting",
     "import_network": "importing",

@@ -31,8 +31,8 @@ def provenance(
     those of jobs which take all libraries of a network or a model together: what else these take is of other rows. A
     row has its configuration's layers and `made_by`, a sorted list of jobs. A job whose log is gone is None.
     """
-    maker = {file: job["outputs"][0] for job in records for file in job["outputs"]}
-    inputs = {job["outputs"][0]: job["inputs"] for job in records}
+    jobs = {job["outputs"][0]: job for job in records}
+    maker = {file: name for name, job in jobs.items() for file in job["outputs"]}
     rows = []
     for configuration, own, shared in zip(configurations, made, measured, strict=True):
         found: set[str] = set()
@@ -42,9 +42,8 @@ def provenance(
             job = maker.get(file, file)
             if job not in found:
                 found.add(job)
-                ahead += inputs.get(job, [])
+                ahead += jobs[job]["inputs"] if job in jobs else []
         found |= {maker.get(file, file) for file in shared}
         rows.append({**configuration, "made_by": sorted(found)})
-    jobs = {job["outputs"][0]: dict(job) for job in records}
     named = sorted({job for row in rows for job in row["made_by"]})
     return {"jobs": {job: jobs.get(job) for job in named}, "rows": rows}

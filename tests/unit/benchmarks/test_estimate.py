@@ -91,6 +91,9 @@ def test_jobs_are_those_that_the_study_enumerates(overlay):
     assert {study.path("tuning", **job) for job in jobs["tune_network"]} == paths
     checks = set(study.artifacts("check", configurations))
     assert Counter(study.path("check", **job) for job in jobs["check_libraries"]) == Counter(checks)
+    weights = set(study.pairs(config)) & set(study.untrained(config))
+    assert {(job["dataset"], job["model"]) for job in jobs["load_weights"]} == weights
+    assert len(jobs["train_model"]) + len(weights) == len(study.pairs(config))
     timings = set(study.artifacts("timing", configurations))
     assert {study.path("timing", **job) for job in jobs["time_libraries"]} == timings
 
