@@ -1,5 +1,6 @@
 """A copy of the project in which the smoke study is run once, for real."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,12 @@ from filelock import FileLock
 sys.path.insert(0, str(Path(__file__).parent))  # for what the tests share
 
 from planning import ROOT, jobs_of
+
+
+def lack(reason: str) -> None:
+    """End a test for lack of a program: it fails in CI, where all are installed, and is skipped elsewhere."""
+    pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+
 
 PARTS = (
     "Snakefile",

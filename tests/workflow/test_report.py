@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import lack
 from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwright
 
 from dlas import study
@@ -87,8 +88,7 @@ class Visit:
 def browser():
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
-        reason = f"no browser on PATH; one of {', '.join(BROWSERS)} is needed"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+        lack(f"no browser on PATH; one of {', '.join(BROWSERS)} is needed")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
             executable_path=found, args=list(QUIET), chromium_sandbox=os.geteuid() != 0
