@@ -9,6 +9,7 @@ from typing import Any
 
 import tvm
 from tvm import relax, tirx
+from tvm.backend import loader
 from tvm.s_tir import Schedule
 from tvm.target import Target
 
@@ -21,6 +22,7 @@ from dlas.compiler.pipeline import compile_module
 from dlas.compiler.schedules import schedule_between
 from dlas.files import whole
 from dlas.primitives import tiling
+from dlas.primitives.gpu import is_gpu
 from dlas.primitives.vector import computes, processor
 
 # LLVM's level 3 makes kernels no faster here (the loops are written out already) and can take minutes for one kernel.
@@ -102,11 +104,17 @@ def build_library(
 
 
 def complete(target: Mapping[str, Any]) -> Target:
-    """Return a target with what all code is compiled with."""
+    """Return a target with what all code is compiled with, and have TVM know its kind."""
     described = dict(target)
-    if (host := described.pop("host", None)) is not None:
-        return Target(described, Target({"opt-level": OPTIMIZATION_LEVEL, **host}))
-    return Target({"opt-level": OPTIMIZATION_LEVEL, **described})
+    host = described.pop("host", None)
+    whole_target = (
+        Target({"opt-level": OPTIMIZATION_LEVEL, **described})
+        if host is None
+        else Target(described, Target({"opt-level": OPTIMIZATION_LEVEL, **host}))
+    )
+    if is_gpu(whole_target):
+        loader.load(whole_target.kind.name)
+    return whole_target
 
 
 def schedule_network(

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import tvm
 from tvm import relax
+from tvm.backend import loader
 
 from dlas.errors import StudyError
 
@@ -66,6 +67,8 @@ class Here:
 
     def __init__(self, kind: str = "llvm", linker: Sequence[str] = ()) -> None:
         self.observable = kind == "llvm"
+        if not self.observable:
+            loader.load(kind)
         self.linker: Sequence[str] = linker
         self.devices = [tvm.cpu()] if self.observable else [tvm.device(kind), tvm.cpu()]
 

@@ -1,12 +1,17 @@
 """Every primitive's kernels for GPUs of CUDA: compiled as TVM compiles them, without a GPU."""
 
+import json
 import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import tvm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imported import PAIRS, imported
 
 if os.environ.get("CI") != "true":
     for package in ("cuda.bindings.nvrtc", "nvidia.cuda_nvrtc", "nvidia.cuda_cccl"):
@@ -17,8 +22,10 @@ from launches import Lowered, Unseen, beyond_limits, lower
 from samples import KINDS, LAYERS, TECHNIQUES, matrix_product, networks, sample, scheduled
 
 from dlas.compiler.build import complete
+from dlas.compiler.network import save_network
 from dlas.compiler.pipeline import compile_module
 
+ROOT = Path(__file__).parents[2]
 HOST = {"kind": "llvm", "mtriple": "x86_64-linux-gnu"}
 LIMITS = {
     "max_threads_per_block": 1024,
@@ -71,6 +78,33 @@ def test_a_source_is_the_one_that_a_library_holds(architecture):
     (device,) = compile_module(module, target).mod.imports
     lowered = lower(module, target)
     assert all(source in device.inspect_source() for source in lowered.sources.values())
+
+
+def test_a_script_compiles_as_well_which_imports_less_of_tvm(tmp_path):
+    files = tmp_path / "network.json", tmp_path / "parameters.safetensors"
+    save_network(imported(*PAIRS[0], "int8")[0], *files)
+    described = {"kind": "cuda", "arch": "sm_90", **LIMITS, "host": HOST}
+    program = (
+        "import json, sys, {module}; from dlas.compiler import build, network;"
+        "read = network.load_network(*sys.argv[2:]);"
+        "made = build.build_library(read, 'gemm', 'dense', json.loads(sys.argv[1]));"
+        "print(made.executable.mod.imports[0].imports[0].inspect_source())"
+    )
+
+    def printed(module: str) -> str:
+        command = [sys.executable, "-c", program.format(module=module), json.dumps(described)]
+        path = os.pathsep.join(str(ROOT / folder) for folder in (".", "workflow/scripts"))
+        done = subprocess.run(
+            [*command, *files],
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "__dp4a" in (source := printed("bare_tvm"))
+    assert source == printed("tvm")
 
 
 def test_what_is_no_cuda_is_refused():

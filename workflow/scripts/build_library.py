@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import without_torch  # noqa: F401
+import bare_tvm  # noqa: F401
 from job import job
 from dlas.compiler.build import build_library
 from dlas.compiler.network import load_network

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
-import without_torch  # noqa: F401
+import bare_tvm  # noqa: F401
 from job import job, library_name
 from dlas import datasets
 from dlas.compiler.check import check_outputs, check_top1

@@ -1,6 +1,6 @@
 """Measure what one platform can reach at best."""
 
-import without_torch  # noqa: F401
+import bare_tvm  # noqa: F401
 from job import job
 from dlas.files import write_json
 from dlas.hardware.peak import measure_platform

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-import without_torch  # noqa: F401
+import bare_tvm  # noqa: F401
 from job import job, library_name
 from dlas.compiler.check import check_logits
 from dlas.compiler.library import load_library

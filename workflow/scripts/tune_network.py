@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-import without_torch  # noqa: F401
+import bare_tvm  # noqa: F401
 from job import job
 from dlas.compiler.network import load_network
 from dlas.compiler.tuning import CURVE, Settings, tune_network
