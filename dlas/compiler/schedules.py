@@ -1,7 +1,6 @@
 """Default schedules for what lies between the convolutions: pooling, concatenation, element-wise arithmetic."""
 
 from tvm.s_tir import Schedule
-from tvm.s_tir.schedule import ScheduleError
 
 from dlas.primitives import thread_blocks, tiling
 from dlas.primitives.gpu import GPU
@@ -16,10 +15,9 @@ def schedule_between(function: Schedule, vector: VectorUnit | GPU) -> None:
     names = tiling.block_names(function)
     joins = any("concat" in name for name in names)
     for name in names[:-1]:
-        try:
-            function.compute_inline(function.get_sblock(name))
-        except ScheduleError:  # a reduction, or read by several: it keeps its own loops
-            continue
+        block = function.get_sblock(name)
+        if function.get(block).init is None:  # a sum or a maximum keeps its own loops
+            function.compute_inline(block)
     for name in tiling.block_names(function):
         if isinstance(vector, GPU):
             thread_blocks.make_elements(function, function.get_sblock(name), vector)
