@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -147,10 +147,14 @@ def reading(
 
 
 def measure_peak(
-    target: Mapping[str, Any], threads: int, board: connections.Remote | None = None
+    target: Mapping[str, Any],
+    threads: int,
+    board: connections.Remote | None = None,
+    linker: Sequence[str] = (),
 ) -> Peak:
     """Measure a CPU's limits, on `threads` threads of a board or of this host: the best of repeated runs of kernels.
 
+    For this host they are linked by the command `linker`, for a board by its own; see `Board`.
     Arrays are four times the last-level cache, as STREAM asks (McCalpin 1995), but at most an eighth of the memory.
     Raises a StudyError if this host cannot run code for `target` or has fewer cores than `threads`.
     """
@@ -161,11 +165,12 @@ def measure_peak(
     else:
         board.use_threads(threads)
         cache, memory = (board.facts[name] for name in ("last_level_cache_bytes", "memory_bytes"))
-    gflops = measure_each_arithmetic(target, threads, board)
-    read, size = reading(target, threads, min(4 * cache, memory // 8), board)
+    place: Board = board or Here(linker=linker)
+    gflops = measure_each_arithmetic(target, threads, place)
+    read, size = reading(target, threads, min(4 * cache, memory // 8), place)
     lanes = platforms.vector_bits(target) // 32
     shape = (threads, size // (4 * threads * lanes), lanes)
-    adding = Kernel(kernels.triad(*shape), target, shape, shape, shape, board=board)
+    adding = Kernel(kernels.triad(*shape), target, shape, shape, shape, board=place)
     return Peak(gflops, 1e-9 * size / read.best(), 3e-9 * size / adding.best())
 
 
@@ -188,7 +193,7 @@ def measure_platform(platform: platforms.Platform) -> dict[str, Any]:
             status = board.status(threads)
             peak = measure_peak(target, threads, board) if limited and status == "ok" else None
     elif limited and status == "ok":
-        peak = measure_peak(target, threads)
+        peak = measure_peak(target, threads, linker=platform.linker)
     return {
         "status": status,
         "emulated": platform.emulated,

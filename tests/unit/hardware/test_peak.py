@@ -92,6 +92,11 @@ def test_record_of_a_platform_that_cannot_run_here():
     assert record["threads"] == 4 and record["target"]["mcpu"] == board["mcpu"]
 
 
+def test_the_linker_of_a_platform_links_what_measures_it():
+    with pytest.raises(StudyError, match="the linker no-such-linker cannot be run"):
+        peak.measure_platform(Platform("here", "host", 1, linker=["no-such-linker"]))
+
+
 def test_more_threads_than_cores():
     with pytest.raises(StudyError, match=r"allowed on this host: 1 to \d+$"):
         host.use_threads(len(host.cores()) + 1)
