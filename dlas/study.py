@@ -356,8 +356,16 @@ def preparation(config: Config, dataset: str, **_: str) -> dict[str, Any]:
 
 
 def recipe(config: Config, dataset: str, model: str) -> dict[str, Any]:
-    """Return the training recipe of a model: its data set's, with what the model does differently."""
-    return _of_model(config["models"]["training"][dataset], model)
+    """Return the training recipe of a model: its data set's, with the model's differences, and what all share."""
+    models = config["models"]
+    shared = {key: models[key] for key in ("device", "processes")}
+    return shared | _of_model(models["training"][dataset], model)
+
+
+def gpus(config: Config) -> int:
+    """Return how many of a machine's GPUs one training takes."""
+    models = config["models"]
+    return int(models["processes"]) if models["device"] == "cuda" else 0
 
 
 def weights(config: Config, dataset: str, model: str, **_: str) -> str:

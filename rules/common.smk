@@ -42,6 +42,10 @@ BOARDS = study.boards(config)
 for name, count in study.board_counts(config).items():
     if f"board_{name}" not in workflow.global_resources:  # unless the command line says so
         workflow.register_resource(f"board_{name}", count)
+# GPUs of a training. Where it runs on this machine, trainings take turns unless the command line says that there are more.
+GPUS = study.gpus(config)
+if GPUS and workflow.local_exec and "gpu" not in workflow.global_resources:
+    workflow.register_resource("gpu", GPUS)
 # Rules that measure come in two forms: for this machine, which is then their own, and for boards.
 HERE = "|".join(sorted(set(config["platforms"]) - BOARDS.keys())) or "(?!)"
 ELSEWHERE = "|".join(BOARDS) or "(?!)"

@@ -15,6 +15,8 @@ rule compress_model:
     conda:
         "../envs/training.yaml"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         settings=settings(
             technique=study.technique,

@@ -16,6 +16,8 @@ rule train_model:
     conda:
         "../envs/training.yaml"
     threads: 1
+    resources:
+        gpu=GPUS,
     params:
         settings=settings(recipe=study.recipe, width="models.width", seed="seed"),
         code=code("train_model", "dlas.datasets.{dataset}", "dlas.models.{model}"),

@@ -1,4 +1,4 @@
-"""Training from random weights: one-cycle learning rate, best checkpoint, history by epoch."""
+"""Training from random weights, on a CPU or GPUs: best checkpoint, history by epoch."""
 
 import logging
 import math
@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -14,12 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from dlas.datasets import Dataset, Split, normalize, normalized, top1
+from dlas.datasets import Dataset, Split, normalized, top1
 from dlas.errors import StudyError, unknown
 from dlas.files import whole
-from dlas.models import accuracy, unfinished
+from dlas.models import accuracy, devices, unfinished
+from dlas.models.distributed import ALONE, Team, launch
 
 OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("one_cycle", "cosine")
+# Steps between two looks at the loss: a GPU would wait at each.
+LOOK = {"cpu": 1, "cuda": 50}
 HISTORY = (
     "epoch",
     "learning_rate",
@@ -37,11 +42,14 @@ LOG = logging.getLogger("dlas")
 class Recipe:
     """How to train one model on one data set.
 
-    `learning_rate` is the peak of the one-cycle schedule (Smith and Topin, arXiv:1708.07120).
+    `learning_rate` is the peak of the `schedule`: "one_cycle" rises to it and falls again (Smith
+    and Topin, arXiv:1708.07120), "cosine" falls from it (Loshchilov and Hutter, arXiv:1608.03983,
+    without restarts), both step by step.
     `pad_crop` is how many pixels an image is padded by, with its own reflection, before a random
     crop of its own size; 0 switches it off. `weight_decay` spares biases and batch normalization.
-    `bfloat16` computes the forward pass in mixed precision, which is faster for networks of dense
-    convolutions and slower for depthwise ones. Raises StudyError for values out of range.
+    `bfloat16` computes the forward pass in mixed precision, which on a CPU is faster for networks of
+    dense convolutions and slower for depthwise ones. `device` is "cpu" or "cuda"; `processes` share
+    each batch, see `distributed`. Raises StudyError for values out of range.
     """
 
     optimizer: str
@@ -53,14 +61,23 @@ class Recipe:
     horizontal_flip: bool = False
     label_smoothing: float = 0.0
     bfloat16: bool = False
+    schedule: str = "one_cycle"
+    device: str = "cpu"
+    processes: int = 1
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise unknown("optimizer", self.optimizer, OPTIMIZERS)
+        for name, chosen, known in (
+            ("optimizer", self.optimizer, OPTIMIZERS),
+            ("schedule", self.schedule, SCHEDULES),
+            ("device", self.device, devices.DEVICES),
+        ):
+            if chosen not in known:
+                raise unknown(name, chosen, known)
         for name, right, allowed in (
             ("learning_rate", self.learning_rate > 0, "a number above 0"),
             ("weight_decay", self.weight_decay >= 0, "0 or more"),
             ("epochs", self.epochs >= 1, "1 or more"),
+            ("processes", self.processes >= 1, "1 or more"),
             ("batch_size", self.batch_size >= 2, "2 or more, for batch normalization"),
             ("pad_crop", self.pad_crop >= 0, "0 or more"),
             ("label_smoothing", 0 <= self.label_smoothing < 1, "from 0 to below 1"),
@@ -69,6 +86,11 @@ class Recipe:
                 raise StudyError(
                     f"the {name} {getattr(self, name)} is not allowed; it must be {allowed}"
                 )
+        if self.batch_size % self.processes or self.batch_size < 2 * self.processes:
+            raise StudyError(
+                f"the batch_size {self.batch_size} is not allowed with {self.processes} processes; "
+                "it must be a multiple of their number, with at least 2 images for each"
+            )
 
 
 def recipe(settings: Mapping[str, Any]) -> Recipe:
@@ -95,19 +117,26 @@ def train(
 ) -> pd.DataFrame:
     """Train the model in place and leave it with the weights of its best epoch, in evaluation mode.
 
-    Best is the highest top-1 on the validation split, then the lowest loss there. The result is the
-    same for the same seed, thread count and machine. A progress bar on stderr shows rate, time left
-    and validation top-1. In the file `kept` is the state after each epoch until training ends: one
-    that is killed goes on from there, to the same result. Returns one row for each epoch, with the
-    columns HISTORY. Raises StudyError where the loss is not finite any more.
+    Best is the highest top-1 on the validation split, then the lowest loss there. The network is
+    trained on the recipe's device and returned to the CPU. The result is the same for the same
+    seed, thread count and machine. A progress bar on stderr shows rate, time left and validation
+    top-1. In the file `kept` is the state after each epoch until training ends: one that is killed
+    goes on from there, to the same result. Returns one row for each epoch, with the columns
+    HISTORY. Raises StudyError where the machine lacks the device, and where the loss is not finite
+    any more.
     """
+    devices.check(recipe.device, recipe.processes)
+    alone = recipe.processes == 1
+    drawing = [devices.device("cuda")] if recipe.device == "cuda" and alone else []
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with TemporaryDirectory() as folder, torch.random.fork_rng(drawing):
             torch.manual_seed(seed)
-            key = unfinished.key_of(model, dataset, recipe, seed, threads) if kept else ""
-            rows = _train(model, dataset, recipe, progress, kept, key)
+            kept_in = kept or (None if alone else Path(folder, "kept.pt"))
+            key = unfinished.key_of(model, dataset, recipe, seed, threads) if kept_in else ""
+            run = _train if alone else _train_together
+            rows = run(model, dataset, recipe, threads, progress, kept_in, key)
             if kept:
                 unfinished.remove(kept)
             return history(rows)
@@ -115,28 +144,50 @@ def train(
         torch.set_num_threads(threads_before)
 
 
-def _train(
+def _train_together(
     model: nn.Module,
     dataset: Dataset,
     recipe: Recipe,
+    threads: int,
     progress: bool,
     kept: Path | None,
     key: str,
 ) -> list[dict[str, Any]]:
+    """Train in several processes, the first of which keeps the state, and take up what it kept last."""
+
+    def work(team: Team) -> None:
+        workers = max(1, threads // team.size)
+        _train(model, dataset, recipe, workers, progress and team.rank == 0, kept, key, team)
+
+    launch(work, recipe.processes, recipe.device)
+    ended = unfinished.read(kept, key) if kept else None
+    if ended is None:
+        raise StudyError(f"{kept} was removed while the training wrote to it")
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.load_state_dict(ended["best_weights"])
+    model.eval()
+    rows: list[dict[str, Any]] = ended["rows"]
+    return rows
+
+
+def _train(
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    workers: int,
+    progress: bool,
+    kept: Path | None,
+    key: str,
+    team: Team = ALONE,
+) -> list[dict[str, Any]]:
+    device = devices.device(recipe.device, team.rank)
     count = len(dataset.train.labels)
-    batch_size = min(recipe.batch_size, count)
+    batch_size = min(recipe.batch_size, count // team.size * team.size)
     # The last, smaller batch is dropped; which images it has differs in each epoch.
     steps = count // batch_size
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _optimizer(model, recipe)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        recipe.learning_rate,
-        epochs=recipe.epochs,
-        steps_per_epoch=steps,
-        cycle_momentum=False,
-    )
-    images, labels = torch.from_numpy(dataset.train.images), torch.from_numpy(dataset.train.labels)
+    schedule = _schedule(optimizer, recipe, steps)
     best, best_weights = (-1.0, 0.0), model.state_dict()
     rows: list[dict[str, Any]] = []
     if kept and (before := unfinished.read(kept, key)):
@@ -147,40 +198,53 @@ def _train(
         best, best_weights, rows = before["best"], before["best_weights"], before["rows"]
         LOG.info("training goes on after epoch %d of %d", len(rows), recipe.epochs)
     done = len(rows)
+    network = team.joined(model, device)
+    images_and_labels = devices.place(dataset.train, device)
     total = recipe.epochs * steps
-    with tqdm(total=total, initial=done * steps, unit="batch", disable=not progress) as bar:
+    with (
+        devices.repeatable(device, tf32=True),
+        tqdm(total=total, initial=done * steps, unit="batch", disable=not progress) as bar,
+    ):
         for epoch in range(done + 1, recipe.epochs + 1):
             start = time.perf_counter()
             model.train()
-            loss_sum, correct = 0.0, 0
-            for chosen in torch.randperm(count)[: steps * batch_size].split(batch_size):
-                batch = _augment(_normalized(images[chosen], dataset), recipe)
-                with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
-                    outputs = model(batch)
+            if device.type == "cuda":
+                # Dropout draws there: from a seed for each epoch, so that its state need not be kept.
+                torch.cuda.manual_seed(int(torch.randint(2**62, ())) + team.rank)
+            loss_sum, losses = 0.0, []
+            correct = torch.zeros((), dtype=torch.int64, device=device)
+            order = torch.randperm(count)[: steps * batch_size].split(batch_size)
+            mine = [team.part(chosen) for chosen in order]
+            for images, labels in devices.batches(images_and_labels, mine, device, workers):
+                normal = devices.normalize(images, dataset.mean, dataset.deviation)
+                batch = _augment(normal, recipe, team)
+                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
+                    outputs = network(batch)
                 loss = functional.cross_entropy(
-                    outputs.float(), labels[chosen], label_smoothing=recipe.label_smoothing
+                    outputs.float(), labels, label_smoothing=recipe.label_smoothing
                 )
-                loss_value = loss.item()
-                if not math.isfinite(loss_value):
-                    raise StudyError(
-                        f"training diverged: the loss is {loss_value} in epoch {epoch}; "
-                        f"the learning_rate {recipe.learning_rate} must be lower"
-                    )
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 learning_rate = schedule.get_last_lr()[0]
                 schedule.step()
-                loss_sum += loss_value
-                correct += int((outputs.argmax(1) == labels[chosen]).sum())
+                correct += (outputs.argmax(1) == labels).sum()
+                losses.append(loss.detach())
+                if len(losses) == LOOK[device.type]:
+                    loss_sum += _sum(losses, epoch, recipe, team)
+                    losses.clear()
                 bar.update()
+            loss_sum += _sum(losses, epoch, recipe, team)
+            right = int(team.total(correct))
+            if team.rank:
+                continue  # the first one validates for all, and keeps
             validation_loss, validation_top1 = evaluate(model, dataset.validation, dataset)
             rows.append(
                 {
                     "epoch": epoch,
                     "learning_rate": learning_rate,
                     "train_loss": loss_sum / steps,
-                    "train_top1": 100 * correct / (steps * batch_size),
+                    "train_top1": 100 * right / (steps * batch_size),
                     "validation_loss": validation_loss,
                     "validation_top1": validation_top1,
                     "seconds": time.perf_counter() - start,
@@ -202,8 +266,24 @@ def _train(
                 }
                 unfinished.save(kept, key, state)
     model.load_state_dict(best_weights)
+    model.to("cpu")
     model.eval()
     return rows
+
+
+def _sum(losses: Sequence[Tensor], epoch: int, recipe: Recipe, team: Team) -> float:
+    """Return the sum of the losses of steps, each the mean of all processes'; StudyError where one is
+    not finite."""
+    if not losses:
+        return 0.0
+    values: list[float] = (team.total(torch.stack(list(losses))) / team.size).tolist()
+    for value in values:
+        if not math.isfinite(value):
+            raise StudyError(
+                f"training diverged: the loss is {value} in epoch {epoch}; "
+                f"the learning_rate {recipe.learning_rate} must be lower"
+            )
+    return sum(values)
 
 
 def history(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
@@ -240,19 +320,39 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, recipe.learning_rate, fused=True)
 
 
-def _normalized(images: Tensor, dataset: Dataset) -> Tensor:
-    return torch.from_numpy(normalize(images.numpy(), dataset.mean, dataset.deviation))
+def _schedule(
+    optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return the learning rate of each step, of which an epoch has so many."""
+    if recipe.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs * steps)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        recipe.learning_rate,
+        epochs=recipe.epochs,
+        steps_per_epoch=steps,
+        cycle_momentum=False,
+    )
 
 
-def _augment(images: Tensor, recipe: Recipe) -> Tensor:
-    """Return float32 [B, 3, H, W], cropped and mirrored at random, each image by itself."""
+def _augment(images: Tensor, recipe: Recipe, team: Team = ALONE) -> Tensor:
+    """Return float32 [B, 3, H, W], cropped and mirrored at random, each image by itself.
+
+    The numbers are drawn on the CPU for the parts of all processes, so that devices and processes
+    change nothing about them.
+    """
     count, _, height, width = images.shape
+    device = images.device
     if recipe.pad_crop:
         padded = functional.pad(images, [recipe.pad_crop] * 4, mode="reflect")
-        top, left = torch.randint(2 * recipe.pad_crop + 1, (2, count))
+        top, left = (
+            team.part(each).to(device, non_blocking=True)
+            for each in torch.randint(2 * recipe.pad_crop + 1, (2, team.size * count))
+        )
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)
-        images = windows[torch.arange(count), :, top, left]
+        images = windows[torch.arange(count, device=device), :, top, left]
     if recipe.horizontal_flip:
-        mirrored = torch.rand(count) < 0.5
+        drawn = torch.rand(team.size * count) < 0.5
+        mirrored = team.part(drawn).to(device, non_blocking=True)
         images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
     return images.contiguous(memory_format=torch.channels_last)

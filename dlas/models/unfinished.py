@@ -44,7 +44,7 @@ def read(path: Path, key: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of several kinds, for what is no such file
         LOG.warning("%s is damaged, so training starts anew: %s", path, str(error).split("\n")[0])
         return None

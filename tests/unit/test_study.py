@@ -26,10 +26,12 @@ CONFIG = {
     },
     "platforms": {"here": {}, "there": {"models": ["resnet18"]}},
     "models": {
+        "device": "cuda",
+        "processes": 2,
         "training": {
             "digits": {"epochs": 6, "optimizer": "sgd", "models": {"vgg16": {"epochs": 2}}},
             "photos": {"epochs": 7, "optimizer": "sgd"},
-        }
+        },
     },
     "compression": {
         "tolerance": 1.5,
@@ -190,9 +192,15 @@ def test_there_is_an_artifact_for_each_configuration_in_order():
 
 
 def test_a_recipe_is_the_datasets_with_the_models_differences():
-    assert study.recipe(CONFIG, "digits", "vgg16") == {"epochs": 2, "optimizer": "sgd"}
-    assert study.recipe(CONFIG, "digits", "resnet18") == {"epochs": 6, "optimizer": "sgd"}
-    assert study.recipe(CONFIG, "photos", "resnet18") == {"epochs": 7, "optimizer": "sgd"}
+    shared = {"device": "cuda", "processes": 2, "optimizer": "sgd"}
+    assert study.recipe(CONFIG, "digits", "vgg16") == shared | {"epochs": 2}
+    assert study.recipe(CONFIG, "digits", "resnet18") == shared | {"epochs": 6}
+    assert study.recipe(CONFIG, "photos", "resnet18") == shared | {"epochs": 7}
+
+
+def test_a_training_takes_a_gpu_for_each_process():
+    assert study.gpus(CONFIG) == 2
+    assert study.gpus({**CONFIG, "models": {**CONFIG["models"], "device": "cpu"}}) == 0
 
 
 def test_a_level_is_named_by_its_number_and_starts_from_the_one_before():
@@ -225,9 +233,10 @@ def test_fine_tuning_is_the_training_with_its_own_differences():
     def of(compression, dataset, model):
         return study.fine_tuning(CONFIG, compression=compression, dataset=dataset, model=model)
 
-    assert of("weight_pruning", "digits", "resnet18") == {"epochs": 1, "optimizer": "sgd"}
-    assert of("weight_pruning", "digits", "vgg16") == {"epochs": 3, "optimizer": "sgd"}
-    assert of("weight_pruning", "photos", "resnet18") == {"epochs": 7, "optimizer": "sgd"}
+    shared = {"device": "cuda", "processes": 2, "optimizer": "sgd"}
+    assert of("weight_pruning", "digits", "resnet18") == shared | {"epochs": 1}
+    assert of("weight_pruning", "digits", "vgg16") == shared | {"epochs": 3}
+    assert of("weight_pruning", "photos", "resnet18") == shared | {"epochs": 7}
     assert of("int8", "digits", "resnet18") == study.recipe(CONFIG, "digits", "resnet18")
 
 

@@ -12,7 +12,7 @@ def test_the_papers_grid_is_planned(fresh):
     jobs = fresh.planned(config="config/paper.yaml")
     assert jobs["train_model"] == 4  # of CIFAR-10; those of ImageNet are published
     assert jobs["download_weights"] == jobs["load_weights"] == 4
-    assert jobs["compress_model"] == 8 * (1 + 5 + 7 + 1 + 1)  # none, both ladders, float16, int8
+    assert jobs["compress_model"] == 8 * (1 + 6 + 7 + 1 + 1)  # none, both ladders, float16, int8
     assert jobs["choose_level"] == jobs["import_network"] == 8 * 5
     assert jobs["prepare_dataset"] == 2
     assert jobs["download_archive"] == 1

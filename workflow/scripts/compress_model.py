@@ -5,10 +5,12 @@ import sys
 from job import job, unfinished
 from dlas import compression, datasets, models
 from dlas.files import write_json
-from dlas.models import accounting, accuracy, checkpoint, training
+from dlas.models import accounting, accuracy, checkpoint, devices, training
 
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards
+    recipe = training.recipe(settings["recipe"])
+    devices.check(recipe.device, recipe.processes)
     dataset = datasets.load(snakemake.input.dataset)
     technique = compression.load(chosen.compression)
     architecture = models.build_for(dataset, chosen.dataset, chosen.model, settings["width"])
@@ -16,7 +18,7 @@ with job(snakemake):
     task = compression.Task(
         dataset=dataset,
         settings=settings["technique"],
-        recipe=training.recipe(settings["recipe"]),
+        recipe=recipe,
         seed=settings["seed"],
         threads=snakemake.threads,
         progress=sys.stderr.isatty(),
@@ -30,11 +32,13 @@ with job(snakemake):
     model = technique.compress(model, level, task)
     checkpoint.save(model, snakemake.output.compressed)
 
+    model.to(devices.device(recipe.device))
     top1 = {}
     for name in ("validation", "test"):
         split = getattr(dataset, name)
         logits = accuracy.logits(model, datasets.normalized(split, dataset))
         top1[name] = datasets.top1(logits, split.labels)
+    model.to("cpu")
     write_json(
         snakemake.output.point,
         {

@@ -4,10 +4,12 @@ import sys
 
 from job import job, unfinished
 from dlas import datasets, models
-from dlas.models import checkpoint, training
+from dlas.models import checkpoint, devices, training
 
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards
+    recipe = training.recipe(settings["recipe"])
+    devices.check(recipe.device, recipe.processes)
     dataset = datasets.load(snakemake.input.dataset)
     model = models.build_for(
         dataset, chosen.dataset, chosen.model, settings["width"], settings["seed"]
@@ -15,7 +17,7 @@ with job(snakemake):
     history = training.train(
         model,
         dataset,
-        training.recipe(settings["recipe"]),
+        recipe,
         settings["seed"],
         snakemake.threads,
         progress=sys.stderr.isatty(),

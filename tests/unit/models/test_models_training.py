@@ -11,42 +11,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_training import SGD, plainly_trained, trained
 from torch import nn
 
-from dlas import datasets
 from dlas.errors import StudyError
 from dlas.models import training
 from dlas.models.training import Recipe
 
-SGD = {
-    "optimizer": "sgd",
-    "learning_rate": 0.05,
-    "weight_decay": 5e-4,
-    "epochs": 2,
-    "batch_size": 32,
-}
 COLUMNS = (
     "epoch learning_rate train_loss train_top1 validation_loss validation_top1 seconds".split()
 )
-
-
-@pytest.fixture(scope="module")
-def digits():
-    settings = {"size": 8, "validation_fraction": 0.15, "test_fraction": 0.2}
-    return datasets.prepare("digits", settings, seed=0)
-
-
-def trained(dataset, recipe, seed=0, kept=None):
-    """Train a network of two convolutions that is fast enough for a test; return it and the history."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = nn.Sequential(
-            *(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()),
-            *(nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
-            *(nn.Flatten(), nn.Dropout(0.1), nn.Linear(32 * 16, 10)),
-        )
-    history = training.train(model, dataset, recipe, seed, progress=False, kept=kept)
-    return model, history
 
 
 @pytest.mark.parametrize(
@@ -99,7 +73,41 @@ def test_a_training_that_is_killed_goes_on_to_the_same_weights(digits, settings,
         assert all(torch.equal(each, state[name]) for name, each in whole.state_dict().items())
 
 
-def killed_after_an_epoch(dataset, recipe, kept):
+@pytest.mark.parametrize("normalizes", [False, True])
+def test_two_processes_train_as_one_does(digits, normalizes, tmp_path):
+    """Exactly but for rounding, unless batch normalization sees only a process's part of a batch."""
+    settings = SGD | {"epochs": 3, "pad_crop": 2, "horizontal_flip": True, "bfloat16": normalizes}
+    (one, alone), (two, together) = (
+        plainly_trained(digits, Recipe(**settings, processes=count), normalizes) for count in (1, 2)
+    )
+    assert not two.training and len(together) == 3
+    columns = ["train_loss", "train_top1", "validation_loss", "validation_top1"]
+    closely = {"rtol": 0.1, "atol": 3} if normalizes else {"rtol": 1e-5, "atol": 0.01}
+    np.testing.assert_allclose(together[columns], alone[columns], **closely)
+    if not normalizes:
+        weights = two.state_dict()
+        for name, tensor in one.state_dict().items():
+            torch.testing.assert_close(weights[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_processes_that_are_killed_go_on_to_the_same_weights(digits, tmp_path):
+    recipe = Recipe(**{**SGD, "epochs": 6}, pad_crop=2, processes=2)
+    whole, history = plainly_trained(digits, recipe)
+    kept = tmp_path / "kept.pt"
+    killed_after_an_epoch(digits, recipe, kept, plainly_trained)
+    model, again = plainly_trained(digits, recipe, kept=kept)
+    assert not kept.exists()
+    pd.testing.assert_frame_equal(history.drop(columns="seconds"), again.drop(columns="seconds"))
+    state = model.state_dict()
+    assert all(torch.equal(each, state[name]) for name, each in whole.state_dict().items())
+
+
+def test_processes_that_diverge_end_in_one_line(digits):
+    with pytest.raises(StudyError, match=r"training diverged: the loss is \w+ in epoch 1; the l"):
+        plainly_trained(digits, Recipe(**{**SGD, "learning_rate": 1e30}, processes=2))
+
+
+def killed_after_an_epoch(dataset, recipe, kept, trained=trained):
     """Train in a process that is killed as soon as it has kept one more epoch."""
     before = kept.stat().st_mtime_ns if kept.exists() else 0
     process = multiprocessing.get_context("fork").Process(
@@ -150,6 +158,14 @@ def test_the_learning_rate_goes_through_one_cycle(digits):
     assert 0 < peak < 5 and rates.max() == pytest.approx(0.05, rel=0.1)
     assert (np.diff(rates[: peak + 1]) > 0).all() and (np.diff(rates[peak:]) < 0).all()
     assert rates[-1] < 0.001
+
+
+def test_the_learning_rate_falls_as_a_cosine(digits):
+    _, history = trained(digits, Recipe(**{**SGD, "epochs": 4}, schedule="cosine"))
+    steps = len(digits.train.labels) // 32
+    ends = np.arange(1, 5) * steps - 1  # the last step of each epoch
+    wanted = 0.05 * (1 + np.cos(np.pi * ends / (4 * steps))) / 2
+    np.testing.assert_allclose(history.learning_rate, wanted, rtol=1e-6)
 
 
 def test_a_loss_that_is_not_finite_stops_training(digits):
@@ -214,6 +230,10 @@ def test_a_history_is_written_as_csv(digits, tmp_path):
     ("name", "value"),
     [
         ("optimizer", "lion"),
+        ("schedule", "steps"),
+        ("device", "tpu"),
+        ("processes", 0),
+        ("processes", 3),
         ("learning_rate", 0),
         ("learning_rate", math.nan),
         ("weight_decay", -1),

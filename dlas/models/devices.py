@@ -1,0 +1,99 @@
+"""The device that networks are trained and evaluated on, and how images get there."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.backends import cudnn
+from torch.utils.data import DataLoader, TensorDataset
+
+from dlas.datasets import Split
+from dlas.errors import StudyError
+
+DEVICES = ("cpu", "cuda")
+SHARE = 0.4  # of a GPU's free memory that images may take; the rest is for the network
+
+
+def check(name: str, processes: int = 1) -> None:
+    """Raise a StudyError unless this machine has the device, if it is "cuda" one for each process.
+
+    CUDA is not started by it, so that this process can still be forked.
+    """
+    found = torch.cuda.device_count() if name == "cuda" else processes
+    if found < processes:
+        raise StudyError(
+            f"models.device is cuda and models.processes is {processes}, but PyTorch {torch.__version__} "
+            f"finds {found} CUDA GPUs on this machine; allowed: one for each process, or models.device: cpu"
+        )
+
+
+def device(name: str, rank: int = 0) -> torch.device:
+    """Return the device of the process `rank` of those that train together."""
+    return torch.device(name, rank) if name == "cuda" else torch.device(name)
+
+
+def of(model: nn.Module) -> torch.device:
+    """Return the device that a network lies on."""
+    return next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
+
+
+def repeatable(device: torch.device, tf32: bool) -> AbstractContextManager[None]:
+    """Have cuDNN take algorithms that give the same in each run, and round factors to TF32 or not."""
+    if device.type == "cpu":
+        return nullcontext()
+    context: AbstractContextManager[None] = cudnn.flags(
+        enabled=True, deterministic=True, allow_tf32=tf32
+    )
+    return context
+
+
+def normalize(images: Tensor, mean: np.ndarray, deviation: np.ndarray) -> Tensor:
+    """Return what `datasets.normalize` does, where the images lie; the result is a view in channels_last."""
+    scale, offset = (
+        torch.from_numpy(each.astype(np.float32)).to(images.device, non_blocking=True)
+        for each in (1 / (255 * deviation), mean / deviation)
+    )
+    return (images * scale - offset).permute(0, 3, 1, 2)
+
+
+def place(split: Split, device: torch.device) -> TensorDataset:
+    """Return images and labels of a split, on the device if they fit there, else in this machine's memory."""
+    tensors = torch.from_numpy(split.images), torch.from_numpy(split.labels)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if split.images.nbytes > SHARE * free:
+            return TensorDataset(*tensors)
+    return TensorDataset(*(tensor.to(device) for tensor in tensors))
+
+
+def batches(
+    placed: TensorDataset, order: Sequence[Tensor], device: torch.device, workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images, uint8 [B, H, W, 3], and labels on the device, for each tensor of positions in `order`.
+
+    What `place` left in memory comes through `workers` processes, ahead of the device.
+    """
+    if placed.tensors[0].device != device:
+        yield from fetched(placed, order, device, workers)
+        return
+    for chosen in order:
+        images, labels = placed[chosen.to(device, non_blocking=True)]
+        yield images, labels
+
+
+def fetched(
+    placed: TensorDataset, order: Sequence[Tensor], device: torch.device, workers: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield what `batches` does, gathered by worker processes and copied from pinned memory."""
+    loader = DataLoader(
+        placed,
+        batch_size=None,  # each element of the order is a batch already
+        sampler=[chosen.tolist() for chosen in order],
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # its own: the global one draws for the training alone
+    )
+    for images, labels in loader:
+        yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
