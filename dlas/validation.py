@@ -79,6 +79,7 @@ def check_names(config: study.Config) -> None:
         _check("model", f"models.training.{dataset}.models", common.get("models", {}), models)
     _check_weights(config)
     _check_compression(config)
+    _check_batches(config)
     _check("primitive", "study.primitives", chosen["primitives"], study.methods("primitives"))
     _check("format", "study.formats", chosen["formats"], study.FORMATS)
     _check("tuning", "study.tuning", chosen["tuning"], study.TUNINGS)
@@ -154,6 +155,23 @@ def _check_compression(config: study.Config) -> None:
     for dataset, common in tuning.items():
         key = f"compression.fine_tuning.{dataset}.models"
         _check("model", key, common.get("models", {}), models)
+
+
+def _check_batches(config: study.Config) -> None:
+    """Check that the processes of a training can share its batches."""
+    processes = config["models"]["processes"]
+    for dataset, model in study.pairs(config):
+        recipes = [("models.training", study.recipe(config, dataset, model))]
+        for technique in config["study"]["compression"]:
+            fine_tuning = study.fine_tuning(config, technique, dataset, model)
+            recipes.append(("compression.fine_tuning", fine_tuning))
+        for section, recipe in recipes:
+            batch = recipe["batch_size"]
+            if batch % processes or batch < 2 * processes:
+                raise StudyError(
+                    f"config: batch_size of {model} in {section}.{dataset} is {batch}; allowed with "
+                    f"models.processes {processes}: a multiple of that, at least twice as large"
+                )
 
 
 def _check_platform(key: str, settings: Mapping[str, Any]) -> None:

@@ -49,6 +49,19 @@ def test_a_ladder_reaches_each_sparsity_exactly_and_keeps_its_zeros(levels, spar
     assert outside == kept  # nothing that is spared is zero
 
 
+@pytest.mark.parametrize("name", ["vgg16", "mobilenet_v2", "efficientnet_b0"])
+def test_a_network_reaches_ninety_nine_percent_and_keeps_all_of_its_layers(name):
+    model = models.build(name, 4, 0.125, "large_input")
+    spared = [*SPARED, "classifier"]
+    task = small.task({"spared": spared, "score": "lamp"}, recipe=small.FROZEN, size=32, count=8)
+    for level in (0.9, 0.99):
+        model = weight_pruning.compress(model, level, task)
+    now = weights(model, spared)
+    assert int((now == 0).sum()) == round(0.99 * len(now))
+    left = [layer.weight.count_nonzero() for layer in weight_pruning.prunable(model, [])]
+    assert min(left) > 0 and model(torch.zeros(1, 3, 32, 32)).isfinite().all()
+
+
 @pytest.mark.parametrize("level", [0.3, 0.9])
 def test_the_smallest_weights_of_the_whole_network_go(level):
     model = small.network()
