@@ -407,6 +407,12 @@ def stem(dataset: str) -> str:
     return found
 
 
+def preparing_threads(dataset: str) -> int:
+    """Return how many threads prepare a data set: the constant THREADS of its file."""
+    found: int = _constant("datasets", dataset, "THREADS", 1)
+    return found
+
+
 def _of_model(common: Mapping[str, Any], model: str) -> dict[str, Any]:
     shared = {key: value for key, value in common.items() if key != "models"}
     return shared | common.get("models", {}).get(model, {})

@@ -34,6 +34,7 @@ rule prepare_dataset:
         "results/benchmarks/prepare_dataset/{dataset}.tsv"
     conda:
         "../envs/training.yaml"
+    threads: lambda wildcards: study.preparing_threads(wildcards.dataset)
     params:
         settings=settings(dataset=study.preparation, seed="seed"),
         code=code("prepare_dataset", "dlas.datasets.{dataset}"),

@@ -161,8 +161,8 @@ def images(config: study.Config, dataset: str) -> Images:
         return Images(*count, CIFAR10["classes"], CIFAR10["size"])
     if dataset == "imagenet":
         each = settings["images_per_class"]
-        count = tuple(IMAGENET_CLASSES * each[split] for split in datasets.SPLITS)
-        return Images(*count, IMAGENET_CLASSES, settings["size"])
+        count = tuple(settings["classes"] * each[split] for split in datasets.SPLITS)
+        return Images(*count, settings["classes"], settings["size"])
     if "source" in settings:
         found = datasets.load(ROOT / study.path("dataset", dataset=dataset))
     else:

@@ -1,7 +1,8 @@
 """Layer 1 of the stack: image classification data sets, one file each, in one shared form.
 
 A data set is found by the name of its file. Each file gives `prepare(settings, seed) -> Dataset`
-and `STEM`, the kind of first layers that networks have on images of that size.
+and `STEM`, the kind of first layers that networks have on images of that size; where more than one
+thread prepares it, `THREADS`, how many at most. They are then in `settings`.
 """
 
 import importlib
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from dlas.datasets import npz
 from dlas.errors import StudyError, unknown
 from dlas.files import whole
 
@@ -46,7 +48,10 @@ class Dataset:
 
 
 def prepare(name: str, settings: Mapping[str, Any], seed: int) -> Dataset:
-    """Return the data set `name`, split by `seed`; StudyError for an unknown name or bad data."""
+    """Return the data set `name`, split by `seed`; StudyError for an unknown name or bad data.
+
+    The images of a large one are made when they are iterated, and can be saved.
+    """
     dataset: Dataset = _module(name).prepare(settings, seed)
     return dataset
 
@@ -59,9 +64,13 @@ def stem(name: str) -> str:
 
 def _module(name: str) -> ModuleType:
     names = [module.name for module in pkgutil.iter_modules(__path__)]
-    if name not in names:
-        raise unknown("dataset", name, names)
-    return importlib.import_module(f"{__name__}.{name}")
+    module = importlib.import_module(f"{__name__}.{name}") if name in names else None
+    if module is None or not hasattr(module, "prepare"):
+        imported = {other: importlib.import_module(f"{__name__}.{other}") for other in names}
+        raise unknown(
+            "dataset", name, [each for each in names if hasattr(imported[each], "prepare")]
+        )
+    return module
 
 
 def assemble(train: Split, validation: Split, test: Split, class_names: tuple[str, ...]) -> Dataset:
@@ -117,7 +126,10 @@ def hold_out(images: Split, count: int, seed: int) -> tuple[Split, Split]:
 
 
 def save(dataset: Dataset, path: str | Path) -> None:
-    """Write the data set as one .npz file without pickles, whole or not at all."""
+    """Write the data set as one uncompressed .npz file without pickles, whole or not at all.
+
+    Images that are not an array, but made when they are iterated, never are in memory all at once.
+    """
     arrays: dict[str, np.ndarray] = {
         "class_names": np.array(dataset.class_names),
         "mean": dataset.mean,
@@ -126,12 +138,12 @@ def save(dataset: Dataset, path: str | Path) -> None:
     for name in SPLITS:
         part: Split = getattr(dataset, name)
         arrays |= {f"{name}_images": part.images, f"{name}_labels": part.labels}
-    with whole(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    with whole(path) as temporary:
+        npz.write(arrays, temporary, path)
 
 
 def load(path: str | Path) -> Dataset:
-    """Read a data set that `save` wrote.
+    """Read a data set that `save` wrote. Its images stay on disk until they are used, and may be written to in memory.
 
     Raises StudyError where the file is missing or truncated or where an array is not what `Dataset`
     says.
@@ -140,8 +152,11 @@ def load(path: str | Path) -> Dataset:
         raise StudyError(f"the data set {path} does not exist")
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            arrays = {
+                name: npz.mapped(path, name) if name.endswith("_images") else file[name]
+                for name in file.files
+            }
+    except (OSError, TypeError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise StudyError(
             f"the data set {path} is truncated or not an .npz file: {error}"
         ) from error

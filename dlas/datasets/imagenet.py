@@ -1,88 +1,229 @@
-"""ImageNet (ILSVRC 2012) from the usual folder tree, the same number of images for each class.
+"""ImageNet (ILSVRC 2012) from folders or from the official archives, the same number of images for each class.
 
-The tree is `train/<class>/*.JPEG` and `val/<class>/*.JPEG`. The official validation images are this
-study's test split; its validation split is cut from the official training images.
+The official validation images are this study's test split; its validation split is cut from the official training
+images.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+import io
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
 
-from dlas.datasets import Dataset, Split, assemble
+from dlas.datasets import Dataset, Split
+from dlas.datasets.ilsvrc import Encoded, Source, some, sources
 from dlas.errors import StudyError
 
+LOG = logging.getLogger("dlas")
+
 STEM = "large_input"
+THREADS = 16  # that decode at most
 
 # Mean and deviation of the colours as the literature has them, which published weights rely on.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+SAMPLE = 32  # images that are decoded before all others
+BLOCK = 512  # images that wait in memory at most
+
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
-    """Return the images as uint8 [N, size, size, 3], with the names of the class folders and the
-    usual mean and deviation.
+    """Return the images as uint8 [N, size, size, 3], with WordNet's numbers of the classes, or the names of their
+    folders, and the usual mean and deviation.
 
-    `settings` gives `source`, the folder that holds train/ and val/; `images_per_class` with
-    `train`, `validation` and `test`; `resize`, the length of the shorter side; `size`, the side of
-    the centre crop. All images are held in memory: 150 kB each at 224x224. Raises StudyError where
-    a folder is missing, has too few images, or has an image that cannot be read.
+    `settings` gives `source`, a folder as in `ilsvrc.sources`; `classes`, how many it must have; `images_per_class`
+    with `train`, `validation` and `test`; `resize`, the length of the shorter side; `size`, the side of the centre
+    crop; `corrupt_images`, "fail" or "skip", which takes another image of the class instead; and, if not 1, `threads`
+    that decode. The source is checked before, and a sample of images decoded; StudyError tells what is missing. The
+    images of the splits are decoded when they are iterated, not before: they need not fit into memory.
     """
-    source, counts = Path(settings["source"]), settings["images_per_class"]
-    for folder in (source / "train", source / "val"):
-        if not folder.is_dir():
-            raise StudyError(
-                f"datasets.imagenet.source: {folder} does not exist; "
-                f"{source} must hold train/ and val/"
-            )
-    names = tuple(sorted(folder.name for folder in (source / "train").iterdir() if folder.is_dir()))
-    if not names:
-        raise StudyError(f"datasets.imagenet.source: {source / 'train'} holds no class folder")
-
-    generator = np.random.default_rng(seed)
-    chosen: dict[str, list[tuple[Path, int]]] = {"train": [], "validation": [], "test": []}
-    for label, name in enumerate(names):
-        for_training = _draw(
-            source / "train" / name, counts["train"] + counts["validation"], generator
-        )
-        for_test = _draw(source / "val" / name, counts["test"], generator)
-        chosen["train"] += [(path, label) for path in for_training[: counts["train"]]]
-        chosen["validation"] += [(path, label) for path in for_training[counts["train"] :]]
-        chosen["test"] += [(path, label) for path in for_test]
-    train, validation, test = (_read(pairs, settings) for pairs in chosen.values())
-    return replace(
-        assemble(train, validation, test, names),
-        mean=np.array(MEAN, np.float32),
-        deviation=np.array(DEVIATION, np.float32),
-    )
-
-
-def _draw(folder: Path, count: int, generator: np.random.Generator) -> list[Path]:
-    paths = sorted(folder.glob("*.JPEG"))
-    if len(paths) < count:
+    if settings["size"] > settings["resize"]:
         raise StudyError(
-            f"datasets.imagenet.images_per_class needs {count} images in {folder}; "
-            f"it has {len(paths)}"
+            f"datasets.imagenet.size is {settings['size']}; must be at most resize, {settings['resize']}"
         )
-    return [paths[index] for index in generator.permutation(len(paths))[:count]]
+    training, official = sources(Path(settings["source"]))
+    _refuse(_class_problems(training, official, settings["classes"]))
+    names = tuple(sorted(training.classes))
+    counts = settings["images_per_class"]
+    cut, end = counts["train"], counts["train"] + counts["validation"]
+    for_training, for_test = _Draw(training, names, (seed, 0)), _Draw(official, names, (seed, 1))
+    threads = settings.get("threads", 1)
+    trained, tested = for_training.listed(end, threads), for_test.listed(counts["test"], threads)
+    _refuse([*for_training.problems(trained, end), *for_test.problems(tested, counts["test"])])
+    for_training.compare(trained)
+    for one, listed in ((training, trained), (official, tested)):
+        LOG.info(
+            "%s: %d images of %d classes", one.place, sum(count for count, _ in listed), len(names)
+        )
+
+    # What is left stands in for corrupt images; each split has its own, so that the others do not change.
+    splits = [
+        _Decoded(for_training, trained, slice(cut), slice(end, None, 2), settings),
+        _Decoded(for_training, trained, slice(cut, end), slice(end + 1, None, 2), settings),
+        _Decoded(for_test, tested, slice(counts["test"]), slice(counts["test"], None), settings),
+    ]
+    _check_sample([image for split in splits for image in split.chosen], settings, seed)
+    train, validation, test = (
+        # A duck array, which is all that numpy and `datasets.save` ask for.
+        Split(cast(np.ndarray, split), split.labels)
+        for split in splits
+    )
+    colours = np.array(MEAN, np.float32), np.array(DEVIATION, np.float32)
+    return Dataset(train, validation, test, names, *colours)
 
 
-def _read(pairs: list[tuple[Path, int]], settings: Mapping[str, Any]) -> Split:
-    images = np.stack([_image(path, settings["resize"], settings["size"]) for path, _ in pairs])
-    return Split(images, np.array([label for _, label in pairs], dtype=np.int64))
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        raise StudyError("datasets.imagenet: " + "; ".join(problems))
 
 
-def _image(path: Path, resize: int, size: int) -> np.ndarray:
-    """Return the centre crop of the resized image, the usual way to evaluate on ImageNet."""
+def _class_problems(training: Source, official: Source, expected: int) -> list[str]:
+    problems = [
+        f"{one.place} lacks the class {some(missing)}, which {other.place} has"
+        for one, other in ((training, official), (official, training))
+        if (missing := other.classes.keys() - one.classes.keys())
+    ]
+    if len(training.classes) != expected:
+        problems.append(
+            f"{training.place} has {len(training.classes)} classes; classes is {expected}"
+        )
+    return problems
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """The images of each class in the order in which they are drawn, by a seed of their own for each class."""
+
+    source: Source
+    names: tuple[str, ...]
+    seed: tuple[int, int]
+
+    def __call__(self, label: int) -> list[Encoded]:
+        images = self.source.classes[self.names[label]]()
+        order = np.random.default_rng([*self.seed, label]).permutation(len(images))
+        return [images[at] for at in order]
+
+    def listed(self, wanted: int, threads: int) -> list[tuple[int, list[Encoded]]]:
+        """Return for each class how many images it has, and the first of them; a million are not kept."""
+
+        def first(label: int) -> tuple[int, list[Encoded]]:
+            images = self(label)
+            return len(images), images[:wanted]
+
+        with ThreadPoolExecutor(threads) as pool:
+            labels = range(len(self.names))
+            found = pool.map(first, labels)
+            return list(tqdm(found, desc="listing", total=len(labels), unit="class", disable=None))
+
+    def problems(self, listed: Sequence[tuple[int, list[Encoded]]], wanted: int) -> Iterator[str]:
+        """Yield what is wrong with the numbers of images."""
+        counts = zip(self.names, (count for count, _ in listed), strict=True)
+        if short := [f"{count} of {name}" for name, count in counts if count < wanted]:
+            yield f"images_per_class needs {wanted} images of each class in {self.source.place}; it has {some(short)}"
+
+    def compare(self, listed: Sequence[tuple[int, list[Encoded]]]) -> None:
+        """Tell the log where there are not as many images as the devkit says."""
+        expected = self.source.expected
+        for name, (count, _) in zip(self.names, listed, strict=True):
+            if count != expected.get(name, count):
+                told = f"{count} images of {name}, by the devkit {expected[name]}"
+                LOG.warning("%s: %s", self.source.place, told)
+
+
+class _Decoded:
+    """The images of a split, uint8 [N, size, size, 3], decoded when they are iterated, class by class."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self,
+        draw: _Draw,
+        listed: Sequence[tuple[int, list[Encoded]]],
+        own: slice,
+        spare: slice,
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Take the part `own` of each class's images as they are drawn; `spare` are those that may replace them."""
+        self.draw, self.spare, self.settings = draw, spare, settings
+        chosen = [images[own] for _, images in listed]
+        self.chosen = [image for images in chosen for image in images]
+        self.labels = np.repeat(np.arange(len(chosen)), [len(images) for images in chosen])
+        self.shape = (len(self.chosen), settings["size"], settings["size"], 3)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.stack(list(self)).astype(dtype or self.dtype)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Decode with threads: Pillow leaves Python's lock to the others for most of the time."""
+        attempt, skipped = partial(_attempt, settings=self.settings), list[int]()
+        with (
+            ThreadPoolExecutor(self.settings.get("threads", 1)) as pool,
+            tqdm(total=len(self.chosen), desc="decoding", unit="image", disable=None) as progress,
+        ):
+            for start in range(0, len(self.chosen), BLOCK):
+                block = slice(start, start + BLOCK)
+                decoded = pool.map(attempt, self.chosen[block])
+                for label, found in zip(self.labels[block].tolist(), decoded, strict=True):
+                    while isinstance(found, StudyError):
+                        skipped.append(label)
+                        found = attempt(self._instead(found, label, skipped.count(label)))
+                    yield found
+                    progress.update()
+        if skipped:
+            told = "corrupt images skipped: %d; others of their classes make %d all the same"
+            LOG.warning(told, len(skipped), len(self.chosen))
+
+    def _instead(self, error: StudyError, label: int, number: int) -> Encoded:
+        """Return what stands in for a corrupt image, so many of whose class are; StudyError where nothing does."""
+        if self.settings["corrupt_images"] == "fail":
+            advice = "with datasets.imagenet.corrupt_images: skip another one of its class is taken"
+            raise StudyError(f"{error}; {advice}") from error
+        LOG.warning("skipped: %s", error)
+        spares = self.draw(label)[self.spare]
+        if number > len(spares):
+            raise StudyError(f"{error}; none of its class is left instead") from error
+        return spares[number - 1]
+
+
+def _check_sample(images: Sequence[Encoded], settings: Mapping[str, Any], seed: int) -> None:
+    """Raise StudyError where a sample tells that images are corrupt: any of them, or half if they may be skipped."""
+    count = min(SAMPLE, len(images))
+    chosen = np.random.default_rng(seed).choice(len(images), count, replace=False)
+    found = [_attempt(images[at], settings) for at in chosen]
+    corrupt = [str(one) for one in found if isinstance(one, StudyError)]
+    if corrupt and (settings["corrupt_images"] == "fail" or 2 * len(corrupt) > count):
+        raise StudyError(
+            f"datasets.imagenet: {len(corrupt)} of a sample of {count} images cannot be decoded: "
+            + "; ".join(corrupt[:3])
+        )
+
+
+def _attempt(image: Encoded, settings: Mapping[str, Any]) -> np.ndarray | StudyError:
+    """Return the image, or why it cannot be decoded."""
     try:
-        with Image.open(path) as file:
-            image = file.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
-        raise StudyError(f"the image {path} cannot be read: {error}") from error
-    scale = resize / min(image.size)
-    width, height = (max(resize, round(side * scale)) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
+        with Image.open(io.BytesIO(image.read())) as file:
+            decoded = file.convert("RGB")
+    except UnidentifiedImageError:
+        return StudyError(f"the image {image.name} cannot be decoded: it is none")
+    except Exception as error:  # of many kinds, for what is damaged
+        return StudyError(f"the image {image.name} cannot be decoded: {error}")
+    return cropped(decoded, settings["resize"], settings["size"])
+
+
+def cropped(image: Image.Image, resize: int, size: int) -> np.ndarray:
+    """Return the centre crop of the resized image, uint8 [size, size, 3], as torchvision evaluates its weights.
+
+    `torchvision.transforms` does the same on an image of Pillow, to the pixel: the longer side is cut off to a whole
+    number, the border rounded, halves to the even one. Pillow's bilinear filter is antialiased.
+    """
+    short = min(image.size)
+    width, height = (int(resize * side / short) for side in image.size)
+    left, top = (round((side - size) / 2) for side in (width, height))
     resized = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.array(resized.crop((left, top, left + size, top + size)))

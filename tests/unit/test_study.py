@@ -356,3 +356,9 @@ def test_code_depends_on_the_target_alone_and_measurements_on_the_way_too():
     code = {"target": "host", "threads": 1, "linker": ["ld"]}
     assert study.compiled_for(config, "one") == code
     assert study.platform(config, "one") == code | {"connection": {"server": "a:1"}}
+
+
+def test_only_some_data_sets_are_prepared_by_more_threads_than_one():
+    threads = {name: study.preparing_threads(name) for name in study.methods("datasets")}
+    assert threads.pop("imagenet") > 1
+    assert threads == {"cifar10": 1, "digits": 1, "photos": 1}

@@ -20,6 +20,14 @@ CIFAR10 = {
     "sha256": "0" * 64,
     "validation_images": 30,
 }
+IMAGENET = {
+    "source": "data",
+    "classes": 1000,
+    "images_per_class": {"train": 100, "validation": 10, "test": 50},
+    "corrupt_images": "fail",
+    "resize": 256,
+    "size": 224,
+}
 # (dotted key, its wrong value, what the line must say)
 WRONG = [
     ("seed", -1, "seed is -1; must be at least 0"),
@@ -130,6 +138,12 @@ WRONG = [
         CIFAR10 | {"sha256": "c4a38c50"},
         "datasets.cifar10.sha256 is 'c4a38c50'; allowed: the 64 hexadecimal digits of a SHA-256",
     ),
+    (
+        "datasets.imagenet",
+        IMAGENET | {"corrupt_images": "ignore"},
+        "datasets.imagenet.corrupt_images is 'ignore'; allowed: fail, skip",
+    ),
+    ("datasets.imagenet", IMAGENET | {"classes": 0}, "imagenet.classes is 0; must be at least 1"),
     (
         "models.weights.digits",
         {"resnet18": "imagenet"},
@@ -349,6 +363,7 @@ def test_a_selection_is_not_needed_where_nothing_is_auto_scheduled():
 def test_a_data_set_may_be_downloaded_or_on_disk():
     validate(changed("datasets.cifar10", CIFAR10), SCHEMA)
     validate(changed("datasets.cifar10", {"source": "data", "validation_images": 30}), SCHEMA)
+    validate(changed("datasets.imagenet", IMAGENET), SCHEMA)
 
 
 def test_published_weights_are_of_networks_for_large_images():

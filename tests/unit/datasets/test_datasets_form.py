@@ -1,14 +1,22 @@
 """The form that all data sets share: splits, statistics, the file and what a bad one answers."""
 
+import multiprocessing
+import os
+import signal
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dlas import datasets
-from dlas.datasets import Split
+from dlas.datasets import Split, npz
 from dlas.errors import StudyError
+from dlas.files import remove_torn
 
 FRACTIONS = {"validation_fraction": 0.2, "test_fraction": 0.3}
 
@@ -116,6 +124,94 @@ def test_the_same_data_set_gives_the_same_bytes(dataset, tmp_path):
     for name in ("one.npz", "two.npz"):
         datasets.save(dataset, tmp_path / name)
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+
+
+class Rows:
+    """Images that are made when they are iterated, as those of a large data set."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, images, shape=None, kill=False):
+        self.images, self.shape, self.kill = images, shape or images.shape, kill
+
+    def __iter__(self):
+        yield from self.images
+        if self.kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def with_rows(dataset, **changes):
+    rows = Rows(dataset.train.images, **changes)
+    return replace(dataset, train=Split(rows, dataset.train.labels))
+
+
+def test_images_that_come_one_after_the_other_give_the_same_bytes(dataset, tmp_path):
+    datasets.save(dataset, tmp_path / "one.npz")
+    datasets.save(with_rows(dataset), tmp_path / "two.npz")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    with np.load(tmp_path / "two.npz") as read:  # by numpy, with its checksums
+        assert (read["train_images"] == dataset.train.images).all()
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_nothing_that_is_taken_for_whole(
+    dataset, tmp_path
+):
+    path = tmp_path / "set.npz"
+    arguments = with_rows(dataset, kill=True), path
+    process = multiprocessing.get_context("fork").Process(target=datasets.save, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    (torn,) = tmp_path.iterdir()
+    assert torn != path
+    remove_torn(path)  # as each job does that starts anew
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_data_set_that_is_larger_than_the_disk_is_refused_before_it_is_made(dataset, tmp_path):
+    wanted = with_rows(dataset, shape=(10**14, 4, 4, 3), kill=True)
+    with pytest.raises(StudyError, match=r"set.npz cannot be written: it takes 4800000.0 GB, and"):
+        datasets.save(wanted, tmp_path / "set.npz")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_images_stay_on_disk_and_what_is_written_to_them_does_not_get_there(dataset, tmp_path):
+    path = tmp_path / "set.npz"
+    datasets.save(dataset, path)
+    before = path.read_bytes()
+    read = datasets.load(path)
+    assert not read.train.images.flags.owndata
+    with warnings.catch_warnings(action="error"):
+        torch.from_numpy(read.train.images).zero_()
+    assert not read.train.images.any() and path.read_bytes() == before
+    assert datasets.load(path).train.images.any()
+
+
+def test_a_file_that_is_larger_than_the_memory_is_mapped(tmp_path):
+    path = tmp_path / "sparse"
+    path.touch()
+    os.truncate(path, 2**42)
+    with open(path, "rb") as file:
+        content = npz.content(file)
+    assert len(content) == 2**42 and content[2**41] == 0
+    assert np.frombuffer(content, np.uint8)[2**41 : 2**41 + 4].sum() == 0
+
+
+def test_a_compressed_file_is_not_one_of_ours(dataset, tmp_path):
+    path = tmp_path / "set.npz"
+    datasets.save(dataset, path)
+    with np.load(path) as file:
+        np.savez_compressed(path, **file)
+    assert "train_images.npy is compressed" in error_of_loading(path)
+
+
+def test_objects_are_not_images(dataset, tmp_path):
+    path = tmp_path / "set.npz"
+    datasets.save(dataset, path)
+    with np.load(path) as file:
+        content = {key: file[key] for key in file.files}
+    np.savez(path, **content | {"test_images": np.array([{}])})
+    assert "test_images.npy holds objects" in error_of_loading(path)
 
 
 def error_of_loading(path) -> str:

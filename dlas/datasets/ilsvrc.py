@@ -1,0 +1,265 @@
+"""The images of ILSVRC 2012 as they lie on disk, in the usual folders or in the official archives, which stay packed.
+
+An archive is not compressed, so an image is read out of it as fast as from a file of its own; nothing is unpacked, and
+nothing can be left half unpacked.
+"""
+
+import gzip
+import io
+import os
+import re
+import tarfile
+import zlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from dlas.errors import StudyError
+
+TRAIN_FOLDER, VALIDATION_FOLDER = "train", "val"
+TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
+VALIDATION_ARCHIVE = "ILSVRC2012_img_val.tar"
+DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
+SYNSETS, GROUND_TRUTH = "meta.mat", "ILSVRC2012_validation_ground_truth.txt"  # in the devkit
+
+SUFFIX = ".JPEG"
+WORDNET_ID = re.compile(r"n\d{8}")
+VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
+
+
+@dataclass(frozen=True, slots=True)  # there may be a million
+class Encoded:
+    """An image as it is stored: `size` bytes of a file from `offset` on, all of it for -1. `name` is for messages."""
+
+    file: str
+    name: str
+    offset: int = 0
+    size: int = -1
+
+    def read(self) -> bytes:
+        """Return the bytes; OSError where there are none."""
+        with open(self.file, "rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+
+Listing = Callable[[], list[Encoded]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The images of one official split: a function for each class that lists them, in the order of their names.
+
+    `place` is where they are. `expected` tells how many a class must have, as far as that is known.
+    """
+
+    place: Path
+    classes: Mapping[str, Listing]
+    expected: Mapping[str, int] = field(default_factory=dict)
+
+
+def sources(root: Path) -> tuple[Source, Source]:
+    """Return the official training and validation images below a folder.
+
+    It holds `train/<class>/*.JPEG`, or else the archive of the training images; `val/<class>/*.JPEG`, or else the
+    archive of the validation images and the devkit, which tells their classes. Raises StudyError that tells all that is
+    missing or of another form.
+    """
+    problems = [] if root.is_dir() else [f"{root} is not a folder"]
+    found = []
+    for one in () if problems else (_training, _validation):
+        try:
+            found.append(one(root))
+        except (StudyError, OSError) as error:
+            problems.append(str(error))
+    if problems:
+        raise StudyError("datasets.imagenet.source: " + "; ".join(dict.fromkeys(problems)))
+    training, validation = found
+    return training, validation
+
+
+def some(names: Collection[str]) -> str:
+    """Return the first names, and how many more there are."""
+    first = sorted(names)[:3]
+    return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _training(root: Path) -> Source:
+    folder, archive = root / TRAIN_FOLDER, root / TRAIN_ARCHIVE
+    if folder.exists():
+        return _folders(folder)
+    if not archive.exists():
+        raise StudyError(f"{root} lacks {TRAIN_FOLDER}/ or {TRAIN_ARCHIVE}")
+    inner = _members(archive)
+    if wrong := [one.name for one in inner if not _is_class_archive(one.name)]:
+        swapped = " (those are the validation images)" if _numbers(wrong) else ""
+        raise StudyError(
+            f"{archive} holds {some(wrong)}{swapped}; allowed: an archive of each class, such as n01440764.tar"
+        )
+    devkit = root / DEVKIT
+    return Source(
+        archive,
+        {Path(one.name).stem: partial(_class_in_archive, archive, one) for one in inner},
+        _Devkit.read(devkit).training_images if devkit.exists() else {},
+    )
+
+
+def _validation(root: Path) -> Source:
+    folder, archive, devkit = root / VALIDATION_FOLDER, root / VALIDATION_ARCHIVE, root / DEVKIT
+    if folder.exists():
+        return _folders(folder)
+    if not archive.exists():
+        raise StudyError(f"{root} lacks {VALIDATION_FOLDER}/ or {VALIDATION_ARCHIVE}")
+    if not devkit.exists():
+        raise StudyError(f"{root} lacks {DEVKIT}, which tells the classes of {VALIDATION_ARCHIVE}")
+    classes = _Devkit.read(devkit).validation_classes
+    images = _members(archive)
+    numbers = _numbers([one.name for one in images])
+    if wrong := [one.name for one in images if one.name not in numbers]:
+        swapped = " (those are the training images)" if _is_class_archive(wrong[0]) else ""
+        raise StudyError(
+            f"{archive} holds {some(wrong)}{swapped}; allowed: images such as ILSVRC2012_val_00000001{SUFFIX}"
+        )
+    if sorted(numbers.values()) != list(range(1, len(classes) + 1)):
+        raise StudyError(
+            f"{archive} holds {len(images)} images, and {GROUND_TRUTH} in {devkit} the classes of {len(classes)}; "
+            "it must be one class for each image"
+        )
+    by_class: dict[str, list[Encoded]] = {name: [] for name in sorted(set(classes))}
+    for one in sorted(images, key=lambda image: numbers[image.name]):
+        by_class[classes[numbers[one.name] - 1]].append(
+            Encoded(one.file, f"{archive}: {one.name}", one.offset, one.size)
+        )
+    return Source(archive, {name: partial(list, found) for name, found in by_class.items()})
+
+
+def _is_class_archive(name: str) -> bool:
+    return re.fullmatch(rf"{WORDNET_ID.pattern}\.tar", Path(name).name) is not None
+
+
+def _numbers(names: Collection[str]) -> dict[str, int]:
+    """Return the numbers of those names that validation images have."""
+    found = {name: VALIDATION_IMAGE.fullmatch(Path(name).name) for name in names}
+    return {name: int(match[1]) for name, match in found.items() if match}
+
+
+def _folders(place: Path) -> Source:
+    """Return the images in the folders of their classes; what is hidden is left out."""
+    entries = [path for path in place.iterdir() if not path.name.startswith(".")]
+    classes = {path.name: path for path in sorted(entries) if path.is_dir()}
+    if not classes:
+        packed = [path.name for path in entries if _is_class_archive(path.name)]
+        flat = [path.name for path in entries if path.suffix == SUFFIX]
+        instead = ""
+        if packed:
+            instead = (
+                f", but {some(packed)}, which must be unpacked, each into a folder of its name"
+            )
+        elif flat:
+            instead = f", but {some(flat)}, which must lie in the folders of their classes"
+        raise StudyError(f"{place} holds no class folder{instead}")
+    numbered = [name for name in classes if WORDNET_ID.fullmatch(name)]
+    if numbered and len(numbered) < len(classes):
+        raise StudyError(
+            f"{place} holds folders named by WordNet, such as {numbered[0]}, and others, which are no classes: "
+            f"{some(classes.keys() - set(numbered))}"
+        )
+    return Source(place, {name: partial(_class_in_folder, path) for name, path in classes.items()})
+
+
+def _class_in_folder(folder: Path) -> list[Encoded]:
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(
+                entry.name
+                for entry in entries
+                if entry.name.endswith(SUFFIX) and not entry.name.startswith(".")
+            )
+    except OSError as error:
+        raise StudyError(f"{folder} cannot be read: {error.strerror}") from error
+    return [Encoded(str(folder / name), str(folder / name)) for name in names]
+
+
+def _class_in_archive(archive: Path, inner: Encoded) -> list[Encoded]:
+    found = [one for one in _members(archive, inner.offset) if one.name.endswith(SUFFIX)]
+    return [
+        Encoded(one.file, f"{archive}: {inner.name}/{one.name}", one.offset, one.size)
+        for one in sorted(found, key=lambda image: image.name)
+    ]
+
+
+def _members(archive: Path, start: int = 0) -> list[Encoded]:
+    """Return the files in a tar, which may itself start somewhere in another one; only headers are read."""
+    try:
+        with open(archive, "rb") as file:
+            file.seek(start)
+            # Uncompressed: an offset in the archive is one in the file.
+            with tarfile.open(fileobj=file, mode="r:") as opened:
+                return [
+                    Encoded(str(archive), one.name, one.offset_data, one.size)
+                    for one in opened
+                    if one.isreg()
+                ]
+    except (tarfile.TarError, OSError) as error:
+        raise StudyError(f"{archive} is truncated or no uncompressed tar: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Devkit:
+    """What the development kit tells: the class of each validation image, and how many training images a class has."""
+
+    validation_classes: list[str]
+    training_images: dict[str, int]
+
+    @staticmethod
+    def read(path: Path) -> "_Devkit":
+        """Read the archive; StudyError where it is damaged or does not map the classes of images to WordNet."""
+        try:
+            # As a whole, which verifies its checksum.
+            unpacked = io.BytesIO(gzip.decompress(path.read_bytes()))
+            with tarfile.open(fileobj=unpacked) as archive:
+                files = {
+                    Path(member.name).name: content.read()
+                    for member in archive
+                    if Path(member.name).name in (SYNSETS, GROUND_TRUTH)
+                    and (content := archive.extractfile(member))
+                }
+        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+            raise StudyError(f"{path} is truncated or no .tar.gz: {error}") from error
+        for name in (SYNSETS, GROUND_TRUTH):
+            if name not in files:
+                raise StudyError(f"{path} lacks {name}")
+        synsets = _synsets(files[SYNSETS], path)
+        # A number is a class's own, unlike its place among the sorted names.
+        names = {int(one["ILSVRC2012_ID"]): str(one["WNID"]) for one in synsets}
+        numbers = files[GROUND_TRUTH].split()
+        if unknown := {text.decode(errors="replace") for text in numbers} - {
+            str(number) for number in names
+        }:
+            raise StudyError(
+                f"{GROUND_TRUTH} in {path} names the class {some(unknown)}; allowed: {min(names)} to {max(names)}"
+            )
+        return _Devkit(
+            [names[int(number)] for number in numbers],
+            {str(one["WNID"]): int(one["num_train_images"]) for one in synsets},
+        )
+
+
+def _synsets(content: bytes, devkit: Path) -> np.ndarray:
+    """Return the records of the classes, which are the leaves of the tree of synsets in meta.mat."""
+    from scipy.io import loadmat  # slow to import; folders do without
+
+    try:
+        synsets = np.atleast_1d(loadmat(io.BytesIO(content), squeeze_me=True)["synsets"])
+        leaves: np.ndarray = synsets[synsets["num_children"] == 0]
+        leaves[["ILSVRC2012_ID", "WNID", "num_train_images"]]  # all there
+    except Exception as error:  # of many kinds, for what is no such file
+        raise StudyError(
+            f"{SYNSETS} in {devkit} does not map classes to WordNet: {' '.join(str(error).split())}"
+        ) from error
+    if not len(leaves):
+        raise StudyError(f"{SYNSETS} in {devkit} does not map classes to WordNet: it has none")
+    return leaves
