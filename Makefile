@@ -9,6 +9,7 @@
 # make bench    the primitives against PyTorch and ONNX Runtime           (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
 # make bench-gpu   the primitives against PyTorch on an NVIDIA GPU         (GPU="options of benchmarks.gpu")
+# make bench-training   how long the trainings of a config take here      (TRAINING="options of benchmarks.training")
 # make lint     style, types, workflow
 # make clean    remove what can be made again in minutes; asks before what took hours
 # Each needs Python >= 3.11 alone: the environment is made in .venv, from exact pins, where it is missing or old.
@@ -21,13 +22,14 @@ KERNELS ?=
 NETWORKS ?=
 ESTIMATE ?=
 GPU     ?=
+TRAINING ?=
 TRIALS  ?= 0
 
 VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: help study estimate report test test-boards test-faults test-draws test-cluster bench bench-kernels bench-gpu lint clean
+.PHONY: help study estimate report test test-boards test-faults test-draws test-cluster bench bench-kernels bench-gpu bench-training lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -71,6 +73,9 @@ lint: $(VENV)/test
 
 bench-gpu: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.gpu $(GPU)
+
+bench-training: $(VENV)/study
+	$(VENV)/bin/python -m benchmarks.training $(if $(CONFIG),--configfile $(CONFIG)) $(TRAINING)
 
 clean:
 	rm -rf plots report.html .boards .snakemake/log .pytest_cache .mypy_cache .ruff_cache .hypothesis
