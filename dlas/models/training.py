@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -199,7 +199,7 @@ def _train(
         LOG.info("training goes on after epoch %d of %d", len(rows), recipe.epochs)
     done = len(rows)
     network = team.joined(model, device)
-    images_and_labels = devices.place(dataset.train, device)
+    placed = devices.place(dataset.train, device)
     total = recipe.epochs * steps
     with (
         devices.repeatable(device, tf32=True),
@@ -211,31 +211,12 @@ def _train(
             if device.type == "cuda":
                 # Dropout draws there: from a seed for each epoch, so that its state need not be kept.
                 torch.cuda.manual_seed(int(torch.randint(2**62, ())) + team.rank)
-            loss_sum, losses = 0.0, []
-            correct = torch.zeros((), dtype=torch.int64, device=device)
             order = torch.randperm(count)[: steps * batch_size].split(batch_size)
             mine = [team.part(chosen) for chosen in order]
-            for images, labels in devices.batches(images_and_labels, mine, device, workers):
-                normal = devices.normalize(images, dataset.mean, dataset.deviation)
-                batch = _augment(normal, recipe, team)
-                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
-                    outputs = network(batch)
-                loss = functional.cross_entropy(
-                    outputs.float(), labels, label_smoothing=recipe.label_smoothing
-                )
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                learning_rate = schedule.get_last_lr()[0]
-                schedule.step()
-                correct += (outputs.argmax(1) == labels).sum()
-                losses.append(loss.detach())
-                if len(losses) == LOOK[device.type]:
-                    loss_sum += _sum(losses, epoch, recipe, team)
-                    losses.clear()
-                bar.update()
-            loss_sum += _sum(losses, epoch, recipe, team)
-            right = int(team.total(correct))
+            batches = devices.batches(placed, mine, device, workers)
+            loss_sum, correct, learning_rate = _epoch(
+                network, batches, dataset, optimizer, schedule, recipe, epoch, team, bar
+            )
             if team.rank:
                 continue  # the first one validates for all, and keeps
             validation_loss, validation_top1 = evaluate(model, dataset.validation, dataset)
@@ -244,7 +225,7 @@ def _train(
                     "epoch": epoch,
                     "learning_rate": learning_rate,
                     "train_loss": loss_sum / steps,
-                    "train_top1": 100 * right / (steps * batch_size),
+                    "train_top1": 100 * correct / (steps * batch_size),
                     "validation_loss": validation_loss,
                     "validation_top1": validation_top1,
                     "seconds": time.perf_counter() - start,
@@ -271,12 +252,51 @@ def _train(
     return rows
 
 
-def _sum(losses: Sequence[Tensor], epoch: int, recipe: Recipe, team: Team) -> float:
+def _epoch(
+    network: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    dataset: Dataset,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    recipe: Recipe,
+    epoch: int,
+    team: Team,
+    bar: "tqdm[Any]",
+) -> tuple[float, int, float]:
+    """Take a step with each batch; return the sum of their losses, the images that were classified right, both of all
+    processes, and the last learning rate."""
+    loss_sum, learning_rate = 0.0, 0.0
+    losses: list[Tensor] = []
+    right: list[Tensor] = []
+    for images, labels in batches:
+        normal = devices.normalize(images, dataset.mean, dataset.deviation)
+        batch = _augment(normal, recipe, team)
+        with torch.autocast(recipe.device, torch.bfloat16, enabled=recipe.bfloat16):
+            outputs = network(batch)
+        loss = functional.cross_entropy(
+            outputs.float(), labels, label_smoothing=recipe.label_smoothing
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        learning_rate = float(schedule.get_last_lr()[0])
+        schedule.step()
+        losses.append(loss.detach())
+        right.append((outputs.argmax(1) == labels).sum())
+        if len(losses) == LOOK[recipe.device]:
+            loss_sum += _sum(losses, epoch, recipe, team)
+            losses.clear()
+        bar.update()
+    loss_sum += _sum(losses, epoch, recipe, team)
+    return loss_sum, int(team.total(torch.stack(right).sum())), learning_rate
+
+
+def _sum(losses: list[Tensor], epoch: int, recipe: Recipe, team: Team) -> float:
     """Return the sum of the losses of steps, each the mean of all processes'; StudyError where one is
     not finite."""
     if not losses:
         return 0.0
-    values: list[float] = (team.total(torch.stack(list(losses))) / team.size).tolist()
+    values: list[float] = (team.total(torch.stack(losses)) / team.size).tolist()
     for value in values:
         if not math.isfinite(value):
             raise StudyError(
