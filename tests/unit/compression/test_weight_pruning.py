@@ -1,6 +1,7 @@
 """Weight pruning: exactly the level's share is zero, the right weights are, and they stay zero."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import small
@@ -80,6 +81,24 @@ def test_fine_tuning_changes_the_weights_that_are_left_and_no_others():
     before, after = weights(frozen, SPARED), weights(tuned, SPARED)
     assert torch.equal(before == 0, after == 0)
     assert not torch.equal(before, after)
+
+
+def test_what_processes_fine_tune_together_is_pruned_alike():
+    alone, together = (
+        weight_pruning.compress(
+            small.network(),
+            0.5,
+            small.task(MAGNITUDE, recipe=replace(small.RECIPE, processes=count)),
+        )
+        for count in (1, 2)
+    )
+    before, after = weights(alone, SPARED), weights(together, SPARED)
+    assert torch.equal(before == 0, after == 0) and not torch.equal(
+        before, weights(small.network(), SPARED)
+    )
+    assert (
+        before - after
+    ).abs().max() < 0.05 * before.abs().max()  # normalized by halves of batches
 
 
 def test_channels_last_weights_are_pruned_alike():
