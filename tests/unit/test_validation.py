@@ -380,7 +380,7 @@ def test_a_study_may_have_no_peers():
     validate(changed("study.peers", []), SCHEMA)
 
 
-@pytest.mark.parametrize("overlay", [None, "smoke", "paper"])
+@pytest.mark.parametrize("overlay", [None, "smoke", "gpu", "paper"])
 def test_the_configs_that_come_with_the_study_are_right(overlay):
     config = copy.deepcopy(CONFIG)
     if overlay:
