@@ -6,6 +6,7 @@
 # make test-faults  the smoke study, killed 20 times                      (PYTEST="options of pytest")
 # make test-draws  how often each claim is supported by chance, in 1,000 tables  (PYTEST="options of pytest")
 # make test-cluster  the smoke study through a real Slurm, all on this machine (PYTEST="options of pytest")
+# make rehearsal  the paper's study on this machine, on little data: an hour  (PYTEST="options of pytest")
 # make bench    the primitives against PyTorch and ONNX Runtime           (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
 # make bench-gpu   the primitives against PyTorch on an NVIDIA GPU         (GPU="options of benchmarks.gpu")
@@ -29,7 +30,7 @@ VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: help study estimate report test test-boards test-faults test-draws test-cluster bench bench-kernels bench-gpu bench-training lint clean
+.PHONY: help study estimate report test test-boards test-faults test-draws test-cluster rehearsal bench bench-kernels bench-gpu bench-training lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -60,6 +61,9 @@ test-draws: $(VENV)/test
 # Needs Slurm's programs (Debian: slurmctld slurmd slurm-client munge).
 test-cluster: $(VENV)/test
 	$(VENV)/bin/python -m pytest -m "cluster or not cluster" tests/workflow/test_cluster.py $(PYTEST)
+
+rehearsal: $(VENV)/test
+	$(VENV)/bin/python -m pytest --capture no -m "rehearsal or not rehearsal" tests/workflow/test_rehearsal.py $(PYTEST)
 
 bench: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.networks --trials $(TRIALS) $(NETWORKS)
