@@ -19,7 +19,12 @@ def test_it_is_the_papers_grid(fresh: Project) -> None:
     papers = fresh.planned("--configfile", "config/paper.yaml", "local.yaml", config=None)
     rehearsed = fresh.planned(*CONFIGS, config=None)
     downloads = {"download_archive", "download_weights", "load_weights"}
-    searched = {"total", "train_model", "tune_network", "build_library"}  # fewer are searched, more are trained
+    searched = {
+        "total",
+        "train_model",
+        "tune_network",
+        "build_library",
+    }  # fewer are searched, more are trained
     same = papers.keys() - downloads - searched
     assert {rule: papers[rule] for rule in same} == {rule: rehearsed[rule] for rule in same}
     assert rehearsed["train_model"] == 8
