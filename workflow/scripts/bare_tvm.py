@@ -1,8 +1,8 @@
-"""Import TVM without what a job that compiles, checks or times does not need.
+"""Import TVM without what no job needs of it.
 
 That is torch, which TVM imports where it is installed (more than a second, and a second pool of threads); sessions of
 many GPUs; and what TVM knows of each kind of GPU, which `dlas.compiler` loads for one that it compiles for or runs on
-(a third of a second).
+(a third of a second). Whoever needs torch imports it afterwards.
 """
 
 import os
