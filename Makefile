@@ -1,7 +1,8 @@
 # make study    the whole study on the embedded data -> results/, plots/  (CORES=n, CONFIG=config/smoke.yaml)
 # make estimate how long a study will take, its disk and memory            (CONFIG=config/paper.yaml, ESTIMATE="options of benchmarks.estimate")
 # make test     the test suite                                            (PYTEST="options of pytest")
-# make test-boards  the paths to Arm boards and GPUs, emulated           (PYTEST="options of pytest")
+# make test-boards  the paths to Arm boards and GPUs of OpenCL, emulated (PYTEST="options of pytest")
+# make test-cuda  the kernels of every network compiled for GPUs of CUDA, without one (PYTEST="options of pytest")
 # make report   report.html from the finished study
 # make test-faults  the smoke study, killed 20 times                      (PYTEST="options of pytest")
 # make test-draws  how often each claim is supported by chance, in 1,000 tables  (PYTEST="options of pytest")
@@ -30,7 +31,7 @@ VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: help study estimate report test test-boards test-faults test-draws test-cluster rehearsal bench bench-kernels bench-gpu bench-training lint clean
+.PHONY: help study estimate report test test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-kernels bench-gpu bench-training lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -50,7 +51,10 @@ test: $(VENV)/test
 
 # What is set up for it is kept in .boards/.
 test-boards: $(VENV)/test
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12 -m "boards or not boards" tests/boards $(PYTEST)
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12 -m "boards or not boards" --ignore tests/boards/test_cuda.py tests/boards $(PYTEST)
+
+test-cuda: $(VENV)/test
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12 -m "boards or not boards" tests/boards/test_cuda.py $(PYTEST)
 
 test-faults: $(VENV)/test
 	$(VENV)/bin/python -m pytest -m "faults or not faults" tests/workflow/test_faults.py $(PYTEST)
