@@ -16,7 +16,7 @@ from dlas.analysis import observation
 from dlas.analysis.observations import joint_choice, sparsity_promise
 
 DRAWS = 1000
-FEW = 300  # of them, in every run of the tests
+FEW = 200  # of them, in every run of the tests
 FLOOR = synthetic.noise_floor(1.0)
 FOUR_MODELS = {dataset: dict(list(nets.items())[:2]) for dataset, nets in synthetic.MODELS.items()}
 ONE_MODEL = {
