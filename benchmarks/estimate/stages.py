@@ -285,15 +285,6 @@ DISK: Mapping[str, Callable[[Inputs, Mapping[str, str]], float]] = {
     ),
     "build_library": _library_disk,
 }
-HOLDING = (  # the whole data set, a byte a number; they are normalized batch by batch
-    "train_model",
-    "load_weights",
-    "compress_model",
-    "check_libraries",
-    "prepare_dataset",
-    "import_network",
-    "export_network",
-)
 STARTED_AS = {
     "train_model": "training",
     "load_weights": "training",
@@ -309,12 +300,12 @@ STARTED_AS = {
 
 
 def _memory(inputs: Inputs, rule: str, job: Mapping[str, str]) -> float:
-    """Return the bytes that a job holds at its peak: what it imports, images, parameters, activations."""
+    """Return the bytes that a job holds at its peak: what it imports, parameters, activations.
+
+    Data sets are none of it: they are mapped from the disk, and what is not read at the moment need not stay.
+    """
     started = STARTED_AS.get(rule, "plots" if rule.startswith("draw") else "analysis")
     held = inputs.rates.start_bytes[started]
-    if rule in HOLDING:
-        images = _images(inputs, job["dataset"])
-        held += 3 * images.size**2 * images.total
     if "model" not in job:
         return held
     network = inputs.network(job)
