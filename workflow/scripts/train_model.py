@@ -4,12 +4,10 @@ import sys
 
 from job import job, unfinished
 from dlas import datasets, models
-from dlas.models import checkpoint, devices, training
+from dlas.models import checkpoint, training
 
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards
-    recipe = training.recipe(settings["recipe"])
-    devices.check(recipe.device, recipe.processes)
     dataset = datasets.load(snakemake.input.dataset)
     model = models.build_for(
         dataset, chosen.dataset, chosen.model, settings["width"], settings["seed"]
@@ -17,7 +15,7 @@ with job(snakemake):
     history = training.train(
         model,
         dataset,
-        recipe,
+        training.recipe(settings["recipe"]),
         settings["seed"],
         snakemake.threads,
         progress=sys.stderr.isatty(),
