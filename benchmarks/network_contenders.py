@@ -18,6 +18,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from benchmarks.interleaved import Sampler, ratios_to, repeated, take_turns
 from benchmarks.layers import thinned
+from benchmarks.random_images import random_images
 from dlas import compression, datasets, models, primitives
 from dlas.closure import code_hash
 from dlas.compiler.build import build_library
@@ -116,7 +117,7 @@ def workload(case: Case) -> Workload:
     """Return the network of a case and its images, always the same."""
     torch.manual_seed(0)
     model = enlivened(models.build(case.model, case.classes, 1.0, case.stem)).eval()
-    dataset = random_dataset(case.size)
+    dataset = random_images(IMAGES, case.size, case.classes)
     images = datasets.normalize(dataset.train.images, dataset.mean, dataset.deviation)
     return Workload(case, model, dataset, images)
 
@@ -134,13 +135,6 @@ def enlivened(model: nn.Module) -> nn.Module:
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.1)
     return model
-
-
-def random_dataset(size: int) -> datasets.Dataset:
-    """Return a data set of random square images, the same in all splits."""
-    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, size, size, 3), "uint8")
-    split = datasets.Split(pixels, np.zeros(IMAGES, np.int64))
-    return datasets.assemble(split, split, split, ("any",))
 
 
 def pruned(work: Workload, sparsity: float) -> nn.Module:

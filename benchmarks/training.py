@@ -8,11 +8,11 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 import yaml
 
+from benchmarks.random_images import random_images
 from dlas import datasets, models, study
 from dlas.models import training
 
@@ -30,24 +30,12 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="another one than the config's")
     options = parser.parse_args()
     config = yaml.safe_load(options.configfile.read_text())
-    data = random_images(options.images, options.size, options.classes)
+    tenth = max(1, options.images // 10)
+    data = random_images(options.images, options.size, options.classes, others=tenth)
     rows = []
     for model in options.models or config["study"]["models"][options.dataset]:
         rows.append(measured(config, model, data, options))
         print(pd.DataFrame(rows).tail(1).to_string(index=False, header=len(rows) == 1), flush=True)
-
-
-def random_images(count: int, size: int, classes: int) -> datasets.Dataset:
-    """Return a data set of random images, a tenth as many in the other splits."""
-    draw = np.random.default_rng(0)
-
-    def split(count: int) -> datasets.Split:
-        images = draw.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-        return datasets.Split(images, np.arange(count, dtype=np.int64) % classes)
-
-    names = tuple(str(number) for number in range(classes))
-    few = max(1, count // 10)
-    return datasets.assemble(split(count), split(few), split(few), names)
 
 
 def measured(

@@ -32,6 +32,7 @@ from tqdm import tqdm
 
 from benchmarks.estimate import first
 from benchmarks.estimate.demand import ROOT, Network
+from benchmarks.random_images import random_images
 from dlas import compression, datasets, models, study
 from dlas.compiler.build import build_library
 from dlas.compiler.importer import import_network
@@ -207,15 +208,6 @@ def _begin(threads: int) -> None:
         host.use_threads(threads)
 
 
-def random_images(size: int, classes: int, count: int) -> datasets.Dataset:
-    """Return a data set of random images, `count` to train on and as many to test on, of all labels in turns."""
-    pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), "uint8")
-    split = datasets.Split(pixels, np.arange(count, dtype=np.int64) % classes)
-    one = datasets.Split(pixels[:1], split.labels[:1])
-    names = tuple(str(number) for number in range(classes))
-    return datasets.assemble(split, one, split, names)
-
-
 def measure_network(config: study.Config, network: Network, budget: float) -> NetworkRates:
     """Train and run a network on random images of its size for about `budget` seconds, one step at least.
 
@@ -228,15 +220,15 @@ def measure_network(config: study.Config, network: Network, budget: float) -> Ne
     step = replace(
         recipe, epochs=1, batch_size=count, learning_rate=1e-6, device="cpu", processes=1
     )
-    data = random_images(network.images.size, network.images.classes, count)
+    data = random_images(count, network.images.size, network.images.classes)
     stem = datasets.stem(dataset)
     built = models.build(model, network.images.classes, config["models"]["width"], stem)
     taken = _seconds(lambda: training.train(built, data, step, 0, progress=False))
     steps = max(1, min(STEPS, int(0.5 * budget / taken)))
     if steps > 1:
-        data = random_images(network.images.size, network.images.classes, steps * count)
+        data = random_images(steps * count, network.images.size, network.images.classes)
         taken = _seconds(lambda: training.train(built, data, step, 0, progress=False), 1)
-    images = datasets.normalize(data.test.images[:count], data.mean, data.deviation)
+    images = datasets.normalize(data.train.images[:count], data.mean, data.deviation)
     inference = _seconds(lambda: accuracy.logits(built, images)) / count
     techniques = {
         name: _technique(config, name, network, built, data, step, images)
@@ -345,8 +337,8 @@ def measure_code(config: study.Config, network: Network, folder: Path) -> dict[s
     folder.mkdir()
     images, width = network.images, config["models"]["width"]
     built = models.build(network.model, images.classes, width, datasets.stem(network.dataset))
-    pixels = random_images(images.size, images.classes, 1)
-    image = datasets.normalize(pixels.test.images, pixels.mean, pixels.deviation)
+    pixels = random_images(1, images.size, images.classes)
+    image = datasets.normalize(pixels.train.images, pixels.mean, pixels.deviation)
     np.save(folder / "image.npy", image)
     found: dict[str, Any] = {"built": {}}
     # What is imported on first use belongs to the start of a job.

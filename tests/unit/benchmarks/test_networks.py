@@ -20,10 +20,10 @@ from benchmarks.network_contenders import (
     own_networks,
     pruned,
     pytorch,
-    random_dataset,
     workload,
 )
 from benchmarks.network_ratios import summary
+from benchmarks.random_images import random_images
 from dlas import datasets, models, primitives
 from dlas.models import accuracy
 
@@ -69,7 +69,7 @@ def test_every_primitive_takes_part_in_each_form_and_is_right(compressed, tmp_pa
     case = Case("resnet18", 32, "small_input", 10, compressed)
     torch.manual_seed(0)
     model = enlivened(models.build(case.model, case.classes, 0.125, case.stem)).eval()
-    dataset = random_dataset(case.size)
+    dataset = random_images(network_contenders.IMAGES, case.size, case.classes)
     images = datasets.normalize(dataset.train.images, dataset.mean, dataset.deviation)
     work = Workload(case, model, dataset, images)
     found = [
