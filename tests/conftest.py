@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+# Read by PyTorch and TVM when they are imported. Each worker of pytest has a core; threads of several processes
+# that wait for each other by spinning take many times as long.
+os.environ |= {"OMP_NUM_THREADS": "1", "TVM_THREAD_POOL_SPIN_COUNT": "0"}
+
 sys.path.insert(0, str(Path(__file__).parent))  # for what tests of several folders share
 
 CORES = os.sched_getaffinity(0)
