@@ -4,31 +4,19 @@ The study varies one choice on every layer of the stack; a configuration is one 
 names and paths only. `config` is always the merged content of config.yaml and its overlays.
 """
 
-import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from string import Formatter
 from typing import Any
 
+from dlas import methods
 from dlas.errors import unknown
 
 Config = Mapping[str, Any]
 
-# A method is a file in its layer's folder that defines this function.
-METHODS = {
-    "datasets": "prepare",
-    "models": "build",
-    "compression": "compress",
-    "primitives": "convolve",
-    "hardware/connections": "connect",
-    "analysis/observations": "observe",
-}
 BASELINE = "none"  # the technique that all others are compared with
 SINGLE = "single"  # the one level of a technique without a ladder
 DOWNLOAD = "download"  # the source of a data set whose archive is downloaded
-FORMATS = ("dense", "csr")
 TRAIN, PUBLISHED = "train", "imagenet1k"  # weights; anything else is a file that they are in
 AUTO_SCHEDULED = "auto_scheduled"
 TUNINGS = ("untuned", AUTO_SCHEDULED)
@@ -244,7 +232,7 @@ def connection(config: Config, platform: str, **_: str) -> str:
     """Return the module of the kind of connection that a platform is reached over; that of all of them without one."""
     kinds = [
         kind
-        for kind in methods("hardware/connections")
+        for kind in methods.names("connection")
         if kind in config["platforms"][platform].get("connection", {})
     ]
     return ".".join(["dlas.hardware.connections", *kinds])
@@ -252,7 +240,7 @@ def connection(config: Config, platform: str, **_: str) -> str:
 
 def connection_settings(kind: str) -> tuple[str, ...]:
     """Return the keys that a kind of connection needs: the constant SETTINGS of its file."""
-    found: tuple[str, ...] = _constant("hardware/connections", kind, "SETTINGS", (kind,))
+    found: tuple[str, ...] = methods.constant("connection", kind, "SETTINGS", (kind,))
     return found
 
 
@@ -294,27 +282,12 @@ def artifacts(name: str, configurations: list[Configuration]) -> list[str]:
     return [path(name, **vars(one)) for one in configurations]
 
 
-@cache
-def methods(layer: str) -> tuple[str, ...]:
-    """Return the names of a layer's methods: the files in its folder that define the layer's function."""
-    folder = Path(__file__).parent / layer
-    return tuple(
-        sorted(file.stem for file in folder.glob("[!_]*.py") if METHODS[layer] in _functions(file))
-    )
-
-
-def _functions(file: Path) -> Iterator[str]:
-    for node in ast.parse(file.read_text()).body:
-        if isinstance(node, ast.FunctionDef):
-            yield node.name
-
-
 def dtype(compression: str) -> str:
     """Return what the networks of a technique compute in: the constant DTYPE of its file, or else float32.
 
     Raises a StudyError for an unknown technique.
     """
-    found: str = _constant("compression", compression, "DTYPE", "float32")
+    found: str = methods.constant("compression", compression, "DTYPE", "float32")
     return found
 
 
@@ -323,21 +296,8 @@ def sparse(compression: str) -> bool:
 
     Raises a StudyError for an unknown technique.
     """
-    found: bool = _constant("compression", compression, "SPARSE", False)
+    found: bool = methods.constant("compression", compression, "SPARSE", False)
     return found
-
-
-@cache
-def _constant(layer: str, method: str, name: str, default: Any) -> Any:
-    """Return a constant of a method's file, which is read and not imported, or else the default."""
-    if method not in methods(layer):
-        raise unknown(layer, method, methods(layer))
-    file = Path(__file__).parent / layer / f"{method}.py"
-    for node in ast.parse(file.read_text()).body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=found)], value=value) if found == name:
-                return ast.literal_eval(value)
-    return default
 
 
 def downloads(config: Config) -> list[str]:
@@ -394,22 +354,26 @@ def published(config: Config, model: str, **_: str) -> str:
 
     Raises a StudyError for a model of which it publishes none.
     """
-    found: str = _constant("models", model, "WEIGHTS", "")
+    found: str = methods.constant("model", model, "WEIGHTS", "")
     if not found:
-        having = [name for name in methods("models") if _constant("models", name, "WEIGHTS", "")]
+        having = [
+            name
+            for name in methods.names("model")
+            if methods.constant("model", name, "WEIGHTS", "")
+        ]
         raise unknown(f"model with {PUBLISHED} weights", model, having)
     return found
 
 
 def stem(dataset: str) -> str:
     """Return what kind of first layers networks have for a data set: the constant STEM of its file."""
-    found: str = _constant("datasets", dataset, "STEM", "")
+    found: str = methods.constant("dataset", dataset, "STEM", "")
     return found
 
 
 def preparing_threads(dataset: str) -> int:
     """Return how many threads prepare a data set: the constant THREADS of its file."""
-    found: int = _constant("datasets", dataset, "THREADS", 1)
+    found: int = methods.constant("dataset", dataset, "THREADS", 1)
     return found
 
 
@@ -499,13 +463,13 @@ def observation_verdict(config: Config, number: str) -> str:
 
 def observation_category(config: Config, number: str) -> str:
     """Return where an observation stands in the report: the constant LAYER of its file, one of CATEGORIES."""
-    found: str = _constant("analysis/observations", config["observations"][number], "LAYER", "")
+    found: str = methods.constant("observation", config["observations"][number], "LAYER", "")
     return found
 
 
 def observation_label(config: Config, number: str) -> str:
     """Return an observation's name in the report: its number and the constant CLAIM of its file."""
-    claim = _constant("analysis/observations", config["observations"][number], "CLAIM", "")
+    claim = methods.constant("observation", config["observations"][number], "CLAIM", "")
     return f"Observation {number}: {claim}"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.exceptions import relevance
 
-from dlas import study
+from dlas import methods, study
 from dlas.errors import StudyError, unknown
 
 Schema = Mapping[str, Any]
@@ -65,7 +65,7 @@ def _join(names: Collection[str]) -> str:
 def check_names(config: study.Config) -> None:
     """Raise a StudyError for a name that nothing defines and for a combination that cannot be run."""
     chosen, training = config["study"], config["models"]["training"]
-    datasets, models = study.methods("datasets"), study.methods("models")
+    datasets, models = methods.names("dataset"), methods.names("model")
     _check("dataset", "datasets", config["datasets"], datasets)
     _check("dataset", "study.datasets", chosen["datasets"], config["datasets"])
     _check("dataset", "study.models", chosen["models"], config["datasets"])
@@ -80,8 +80,8 @@ def check_names(config: study.Config) -> None:
     _check_weights(config)
     _check_compression(config)
     _check_batches(config)
-    _check("primitive", "study.primitives", chosen["primitives"], study.methods("primitives"))
-    _check("format", "study.formats", chosen["formats"], study.FORMATS)
+    _check("primitive", "study.primitives", chosen["primitives"], methods.names("primitive"))
+    _check("format", "study.formats", chosen["formats"], methods.names("format"))
     _check("tuning", "study.tuning", chosen["tuning"], study.TUNINGS)
     _check("platform", "study.platforms", chosen["platforms"], config["platforms"])
     _check("peer", "study.peers", chosen["peers"], study.PEERS)
@@ -99,9 +99,7 @@ def check_names(config: study.Config) -> None:
     _check("dataset", "recommendation.top1_floor", floors, config["datasets"])
     _check("dataset", "an accuracy floor (recommendation.top1_floor)", chosen["datasets"], floors)
     for number, name in config["observations"].items():
-        _check(
-            "observation", f"observations.{number}", [name], study.methods("analysis/observations")
-        )
+        _check("observation", f"observations.{number}", [name], methods.names("observation"))
         layer, file = study.observation_category(config, number), f"observations/{name}.py"
         _check("layer", f"LAYER in dlas/analysis/{file}", [layer], study.CATEGORIES)
 
@@ -111,7 +109,7 @@ def _check_weights(config: study.Config) -> None:
     section = config["models"].get("weights", {})
     _check("dataset", "models.weights", section, config["datasets"])
     for dataset, names in section.items():
-        _check("model", f"models.weights.{dataset}", names, study.methods("models"))
+        _check("model", f"models.weights.{dataset}", names, methods.names("model"))
     for dataset, model in study.pairs(config):
         if not study.from_torchvision(config, dataset, model):
             continue
@@ -132,7 +130,7 @@ def _check_weights(config: study.Config) -> None:
 
 def _check_compression(config: study.Config) -> None:
     chosen, settings = config["study"]["compression"], config["compression"]
-    techniques, models = study.methods("compression"), study.methods("models")
+    techniques, models = methods.names("compression"), methods.names("model")
     _check("compression", "study.compression", chosen, techniques)
     if study.BASELINE not in chosen:
         raise StudyError(
@@ -185,7 +183,7 @@ def _check_platform(key: str, settings: Mapping[str, Any]) -> None:
             if name in settings:
                 raise StudyError(f"config: {key}.{name} is of no use without a connection")
         return
-    kinds = study.methods("hardware/connections")
+    kinds = methods.names("connection")
     named = [kind for kind in kinds if kind in connection]
     if len(named) != 1:
         raise StudyError(
@@ -214,10 +212,10 @@ def _check_platform(key: str, settings: Mapping[str, Any]) -> None:
 def _check_tuning(config: study.Config) -> None:
     allowed = {
         "dataset": config["datasets"],
-        "model": study.methods("models"),
-        "compression": study.methods("compression"),
-        "primitive": study.methods("primitives"),
-        "format": study.FORMATS,
+        "model": methods.names("model"),
+        "compression": methods.names("compression"),
+        "primitive": methods.names("primitive"),
+        "format": methods.names("format"),
         "platform": config["platforms"],
     }
     for number, selector in enumerate(study.selectors(config)):

@@ -1,17 +1,16 @@
 """What an observation is, and the selections that the observations share."""
 
 from dataclasses import dataclass, field, fields
-from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from dlas import methods
 from dlas.analysis import statistics
 from dlas.analysis.statistics import Interval
-from dlas.errors import StudyError, unknown
+from dlas.errors import StudyError
 
 USABLE = ("ok", "emulated")  # the values of status that stand for a measurement
 CONFIGURATION = ["platform", "dataset", "model", "compression", "primitive", "format"]
@@ -67,11 +66,7 @@ def load(name: str) -> ModuleType:
     observe(tables) -> Observation and draw(tables, observation) -> Figure. Raises a StudyError for an unknown name and
     for a module that lacks one of these.
     """
-    folder = Path(__file__).parent / "observations"
-    names = [file.stem for file in folder.glob("*.py") if file.stem != "__init__"]
-    if name not in names:
-        raise unknown("observation", name, names)
-    module = import_module(f"dlas.analysis.observations.{name}")
+    module = methods.load("observation", name)
     missing = [part for part in PARTS if not hasattr(module, part)]
     if missing:
         raise StudyError(f"dlas/analysis/observations/{name}.py lacks {', '.join(missing)}")

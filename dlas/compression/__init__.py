@@ -13,15 +13,14 @@ A technique is found by the name of its file, which defines
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from dlas.errors import StudyError, unknown
+from dlas import methods
+from dlas.errors import StudyError
 
 if TYPE_CHECKING:  # the elbow is chosen without torch, and lies in this package
     from torch import nn
@@ -50,18 +49,14 @@ class Task:
     kept: Path | None = None
 
 
-def names() -> list[str]:
-    """Return all techniques: the modules of this package that define `compress`."""
-    modules = [module.name for module in pkgutil.iter_modules(__path__)]
-    return [name for name in modules if hasattr(_module(name), "compress")]
+def names() -> tuple[str, ...]:
+    """Return the names of all techniques."""
+    return methods.names("compression")
 
 
 def load(name: str) -> ModuleType:
     """Return the technique `name`; StudyError for an unknown one."""
-    modules = [module.name for module in pkgutil.iter_modules(__path__)]
-    if name not in modules or not hasattr(_module(name), "compress"):
-        raise unknown("compression", name, names())
-    return _module(name)
+    return methods.load("compression", name)
 
 
 def restore(name: str, model: nn.Module, path: str | Path) -> nn.Module:
@@ -86,7 +81,3 @@ def check_level(meaning: str, level: float | None) -> float:
     if level is None or not 0 < level < 1:
         raise StudyError(f"the {meaning} {level} is not allowed; it must be above 0 and below 1")
     return level
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{name}")

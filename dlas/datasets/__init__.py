@@ -5,19 +5,17 @@ and `STEM`, the kind of first layers that networks have on images of that size; 
 thread prepares it, `THREADS`, how many at most. They are then in `settings`.
 """
 
-import importlib
-import pkgutil
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from dlas import methods
 from dlas.datasets import npz
-from dlas.errors import StudyError, unknown
+from dlas.errors import StudyError
 from dlas.files import whole
 
 SPLITS = ("train", "validation", "test")
@@ -52,25 +50,14 @@ def prepare(name: str, settings: Mapping[str, Any], seed: int) -> Dataset:
 
     The images of a large one are made when they are iterated, and can be saved.
     """
-    dataset: Dataset = _module(name).prepare(settings, seed)
+    dataset: Dataset = methods.load("dataset", name).prepare(settings, seed)
     return dataset
 
 
 def stem(name: str) -> str:
     """Return "small_input" or "large_input", the kind of first layers for the data set `name`."""
-    kind: str = _module(name).STEM
+    kind: str = methods.load("dataset", name).STEM
     return kind
-
-
-def _module(name: str) -> ModuleType:
-    names = [module.name for module in pkgutil.iter_modules(__path__)]
-    module = importlib.import_module(f"{__name__}.{name}") if name in names else None
-    if module is None or not hasattr(module, "prepare"):
-        imported = {other: importlib.import_module(f"{__name__}.{other}") for other in names}
-        raise unknown(
-            "dataset", name, [each for each in names if hasattr(imported[each], "prepare")]
-        )
-    return module
 
 
 def assemble(train: Split, validation: Split, test: Split, class_names: tuple[str, ...]) -> Dataset:

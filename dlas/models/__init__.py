@@ -3,14 +3,12 @@
 An architecture is found by the name of its file, which gives `build(classes, width, stem)`.
 """
 
-import importlib
 import math
-import pkgutil
 
 import torch
 from torch import nn
 
-from dlas import datasets
+from dlas import datasets, methods
 from dlas.errors import StudyError, unknown
 
 STEMS = ("small_input", "large_input")
@@ -25,19 +23,14 @@ def build(name: str, classes: int, width: float, stem: str, seed: int = 0) -> nn
     shrink the image less. Raises StudyError for an unknown name or stem, and for a width that is
     not above 0.
     """
-    names = [module.name for module in pkgutil.iter_modules(__path__)]
-    module = importlib.import_module(f"{__name__}.{name}") if name in names else None
-    if module is None or not hasattr(module, "build"):
-        imported = {other: importlib.import_module(f"{__name__}.{other}") for other in names}
-        allowed = [other for other in names if hasattr(imported[other], "build")]
-        raise unknown("model", name, allowed)
+    architecture = methods.load("model", name)
     if stem not in STEMS:
         raise unknown("stem", stem, STEMS)
     if not (0 < width < math.inf):
         raise StudyError(f"the width {width} of {name} is not allowed; it must be a number above 0")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network: nn.Module = module.build(classes, width, stem)
+        network: nn.Module = architecture.build(classes, width, stem)
     return network
 
 

@@ -12,41 +12,28 @@ A primitive is a module of this package with
 
 `vector` is what kernels are made for: the `VectorUnit` of a CPU, or a `GPU`, whose threads share a layer by a `Grid`.
 
-A format is a module too, of those in `FORMATS`: how the weight is stored, and the kernel that reads it. It has
+A format is a module too: how the weight is stored, and the kernel that reads it. It has
 
 - `layout(primitive, channels, vector)`: the layout of feature maps under a primitive,
 - `kernel(primitive, weight, convolution, data_layout, dtype, vector, decide)`: the `Kernel` of one layer,
 - `schedule(primitive, function, vector, decide)`: its schedule.
 """
 
-import importlib
-import pkgutil
 from types import ModuleType
 
-from dlas.errors import unknown
-
-FORMATS = ("dense", "csr")
+from dlas import methods
 
 
-def names() -> list[str]:
-    """Return the names of all primitives: the modules of this package that define `convolve`."""
-    found = [module.name for module in pkgutil.iter_modules(__path__)]
-    return [name for name in found if hasattr(_module(name), "convolve")]
+def names() -> tuple[str, ...]:
+    """Return the names of all primitives."""
+    return methods.names("primitive")
 
 
 def load(name: str) -> ModuleType:
     """Return the module of the primitive `name`; raises StudyError for an unknown one."""
-    if name not in names():
-        raise unknown("primitive", name, names())
-    return _module(name)
+    return methods.load("primitive", name)
 
 
 def load_format(name: str) -> ModuleType:
     """Return the module of the format `name`; raises StudyError for an unknown one."""
-    if name not in FORMATS:
-        raise unknown("format", name, FORMATS)
-    return _module(name)
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{name}")
+    return methods.load("format", name)

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlas import compression, primitives, study
+from dlas import compression, methods, study
 from dlas.analysis import observation
 from dlas.errors import StudyError
 from dlas.hardware import peers
@@ -265,7 +265,6 @@ def test_peers_are_timed_where_the_libraries_have_all_instructions(chosen, targe
 
 
 def test_what_is_read_from_a_file_is_what_its_module_says():
-    assert primitives.FORMATS == study.FORMATS
     assert peers.RUNTIMES.keys() == study.PEERS.keys()
     for name in compression.names():
         assert study.dtype(name) == getattr(compression.load(name), "DTYPE", "float32")
@@ -274,7 +273,7 @@ def test_what_is_read_from_a_file_is_what_its_module_says():
         study.dtype("zip")
 
 
-@pytest.mark.parametrize("name", study.methods("analysis/observations"))
+@pytest.mark.parametrize("name", methods.names("observation"))
 def test_an_observation_has_its_place_and_name_in_the_report(name):
     config, module = {"observations": {"07": name}}, observation.load(name)
     assert study.observation_category(config, "07") == module.LAYER
@@ -283,11 +282,10 @@ def test_an_observation_has_its_place_and_name_in_the_report(name):
 
 
 def test_methods_are_the_files_that_define_the_layers_function():
-    assert "resnet18" in study.methods("models")
-    assert "training" not in study.methods("models")
-    assert set(study.methods("datasets")) >= {"digits", "photos", "cifar10", "imagenet"}
-    assert list(study.methods("compression")) == compression.names()
-    assert set(study.methods("primitives")) >= {"direct", "gemm", "spatial_pack"}
+    assert "resnet18" in methods.names("model")
+    assert "training" not in methods.names("model")
+    assert set(methods.names("dataset")) >= {"digits", "photos", "cifar10", "imagenet"}
+    assert set(methods.names("primitive")) >= {"direct", "gemm", "spatial_pack"}
 
 
 def test_the_paper_has_eight_pairs_of_seven_architectures():
@@ -359,6 +357,6 @@ def test_code_depends_on_the_target_alone_and_measurements_on_the_way_too():
 
 
 def test_only_some_data_sets_are_prepared_by_more_threads_than_one():
-    threads = {name: study.preparing_threads(name) for name in study.methods("datasets")}
+    threads = {name: study.preparing_threads(name) for name in methods.names("dataset")}
     assert threads.pop("imagenet") > 1
     assert threads == {"cifar10": 1, "digits": 1, "photos": 1}

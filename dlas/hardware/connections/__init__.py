@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import tvm
 from tvm.rpc import RPCSession
 
+from dlas import methods
 from dlas.compiler.library import Board, BoardError, Here, LostError, Place
 from dlas.errors import StudyError
 from dlas.hardware import board as machine
@@ -192,7 +192,7 @@ class Remote:
         try:
             while True:
                 try:
-                    session: RPCSession = import_module(f"{__name__}.{kind}").connect(self.settings)
+                    session: RPCSession = methods.load("connection", kind).connect(self.settings)
                     return session
                 except Exception as error:
                     lines = str(error).strip().splitlines() or [repr(error)]

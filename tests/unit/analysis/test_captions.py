@@ -11,12 +11,12 @@ from docutils.core import publish_doctree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlas import study
+from dlas import methods
 from dlas.analysis import captions, figures, observation, table
 from dlas.analysis.observation import Observation
 
 ROOT = Path(__file__).parents[3]
-NAMES = study.methods("analysis/observations")
+NAMES = methods.names("observation")
 PARTS = ["How to read it", "Decision rule", "Data"]
 
 
