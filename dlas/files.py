@@ -1,12 +1,13 @@
 """Files that are there whole or not at all."""
 
+import csv
 import errno
 import glob
 import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,19 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text, whole or not at all."""
     with whole(path) as temporary:
         temporary.write_text(text)
+
+
+def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows as CSV below a line of the columns, whole or not at all; None and NaN are left empty.
+
+    For jobs that have no other use for pandas, whose import takes longer than some of them.
+    """
+    with whole(path) as temporary, open(temporary, "w", newline="") as file:
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(
+            {name: None if value != value else value for name, value in row.items()} for row in rows
+        )
 
 
 def write_json(path: str | Path, value: Any) -> None:

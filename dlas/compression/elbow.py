@@ -3,18 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
 Record = Mapping[str, Any]
 MEASURES = ("validation_top1", "top1", "params", "nonzero_params", "macs", "model_bytes")
 CURVE_COLUMNS = ("level", *MEASURES, "chosen")
 
 
-def curve(baseline: Record, points: Sequence[Record], tolerance: float) -> pd.DataFrame:
+def curve(baseline: Record, points: Sequence[Record], tolerance: float) -> list[dict[str, Any]]:
     """Return the accuracy curve of one technique on one network, with the chosen level marked.
 
     `baseline` is the record of the uncompressed network, `points` are those of the levels in any
-    order; a record has level and MEASURES. The rows, with CURVE_COLUMNS, are the baseline as level
+    order; a record has level and MEASURES. The rows, with the keys CURVE_COLUMNS, are the baseline as level
     0 and the levels ascending. `chosen` marks the strongest level whose validation top-1 is at most
     `tolerance` percentage points below the baseline's, or level 0 where there is none; the test
     split has no part in it. A technique without a ladder has one point with level None: its one
@@ -31,6 +29,7 @@ def curve(baseline: Record, points: Sequence[Record], tolerance: float) -> pd.Da
             for number, row in enumerate(rows)
             if number == 0 or row["validation_top1"] >= lowest
         )
-    table = pd.DataFrame(rows, columns=["level", *MEASURES])
-    table["chosen"] = [number == chosen for number in range(len(rows))]
-    return table
+    return [
+        {name: row[name] for name in ("level", *MEASURES)} | {"chosen": number == chosen}
+        for number, row in enumerate(rows)
+    ]

@@ -4,10 +4,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 COLUMNS = ["compression", "primitive", "format", "tuning", "role", "round", "latency_ms"]
@@ -49,7 +48,7 @@ def time_libraries(
     seed: int,
     peers: Mapping[str, Timeable] | None = None,
     twins: int = 3,
-) -> pd.DataFrame:
+) -> list[dict[str, Any]]:
     """Time all libraries of one model on one platform and return every raw sample, one a row.
 
     In each round each library is sampled once, in an order that `seed` shuffles anew for each round, so that a drift
@@ -61,7 +60,7 @@ def time_libraries(
     `libraries` maps each variant to a function that loads it. `warmup` is the number of runs before the first sample;
     a sample is the mean over as many runs as fill `min_repeat_ms`, fixed for each library after the warm-up.
 
-    The columns are COLUMNS: role is "measured", "repeat" (a twin), "reference" or a peer's name (whose variant is
+    The keys are COLUMNS: role is "measured", "repeat" (a twin), "reference" or a peer's name (whose variant is
     empty), round counts from 0, latency_ms is in milliseconds a run.
     """
     variants = list(libraries)
@@ -87,11 +86,10 @@ def time_libraries(
             for index in shuffle.permutation(len(contenders)):
                 contender = contenders[index]
                 milliseconds = 1e3 * contender.sample(numbers[index])
-                rows.append(
-                    [*(contender.variant or [None] * 4), contender.role, turn, milliseconds]
-                )
+                row = [*(contender.variant or [None] * 4), contender.role, turn, milliseconds]
+                rows.append(dict(zip(COLUMNS, row, strict=True)))
                 progress.update()
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return rows
 
 
 def _runs_per_sample(contender: _Contender, warmup: int, min_repeat_ms: float) -> int:

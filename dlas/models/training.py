@@ -3,13 +3,12 @@
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,7 +16,6 @@ from tqdm import tqdm
 
 from dlas.datasets import Dataset, Split, normalized, top1
 from dlas.errors import StudyError, unknown
-from dlas.files import whole
 from dlas.models import accuracy, devices, unfinished
 from dlas.models.distributed import ALONE, Team, launch
 
@@ -114,14 +112,14 @@ def train(
     threads: int = 1,
     progress: bool = True,
     kept: Path | None = None,
-) -> pd.DataFrame:
+) -> list[dict[str, Any]]:
     """Train the model in place and leave it with the weights of its best epoch, in evaluation mode.
 
     Best is the highest top-1 on the validation split, then the lowest loss there. The network is
     trained on the recipe's device and returned to the CPU. The result is the same for the same
     seed, thread count and machine. A progress bar on stderr shows rate, time left and validation
     top-1. In the file `kept` is the state after each epoch until training ends: one that is killed
-    goes on from there, to the same result. Returns one row for each epoch, with the columns
+    goes on from there, to the same result. Returns one row for each epoch, with the keys
     HISTORY. Raises StudyError where the machine lacks the device, and where the loss is not finite
     any more.
     """
@@ -139,7 +137,7 @@ def train(
             rows = run(model, dataset, recipe, threads, progress, kept_in, key)
             if kept:
                 unfinished.remove(kept)
-            return history(rows)
+            return rows
     finally:
         torch.set_num_threads(threads_before)
 
@@ -306,22 +304,11 @@ def _sum(losses: list[Tensor], epoch: int, recipe: Recipe, team: Team) -> float:
     return sum(values)
 
 
-def history(rows: Sequence[Mapping[str, float]]) -> pd.DataFrame:
-    """Return a row for each epoch with the columns HISTORY; none of weights that were not trained here."""
-    return pd.DataFrame(rows, columns=list(HISTORY))
-
-
 def evaluate(model: nn.Module, split: Split, dataset: Dataset) -> tuple[float, float]:
     """Return the mean cross-entropy and the top-1 in percent on a split of `dataset`."""
     outputs = accuracy.logits(model, normalized(split, dataset))
     loss = functional.cross_entropy(torch.from_numpy(outputs), torch.from_numpy(split.labels))
     return loss.item(), top1(outputs, split.labels)
-
-
-def save_history(history: pd.DataFrame, path: str | Path) -> None:
-    """Write what `train` returned as CSV, whole or not at all."""
-    with whole(path) as temporary:
-        history.to_csv(temporary, index=False)
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -4,6 +4,7 @@ import time
 
 import arm
 import numpy as np
+import pandas as pd
 import pytest
 import serving
 import torch
@@ -138,7 +139,7 @@ def test_a_network_is_tuned_over_the_connection(address, networks, tmp_path):
         seed=0,
         place=place_of(platform),
     )
-    assert outcome.curve["latency_ms"].notna().sum() > 5
+    assert pd.DataFrame(outcome.curve)["latency_ms"].notna().sum() > 5
     library = build_library(network, "spatial_pack", "dense", target(platform), outcome.choices)
     library.export(tmp_path / "net.so")
     with open_board(platform, 1) as board:

@@ -5,6 +5,7 @@ import threading
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import serving
 import torch
@@ -110,7 +111,7 @@ def test_a_network_is_tuned_on_a_board(server, network, tmp_path, finalists):
         seed=0,
         place=place_of(platform),
     )
-    assert len(outcome.choices) == 3 and outcome.curve["latency_ms"].notna().sum() > 2
+    assert len(outcome.choices) == 3 and pd.DataFrame(outcome.curve)["latency_ms"].notna().sum() > 2
     # The network is timed as a whole, so that all its layers are decided alike.
     changed = [choice["ratio"] for choice in outcome.choices.values() if choice["decisions"]]
     assert len(set(changed)) <= 1

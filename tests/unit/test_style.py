@@ -11,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("datasets", "models", "compression", "primitives", "compiler", "hardware", "analysis")
-SHARED = ("errors", "files", "download", "provenance")  # below all layers
+SHARED = ("errors", "files", "download", "methods", "provenance")  # below all layers
 TORCH = ("dlas/models/", "dlas/compression/", "dlas/compiler/importer.py")
 PEERS = ("dlas/hardware/peers.py",)  # imports it in a process of its own
 LIBRARY = sorted(file.relative_to(ROOT) for file in ROOT.glob("dlas/**/*.py"))
@@ -135,5 +135,5 @@ def test_every_script_belongs_to_the_rule_of_its_name():
     rules = "".join(file.read_text() for file in ROOT.glob("rules/*.smk"))
     named = set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))
     scripts = {file.stem for file in ROOT.glob("workflow/scripts/*.py")}
-    shared = {"job", "bare_tvm"}
+    shared = {"job", "bare_torch", "bare_tvm"}
     assert named == scripts - shared == set(re.findall(r"workflow/scripts/(\w+)\.py", rules))

@@ -4,21 +4,20 @@ import shutil
 
 from job import job
 from dlas.compression import elbow
-from dlas.files import read_json, whole, write_json
+from dlas.files import read_json, whole, write_json, write_rows
 
 with job(snakemake):
     files = snakemake.input
     baseline, points = read_json(files.baseline_point), [read_json(point) for point in files.points]
     curve = elbow.curve(baseline, points, snakemake.params.settings["tolerance"])
-    level = curve["level"][curve["chosen"]].item()
+    (level,) = [row["level"] for row in curve if row["chosen"]]
 
     record, checkpoint = baseline | {"level": 0}, files.baseline
     for point, compressed in zip(points, files.compressed, strict=True):
         if point["level"] in (None, level):
             record, checkpoint = point, compressed
 
-    with whole(snakemake.output.curve) as temporary:
-        curve.to_csv(temporary, index=False)
+    write_rows(snakemake.output.curve, elbow.CURVE_COLUMNS, curve)
     with whole(snakemake.output.chosen) as temporary:
         shutil.copyfile(checkpoint, temporary)
     write_json(snakemake.output.summary, record)

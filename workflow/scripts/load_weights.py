@@ -2,6 +2,7 @@
 
 from job import job
 from dlas import datasets, models
+from dlas.files import write_rows
 from dlas.models import checkpoint, training, weights
 
 with job(snakemake):
@@ -11,5 +12,5 @@ with job(snakemake):
         weights.check_classes(dataset.class_names)
     model = models.build_for(dataset, chosen.dataset, chosen.model, settings["width"])
     weights.load(model, chosen.model, snakemake.input.weights)
-    training.save_history(training.history([]), snakemake.output.history)
+    write_rows(snakemake.output.history, training.HISTORY, rows=[])
     checkpoint.save(model, snakemake.output.checkpoint)

@@ -4,13 +4,12 @@ import os
 from functools import partial
 
 import numpy as np
-import pandas as pd
 
 import bare_tvm  # noqa: F401
 from job import job, library_name
 from dlas.compiler.check import check_logits
 from dlas.compiler.library import load_library
-from dlas.files import read_json, whole
+from dlas.files import read_json, write_rows
 from dlas.hardware import host, peak, peers, timing
 from dlas.hardware.connections import open_board
 from dlas.hardware.platforms import Platform, cpu_target, require_host
@@ -51,7 +50,7 @@ with job(snakemake):
         if read_json(check)[library_name(configuration)]["status"] == "ok":
             variant = timing.Variant(*(configuration[name] for name in timing.Variant._fields))
             libraries[variant] = partial(load, library, record, reference, platform)
-    samples = pd.DataFrame(columns=timing.COLUMNS)
+    samples = []
     if libraries:
         networks = dict(zip(settings["peers"], snakemake.input.exported, strict=True))
         with (
@@ -69,5 +68,4 @@ with job(snakemake):
                 seed=settings["seed"],
                 peers=runtimes,
             )
-    with whole(snakemake.output.timing) as temporary:
-        samples.to_csv(temporary, index=False)
+    write_rows(snakemake.output.timing, timing.COLUMNS, samples)

@@ -2,8 +2,11 @@
 
 import sys
 
+import bare_torch  # noqa: F401
+
 from job import job, unfinished
 from dlas import datasets, models
+from dlas.files import write_rows
 from dlas.models import checkpoint, training
 
 with job(snakemake):
@@ -21,5 +24,5 @@ with job(snakemake):
         progress=sys.stderr.isatty(),
         kept=unfinished(snakemake),
     )
-    training.save_history(history, snakemake.output.history)
+    write_rows(snakemake.output.history, training.HISTORY, history)
     checkpoint.save(model, snakemake.output.checkpoint)

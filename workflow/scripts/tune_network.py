@@ -2,20 +2,18 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 import bare_tvm  # noqa: F401
 from job import job
 from dlas.compiler.network import load_network
 from dlas.compiler.tuning import CURVE, Settings, tune_network
-from dlas.files import read_json, whole, write_json
+from dlas.files import read_json, write_json, write_rows
 from dlas.hardware.connections import place_of
 from dlas.hardware.platforms import Platform, require_host, target
 
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards
     # On a platform that cannot be measured nothing is tuned; the rows of the study say why.
-    choices, curve = {}, pd.DataFrame(columns=CURVE)
+    choices, curve = {}, []
     if read_json(snakemake.input.platform)["status"] == "ok":
         platform = Platform(chosen.platform, **settings["platform"])
         if platform.connection is None:
@@ -32,6 +30,5 @@ with job(snakemake):
             place=place_of(platform),
         )
         choices, curve = outcome.choices, outcome.curve
-    with whole(snakemake.output.curve) as temporary:
-        curve.to_csv(temporary, index=False)
+    write_rows(snakemake.output.curve, CURVE, curve)
     write_json(snakemake.output.choices, choices)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 from dlas import primitives
@@ -61,7 +60,7 @@ class Outcome:
     """The decisions by workload, for `build_library`, and every trial in the order of its measurement."""
 
     choices: dict[str, Any]
-    curve: pd.DataFrame
+    curve: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -404,8 +403,11 @@ def _report(effort: _Effort, choices: Mapping[str, Any], saved: int) -> None:
     )
 
 
-def _curve(tasks: Sequence[_Task], order: Sequence[_Task]) -> pd.DataFrame:
-    """Return the trials in order: all defaults, then layer by layer, with the latency of all layers together."""
+def _curve(tasks: Sequence[_Task], order: Sequence[_Task]) -> list[dict[str, Any]]:
+    """Return the trials, with the keys CURVE, in order: all defaults, then layer by layer.
+
+    `network_ms` is the latency of all layers together.
+    """
     steps = [(task, task.default) for task in tasks]
     steps += [(task, trial) for task in order for trial in task.trials if trial != task.default]
     best: dict[str, float] = {}
@@ -418,5 +420,6 @@ def _curve(tasks: Sequence[_Task], order: Sequence[_Task]) -> pd.DataFrame:
             if len(best) == len(tasks)
             else float("nan")
         )
-        rows.append([number, task.layer.name, latency, best[task.workload], whole])
-    return pd.DataFrame(rows, columns=CURVE)
+        row = [number, task.layer.name, latency, best[task.workload], whole]
+        rows.append(dict(zip(CURVE, row, strict=True)))
+    return rows

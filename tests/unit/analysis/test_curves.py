@@ -7,6 +7,7 @@ import synthetic
 
 from dlas.analysis import curves, table
 from dlas.compression import elbow
+from dlas.files import write_rows
 
 MANY = 1_000_000  # test images: no allowance beyond the one point
 
@@ -86,7 +87,7 @@ def test_the_table_takes_what_the_elbow_gives(tmp_path):
     }
     networks = [{"dataset": "digits", "model": "vgg16", "compression": name} for name in found]
     for name, curve in found.items():
-        table.write_table(tmp_path / name, curve)
+        write_rows(tmp_path / name, elbow.CURVE_COLUMNS, curve)
     together = table.curves_table(networks, [table.read_table(tmp_path / name) for name in found])
     assert list(together["level"].fillna(-1)) == [-1, -1, 0, 0.5, 0.8]
     assert list(together["chosen"]) == [True, True, False, True, False]

@@ -4,11 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dlas.compression import elbow
+from dlas.files import write_rows
 
 
 def record(level, validation_top1, top1=50.0):
@@ -29,6 +31,10 @@ def record(level, validation_top1, top1=50.0):
 BASELINE = record(None, 90.0)
 
 
+def curve(baseline, points, tolerance):
+    return pd.DataFrame(elbow.curve(baseline, points, tolerance))
+
+
 def chosen(curve):
     assert curve.chosen.sum() == 1
     return float(curve.level[curve.chosen].iloc[0])
@@ -47,11 +53,11 @@ def chosen(curve):
 )
 def test_the_strongest_level_within_one_point_is_chosen(found, expected):
     points = [record(level, top1) for level, top1 in zip((0.5, 0.8, 0.9), found, strict=True)]
-    curve = elbow.curve(BASELINE, points[::-1], tolerance=1.0)
-    assert list(curve.columns) == list(elbow.CURVE_COLUMNS)
-    assert curve.level.tolist() == [0, 0.5, 0.8, 0.9]
-    assert curve.validation_top1.tolist() == [90, *found]
-    assert chosen(curve) == expected
+    ladder = curve(BASELINE, points[::-1], tolerance=1.0)
+    assert list(ladder.columns) == list(elbow.CURVE_COLUMNS)
+    assert ladder.level.tolist() == [0, 0.5, 0.8, 0.9]
+    assert ladder.validation_top1.tolist() == [90, *found]
+    assert chosen(ladder) == expected
 
 
 @given(
@@ -65,24 +71,24 @@ def test_the_choice_is_the_definition_and_never_looks_at_the_test_split(points, 
     two = [record(level, validation, test) for level, (validation, test) in points.items()]
     within = [level for level, (top1, _) in points.items() if top1 >= 90.0 - tolerance]
     for records in (one, two):
-        assert chosen(elbow.curve(BASELINE, records, tolerance)) == max(within, default=0.0)
+        assert chosen(curve(BASELINE, records, tolerance)) == max(within, default=0.0)
 
 
 def test_the_baseline_is_the_first_row():
-    curve = elbow.curve(record(None, 90.0, 91.0), [record(0.5, 10.0)], 1.0)
-    first = curve.iloc[0]
+    found = curve(record(None, 90.0, 91.0), [record(0.5, 10.0)], 1.0)
+    first = found.iloc[0]
     assert (first.level, first.validation_top1, first.top1, first.params) == (0, 90, 91, 100)
     assert first.chosen
 
 
 def test_a_technique_without_a_ladder_has_one_row_that_is_chosen(tmp_path):
-    curve = elbow.curve(BASELINE, [record(None, 10.0)], tolerance=1.0)
-    assert len(curve) == 1 and curve.chosen.all() and curve.validation_top1.tolist() == [10.0]
-    curve.to_csv(tmp_path / "curve.csv", index=False)
+    (row,) = elbow.curve(BASELINE, [record(None, 10.0)], tolerance=1.0)
+    assert row["chosen"] and row["validation_top1"] == 10
+    write_rows(tmp_path / "curve.csv", elbow.CURVE_COLUMNS, [row])
     assert (tmp_path / "curve.csv").read_text().splitlines()[1] == ",10.0,50.0,100,90,80,70,True"
 
 
-def test_choosing_needs_no_torch():
-    code = "import sys, dlas.compression.elbow; sys.exit('torch' in sys.modules)"
+def test_choosing_needs_neither_torch_nor_pandas():
+    code = "import sys, dlas.compression.elbow; sys.exit(not sys.modules.keys().isdisjoint(('torch', 'pandas')))"
     root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

@@ -3,6 +3,7 @@
 import math
 from functools import partial
 
+import pandas as pd
 import pytest
 
 from dlas.hardware import host, peak, timing
@@ -29,6 +30,10 @@ def variant(primitive):
     return Variant("none", primitive, "dense", "untuned")
 
 
+def frame(*arguments, **settings):
+    return pd.DataFrame(time_libraries(*arguments, **settings))
+
+
 @pytest.fixture(scope="module")
 def timed():
     host.use_threads(1)
@@ -38,9 +43,7 @@ def timed():
         variant("gemm"): partial(Counted, LONG, calls, "gemm"),
     }
     reference = Counted(SHORT, calls, "reference")
-    samples = time_libraries(
-        libraries, reference, rounds=15, min_repeat_ms=2, warmup=3, seed=1, twins=1
-    )
+    samples = frame(libraries, reference, rounds=15, min_repeat_ms=2, warmup=3, seed=1, twins=1)
     return samples, calls
 
 
@@ -102,7 +105,7 @@ def test_warmup_runs_come_first_and_the_order_is_shuffled(timed):
 def test_peers_take_turns_with_the_libraries():
     calls = []
     kernels = {name: Counted(SHORT, calls, name) for name in ("pytorch", "onnxruntime")}
-    samples = time_libraries(
+    samples = frame(
         {variant("direct"): partial(Counted, SHORT, calls, "direct")},
         Counted(SHORT, calls, "reference"),
         rounds=8,
@@ -126,7 +129,7 @@ def test_peers_take_turns_with_the_libraries():
 def test_twins_are_at_most_the_libraries(twins, expected):
     calls = []
     libraries = {variant(name): partial(Counted, 1000, calls, name) for name in ("direct", "gemm")}
-    samples = time_libraries(
+    samples = frame(
         libraries,
         Counted(1000, calls, "r"),
         rounds=1,

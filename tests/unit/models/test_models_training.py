@@ -219,13 +219,6 @@ def test_augmentation_draws_every_shift_and_both_mirrors():
     assert len(np.unique(augmented[:, 0].reshape(500, -1).numpy(), axis=0)) == 9 * 2
 
 
-def test_a_history_is_written_as_csv(digits, tmp_path):
-    history = pd.DataFrame([[1, 0.05, 2.3, 10.0, 2.2, 12.5, 1.5]], columns=COLUMNS)
-    training.save_history(history, tmp_path / "history.csv")
-    lines = (tmp_path / "history.csv").read_text().splitlines()
-    assert lines == [",".join(COLUMNS), "1,0.05,2.3,10.0,2.2,12.5,1.5"]
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -1,5 +1,6 @@
 """Trainings that are fast enough for a test."""
 
+import pandas as pd
 import torch
 from torch import nn
 
@@ -24,7 +25,7 @@ def trained(dataset, recipe, seed=0, kept=None):
             *(nn.Flatten(), nn.Dropout(0.1), nn.Linear(32 * 16, 10)),
         )
     history = training.train(model, dataset, recipe, seed, progress=False, kept=kept)
-    return model, history
+    return model, pd.DataFrame(history)
 
 
 def plainly_trained(dataset, recipe, normalizes=False, kept=None):
@@ -36,4 +37,5 @@ def plainly_trained(dataset, recipe, normalizes=False, kept=None):
             *(nn.Conv2d(3, 16, 3, stride=2, padding=1), normalization, nn.ReLU()),
             *(nn.Flatten(), nn.Linear(16 * 16, 10)),
         )
-    return model, training.train(model, dataset, recipe, 0, progress=False, kept=kept)
+    history = training.train(model, dataset, recipe, 0, progress=False, kept=kept)
+    return model, pd.DataFrame(history)
