@@ -535,6 +535,9 @@ def absent(axis: Axes, height: float, text: str = "not measured") -> None:
         fontsize=6,
         ha="center",
         va="center",
+        path_effects=[
+            withStroke(linewidth=2, foreground="white")
+        ],  # lines of the axis pass behind it
     )
 
 

@@ -67,6 +67,9 @@ def check_logits(
     logits: np.ndarray, expected: np.ndarray, dtype: str, tolerance: float, what: str
 ) -> float:
     """Compare logits [N, classes] of `what` with the expected ones, as `check_outputs` does."""
+    if not np.isfinite(logits).all():
+        where = ", as activations beyond 65504 make them" if dtype == "float16" else ""
+        raise StudyError(f"{what} is wrong: its logits are not finite{where}")
     measure, error_of = ERRORS[dtype]
     error = error_of(logits, expected)
     if error > tolerance:
