@@ -318,6 +318,19 @@ def test_a_wrong_network_is_never_let_through(small):
         check_top1(library, images, worst, 100.0, 0.5, "digits / resnet18")
 
 
+def test_activations_beyond_float16_are_told_as_such():
+    convolution = torch.nn.Conv2d(3, 8, 3, padding=1)
+    torch.nn.init.constant_(convolution.weight, 1e4)
+    model = torch.nn.Sequential(convolution, torch.nn.Flatten()).to(torch.float16)
+    network = import_network(model, (1, 3, 16, 16))
+    images = np.ones((1, 3, 16, 16), np.float32)
+    logits = reference_outputs(model, network, images)
+    assert np.isfinite(logits).all()
+    library = build_library(network, "direct", "dense", HOST).load()
+    with pytest.raises(StudyError, match="its logits are not finite, as activations beyond 65504"):
+        check_outputs(library, images, logits, "float16", 2e-2, "digits / resnet18")
+
+
 @one_worker("vgg16", "small_input")
 def test_integers_of_another_network_are_no_reference(networks):
     network, images, _ = networks("vgg16", "small_input", 32, "int8")
