@@ -2,11 +2,13 @@
 
 import io
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
+from skimage.data import astronaut, chelsea, coffee
 
 CLASSES = ("n01440764", "n01443537", "n01484850")
 IDS = {"n01440764": 3, "n01443537": 1, "n01484850": 2}  # not in the order of the names
@@ -26,6 +28,9 @@ FIELDS = (
 GROUND_TRUTH = [CLASSES[number % len(CLASSES)] for number in (0, 2, 1, 2, 0, 1, 1, 0, 2, 1, 0, 2)]
 
 
+Picture = Callable[[int, int, int], bytes]
+
+
 def jpeg(label: int, green: int, number: int) -> bytes:
     """Red is the class, green tells training (50) from official validation (200), blue the number."""
     content = io.BytesIO()
@@ -34,17 +39,26 @@ def jpeg(label: int, green: int, number: int) -> bytes:
     return content.getvalue()
 
 
-def training_images() -> dict[str, dict[str, bytes]]:
+def photograph(label: int, green: int, number: int) -> bytes:
+    """Of each class another part of one photograph, of other places for training and official validation."""
+    whole = (coffee, astronaut, chelsea)[label]()
+    left = 20 * number + green // 2
+    content = io.BytesIO()
+    Image.fromarray(whole[:260, left : left + 280]).save(content, "JPEG")
+    return content.getvalue()
+
+
+def training_images(picture: Picture = jpeg) -> dict[str, dict[str, bytes]]:
     return {
-        name: {f"{name}_{number}.JPEG": jpeg(label, 50, number) for number in range(TRAIN)}
+        name: {f"{name}_{number}.JPEG": picture(label, 50, number) for number in range(TRAIN)}
         for label, name in enumerate(CLASSES)
     }
 
 
-def validation_images() -> dict[str, bytes]:
+def validation_images(picture: Picture = jpeg) -> dict[str, bytes]:
     found, numbers = {}, dict.fromkeys(CLASSES, 0)
     for number, name in enumerate(GROUND_TRUTH, 1):
-        content = jpeg(CLASSES.index(name), 200, numbers[name])
+        content = picture(CLASSES.index(name), 200, numbers[name])
         found[f"ILSVRC2012_val_{number:08}.JPEG"] = content
         numbers[name] += 1
     return found
@@ -76,13 +90,13 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
         (folder / name).write_bytes(content)
 
 
-def archives(root: Path) -> dict[str, object]:
+def archives(root: Path, picture: Picture = jpeg) -> dict[str, object]:
     """Make the three official archives and return the settings of a data set that is read from them."""
     root.mkdir(parents=True, exist_ok=True)
-    inner = {f"{name}.tar": packed(images) for name, images in training_images().items()}
+    inner = {f"{name}.tar": packed(images) for name, images in training_images(picture).items()}
     (root / "ILSVRC2012_img_train.tar").write_bytes(packed(inner))
     # Their order in the archive is not that of their numbers.
-    images = dict(reversed(validation_images().items()))
+    images = dict(reversed(validation_images(picture).items()))
     (root / "ILSVRC2012_img_val.tar").write_bytes(packed(images))
     devkit(root)
     return settings(root)
