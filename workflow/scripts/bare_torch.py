@@ -9,9 +9,10 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-import torch
-
 import job  # noqa: F401 (before PyTorch, as always)
+
+# isort: split
+import torch
 
 COMPILER = "torch._dynamo"
 
