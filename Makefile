@@ -7,7 +7,7 @@
 # make test-faults  the smoke study, killed 20 times                      (PYTEST="options of pytest")
 # make test-draws  how often each claim is supported by chance, in 1,000 tables  (PYTEST="options of pytest")
 # make test-cluster  the smoke study through a real Slurm, all on this machine (PYTEST="options of pytest")
-# make rehearsal  the paper's study on this machine, on little data: an hour  (PYTEST="options of pytest")
+# make rehearsal  the paper's study on this machine, on little data: half an hour  (PYTEST="options of pytest")
 # make bench    the primitives against PyTorch and ONNX Runtime           (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
 # make bench-gpu   the primitives against PyTorch on an NVIDIA GPU         (GPU="options of benchmarks.gpu")
