@@ -42,10 +42,8 @@ def load(kind: str, name: str) -> ModuleType:
     """Return the module of a method; StudyError for an unknown one."""
     folder, function = METHODS[kind]
     full = f"dlas.{folder.replace('/', '.')}.{name}"
-    if not name.isidentifier() or find_spec(full) is None:
-        raise unknown(kind, name, names(kind))
-    module = import_module(full)
-    if not hasattr(module, function):
+    module = import_module(full) if name.isidentifier() and find_spec(full) else None
+    if module is None or not hasattr(module, function):
         raise unknown(kind, name, names(kind))
     return module
 
