@@ -47,7 +47,7 @@ def measured(
     runs = []
     for _ in range(2):
         width, classes = config["models"]["width"], len(data.class_names)
-        network = models.build(model, classes, width, study.stem(options.dataset))
+        network = models.build(model, classes, width, study.stem({}, options.dataset))
         history = training.train(network, data, short, 0, options.threads)
         runs.append((network.state_dict(), history))
     (first, history), (second, _) = runs

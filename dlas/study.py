@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
-from dlas import methods
+from dlas import registry
 from dlas.errors import unknown
 
 Config = Mapping[str, Any]
@@ -18,19 +18,6 @@ BASELINE = "none"  # the technique that all others are compared with
 SINGLE = "single"  # the one level of a technique without a ladder
 DOWNLOAD = "download"  # the source of a data set whose archive is downloaded
 TRAIN, PUBLISHED = "train", "imagenet1k"  # weights; anything else is a file that they are in
-AUTO_SCHEDULED = "auto_scheduled"
-TUNINGS = ("untuned", AUTO_SCHEDULED)
-CATEGORIES = (  # of the report: the layers of the stack, and what belongs to none of them
-    "1 Datasets",
-    "2 Models",
-    "3 Model optimizations",
-    "4 Algorithms and data formats",
-    "5 Systems software",
-    "6 Hardware",
-    "Across the stack",
-    "Tables",
-)
-PEERS = {"onnxruntime": "onnx", "pytorch": "pt2"}  # runtimes, and the extension of what each loads
 
 _COMPRESSED = "results/compressed/{dataset}/{model}/{compression}"
 _NETWORK = "results/networks/{dataset}/{model}/{compression}"
@@ -123,10 +110,11 @@ def path(name: str, **choices: str) -> str:
 def configurations(config: Config, **choices: str) -> list[Configuration]:
     """Return the configurations that the config asks for and that agree with `choices`, in a canonical order.
 
-    CSR is for the networks of techniques that make weights zero; auto-scheduled are those that `selectors` select.
+    Sparse formats are for the networks of techniques that make weights zero. Tunings that search are for those that
+    `selectors` select.
     """
     study = config["study"]
-    selected = selectors(config) if AUTO_SCHEDULED in study["tuning"] else []
+    selected = selectors(config) if any(map(searches, study["tuning"])) else []
 
     def asked(layer: str, names: Iterable[str]) -> list[str]:
         return [name for name in names if choices.get(layer, name) == name]
@@ -138,18 +126,18 @@ def configurations(config: Config, **choices: str) -> list[Configuration]:
         for compression in asked("compression", study["compression"])
         for primitive in asked("primitive", study["primitives"])
         for format_ in asked("format", study["formats"])
-        if format_ == "dense" or sparse(compression)
+        if sparse(compression) or not registry.describe("format", format_).sparse
         for tuning in asked("tuning", study["tuning"])
     )
     return sorted(
         one
         for one in every
-        if one.tuning != AUTO_SCHEDULED or any(_agrees(one, selector) for selector in selected)
+        if not searches(one.tuning) or any(_agrees(one, selector) for selector in selected)
     )
 
 
 def selectors(config: Config) -> list[dict[str, list[str]]]:
-    """Return which configurations are auto-scheduled as well: those that agree with one of these choices of layers."""
+    """Return which configurations are tuned by a search as well: those that agree with one of these choices."""
     select = config["tuning"]["select"]
     if select == "all":
         return [{}]
@@ -169,8 +157,8 @@ def choices(config: Config, **choices: str) -> list[dict[str, str]]:
 
 
 def tuned_choices(config: Config, **others: str) -> list[dict[str, str]]:
-    """Return the auto-scheduled `configurations` as plain dictionaries."""
-    return choices(config, **(others | {"tuning": AUTO_SCHEDULED}))
+    """Return the `configurations` whose tuning searches, as plain dictionaries."""
+    return [one for one in choices(config, **others) if searches(one["tuning"])]
 
 
 def tunings_shown(config: Config, **_: str) -> list[dict[str, str]]:
@@ -232,16 +220,10 @@ def connection(config: Config, platform: str, **_: str) -> str:
     """Return the module of the kind of connection that a platform is reached over; that of all of them without one."""
     kinds = [
         kind
-        for kind in methods.names("connection")
+        for kind in registry.names("connection")
         if kind in config["platforms"][platform].get("connection", {})
     ]
     return ".".join(["dlas.hardware.connections", *kinds])
-
-
-def connection_settings(kind: str) -> tuple[str, ...]:
-    """Return the keys that a kind of connection needs: the constant SETTINGS of its file."""
-    found: tuple[str, ...] = methods.constant("connection", kind, "SETTINGS", (kind,))
-    return found
 
 
 def boards(config: Config) -> dict[str, str]:
@@ -283,21 +265,18 @@ def artifacts(name: str, configurations: list[Configuration]) -> list[str]:
 
 
 def dtype(compression: str) -> str:
-    """Return what the networks of a technique compute in: the constant DTYPE of its file, or else float32.
-
-    Raises a StudyError for an unknown technique.
-    """
-    found: str = methods.constant("compression", compression, "DTYPE", "float32")
-    return found
+    """Return the type that the networks of a technique compute in; raise StudyError for an unknown technique."""
+    return registry.describe("compression", compression).dtype
 
 
 def sparse(compression: str) -> bool:
-    """Return whether a technique makes weights zero: the constant SPARSE of its file, or else False.
+    """Return whether a technique makes weights zero; raise StudyError for an unknown technique."""
+    return registry.describe("compression", compression).sparse
 
-    Raises a StudyError for an unknown technique.
-    """
-    found: bool = methods.constant("compression", compression, "SPARSE", False)
-    return found
+
+def searches(tuning: str) -> bool:
+    """Return whether a tuning measures candidates first; raise StudyError for an unknown tuning."""
+    return registry.describe("tuning", tuning).searches
 
 
 def downloads(config: Config) -> list[str]:
@@ -350,31 +329,29 @@ def untrained(config: Config) -> list[tuple[str, str]]:
 
 
 def published(config: Config, model: str, **_: str) -> str:
-    """Return torchvision's name for the weights of a model that it publishes: the constant WEIGHTS of its file.
-
-    Raises a StudyError for a model of which it publishes none.
-    """
-    found: str = methods.constant("model", model, "WEIGHTS", "")
+    """Return torchvision's name for the published weights of a model; raise StudyError where there are none."""
+    found = registry.describe("model", model).weights
     if not found:
         having = [
-            name
-            for name in methods.names("model")
-            if methods.constant("model", name, "WEIGHTS", "")
+            name for name in registry.names("model") if registry.describe("model", name).weights
         ]
         raise unknown(f"model with {PUBLISHED} weights", model, having)
     return found
 
 
-def stem(dataset: str) -> str:
-    """Return what kind of first layers networks have for a data set: the constant STEM of its file."""
-    found: str = methods.constant("dataset", dataset, "STEM", "")
-    return found
+def stem(config: Config, dataset: str, **_: str) -> str:
+    """Return the kind of first layers that networks have for a data set."""
+    return registry.describe("dataset", dataset).stem
+
+
+def technique_dtype(config: Config, compression: str, **_: str) -> str:
+    """Return `dtype` of a technique."""
+    return dtype(compression)
 
 
 def preparing_threads(dataset: str) -> int:
-    """Return how many threads prepare a data set: the constant THREADS of its file."""
-    found: int = methods.constant("dataset", dataset, "THREADS", 1)
-    return found
+    """Return how many threads prepare a data set at most."""
+    return registry.describe("dataset", dataset).threads
 
 
 def _of_model(common: Mapping[str, Any], model: str) -> dict[str, Any]:
@@ -458,18 +435,17 @@ def observation_module(config: Config, number: str) -> str:
 
 def observation_verdict(config: Config, number: str) -> str:
     """Return the part of an observation's module that makes verdict and caption: it does not depend on the drawing."""
-    return f"{observation_module(config, number)}:observe,CLAIM,ORIGIN,RULE,READING,DATA"
+    return f"{observation_module(config, number)}:observe,PLUGIN,RULE,READING,DATA"
 
 
 def observation_category(config: Config, number: str) -> str:
-    """Return where an observation stands in the report: the constant LAYER of its file, one of CATEGORIES."""
-    found: str = methods.constant("observation", config["observations"][number], "LAYER", "")
-    return found
+    """Return where an observation stands in the report, one of `dlas.plugins.LAYERS`."""
+    return registry.describe("observation", config["observations"][number]).layer
 
 
 def observation_label(config: Config, number: str) -> str:
-    """Return an observation's name in the report: its number and the constant CLAIM of its file."""
-    claim = methods.constant("observation", config["observations"][number], "CLAIM", "")
+    """Return an observation's name in the report: its number and its claim."""
+    claim = registry.describe("observation", config["observations"][number]).label
     return f"Observation {number}: {claim}"
 
 

@@ -6,8 +6,9 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.exceptions import relevance
 
-from dlas import methods, study
+from dlas import registry, study
 from dlas.errors import StudyError, unknown
+from dlas.plugins import LAYERS
 
 Schema = Mapping[str, Any]
 
@@ -65,7 +66,7 @@ def _join(names: Collection[str]) -> str:
 def check_names(config: study.Config) -> None:
     """Raise a StudyError for a name that nothing defines and for a combination that cannot be run."""
     chosen, training = config["study"], config["models"]["training"]
-    datasets, models = methods.names("dataset"), methods.names("model")
+    datasets, models = registry.names("dataset"), registry.names("model")
     _check("dataset", "datasets", config["datasets"], datasets)
     _check("dataset", "study.datasets", chosen["datasets"], config["datasets"])
     _check("dataset", "study.models", chosen["models"], config["datasets"])
@@ -80,11 +81,11 @@ def check_names(config: study.Config) -> None:
     _check_weights(config)
     _check_compression(config)
     _check_batches(config)
-    _check("primitive", "study.primitives", chosen["primitives"], methods.names("primitive"))
-    _check("format", "study.formats", chosen["formats"], methods.names("format"))
-    _check("tuning", "study.tuning", chosen["tuning"], study.TUNINGS)
+    _check("primitive", "study.primitives", chosen["primitives"], registry.names("primitive"))
+    _check("format", "study.formats", chosen["formats"], registry.names("format"))
+    _check("tuning", "study.tuning", chosen["tuning"], registry.names("tuning"))
     _check("platform", "study.platforms", chosen["platforms"], config["platforms"])
-    _check("peer", "study.peers", chosen["peers"], study.PEERS)
+    _check("peer", "study.peers", chosen["peers"], registry.names("runtime"))
     for platform, settings in config["platforms"].items():
         _check("model", f"platforms.{platform}.models", settings.get("models", []), models)
         _check_platform(f"platforms.{platform}", settings)
@@ -99,9 +100,9 @@ def check_names(config: study.Config) -> None:
     _check("dataset", "recommendation.top1_floor", floors, config["datasets"])
     _check("dataset", "an accuracy floor (recommendation.top1_floor)", chosen["datasets"], floors)
     for number, name in config["observations"].items():
-        _check("observation", f"observations.{number}", [name], methods.names("observation"))
+        _check("observation", f"observations.{number}", [name], registry.names("observation"))
         layer, file = study.observation_category(config, number), f"observations/{name}.py"
-        _check("layer", f"LAYER in dlas/analysis/{file}", [layer], study.CATEGORIES)
+        _check("layer", f"layer in dlas/analysis/{file}", [layer], LAYERS)
 
 
 def _check_weights(config: study.Config) -> None:
@@ -109,7 +110,7 @@ def _check_weights(config: study.Config) -> None:
     section = config["models"].get("weights", {})
     _check("dataset", "models.weights", section, config["datasets"])
     for dataset, names in section.items():
-        _check("model", f"models.weights.{dataset}", names, methods.names("model"))
+        _check("model", f"models.weights.{dataset}", names, registry.names("model"))
     for dataset, model in study.pairs(config):
         if not study.from_torchvision(config, dataset, model):
             continue
@@ -118,7 +119,7 @@ def _check_weights(config: study.Config) -> None:
             study.published(config, model)
         except StudyError as error:
             raise StudyError(f"config: {key}: {error}") from error
-        width, stem = config["models"]["width"], study.stem(dataset)
+        width, stem = config["models"]["width"], study.stem(config, dataset)
         if width != 1:
             raise StudyError(f"config: {key}, so models.width must be 1; it is {width}")
         if stem != "large_input":
@@ -130,7 +131,7 @@ def _check_weights(config: study.Config) -> None:
 
 def _check_compression(config: study.Config) -> None:
     chosen, settings = config["study"]["compression"], config["compression"]
-    techniques, models = methods.names("compression"), methods.names("model")
+    techniques, models = registry.names("compression"), registry.names("model")
     _check("compression", "study.compression", chosen, techniques)
     if study.BASELINE not in chosen:
         raise StudyError(
@@ -138,7 +139,7 @@ def _check_compression(config: study.Config) -> None:
         )
     for name in chosen:
         kinds = config["compiler"]["check"]["tolerance"]
-        _check("type", f"DTYPE in dlas/compression/{name}.py", [study.dtype(name)], kinds)
+        _check("type", f"dtype in dlas/compression/{name}.py", [study.dtype(name)], kinds)
     _check("compression", "compression.techniques", settings["techniques"], techniques)
     for name, technique in settings["techniques"].items():
         levels = technique.get("levels", [])
@@ -183,13 +184,13 @@ def _check_platform(key: str, settings: Mapping[str, Any]) -> None:
             if name in settings:
                 raise StudyError(f"config: {key}.{name} is of no use without a connection")
         return
-    kinds = methods.names("connection")
+    kinds = registry.names("connection")
     named = [kind for kind in kinds if kind in connection]
     if len(named) != 1:
         raise StudyError(
             f"config: {key}.connection names {_join(named) or 'no kind'}; allowed: one of {_join(kinds)}"
         )
-    needed = study.connection_settings(named[0])
+    needed = list(registry.describe("connection", named[0]).settings)
     allowed = [*needed, "timeout_s"]
     if wrong := set(connection) - set(allowed):
         raise StudyError(
@@ -212,10 +213,10 @@ def _check_platform(key: str, settings: Mapping[str, Any]) -> None:
 def _check_tuning(config: study.Config) -> None:
     allowed = {
         "dataset": config["datasets"],
-        "model": methods.names("model"),
-        "compression": methods.names("compression"),
-        "primitive": methods.names("primitive"),
-        "format": methods.names("format"),
+        "model": registry.names("model"),
+        "compression": registry.names("compression"),
+        "primitive": registry.names("primitive"),
+        "format": registry.names("format"),
         "platform": config["platforms"],
     }
     for number, selector in enumerate(study.selectors(config)):
@@ -223,7 +224,8 @@ def _check_tuning(config: study.Config) -> None:
         for layer, names in selector.items():
             _check(layer, f"{key}.{layer}", names, allowed[layer])
         alone = {**config, "tuning": {"select": [selector]}}
-        if study.AUTO_SCHEDULED in config["study"]["tuning"] and not study.tuned_choices(alone):
+        searched = any(map(study.searches, config["study"]["tuning"]))
+        if searched and not study.tuned_choices(alone):
             raise StudyError(
                 f"config: {key} is {config['tuning']['select'][number]}, which selects no configuration; "
                 "allowed: choices that some configuration of the study makes"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from dlas import closure, locks, study, validation
+from dlas import closure, locks, registry, study, validation
 from dlas.errors import StudyError
 
 ROOT = Path(workflow.basedir)
@@ -25,7 +25,7 @@ wildcard_constraints:
     level="single|[0-9][0-9.e-]*",
     primitive="[a-z0-9_]+",
     format="[a-z]+",
-    tuning="|".join(study.TUNINGS),
+    tuning="|".join(registry.names("tuning")),
     platform="[a-z0-9_]+",
     number="[0-9]{2}",
     table="|".join(study.SUMMARY_TABLES),
@@ -172,7 +172,7 @@ def tuned(name):
     """The artifact `name` of an auto-scheduled network; nothing of one that is untuned."""
 
     def file(wildcards):
-        chosen = wildcards.tuning == study.AUTO_SCHEDULED
+        chosen = study.searches(wildcards.tuning)
         return study.path(name, **wildcards) if chosen else []
 
     return file
@@ -189,7 +189,8 @@ def libraries(name):
 
 def exported(wildcards):
     """What the peers of a platform load, in their order."""
-    extensions = [study.PEERS[peer] for peer in study.peers(config, **wildcards)]
+    peers = study.peers(config, **wildcards)
+    extensions = [registry.describe("runtime", peer).loads for peer in peers]
     return [study.path("exported", **wildcards, extension=each) for each in extensions]
 
 

@@ -17,7 +17,7 @@ rule import_network:
     conda:
         "../envs/training.yaml"
     params:
-        settings=settings(width="models.width", images="compiler.check.images"),
+        settings=settings(width="models.width", stem=study.stem, images="compiler.check.images"),
         code=code(
             "import_network",
             "dlas.datasets.{dataset}",
@@ -43,7 +43,7 @@ rule export_network:
     conda:
         "../envs/training.yaml"
     params:
-        settings=settings(width="models.width"),
+        settings=settings(width="models.width", stem=study.stem),
         code=code(
             "export_network",
             "dlas.datasets.{dataset}",

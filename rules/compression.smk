@@ -22,7 +22,9 @@ rule compress_model:
             technique=study.technique,
             previous=study.previous,
             recipe=study.fine_tuning,
+            dtype=study.technique_dtype,
             width="models.width",
+            stem=study.stem,
             seed="seed",
         ),
         code=code(

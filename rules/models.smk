@@ -19,7 +19,7 @@ rule train_model:
     resources:
         gpu=GPUS,
     params:
-        settings=settings(recipe=study.recipe, width="models.width", seed="seed"),
+        settings=settings(recipe=study.recipe, width="models.width", stem=study.stem, seed="seed"),
         code=code("train_model", "dlas.datasets.{dataset}", "dlas.models.{model}"),
         unfinished=study.path("unfinished_training"),
     script:
@@ -60,7 +60,7 @@ rule load_weights:
     conda:
         "../envs/training.yaml"
     params:
-        settings=settings(published=study.from_torchvision, width="models.width"),
+        settings=settings(published=study.from_torchvision, width="models.width", stem=study.stem),
         code=code("load_weights", "dlas.datasets.{dataset}", "dlas.models.{model}"),
     script:
         "../workflow/scripts/load_weights.py"

@@ -185,7 +185,7 @@ def network(dataset: str, model: str, images: Images, width: float) -> Network:
     """Return what a model on images costs, found without memory for its weights and without arithmetic."""
     shape = (1, 3, images.size, images.size)
     with torch.device("meta"):
-        built = models.build(model, images.classes, width, datasets.stem(dataset)).eval()
+        built = models.build(model, images.classes, width, study.stem({}, dataset)).eval()
         macs = accounting.macs(built, shape)
         activations, workloads = _traced(built, torch.zeros(shape))
     layers = [each for each in built.modules() if isinstance(each, nn.Conv2d | nn.Linear)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dlas import datasets, methods, study
+from dlas import datasets, registry, study
 
 if TYPE_CHECKING:
     from dlas.compiler.network import Network
@@ -69,7 +69,7 @@ def analysis() -> None:
     """Load an observation."""
     from dlas.analysis import observation
 
-    observation.load(methods.names("observation")[0])
+    observation.load(registry.names("observation")[0])
 
 
 def plots() -> None:

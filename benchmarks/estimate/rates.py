@@ -221,7 +221,7 @@ def measure_network(config: study.Config, network: Network, budget: float) -> Ne
         recipe, epochs=1, batch_size=count, learning_rate=1e-6, device="cpu", processes=1
     )
     data = random_images(count, network.images.size, network.images.classes)
-    stem = datasets.stem(dataset)
+    stem = study.stem(config, dataset)
     built = models.build(model, network.images.classes, config["models"]["width"], stem)
     taken = _seconds(lambda: training.train(built, data, step, 0, progress=False))
     steps = max(1, min(STEPS, int(0.5 * budget / taken)))
@@ -336,7 +336,7 @@ def measure_code(config: study.Config, network: Network, folder: Path) -> dict[s
     """
     folder.mkdir()
     images, width = network.images, config["models"]["width"]
-    built = models.build(network.model, images.classes, width, datasets.stem(network.dataset))
+    built = models.build(network.model, images.classes, width, study.stem(config, network.dataset))
     pixels = random_images(1, images.size, images.classes)
     image = datasets.normalize(pixels.train.images, pixels.mean, pixels.deviation)
     np.save(folder / "image.npy", image)

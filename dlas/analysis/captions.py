@@ -29,7 +29,7 @@ def caption(module: ModuleType, observation: Observation) -> str:
     return "\n".join(
         [
             ROLES,
-            f"**{escaped(sentence(module.CLAIM))}** {escaped(sentence(ORIGINS[module.ORIGIN]))}\n",
+            f"**{escaped(sentence(module.PLUGIN.label))}** {escaped(sentence(ORIGINS[module.PLUGIN.origin]))}\n",
             f"{verdict}: {escaped(sentence(observation.reason, capital=False))}\n",
             f"Effect size [95 % interval]: {size}. {escaped(sentence(observation.statistic))}\n",
             *(

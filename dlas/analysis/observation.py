@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from dlas import methods
+from dlas import registry
 from dlas.analysis import statistics
 from dlas.analysis.statistics import Interval
 from dlas.errors import StudyError
@@ -16,7 +16,7 @@ USABLE = ("ok", "emulated")  # the values of status that stand for a measurement
 CONFIGURATION = ["platform", "dataset", "model", "compression", "primitive", "format"]
 LATENCY = ["latency_ms", "latency_ms_low", "latency_ms_high"]
 SPEEDUP = ["speedup", "low", "high"]  # what `speedup_over` returns
-PARTS = "CLAIM ORIGIN LAYER RULE READING DATA observe draw".split()  # of an observation's module
+PARTS = "RULE READING DATA observe draw".split()  # of an observation's module
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 
 
@@ -60,13 +60,12 @@ class Observation:
 def load(name: str) -> ModuleType:
     """Return the module of an observation.
 
-    It has CLAIM, a sentence without capital and full stop; ORIGIN, "abstract" or "formulated"; LAYER, its place in the
-    report, one of `dlas.study.CATEGORIES`; RULE, what makes the claim supported, contradicted or inconclusive; READING,
-    how its figure is read; DATA, which rows of which tables it takes; and two functions of `Tables`,
-    observe(tables) -> Observation and draw(tables, observation) -> Figure. Raises a StudyError for an unknown name and
-    for a module that lacks one of these.
+    It has PLUGIN, see `dlas.plugins.ObservationPlugin`; RULE, what makes the claim supported, contradicted or
+    inconclusive; READING, how its figure is read; DATA, which rows of which tables it takes; and two functions of
+    `Tables`, observe(tables) -> Observation and draw(tables, observation) -> Figure. Raises a StudyError for an unknown
+    name and for a module that lacks one of these.
     """
-    module = methods.load("observation", name)
+    module = registry.load("observation", name)
     missing = [part for part in PARTS if not hasattr(module, part)]
     if missing:
         raise StudyError(f"dlas/analysis/observations/{name}.py lacks {', '.join(missing)}")

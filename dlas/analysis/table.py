@@ -178,8 +178,8 @@ def observation_row(number: str, module: Any, observation: Observation) -> dict[
     """Return one row of observations.csv from an observation's module and what it observed."""
     return {
         "observation": number,
-        "claim": module.CLAIM,
-        "origin": module.ORIGIN,
+        "claim": module.PLUGIN.label,
+        "origin": module.PLUGIN.origin,
         "verdict": observation.verdict,
         "statistic": observation.statistic,
         "estimate": observation.estimate,

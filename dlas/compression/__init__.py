@@ -7,8 +7,8 @@ A technique is found by the name of its file, which defines
   a technique without a ladder. The compressed network is returned in evaluation mode.
 - where its checkpoints do not fit the uncompressed architecture, `shell(model, state) -> network`:
   that architecture (`models.build`), changed so that the tensors of a checkpoint fit.
-- where it computes in another type than float32, `DTYPE`: "float16" or "int8".
-- where it makes weights zero, so that its networks are compiled in CSR too, `SPARSE = True`.
+
+Its description (`PLUGIN`, see `dlas.plugins`) says which type it computes in and whether it makes weights zero.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from dlas import methods
+from dlas import registry
 from dlas.errors import StudyError
 
 if TYPE_CHECKING:  # the elbow is chosen without torch, and lies in this package
@@ -51,12 +51,12 @@ class Task:
 
 def names() -> tuple[str, ...]:
     """Return the names of all techniques."""
-    return methods.names("compression")
+    return registry.names("compression")
 
 
 def load(name: str) -> ModuleType:
     """Return the technique `name`; StudyError for an unknown one."""
-    return methods.load("compression", name)
+    return registry.load("compression", name)
 
 
 def restore(name: str, model: nn.Module, path: str | Path) -> nn.Module:

@@ -17,6 +17,23 @@ from torch import Tensor, nn
 from dlas.compression import Task, check_level
 from dlas.errors import StudyError, unknown
 from dlas.models import accounting, training
+from dlas.plugins import Choice, Count, Levels, Setting, TechniquePlugin
+
+PLUGIN = TechniquePlugin(
+    label="channel pruning",
+    order=2,
+    colour="#009E73",
+    settings={
+        "levels": Setting(Levels, "share of the multiply-accumulate operations that is removed"),
+        "scope": Setting(
+            Choice["uniform", "global"],
+            "uniform: the same share of each layer's channels; global: those of least importance",
+        ),
+        "channel_multiple": Setting(
+            Count, "a layer that loses channels keeps a multiple of this number"
+        ),
+    },
+)
 
 SCOPES = ("uniform", "global")
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from dlas.compression import Task
 from dlas.models.folding import fold
+from dlas.plugins import TechniquePlugin
 
-DTYPE = "float16"
+PLUGIN = TechniquePlugin(label="float16", order=3, dtype="float16", colour="#CC79A7")
 
 
 def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:

@@ -21,8 +21,23 @@ from dlas.compression import Task
 from dlas.datasets import normalize
 from dlas.errors import StudyError, unknown
 from dlas.models.folding import fold
+from dlas.plugins import Choice, Count, Setting, TechniquePlugin
 
-DTYPE = "int8"
+PLUGIN = TechniquePlugin(
+    label="int8",
+    order=4,
+    dtype="int8",
+    colour="#D55E00",
+    settings={
+        "calibration_images": Setting(
+            Count, "training images on which the ranges of the activations are found"
+        ),
+        "observer": Setting(
+            Choice["histogram", "minmax"],
+            "how ranges are found: histogram (least squared error) or minmax",
+        ),
+    },
+)
 
 ACTIVATIONS = (0, 255)  # uint8
 WEIGHTS = (-127, 127)  # int8 without -128, so that a weight and its negative are equally exact

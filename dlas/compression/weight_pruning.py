@@ -13,8 +13,26 @@ from torch.nn.utils import prune
 from dlas.compression import Task, check_level
 from dlas.errors import StudyError, unknown
 from dlas.models import training
+from dlas.plugins import Choice, Levels, Setting, TechniquePlugin
 
-SPARSE = True
+PLUGIN = TechniquePlugin(
+    label="weight pruning",
+    order=1,
+    sparse=True,
+    colour="#E69F00",
+    settings={
+        "levels": Setting(Levels, "share of the weights that are zero"),
+        "score": Setting(
+            Choice["lamp", "magnitude"],
+            "importance of a weight: lamp (relative to its layer), or plain magnitude",
+        ),
+        "spared": Setting(
+            list[str],
+            "layers left whole: stem (the first convolution), depthwise, classifier (the last "
+            "layer), or a layer's name",
+        ),
+    },
+)
 
 
 def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:

@@ -1,8 +1,7 @@
 """Layer 1 of the stack: image classification data sets, one file each, in one shared form.
 
-A data set is found by the name of its file. Each file gives `prepare(settings, seed) -> Dataset`
-and `STEM`, the kind of first layers that networks have on images of that size; where more than one
-thread prepares it, `THREADS`, how many at most. They are then in `settings`.
+A data set is found by the name of its file. Each file describes itself (`PLUGIN`, see `dlas.plugins`) and
+gives `prepare(settings, seed) -> Dataset`. Where several threads prepare it, their number is in `settings`.
 """
 
 import zipfile
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dlas import methods
+from dlas import registry
 from dlas.datasets import npz
 from dlas.errors import StudyError
 from dlas.files import whole
@@ -50,14 +49,8 @@ def prepare(name: str, settings: Mapping[str, Any], seed: int) -> Dataset:
 
     The images of a large one are made when they are iterated, and can be saved.
     """
-    dataset: Dataset = methods.load("dataset", name).prepare(settings, seed)
+    dataset: Dataset = registry.load("dataset", name).prepare(settings, seed)
     return dataset
-
-
-def stem(name: str) -> str:
-    """Return "small_input" or "large_input", the kind of first layers for the data set `name`."""
-    kind: str = methods.load("dataset", name).STEM
-    return kind
 
 
 def assemble(train: Split, validation: Split, test: Split, class_names: tuple[str, ...]) -> Dataset:

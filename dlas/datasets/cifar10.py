@@ -10,8 +10,40 @@ import numpy as np
 
 from dlas.datasets import Dataset, Split, assemble, hold_out
 from dlas.errors import StudyError
+from dlas.plugins import Annotated, DatasetPlugin, Ge, Le, Matches, MinLen, Setting, Text
 
-STEM = "small_input"
+PLUGIN = DatasetPlugin(
+    label="CIFAR-10",
+    order=3,
+    stem="small_input",
+    size=32,
+    classes=10,
+    images=60000,
+    settings={
+        "source": Setting(
+            Text,
+            "download, or the path of the official binary archive or of the folder that it unpacks to",
+        ),
+        "mirrors": Setting(
+            Annotated[
+                list[Annotated[str, Matches("https?://[^/\\s]+/\\S*", "http(s)://...")]], MinLen(1)
+            ],
+            "addresses of the archive, tried in this order",
+            required=False,
+        ),
+        "sha256": Setting(
+            Annotated[
+                str, Matches("[0-9a-fA-F]{64}", "the 64 hexadecimal digits of a SHA-256, in quotes")
+            ],
+            "checksum of the archive, from whichever mirror",
+            required=False,
+        ),
+        "validation_images": Setting(
+            Annotated[int, Ge(10), Le(49990)],
+            "images cut from the 50000 training images; the test split is the official one",
+        ),
+    },
+)
 
 FOLDER = "cifar-10-batches-bin"
 TRAIN_BATCHES = [f"data_batch_{number}.bin" for number in range(1, 6)]

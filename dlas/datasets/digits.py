@@ -12,8 +12,23 @@ import numpy as np
 from PIL import Image
 
 from dlas.datasets import Dataset, split
+from dlas.plugins import DatasetPlugin, Fraction, Pixels, Setting
 
-STEM = "small_input"
+PLUGIN = DatasetPlugin(
+    label="digits",
+    order=1,
+    stem="small_input",
+    size="size",
+    classes=10,
+    images=1797,
+    settings={
+        "size": Setting(Pixels, "pixels on each side after enlarging"),
+        "validation_fraction": Setting(
+            Fraction, "share of all images in the validation split; every choice is made on it"
+        ),
+        "test_fraction": Setting(Fraction, "share of all images in the test split; only reported"),
+    },
+)
 
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:

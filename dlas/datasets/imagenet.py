@@ -20,11 +20,40 @@ from tqdm import tqdm
 from dlas.datasets import Dataset, Split
 from dlas.datasets.ilsvrc import Encoded, Source, some, sources
 from dlas.errors import StudyError
+from dlas.plugins import Choice, Count, DatasetPlugin, Pixels, Setting, Text
+
+PLUGIN = DatasetPlugin(
+    label="ImageNet",
+    order=4,
+    stem="large_input",
+    size="size",
+    classes="classes",
+    # Threads that decode at most.
+    threads=16,
+    settings={
+        "source": Setting(
+            Text, "a folder with the official archives, or with train/<class>/ and val/<class>/"
+        ),
+        "classes": Setting(Count, "how many classes the source must have"),
+        "images_per_class": Setting(
+            {
+                "train": Setting(Count, "official training images"),
+                "validation": Setting(Count, "official training images"),
+                "test": Setting(Count, "official validation images"),
+            },
+            "images of each class in each split",
+        ),
+        "corrupt_images": Setting(
+            Choice["fail", "skip"],
+            "fail: stop and name the image; skip: take another one of its class",
+        ),
+        "resize": Setting(Pixels, "pixels of the shorter side, before the centre crop"),
+        "size": Setting(Pixels, "pixels on each side of the centre crop"),
+    },
+)
 
 LOG = logging.getLogger("dlas")
 
-STEM = "large_input"
-THREADS = 16  # that decode at most
 
 # Mean and deviation of the colours as the literature has them, which published weights rely on.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -13,8 +13,26 @@ import numpy as np
 
 from dlas.datasets import Dataset, split
 from dlas.errors import StudyError
+from dlas.plugins import Annotated, DatasetPlugin, Fraction, Ge, Le, Pixels, Setting
 
-STEM = "large_input"
+PLUGIN = DatasetPlugin(
+    label="photos",
+    order=2,
+    stem="large_input",
+    size="size",
+    classes=12,
+    settings={
+        "size": Setting(Pixels, "pixels on each side of a tile; tiles do not overlap"),
+        "minimum_deviation": Setting(
+            Annotated[float, Ge(0), Le(255)],
+            "tiles whose grey values, of 255, have a smaller standard deviation are dropped",
+        ),
+        "validation_fraction": Setting(
+            Fraction, "share of all tiles in the validation split; every choice is made on it"
+        ),
+        "test_fraction": Setting(Fraction, "share of all tiles in the test split; only reported"),
+    },
+)
 
 
 def photographs() -> dict[str, np.ndarray]:

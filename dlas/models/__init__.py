@@ -8,7 +8,7 @@ import math
 import torch
 from torch import nn
 
-from dlas import datasets, methods
+from dlas import datasets, registry
 from dlas.errors import StudyError, unknown
 
 STEMS = ("small_input", "large_input")
@@ -23,7 +23,7 @@ def build(name: str, classes: int, width: float, stem: str, seed: int = 0) -> nn
     shrink the image less. Raises StudyError for an unknown name or stem, and for a width that is
     not above 0.
     """
-    architecture = methods.load("model", name)
+    architecture = registry.load("model", name)
     if stem not in STEMS:
         raise unknown("stem", stem, STEMS)
     if not (0 < width < math.inf):
@@ -35,8 +35,7 @@ def build(name: str, classes: int, width: float, stem: str, seed: int = 0) -> nn
 
 
 def build_for(
-    dataset: datasets.Dataset, dataset_name: str, name: str, width: float, seed: int = 0
+    dataset: datasets.Dataset, name: str, width: float, stem: str, seed: int = 0
 ) -> nn.Module:
-    """Return the architecture `name` as `build` does, with the classes and first layers that a data set asks for."""
-    classes, stem = len(dataset.class_names), datasets.stem(dataset_name)
-    return build(name, classes, width, stem, seed)
+    """Return the architecture `name` as `build` does, with the classes of a data set."""
+    return build(name, len(dataset.class_names), width, stem, seed)

@@ -6,8 +6,14 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from dlas.models.vision import channels, models
+from dlas.plugins import ModelPlugin
 
-WEIGHTS = "DenseNet161_Weights.IMAGENET1K_V1"
+PLUGIN = ModelPlugin(
+    label="DenseNet161",
+    order=6,
+    smallest={"small_input": 8, "large_input": 32},
+    weights="DenseNet161_Weights.IMAGENET1K_V1",
+)
 
 
 def build(classes: int, width: float, stem: str) -> nn.Module:

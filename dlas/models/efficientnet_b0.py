@@ -3,8 +3,16 @@
 from torch import nn
 
 from dlas.models.vision import models
+from dlas.plugins import ModelPlugin
 
-WEIGHTS = "EfficientNet_B0_Weights.IMAGENET1K_V1"
+PLUGIN = ModelPlugin(
+    label="EfficientNetB0",
+    order=7,
+    smallest={"small_input": 8, "large_input": 8},
+    weights="EfficientNet_B0_Weights.IMAGENET1K_V1",
+    group="compact",
+)
+
 # Expansion, kernel size, stride, input channels, output channels and repetitions of each stage: table 1 of the paper.
 STAGES = [
     (1, 3, 1, 32, 16, 1),

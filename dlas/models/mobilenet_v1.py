@@ -3,6 +3,14 @@
 from torch import nn
 
 from dlas.models.vision import channels, initialize
+from dlas.plugins import ModelPlugin
+
+PLUGIN = ModelPlugin(
+    label="MobileNetV1",
+    order=3,
+    smallest={"small_input": 8, "large_input": 8},
+    group="compact",
+)
 
 # Output channels and stride of each depthwise separable convolution: table 1 of the paper.
 LAYERS = [

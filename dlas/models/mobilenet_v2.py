@@ -3,8 +3,16 @@
 from torch import nn
 
 from dlas.models.vision import models
+from dlas.plugins import ModelPlugin
 
-WEIGHTS = "MobileNet_V2_Weights.IMAGENET1K_V2"
+PLUGIN = ModelPlugin(
+    label="MobileNetV2",
+    order=4,
+    smallest={"small_input": 8, "large_input": 8},
+    weights="MobileNet_V2_Weights.IMAGENET1K_V2",
+    group="compact",
+)
+
 # Expansion, output channels, repetitions and stride of each stage: table 2 of the paper.
 STAGES = [
     [1, 16, 1, 1],

@@ -5,8 +5,15 @@ from torch import nn
 
 from dlas.models.resnet import ResNet
 from dlas.models.vision import models
+from dlas.plugins import ModelPlugin
 
-WEIGHTS = "ResNet50_Weights.IMAGENET1K_V2"
+PLUGIN = ModelPlugin(
+    label="ResNet50",
+    order=5,
+    smallest={"small_input": 8, "large_input": 8},
+    weights="ResNet50_Weights.IMAGENET1K_V2",
+    group="large",
+)
 
 
 def build(classes: int, width: float, stem: str) -> nn.Module:

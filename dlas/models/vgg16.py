@@ -6,6 +6,14 @@ Batch normalization after each convolution, and one linear layer in place of thr
 from torch import nn
 
 from dlas.models.vision import channels, initialize, models
+from dlas.plugins import ModelPlugin
+
+PLUGIN = ModelPlugin(
+    label="VGG-16",
+    order=2,
+    smallest={"small_input": 32, "large_input": 32},
+    group="large",
+)
 
 
 def build(classes: int, width: float, stem: str) -> nn.Module:

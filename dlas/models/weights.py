@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dlas import methods
+from dlas import registry
 from dlas.errors import StudyError
 from dlas.models import checkpoint
 from dlas.models.vision import models
@@ -43,7 +43,7 @@ def load(model: nn.Module, name: str, path: str | Path) -> None:
     where it is missing, damaged, holds anything else or is of another model; the model is unchanged then.
     """
     tensors = read(path)
-    renamed = getattr(methods.load("model", name), "renamed", None)
+    renamed = getattr(registry.load("model", name), "renamed", None)
     if renamed:
         tensors = renamed(tensors)
     # They serve training alone, and files from before they were counted lack them.

@@ -21,19 +21,19 @@ A format is a module too: how the weight is stored, and the kernel that reads it
 
 from types import ModuleType
 
-from dlas import methods
+from dlas import registry
 
 
 def names() -> tuple[str, ...]:
     """Return the names of all primitives."""
-    return methods.names("primitive")
+    return registry.names("primitive")
 
 
 def load(name: str) -> ModuleType:
     """Return the module of the primitive `name`; raises StudyError for an unknown one."""
-    return methods.load("primitive", name)
+    return registry.load("primitive", name)
 
 
 def load_format(name: str) -> ModuleType:
     """Return the module of the format `name`; raises StudyError for an unknown one."""
-    return methods.load("format", name)
+    return registry.load("format", name)

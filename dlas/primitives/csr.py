@@ -23,6 +23,7 @@ from tvm.s_tir import Schedule
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812 (the name that TVM's scripts give it)
 
+from dlas.plugins import FormatPlugin
 from dlas.primitives import thread_blocks, tiling
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
@@ -31,6 +32,8 @@ from dlas.primitives.gpu import GPU
 from dlas.primitives.kernel import Kernel
 from dlas.primitives.layout import NCHW, Layout, Planes
 from dlas.primitives.vector import VectorUnit
+
+PLUGIN = FormatPlugin(label="CSR", order=2, sparse=True, edge="#000000")
 
 CACHE_BYTES = 24 * 1024  # of input that a register tile reads again and again: a first-level cache
 TILE_BYTES = 1024 * 1024  # of input that is laid out at a time: what a second-level cache holds

@@ -6,12 +6,15 @@ import numpy as np
 from tvm import te
 from tvm.s_tir import Schedule
 
+from dlas.plugins import FormatPlugin
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
 from dlas.primitives.kernel import Kernel
 from dlas.primitives.layout import Layout
 from dlas.primitives.vector import VectorUnit
+
+PLUGIN = FormatPlugin(label="dense", order=1)
 
 
 def layout(primitive: ModuleType, channels: int, vector: VectorUnit | GPU) -> Layout:

@@ -9,6 +9,7 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from dlas.plugins import PrimitivePlugin
 from dlas.primitives import thread_blocks, tiling
 from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
@@ -17,6 +18,8 @@ from dlas.primitives.gpu import GPU
 from dlas.primitives.layout import NCHW, Layout, Packing, Planes, blocked, input_channel, pad
 from dlas.primitives.tiling import Tile
 from dlas.primitives.vector import VectorUnit
+
+PLUGIN = PrimitivePlugin(label="direct", order=1, marker="o")
 
 ROW_CHANNELS = 4  # output channels that share a loaded row, where a vector holds positions
 

@@ -13,6 +13,7 @@ import numpy as np
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 
+from dlas.plugins import PrimitivePlugin
 from dlas.primitives import thread_blocks, tiling
 from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
@@ -20,6 +21,8 @@ from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
 from dlas.primitives.layout import Layout, Packing, Planes, blocked, deepened, input_channel
 from dlas.primitives.vector import VectorUnit
+
+PLUGIN = PrimitivePlugin(label="GEMM", order=2, marker="s")
 
 PANEL_BYTES = 128 * 1024  # of the patch matrix made at a time, so that it is read back from cache
 RESIDENT_BYTES = 1024 * 1024  # of weights that may be read again for each panel

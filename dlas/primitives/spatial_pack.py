@@ -8,6 +8,7 @@ import numpy as np
 from tvm import te
 from tvm.s_tir import Schedule
 
+from dlas.plugins import PrimitivePlugin
 from dlas.primitives import thread_blocks, tiling
 from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
@@ -15,6 +16,8 @@ from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
 from dlas.primitives.layout import Layout, Packing, Planes, blocked, deepened, input_channel, pad
 from dlas.primitives.vector import VectorUnit
+
+PLUGIN = PrimitivePlugin(label="spatial pack", order=3, marker="^")
 
 
 def layout(channels: int, vector: VectorUnit | GPU) -> Layout:

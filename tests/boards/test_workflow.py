@@ -22,7 +22,11 @@ from pathlib import Path
 
 from tvm import rpc
 
-SETTINGS = ("port_file",)
+from dlas.plugins import ConnectionPlugin, Setting, Text
+
+PLUGIN = ConnectionPlugin(
+    label="port file", settings={"port_file": Setting(Text, "a file that holds the port")}
+)
 
 
 def connect(settings):

@@ -8,10 +8,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlas import compression, methods, study
+from dlas import registry, study
 from dlas.analysis import observation
 from dlas.errors import StudyError
-from dlas.hardware import peers
+from dlas.plugins import LAYERS
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {
@@ -265,27 +265,27 @@ def test_peers_are_timed_where_the_libraries_have_all_instructions(chosen, targe
 
 
 def test_what_is_read_from_a_file_is_what_its_module_says():
-    assert peers.RUNTIMES.keys() == study.PEERS.keys()
-    for name in compression.names():
-        assert study.dtype(name) == getattr(compression.load(name), "DTYPE", "float32")
-        assert study.sparse(name) == getattr(compression.load(name), "SPARSE", False)
+    for name in registry.names("compression"):
+        description = registry.load("compression", name).PLUGIN
+        assert description == registry.describe("compression", name)
+        assert (study.dtype(name), study.sparse(name)) == (description.dtype, description.sparse)
     with pytest.raises(StudyError, match="unknown compression 'zip'; allowed: channel_pruning"):
         study.dtype("zip")
 
 
-@pytest.mark.parametrize("name", methods.names("observation"))
+@pytest.mark.parametrize("name", registry.names("observation"))
 def test_an_observation_has_its_place_and_name_in_the_report(name):
     config, module = {"observations": {"07": name}}, observation.load(name)
-    assert study.observation_category(config, "07") == module.LAYER
-    assert module.LAYER in study.CATEGORIES
-    assert study.observation_label(config, "07") == f"Observation 07: {module.CLAIM}"
+    assert study.observation_category(config, "07") == module.PLUGIN.layer
+    assert module.PLUGIN.layer in LAYERS
+    assert study.observation_label(config, "07") == f"Observation 07: {module.PLUGIN.label}"
 
 
 def test_methods_are_the_files_that_define_the_layers_function():
-    assert "resnet18" in methods.names("model")
-    assert "training" not in methods.names("model")
-    assert set(methods.names("dataset")) >= {"digits", "photos", "cifar10", "imagenet"}
-    assert set(methods.names("primitive")) >= {"direct", "gemm", "spatial_pack"}
+    assert "resnet18" in registry.names("model")
+    assert "training" not in registry.names("model")
+    assert set(registry.names("dataset")) >= {"digits", "photos", "cifar10", "imagenet"}
+    assert set(registry.names("primitive")) >= {"direct", "gemm", "spatial_pack"}
 
 
 def test_the_paper_has_eight_pairs_of_seven_architectures():
@@ -345,7 +345,7 @@ def test_platforms_of_one_connection_share_its_boards():
     kinds = "dlas.hardware.connections"
     assert study.connection(config, "cpu") == f"{kinds}.tracker"
     assert study.connection(config, "here") == kinds
-    assert study.connection_settings("tracker") == ("tracker", "key")
+    assert list(registry.describe("connection", "tracker").settings) == ["tracker", "key"]
 
 
 def test_code_depends_on_the_target_alone_and_measurements_on_the_way_too():
@@ -357,6 +357,6 @@ def test_code_depends_on_the_target_alone_and_measurements_on_the_way_too():
 
 
 def test_only_some_data_sets_are_prepared_by_more_threads_than_one():
-    threads = {name: study.preparing_threads(name) for name in methods.names("dataset")}
+    threads = {name: study.preparing_threads(name) for name in registry.names("dataset")}
     assert threads.pop("imagenet") > 1
     assert threads == {"cifar10": 1, "digits": 1, "photos": 1}

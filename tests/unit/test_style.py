@@ -10,10 +10,19 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-LAYERS = ("datasets", "models", "compression", "primitives", "compiler", "hardware", "analysis")
-SHARED = ("errors", "files", "download", "methods", "provenance")  # below all layers
+LAYERS = (
+    "datasets",
+    "models",
+    "compression",
+    "primitives",
+    "compiler",
+    "runtimes",
+    "hardware",
+    "analysis",
+)
+SHARED = ("errors", "files", "download", "plugins", "registry", "provenance")  # below all layers
 TORCH = ("dlas/models/", "dlas/compression/", "dlas/compiler/importer.py")
-PEERS = ("dlas/hardware/peers.py",)  # imports it in a process of its own
+PEERS = ("dlas/hardware/peers.py", "dlas/runtimes/")  # imports it in a process of its own
 LIBRARY = sorted(file.relative_to(ROOT) for file in ROOT.glob("dlas/**/*.py"))
 
 

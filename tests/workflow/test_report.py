@@ -13,6 +13,7 @@ from conftest import lack
 from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwright
 
 from dlas import study
+from dlas.plugins import LAYERS
 
 pytestmark = pytest.mark.xdist_group("smoke")  # of the worker that has made the study
 
@@ -142,7 +143,7 @@ def test_the_first_page_has_every_verdict_and_its_links_open_the_figures(visit, 
 
 def test_every_result_is_in_its_category_with_a_label_a_view_and_a_caption(visit, results):
     categories = visit.page.evaluate("categories")
-    assert set(categories) <= set(study.CATEGORIES)
+    assert set(categories) <= set(LAYERS)
     for category, subcategories in categories.items():
         for subcategory, path in (
             (name, path) for name in subcategories for path in subcategories[name]

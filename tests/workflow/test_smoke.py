@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from dlas import study
+from dlas import registry, study
 
 # Snakemake locks the folder that it runs in. The largest group is the first that a worker gets, so that this one makes
 # the study while the other is at tests that do not need it.
@@ -75,7 +75,7 @@ def test_each_peer_is_timed_where_the_libraries_have_all_instructions(finished):
     rows = peers[["platform", "dataset", "model", "runtime"]].itertuples(index=False, name=None)
     places = study.pairs(merged(finished))
     assert sorted(rows) == sorted(
-        ("local_cpu", *place, runtime) for place in places for runtime in study.PEERS
+        ("local_cpu", *place, runtime) for place in places for runtime in registry.names("runtime")
     )
     assert (peers.latency_ms_low <= peers.latency_ms).all()
     assert (peers.latency_ms <= peers.latency_ms_high).all()

@@ -14,7 +14,7 @@ with job(snakemake):
     devices.check(recipe.device, recipe.processes)
     dataset = datasets.load(snakemake.input.dataset)
     technique = compression.load(chosen.compression)
-    architecture = models.build_for(dataset, chosen.dataset, chosen.model, settings["width"])
+    architecture = models.build_for(dataset, chosen.model, settings["width"], settings["stem"])
     input_shape = (1, 3, *dataset.test.images.shape[1:3])
     task = compression.Task(
         dataset=dataset,
@@ -44,7 +44,7 @@ with job(snakemake):
         snakemake.output.point,
         {
             "level": level,
-            "dtype": getattr(technique, "DTYPE", "float32"),
+            "dtype": settings["dtype"],
             "validation_top1": top1["validation"],
             "top1": top1["test"],
             **accounting.summarize(model, input_shape),

@@ -7,7 +7,7 @@ from dlas.models import export
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards
     dataset = datasets.load(snakemake.input.dataset)
-    architecture = models.build_for(dataset, chosen.dataset, chosen.model, settings["width"])
+    architecture = models.build_for(dataset, chosen.model, settings["width"], settings["stem"])
     model = compression.restore("none", architecture, snakemake.input.chosen)
     image = datasets.normalize(dataset.test.images[:1], dataset.mean, dataset.deviation)
     export.write_onnx(model, image, snakemake.output.onnx)

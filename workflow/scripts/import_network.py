@@ -12,7 +12,7 @@ from dlas.files import read_json, whole
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards
     dataset = datasets.load(snakemake.input.dataset)
-    architecture = models.build_for(dataset, chosen.dataset, chosen.model, settings["width"])
+    architecture = models.build_for(dataset, chosen.model, settings["width"], settings["stem"])
     # Level 0 of a ladder is the network as it was trained.
     uncompressed = read_json(snakemake.input.summary)["level"] == 0
     technique = "none" if uncompressed else chosen.compression

@@ -11,7 +11,7 @@ with job(snakemake):
     dataset = datasets.load(snakemake.input.dataset)
     if settings["published"]:
         weights.check_classes(dataset.class_names)
-    model = models.build_for(dataset, chosen.dataset, chosen.model, settings["width"])
+    model = models.build_for(dataset, chosen.model, settings["width"], settings["stem"])
     weights.load(model, chosen.model, snakemake.input.weights)
     write_rows(snakemake.output.history, training.HISTORY, rows=[])
     checkpoint.save(model, snakemake.output.checkpoint)

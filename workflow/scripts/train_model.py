@@ -12,7 +12,7 @@ with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards
     dataset = datasets.load(snakemake.input.dataset)
     model = models.build_for(
-        dataset, chosen.dataset, chosen.model, settings["width"], settings["seed"]
+        dataset, chosen.model, settings["width"], settings["stem"], settings["seed"]
     )
     history = training.train(
         model,

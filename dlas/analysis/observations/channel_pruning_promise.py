@@ -28,10 +28,16 @@ from dlas.analysis.observation import (
     unreached,
     untuned,
 )
+from dlas.plugins import ObservationPlugin
 
-CLAIM = "channel pruning comes closer to the speedup its MACs promise than weight pruning"
-ORIGIN = "formulated"
-LAYER = "3 Model optimizations"
+PLUGIN = ObservationPlugin(
+    label="channel pruning comes closer to the speedup its MACs promise than weight pruning",
+    order=9,
+    origin="formulated",
+    layer="3 Model optimizations",
+)
+CLAIM = PLUGIN.label
+
 RULE = """
 Share: the speedup over the uncompressed network, same primitive and platform, untuned, over the promised one: the
 uncompressed network's MACs over those left, of weight pruning those of non-zero weights. A share above 1 counts as 1:

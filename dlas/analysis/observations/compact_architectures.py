@@ -13,10 +13,16 @@ from matplotlib.figure import Figure
 
 from dlas.analysis import curves, figures, statistics
 from dlas.analysis.observation import Observation, Tables, Verdict, needs
+from dlas.plugins import ObservationPlugin
 
-CLAIM = "compact architectures (MobileNets, EfficientNet) tolerate less pruning than VGG-16 and the ResNets"
-ORIGIN = "formulated"
-LAYER = "3 Model optimizations"
+PLUGIN = ObservationPlugin(
+    label="compact architectures (MobileNets, EfficientNet) tolerate less pruning than VGG-16 and the ResNets",
+    order=3,
+    origin="formulated",
+    layer="3 Model optimizations",
+)
+CLAIM = PLUGIN.label
+
 RULE = f"""
 Compression: parameters of the uncompressed network over the non-zero ones left. Tolerated: the largest with equal
 accuracy, {curves.ALLOWED}; between two levels top-1 is interpolated over the logarithm of the compression. Where a

@@ -29,10 +29,16 @@ from dlas.analysis.observation import (
     unreached,
     untuned,
 )
+from dlas.plugins import ObservationPlugin
 
-CLAIM = "the speedups that compression techniques give are very hardware dependent"
-ORIGIN = "abstract"
-LAYER = "6 Hardware"
+PLUGIN = ObservationPlugin(
+    label="the speedups that compression techniques give are very hardware dependent",
+    order=7,
+    origin="abstract",
+    layer="6 Hardware",
+)
+CLAIM = PLUGIN.label
+
 VERY = 1.25
 RULE = f"""
 For each compression and pair of platforms: geometric mean over the compressed models of the ratio of their speedups

@@ -34,10 +34,16 @@ from dlas.analysis.observation import (
     needs,
     untuned,
 )
+from dlas.plugins import ObservationPlugin
 
-CLAIM = "conclusions from the small-input dataset do not carry over to the large-input one"
-ORIGIN = "formulated"
-LAYER = "1 Datasets"
+PLUGIN = ObservationPlugin(
+    label="conclusions from the small-input dataset do not carry over to the large-input one",
+    order=12,
+    origin="formulated",
+    layer="1 Datasets",
+)
+CLAIM = PLUGIN.label
+
 LARGEST_SHARE = 0.25
 FEWEST = 10  # a share of fewer conclusions says nothing
 RULE = f"""

@@ -23,10 +23,16 @@ from dlas.analysis.observation import (
     needs,
 )
 from dlas.analysis.winners import slower
+from dlas.plugins import ObservationPlugin
 
-CLAIM = "untuned, no one primitive is fastest for all models and platforms"
-ORIGIN = "formulated"
-LAYER = "4 Algorithms and data formats"
+PLUGIN = ObservationPlugin(
+    label="untuned, no one primitive is fastest for all models and platforms",
+    order=4,
+    origin="formulated",
+    layer="4 Algorithms and data formats",
+)
+CLAIM = PLUGIN.label
+
 RULE = """
 Networks: each model on each platform with every primitive measured, uncompressed, dense, untuned. A primitive wins
 clearly if each other one is slower by more than the A/A noise floor and the intervals, with a family-wise error of 5 %

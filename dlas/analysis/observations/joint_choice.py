@@ -15,10 +15,16 @@ from matplotlib.lines import Line2D
 from dlas.analysis import choices, curves, figures, statistics
 from dlas.analysis.choices import PLACE, Choice, Place
 from dlas.analysis.observation import Observation, Tables, Verdict, floors, needs
+from dlas.plugins import ObservationPlugin
 
-CLAIM = "the best joint configuration beats the one chosen layer by layer: co-design is needed"
-ORIGIN = "abstract"
-LAYER = "Across the stack"
+PLUGIN = ObservationPlugin(
+    label="the best joint configuration beats the one chosen layer by layer: co-design is needed",
+    order=13,
+    origin="abstract",
+    layer="Across the stack",
+)
+CLAIM = PLUGIN.label
+
 WORTH = 1.1
 RULE = f"""
 Configurations: compression with its format, primitive and tuning, of compressions with equal accuracy: compiled

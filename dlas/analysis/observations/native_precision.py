@@ -30,10 +30,16 @@ from dlas.analysis.observation import (
     speedup_over,
     untuned,
 )
+from dlas.plugins import ObservationPlugin
 
-CLAIM = "float16 and int8 pay off only where the hardware supports them natively"
-ORIGIN = "formulated"
-LAYER = "6 Hardware"
+PLUGIN = ObservationPlugin(
+    label="float16 and int8 pay off only where the hardware supports them natively",
+    order=11,
+    origin="formulated",
+    layer="6 Hardware",
+)
+CLAIM = PLUGIN.label
+
 TECHNIQUES = ("float16", "int8")
 WORTH = 1.1
 FASTER = 1.5  # AVX512-FP16 doubles the rate, a dot product of 8-bit integers quadruples it

@@ -20,10 +20,16 @@ from dlas.analysis.observation import (
     needs,
     untuned,
 )
+from dlas.plugins import ObservationPlugin
 
-CLAIM = "the fastest primitive varies with the level of quantization"
-ORIGIN = "abstract"
-LAYER = "4 Algorithms and data formats"
+PLUGIN = ObservationPlugin(
+    label="the fastest primitive varies with the level of quantization",
+    order=10,
+    origin="abstract",
+    layer="4 Algorithms and data formats",
+)
+CLAIM = PLUGIN.label
+
 RULE = """
 Networks: each model on a platform with every primitive measured in at least two of float32, float16 and int8, dense,
 untuned. A network varies if the fastest primitives of two precisions differ, each clearly faster than the other in its

@@ -10,10 +10,16 @@ from matplotlib.figure import Figure
 
 from dlas.analysis import curves, figures, statistics
 from dlas.analysis.observation import Observation, Tables, Verdict, needs
+from dlas.plugins import ObservationPlugin
 
-CLAIM = "at equal accuracy weight pruning compresses further than channel pruning"
-ORIGIN = "formulated"
-LAYER = "3 Model optimizations"
+PLUGIN = ObservationPlugin(
+    label="at equal accuracy weight pruning compresses further than channel pruning",
+    order=2,
+    origin="formulated",
+    layer="3 Model optimizations",
+)
+CLAIM = PLUGIN.label
+
 RULE = f"""
 Compression: parameters of the uncompressed network over the non-zero ones left. Equal accuracy: {curves.ALLOWED};
 between two levels top-1 is interpolated over the logarithm of the compression. Where a ladder's strongest level still

@@ -27,10 +27,16 @@ from dlas.analysis.observation import (
     needs,
     untuned,
 )
+from dlas.plugins import ObservationPlugin
 
-CLAIM = "model size, accuracy and inference time are not guaranteed to be correlated"
-ORIGIN = "abstract"
-LAYER = "Across the stack"
+PLUGIN = ObservationPlugin(
+    label="model size, accuracy and inference time are not guaranteed to be correlated",
+    order=1,
+    origin="abstract",
+    layer="Across the stack",
+)
+CLAIM = PLUGIN.label
+
 RULE = """
 All pairs of networks (model and compression) on a data set and platform; a network is timed in its fastest untuned
 configuration. A pair is discordant if the one of more bytes is clearly faster or clearly less accurate, or the more

@@ -31,13 +31,17 @@ from dlas.analysis.observation import (
     needs,
     speedup_over,
 )
+from dlas.plugins import ObservationPlugin
 
-CLAIM = (
-    "sparse code after weight pruning stays short of the speedup its sparsity promises; the break-even sparsity "
-    "depends on primitive, tuning and platform"
+PLUGIN = ObservationPlugin(
+    label="sparse code after weight pruning stays short of the speedup its sparsity promises; the break-even sparsity "
+    "depends on primitive, tuning and platform",
+    order=8,
+    origin="formulated",
+    layer="4 Algorithms and data formats",
 )
-ORIGIN = "formulated"
-LAYER = "4 Algorithms and data formats"
+CLAIM = PLUGIN.label
+
 SHORT = 1.1
 APART = 0.1
 FEWEST = 4

@@ -19,10 +19,16 @@ from dlas.analysis.observation import (
     needs,
     retimed,
 )
+from dlas.plugins import ObservationPlugin
 
-CLAIM = "auto-tuning can significantly alter which primitive is best for a configuration"
-ORIGIN = "abstract"
-LAYER = "5 Systems software"
+PLUGIN = ObservationPlugin(
+    label="auto-tuning can significantly alter which primitive is best for a configuration",
+    order=6,
+    origin="abstract",
+    layer="5 Systems software",
+)
+CLAIM = PLUGIN.label
+
 RULE = """
 Networks: each model, compression and format on a platform with every primitive measured untuned and auto-scheduled. A
 network changes if the fastest untuned primitive and the fastest auto-scheduled one differ, the first clearly faster

@@ -29,10 +29,16 @@ from dlas.analysis.observation import (
     retimed,
     speedup_over,
 )
+from dlas.plugins import ObservationPlugin
 
-CLAIM = "the speedup from auto-scheduling differs strongly between primitives, models and platforms"
-ORIGIN = "abstract"
-LAYER = "5 Systems software"
+PLUGIN = ObservationPlugin(
+    label="the speedup from auto-scheduling differs strongly between primitives, models and platforms",
+    order=5,
+    origin="abstract",
+    layer="5 Systems software",
+)
+CLAIM = PLUGIN.label
+
 STRONG = 1.5
 RULE = f"""
 Speedup: untuned latency over auto-scheduled latency of a configuration. For each two primitives, models and platforms:

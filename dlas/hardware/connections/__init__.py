@@ -22,7 +22,7 @@ from typing import Any
 import tvm
 from tvm.rpc import RPCSession
 
-from dlas import methods
+from dlas import registry
 from dlas.compiler.library import Board, BoardError, Here, LostError, Place
 from dlas.errors import StudyError
 from dlas.hardware import board as machine
@@ -192,7 +192,7 @@ class Remote:
         try:
             while True:
                 try:
-                    session: RPCSession = methods.load("connection", kind).connect(self.settings)
+                    session: RPCSession = registry.load("connection", kind).connect(self.settings)
                     return session
                 except Exception as error:
                     lines = str(error).strip().splitlines() or [repr(error)]

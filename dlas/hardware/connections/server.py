@@ -5,7 +5,18 @@ from typing import Any
 
 from tvm import rpc
 
-SETTINGS = ("server",)
+from dlas.plugins import Annotated, ConnectionPlugin, Matches, Setting
+
+PLUGIN = ConnectionPlugin(
+    label="server",
+    order=1,
+    settings={
+        "server": Setting(
+            Annotated[str, Matches("[^:/ ]+:[0-9]{1,5}", "host:port, in quotes")],
+            "address of the device's server",
+        )
+    },
+)
 
 
 def connect(settings: Mapping[str, Any]) -> rpc.RPCSession:

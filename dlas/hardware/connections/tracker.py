@@ -6,7 +6,19 @@ from typing import Any
 
 from tvm import rpc
 
-SETTINGS = ("tracker", "key")
+from dlas.plugins import Annotated, ConnectionPlugin, Matches, Setting, Text
+
+PLUGIN = ConnectionPlugin(
+    label="tracker",
+    order=2,
+    settings={
+        "tracker": Setting(
+            Annotated[str, Matches("[^:/ ]+:[0-9]{1,5}", "host:port, in quotes")],
+            "address of the tracker",
+        ),
+        "key": Setting(Text, "what the tracker calls devices of this kind"),
+    },
+)
 
 
 def connect(settings: Mapping[str, Any]) -> rpc.RPCSession:

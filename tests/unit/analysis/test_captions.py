@@ -11,12 +11,12 @@ from docutils.core import publish_doctree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlas import methods
+from dlas import registry
 from dlas.analysis import captions, figures, observation, table
 from dlas.analysis.observation import Observation
 
 ROOT = Path(__file__).parents[3]
-NAMES = methods.names("observation")
+NAMES = registry.names("observation")
 PARTS = ["How to read it", "Decision rule", "Data"]
 
 
@@ -40,7 +40,7 @@ def test_a_caption_has_the_claim_the_verdict_and_the_four_parts(name):
     found = Observation("contradicted", "it_is 2*3 [a, b]", "a share", 0.25, 0.125, 0.5, n=7)
     document = parsed(captions.caption(module, found))
     paragraphs = [node.astext() for node in document.children if isinstance(node, nodes.paragraph)]
-    assert paragraphs[0].lower().startswith(module.CLAIM.lower())
+    assert paragraphs[0].lower().startswith(module.PLUGIN.label.lower())
     assert paragraphs[1] == "Contradicted: it_is 2*3 [a, b]."
     assert paragraphs[2] == "Effect size [95 % interval]: 0.25 [0.12, 0.50], n = 7. A share."
     verdict = next(node for node in document.findall(nodes.strong) if node["classes"])

@@ -128,7 +128,7 @@ def texts(figure):
 def test_claim_verdict_and_rule_are_printed_and_nothing_is_clipped(name, table):
     module, found, figure = drawn(name, table)
     printed = " ".join(" ".join(text.get_text() for text in texts(figure)).split())
-    assert module.CLAIM[1:] in printed
+    assert module.PLUGIN.label[1:] in printed
     assert found.headline in printed
     assert " ".join(module.RULE.split()) in printed
     if name in STUDY:

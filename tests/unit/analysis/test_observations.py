@@ -333,8 +333,8 @@ def test_speedup_ratio_is_the_one_that_was_put_in():
 @pytest.mark.parametrize("name", NAMES.values())
 def test_modules_say_what_they_are(name):
     module = observation.load(name)
-    assert module.ORIGIN in ("abstract", "formulated")
-    assert module.CLAIM and "Supported:" in module.RULE and "Contradicted:" in module.RULE
+    assert module.PLUGIN.origin in ("abstract", "formulated")
+    assert module.PLUGIN.label and "Supported:" in module.RULE and "Contradicted:" in module.RULE
     assert "RULE" in module.__doc__
 
 

@@ -334,8 +334,8 @@ def test_an_observation_is_a_pure_function_of_the_rows_in_any_order(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_modules_say_what_they_are(name):
     module = observation.load(name)
-    assert (module.ORIGIN == "abstract") == (name == VARIES)
-    assert module.CLAIM and "Supported:" in module.RULE and "Contradicted:" in module.RULE
+    assert (module.PLUGIN.origin == "abstract") == (name == VARIES)
+    assert module.PLUGIN.label and "Supported:" in module.RULE and "Contradicted:" in module.RULE
     assert "RULE" in module.__doc__
 
 

@@ -272,8 +272,8 @@ def test_a_network_whose_combination_was_not_measured_is_left_out():
 @pytest.mark.parametrize("name", NAMES.values())
 def test_modules_say_what_they_are(name):
     module = observation.load(name)
-    assert module.ORIGIN in ("abstract", "formulated")
-    assert module.CLAIM and "Supported:" in module.RULE and "Contradicted:" in module.RULE
+    assert module.PLUGIN.origin in ("abstract", "formulated")
+    assert module.PLUGIN.label and "Supported:" in module.RULE and "Contradicted:" in module.RULE
     assert "RULE" in module.__doc__
 
 

@@ -30,7 +30,7 @@ from benchmarks.estimate.stages import (
     stages,
     total,
 )
-from dlas import methods, study
+from dlas import registry, study
 from dlas.errors import StudyError
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +51,7 @@ def rates(networks):
     codes = {
         f"{primitive}-{format_}": SECOND
         for primitive in PAPER["study"]["primitives"]
-        for format_ in methods.names("format")
+        for format_ in registry.names("format")
     }
     techniques = {"float16": Technique(1, 0, 0.02), "int8": Technique(2, 0.05, 0.03)}
     return Rates(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from dlas import datasets
+from dlas import datasets, registry
 
 SETTINGS = {"size": 32, "validation_fraction": 0.15, "test_fraction": 0.2}
 
@@ -19,7 +19,7 @@ def test_shape_and_count(digits):
     assert [len(part.labels) for part in parts] == [1168, 270, 359]
     assert {part.images.shape[1:] for part in parts} == {(32, 32, 3)}
     assert digits.class_names == tuple("0123456789")
-    assert datasets.stem("digits") == "small_input"
+    assert registry.describe("dataset", "digits").stem == "small_input"
 
 
 def test_shrunk_again_they_are_the_original_digits(digits):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dlas import datasets
+from dlas import datasets, registry
 from dlas.datasets import photos
 from dlas.errors import StudyError
 
@@ -45,7 +45,7 @@ def test_twelve_photographs_with_every_split_large_enough(dataset):
     for split, least in ((dataset.train, 600), (dataset.validation, 140), (dataset.test, 190)):
         assert split.images.shape == (len(split.labels), 64, 64, 3) and len(split.labels) >= least
         assert np.bincount(split.labels, minlength=12).min() >= 3
-    assert datasets.stem("photos") == "large_input"
+    assert registry.describe("dataset", "photos").stem == "large_input"
 
 
 def test_a_tile_is_a_cut_of_the_photograph_that_its_label_names(dataset):

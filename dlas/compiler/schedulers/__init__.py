@@ -1,0 +1,1 @@
+"""Ways to schedule a network's kernels, one file each."""

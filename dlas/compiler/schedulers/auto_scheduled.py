@@ -1,0 +1,7 @@
+"""Auto-scheduled: a schedule for each layer, found by measuring candidates on the platform."""
+
+from dlas.plugins import TuningPlugin
+
+PLUGIN = TuningPlugin(
+    label="auto-scheduled", order=2, searches=True, fill="none", line="--", hatch="////"
+)
