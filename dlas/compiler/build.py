@@ -1,5 +1,6 @@
 """Layer 5, systems software: from a network to a library for one target."""
 
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import tvm
+import tvm_ffi
 from tvm import relax, tirx
 from tvm.backend import loader
 from tvm.s_tir import Schedule
 from tvm.target import Target
 
-from dlas import primitives
+from dlas import primitives, status
+from dlas.compiler.kernel_cache import KernelCache
 from dlas.compiler.layer import Chosen, Layer, schedule_kernel, workload_hash
-from dlas.compiler.library import Board, CompiledNetwork, link
+from dlas.compiler.library import Board, CompiledNetwork, link, load_library
 from dlas.compiler.lowering import Decide, by_default, lower
 from dlas.compiler.network import Network
-from dlas.compiler.pipeline import compile_module
+from dlas.compiler.pipeline import compile_calls, compile_module
 from dlas.compiler.schedules import schedule_between
+from dlas.errors import StudyError
 from dlas.files import whole
 from dlas.primitives import tiling
 from dlas.primitives.gpu import is_gpu
@@ -31,32 +35,45 @@ OPTIMIZATION_LEVEL = 2
 
 @dataclass(frozen=True)
 class Library:
-    """A compiled network that is not on disk yet, and how it was made."""
+    """A compiled network that is not on disk yet, and how it was made.
+
+    `objects` are the object files of its kernels where they are not in the `executable`.
+    """
 
     executable: Any
     target: dict[str, Any]
     kernels: int
     convolutions: int
-    emulated: bool
+    widened: bool
     seconds: float
     tuned_layers: int | None = None
+    objects: tuple[Path, ...] = ()
 
     def export(self, path: str | Path, linker: Sequence[str] = ()) -> None:
         """Write a shared library, whole or not at all; `linker` is as in `link`."""
         with whole(path) as temporary:
-            self.executable.export_library(str(temporary), fcompile=partial(link, linker=linker))
+            self.executable.export_library(
+                str(temporary),
+                fcompile=partial(link, linker=linker),
+                addons=list(map(str, self.objects)),
+            )
 
     def load(self, board: Board | None = None) -> CompiledNetwork:
         """Return the network ready to run in this process, on a board of this machine; on its CPU without one."""
-        return CompiledNetwork(self.executable, board)
+        if not self.objects:
+            return CompiledNetwork(self.executable, board)
+        with tempfile.TemporaryDirectory(prefix="dlas-library-") as folder:
+            file = Path(folder, "network.so")
+            self.export(file, board.linker if board else ())
+            return load_library(file, board)
 
     def record(self) -> dict[str, Any]:
         """Return what is worth knowing of the build: target, counts, seconds.
 
-        The status is "emulated" where the target has no arithmetic on the network's numbers and widens them.
+        The status is `widened` where the target has no arithmetic on the network's numbers and widens them.
         """
         return {
-            "status": "emulated" if self.emulated else "ok",
+            "status": status.WIDENED if self.widened else status.OK,
             "target": self.target,
             "kernels": self.kernels,
             "convolutions": self.convolutions,
@@ -71,10 +88,27 @@ def build_library(
     format: str,
     target: dict[str, Any],
     choices: Mapping[str, Any] | None = None,
+    kernels: Path | None = None,
 ) -> Library:
-    """Compile a network with one primitive: each layer by its choice, of those that tuning made, or by default.
+    """Compile a network with one primitive.
 
-    Raises StudyError for an unknown primitive or format and for a network that it cannot express.
+    Parameters
+    ----------
+    network : Network
+        The network with its parameters.
+    primitive, format : str
+        The algorithm of its layers and the format of their weights.
+    target : dict
+        A complete TVM target.
+    choices : mapping, optional
+        What tuning chose for each layer, by workload; without it every layer has its default schedule.
+    kernels : Path, optional
+        The folder of a `KernelCache`. Kernels for a GPU are not kept.
+
+    Raises
+    ------
+    StudyError
+        For an unknown primitive or format, a network that they cannot express, and a layer that was not tuned.
     """
     start = time.perf_counter()
     compiled_for = complete(target)
@@ -82,25 +116,55 @@ def build_library(
 
     def decide(layer: Layer) -> Chosen:
         nonlocal tuned
-        if not choices:
+        if choices is None:
             return {}
-        chosen: Chosen = choices.get(workload_hash(layer, target), {}).get("decisions", {})
+        workload = workload_hash(layer, target)
+        if workload not in choices:
+            raise StudyError(
+                f"layer {layer.name} was not tuned for the target {target}; allowed: schedules that were found on "
+                "this platform, by this code"
+            )
+        chosen: Chosen = choices[workload]["decisions"]
         tuned += bool(chosen)
         return chosen
 
     module = schedule_network(network, primitive, format, compiled_for, decide)
-    kernels = kernel_names(module)
-    executable = compile_module(module, compiled_for)
-    convolutions = sum(tiling.CONVOLUTION in name for name in kernels)
+    objects: tuple[Path, ...] = ()
+    if kernels is None or is_gpu(compiled_for):
+        executable = compile_module(module, compiled_for)
+    else:
+        cache = KernelCache(kernels, compiled_for)
+        module = _named_by_content(module, cache)
+        names = kernel_names(module)
+        objects = tuple(sorted({cache.object_file(name, module[name]) for name in names}))
+        executable = compile_calls(module, compiled_for)
     return Library(
         executable,
         target,
-        len(kernels),
-        convolutions,
+        len(kernel_names(module)),
+        sum(tiling.CONVOLUTION in name for name in kernel_names(module)),
         not computes(compiled_for, network.dtype),
         time.perf_counter() - start,
         tuned if choices is not None else None,
+        objects,
     )
+
+
+def _named_by_content(module: tvm.IRModule, cache: KernelCache) -> tvm.IRModule:
+    """Return a module whose kernels have the names of a cache; equal kernels become one."""
+    names = {name: cache.name(name, module[name]) for name in kernel_names(module)}
+    variables = {new: tvm.ir.GlobalVar(new) for new in names.values()}
+    for old, new in names.items():
+        relax.expr._update_type(variables[new], module.get_global_var(old).ty)
+
+    def renamed(variable: tvm.ir.GlobalVar) -> tvm.ir.GlobalVar:
+        return variables[names[variable.name_hint]]
+
+    functions = {
+        variables[new]: module[old].with_attr("global_symbol", new) for old, new in names.items()
+    }
+    main = tvm_ffi.structural_map(module["main"], (tvm.ir.GlobalVar, renamed))
+    return tvm.IRModule({module.get_global_var("main"): main, **functions}, attrs=module.attrs)
 
 
 def complete(target: Mapping[str, Any]) -> Target:

@@ -1,11 +1,13 @@
 """From scheduled kernels to machine code: TVM's own passes, and three that they lack."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import tvm
 import tvm_ffi
-from tvm import tirx
+from tvm import relax, tirx
+from tvm.relax import VMExecutable, vm_build
 from tvm.s_tir import SBlockRealize
 from tvm.s_tir.pipeline import default_s_tir_pipeline
 from tvm.target import Target, codegen
@@ -27,9 +29,41 @@ def compile_module(module: tvm.IRModule, target: Target) -> Any:
 
     A kernel is called by the network alone, which checks its image: checks of its own would only make building slow.
     """
+    with _scope(target):
+        return tvm.compile(module, target=target, tir_pipeline=NAME)
+
+
+def compile_kernel(function: tirx.PrimFunc, target: Target) -> Any:
+    """Compile one scheduled kernel for a CPU, under the name that its attribute "global_symbol" gives."""
+    name = str(function.attrs["global_symbol"])
+    with _scope(target):
+        return tirx.build(tvm.IRModule({name: function}), target=target, pipeline=NAME)
+
+
+def compile_calls(module: tvm.IRModule, target: Target) -> Any:
+    """Compile the Relax function of a module of scheduled kernels for a CPU, and leave the kernels out.
+
+    They are linked in when the executable is exported.
+    """
+    with _scope(target):
+        builder = relax.ExecBuilder()
+        vm_build._vmcodegen(builder, relax.get_pipeline("default")(module), "bytecode")
+        # An executable is exported only with some machine code in it.
+        machine_code = compile_kernel(_nothing(), target)
+        return VMExecutable(vm_build._ffi_api.VMLink(builder, target, machine_code, [], {}))
+
+
+def _nothing() -> tirx.PrimFunc:
+    """Return a kernel that does nothing."""
+    body = tirx.Evaluate(tirx.const(0, "int32"))
+    return tirx.PrimFunc([], body).with_attrs({"global_symbol": "nothing", "s_tir": True})
+
+
+@contextmanager
+def _scope(target: Target) -> Iterator[None]:
     # The compiler of CUDA asks for the target in scope; left to itself it would ask the GPU.
     with target, tvm.transform.PassContext(config={"tirx.disable_assert": True}):
-        return tvm.compile(module, target=target, tir_pipeline=NAME)
+        yield
 
 
 def _pipeline() -> tuple[Any, Any, Any]:

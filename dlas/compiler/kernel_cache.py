@@ -1,0 +1,56 @@
+"""Compiled kernels by their content: each is compiled once, whatever networks and libraries it is in.
+
+A weight-pruned network in dense code has the kernels of the uncompressed one with other constants, and most kernels of
+a tuned library are those of the untuned one. The cache is a folder of object files that is safe to delete at any time.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import tvm
+import tvm_ffi
+from tvm import tirx
+from tvm.target import Target
+
+from dlas.compiler.pipeline import compile_kernel
+from dlas.files import whole
+
+# The number by which TVM tells operators of one name apart: the 3 of add3.
+_NUMBER = re.compile(r"(?<=[a-z])\d+(?=_|$)")
+# A convolution's own name, which ends in 16 hexadecimal digits and whose numbers have a meaning.
+_LAYER = re.compile(r".*_[0-9a-f]{16}(?=_|$)")
+
+
+class KernelCache:
+    """Object files of scheduled kernels for one target, in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the object files lie; it is made when the first one is written. Whoever changes how kernels are compiled
+        has to name another folder.
+    target : Target
+        What they are compiled for.
+    """
+
+    def __init__(self, folder: Path, target: Target) -> None:
+        self.folder, self.target = folder, target
+        described = json.dumps([str(target), tvm.__version__])
+        self._target = hashlib.sha256(described.encode()).hexdigest()[:16]
+
+    def name(self, hint: str, function: tirx.PrimFunc) -> str:
+        """Return the symbol of a scheduled kernel: what it is called in its network, and its content."""
+        content = tvm_ffi.structural_hash(function.without_attr("global_symbol"))
+        layer = found[0] if (found := _LAYER.match(hint)) else ""
+        return f"{layer}{_NUMBER.sub('', hint[len(layer) :])}_{content:016x}"
+
+    def object_file(self, name: str, function: tirx.PrimFunc) -> Path:
+        """Return the object file of a kernel under its `name`, compiled unless it is there already."""
+        file = self.folder / self._target / f"{name}.o"
+        if not file.exists():
+            compiled = compile_kernel(function.with_attr("global_symbol", name), self.target)
+            with whole(file) as temporary:
+                compiled.write_to_file(str(temporary))
+        return file
