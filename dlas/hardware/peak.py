@@ -193,8 +193,8 @@ def measure_peak(
 def measure_platform(platform: platforms.Platform) -> dict[str, Any]:
     """Return what is recorded of a platform once: its status, target, threads and limits, and the machine's CPU.
 
-    `native` has, for each dtype, the answer of `primitives.vector.native`. The limits are None where `status` is not "ok", of a GPU, and of an emulated processor, which has none. Raises a
-    StudyError for a board that cannot be reached.
+    `native` has the answer of `vector.native` for each dtype. The limits are None where `status` is not "ok", of a GPU,
+    and of an emulated processor, which has none. Raises a StudyError for a board that cannot be reached.
     """
     target, threads, status = (
         platforms.target(platform),

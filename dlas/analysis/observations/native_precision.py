@@ -1,9 +1,9 @@
 """float16 and int8 pay off only where the hardware supports them natively.
 
 The speedup of a technique on a network is its latency without the technique over that with it, in the same primitive,
-dense and untuned. A platform supports a type natively where its kernels multiply in it, which study.csv has as `native`:
-elsewhere they widen numbers first, float16 to float32 and int8 to int32. GPUs whose kernels widen are left out, as it is
-not known whether the hardware could do without.
+dense and untuned. A platform supports a type natively where its kernels multiply in it, the column `native` of
+study.csv. Elsewhere they widen numbers first, float16 to float32 and int8 to int32. GPUs whose kernels widen are left
+out: their hardware may be able to do without.
 
 Not every primitive can use what the hardware has (direct has no neighbouring channels for a dot product), so a
 technique pays off on a platform if it does with one of them. The intervals come from those of the latencies and hold

@@ -166,7 +166,9 @@ def test_the_peak_is_that_of_the_instruction_that_kernels_use(cpu, dtype):
 
 def test_a_rate_is_measured_of_each_native_dtype_alone(monkeypatch):
     rates = {"float32": 1.0, "float16": 2.0, "int8": 4.0}
-    monkeypatch.setattr(peak, "measure_arithmetic", lambda target, threads, dtype, board: rates[dtype])
+    monkeypatch.setattr(
+        peak, "measure_arithmetic", lambda target, threads, dtype, board: rates[dtype]
+    )
     for cpu, (half, integer) in {
         "neoverse-v1": (2, 4), "carmel": (2, 1), "arrowlake": (1, 4), "x86-64-v3": (1, 1),
     }.items():  # fmt: skip

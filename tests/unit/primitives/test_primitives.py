@@ -1,11 +1,9 @@
 """Each primitive against PyTorch's convolution, on layers of any shape and on the vector units of this host."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import tvm
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from layers import KINDS, TARGETS, Point, convolutions, expected_of, operands, points, run
