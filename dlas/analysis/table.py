@@ -17,7 +17,7 @@ Record = Mapping[str, Any]
 STUDY_COLUMNS = (
     "dataset model compression level primitive format dtype tuning platform params nonzero_params macs model_bytes "
     "library_bytes tuned_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats threads gflops "
-    "peak_fraction status"
+    "peak_fraction native status"
 ).split()
 PEERS_COLUMNS = (
     "platform dataset model runtime latency_ms latency_ms_low latency_ms_high threads"
@@ -57,6 +57,7 @@ def study_row(
     for name in "level dtype params nonzero_params macs model_bytes top1".split():
         row[name] = summary[name]
     row["threads"] = platform["threads"]
+    row["native"] = platform["native"][row["dtype"]]
     row["status"] = _status(platform, build, check)
     if build is not None:
         for name in ("library_bytes", "tuned_layers"):
@@ -102,7 +103,8 @@ def _measured(configuration: Mapping[str, str], samples: pd.DataFrame | None) ->
 
 def study_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return study.csv's table from its rows."""
-    return pd.DataFrame(list(rows), columns=STUDY_COLUMNS).astype({"tuned_layers": "Int64"})
+    types = {"tuned_layers": "Int64", "native": "boolean"}
+    return pd.DataFrame(list(rows), columns=STUDY_COLUMNS).astype(types)
 
 
 def peer_rows(

@@ -42,35 +42,39 @@ def multiply_add(
     return main
 
 
-def dot_product(threads: int, accumulators: int, steps: int) -> PrimFunc:
-    """Return a kernel of 2 * threads * accumulators * 64 * steps operations on 8-bit integers, of AVX-512 with VNNI.
+def dot_product(
+    threads: int, accumulators: int, lanes: int, steps: int, instruction: str
+) -> PrimFunc:
+    """Return a kernel of 2 * threads * accumulators * lanes * 4 * steps operations on 8-bit integers.
 
-    Arguments: data and weight int32 [16], each four numbers of 8 bits, result int32 [threads, accumulators, 16].
+    Arguments: data and weight int32 [lanes], each four numbers of 8 bits, result int32 [threads, accumulators, lanes].
+    `instruction` is LLVM's intrinsic of the dot product of as many lanes.
     """
+    sums, factors = f"int32x{lanes}", f"int8x{4 * lanes}"
 
     @T.prim_func
     def main(
-        data: T.Buffer((16,), "int32"),
-        weight: T.Buffer((16,), "int32"),
-        result: T.Buffer((threads, accumulators, 16), "int32"),
+        data: T.Buffer((lanes,), "int32"),
+        weight: T.Buffer((lanes,), "int32"),
+        result: T.Buffer((threads, accumulators, lanes), "int32"),
     ):
         T.func_attr({"global_symbol": "main", "tirx.noalias": True})
         for thread in T.parallel(threads):
-            total = T.alloc_buffer((accumulators, 16), "int32", scope="local")
+            total = T.alloc_buffer((accumulators, lanes), "int32", scope="local")
             for accumulator in T.unroll(accumulators):
-                for lane in T.vectorized(16):
+                for lane in T.vectorized(lanes):
                     total[accumulator, lane] = 0
             for _step in T.serial(steps):
                 for accumulator in T.unroll(accumulators):
-                    total[accumulator, T.Ramp(0, 1, 16)] = T.call_llvm_pure_intrin(
-                        "int32x16",
-                        "llvm.x86.avx512.vpdpbusd.512",
-                        total[accumulator, T.Ramp(0, 1, 16)],
-                        T.reinterpret("int8x64", data[T.Ramp(0, 1, 16)]),
-                        T.reinterpret("int8x64", weight[T.Ramp(0, 1, 16)]),
+                    total[accumulator, T.Ramp(0, 1, lanes)] = T.call_llvm_pure_intrin(
+                        sums,
+                        instruction,
+                        total[accumulator, T.Ramp(0, 1, lanes)],
+                        T.reinterpret(factors, data[T.Ramp(0, 1, lanes)]),
+                        T.reinterpret(factors, weight[T.Ramp(0, 1, lanes)]),
                     )
             for accumulator in T.unroll(accumulators):
-                for lane in T.vectorized(16):
+                for lane in T.vectorized(lanes):
                     result[thread, accumulator, lane] = total[accumulator, lane]
 
     return main

@@ -10,20 +10,17 @@ from typing import Any
 
 import tvm
 from tvm import DataType
-from tvm.target import Target, codegen
+from tvm.target import Target
 from tvm.tirx import PrimFunc
 
 from dlas.compiler.library import Board, Here, link
 from dlas.hardware import connections, host, kernels, platforms
+from dlas.primitives.instruction_sets import extension
+from dlas.primitives.vector import native
 
-_ACCUMULATORS = (
-    8,
-    12,
-    14,
-    24,
-    28,
-)  # 16 or 32 vector registers, two of them taken: which count is best depends on it
-EXTENSIONS = {"float16": "avx512fp16", "int8": "avx512vnni"}  # that compute in these types
+DTYPES = ("float32", "float16", "int8")
+# Two of the 16 or 32 vector registers hold operands; which count is best depends on the CPU.
+_ACCUMULATORS = (8, 12, 14, 24, 28)
 _STEPS = 200_000
 _REPEATS = 30
 
@@ -80,6 +77,35 @@ class Kernel:
         return min(self.time(1, _REPEATS))
 
 
+def microbenchmark(
+    target: Mapping[str, Any], threads: int, accumulators: int, steps: int, dtype: str
+) -> tuple[PrimFunc, int, str]:
+    """Return the kernel whose rate is a CPU's arithmetic peak.
+
+    It repeats the instruction that the convolutions use in `dtype`, so that no kernel can exceed the peak.
+
+    Parameters
+    ----------
+    target
+        A TVM target of a CPU.
+    threads, accumulators, steps
+        As in `kernels.multiply_add`.
+    dtype
+        float32, float16 or int8.
+
+    Returns
+    -------
+    tuple
+        The kernel, and the length and dtype of its vectors.
+    """
+    used = extension(Target(dict(target)), dtype)
+    shape = threads, accumulators, used.lanes, steps
+    if used.dot_product:
+        instruction = used.dot_product.format(bits=used.bits)
+        return kernels.dot_product(*shape, instruction), used.lanes, "int32"
+    return kernels.multiply_add(*shape, used.dtype), used.lanes, used.dtype
+
+
 def arithmetic(
     target: Mapping[str, Any],
     threads: int,
@@ -88,17 +114,10 @@ def arithmetic(
     dtype: str = "float32",
     board: Board | None = None,
 ) -> Kernel:
-    """Return the multiply-add kernel of `kernels.multiply_add` at the target's vector width.
-
-    In int8 it is that of `kernels.dot_product`.
-    """
-    if dtype == "int8":
-        function, lanes, dtype = kernels.dot_product(threads, accumulators, steps), 16, "int32"
-    else:
-        lanes = platforms.vector_bits(target) // DataType(dtype).bits
-        function = kernels.multiply_add(threads, accumulators, lanes, steps, dtype)
+    """Return `microbenchmark` compiled, for the CPU of `board` or of this machine."""
+    function, lanes, kind = microbenchmark(target, threads, accumulators, steps, dtype)
     shapes = (lanes,), (lanes,), (threads, accumulators, lanes)
-    return Kernel(function, target, *shapes, dtype=dtype, board=board)
+    return Kernel(function, target, *shapes, dtype=kind, board=board)
 
 
 def measure_each_arithmetic(
@@ -106,15 +125,11 @@ def measure_each_arithmetic(
 ) -> dict[str, float]:
     """Return `measure_arithmetic` of float32, float16 and int8.
 
-    The last two are measured where AVX-512 computes in them: FP16, in which sums are float16 as well, and VNNI.
-    Elsewhere numbers are widened: their rate is that of float32.
+    A dtype that is widened has the rate of float32, the most that multiply-adds of 32 bits reach.
     """
-    features = codegen.llvm_get_cpu_features(Target(dict(target)))
-    computed = [dtype for dtype, extension in EXTENSIONS.items() if extension in features]
-    rates = {
-        dtype: measure_arithmetic(target, threads, dtype, board) for dtype in ("float32", *computed)
-    }
-    return dict.fromkeys(EXTENSIONS, rates["float32"]) | rates
+    measured = [dtype for dtype in DTYPES if native(Target(dict(target)), dtype)]
+    rates = {dtype: measure_arithmetic(target, threads, dtype, board) for dtype in measured}
+    return dict.fromkeys(DTYPES, rates["float32"]) | rates
 
 
 def measure_arithmetic(
@@ -122,9 +137,10 @@ def measure_arithmetic(
 ) -> float:
     """Return the 10^9 operations a second that `threads` threads reach at most, multiply and add being two.
 
-    `dtype` is float32 or a type that the target computes in, see `EXTENSIONS`.
+    In float16 sums are float16 as well. `dtype` is float32 or native on the target.
     """
-    operations = 2 * threads * _STEPS * platforms.vector_bits(target) // DataType(dtype).bits
+    used = extension(Target(dict(target)), dtype)
+    operations = 2 * threads * _STEPS * used.bits // DataType(used.dtype).bits
     return max(
         1e-9
         * operations
@@ -138,7 +154,7 @@ def reading(
     target: Mapping[str, Any], threads: int, size: int, board: Board | None = None
 ) -> tuple[Kernel, int]:
     """Return the kernel of `kernels.read` on an array of about `size` bytes, and the array's exact size."""
-    lanes, accumulators = platforms.vector_bits(target) // 32, 8
+    lanes, accumulators = extension(Target(dict(target)), "float32").lanes, 8
     steps = max(1, size // (4 * threads * accumulators * lanes))
     shape = (threads, steps, accumulators, lanes)
     result = (threads, accumulators, lanes)
@@ -168,7 +184,7 @@ def measure_peak(
     place: Board = board or Here(linker=linker)
     gflops = measure_each_arithmetic(target, threads, place)
     read, size = reading(target, threads, min(4 * cache, memory // 8), place)
-    lanes = platforms.vector_bits(target) // 32
+    lanes = extension(Target(dict(target)), "float32").lanes
     shape = (threads, size // (4 * threads * lanes), lanes)
     adding = Kernel(kernels.triad(*shape), target, shape, shape, shape, board=place)
     return Peak(gflops, 1e-9 * size / read.best(), 3e-9 * size / adding.best())
@@ -177,8 +193,8 @@ def measure_peak(
 def measure_platform(platform: platforms.Platform) -> dict[str, Any]:
     """Return what is recorded of a platform once: its status, target, threads and limits, and the machine's CPU.
 
-    The limits are None where `status` is not "ok", of a GPU, and of an emulated processor, which has none. Raises a
-    StudyError for a board that cannot be reached.
+    `native` has the answer of `vector.native` for each dtype. The limits are None where `status` is not "ok", of a GPU,
+    and of an emulated processor, which has none. Raises a StudyError for a board that cannot be reached.
     """
     target, threads, status = (
         platforms.target(platform),
@@ -199,6 +215,7 @@ def measure_platform(platform: platforms.Platform) -> dict[str, Any]:
         "emulated": platform.emulated,
         "target": target,
         "threads": threads,
+        "native": {dtype: native(Target(target), dtype) for dtype in DTYPES},
         "peak_gflops": peak and peak.gflops,
         "bandwidth_gbs": peak and peak.bandwidth_gbs,
         "read_gbs": peak and peak.read_gbs,

@@ -8,11 +8,8 @@ from tvm.target import Target, codegen
 
 from dlas.errors import StudyError, unknown
 from dlas.hardware import gpu, host
+from dlas.primitives.instruction_sets import extension
 
-_VECTOR_BITS = {
-    "avx512f": 512,
-    "avx": 256,
-}  # the widest vectors that an extension brings; 128 without any
 # What code is compiled for where there is no GPU to ask: it builds, and runs nowhere here.
 _NO_CUDA = {
     "arch": "sm_80",
@@ -110,7 +107,7 @@ def _complete(platform: Platform, described: dict[str, Any]) -> dict[str, Any]:
             f"platform {platform.name!r}: {str(error).strip().splitlines()[-1]}"
         ) from error
     if described["kind"] == "llvm":
-        described.setdefault("vector-width", vector_bits(described))
+        described.setdefault("vector-width", extension(Target(described), "float32").bits)
     return described
 
 
@@ -129,12 +126,6 @@ def _check_cpu(name: str, described: Mapping[str, Any]) -> None:
             raise StudyError(
                 f"platform {name!r}: unknown attribute {attribute!r}; allowed: + or - and a feature that LLVM knows"
             )
-
-
-def vector_bits(target: Mapping[str, Any]) -> int:
-    """Return the width in bits of the widest vectors that the instructions of a CPU target offer."""
-    implied = codegen.llvm_get_cpu_features(Target(dict(target)))
-    return max((bits for feature, bits in _VECTOR_BITS.items() if feature in implied), default=128)
 
 
 def host_lacks(target: Mapping[str, Any]) -> list[str]:

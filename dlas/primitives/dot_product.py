@@ -1,4 +1,4 @@
-"""Dot products of four uint8 and four int8 in every lane of a vector of int32, as one instruction.
+"""Dot products of four feature-map values and four int8 weights in every lane of a vector of int32, as one instruction.
 
 TVM's own descriptions of such instructions hand operands of 32-bit lanes to LLVM, which since version 22 wants them
 as bytes; importing them takes 20 s.
@@ -14,23 +14,31 @@ DEPTH = 4  # products that are added up in each lane
 
 
 @functools.cache
-def intrinsic(instruction: str, lanes: int) -> str:
-    """Make an instruction known to schedules, for that many lanes; return its name there.
+def intrinsic(instruction: str, lanes: int, feature_map: str = "uint8") -> str:
+    """Register an LLVM intrinsic as a TensorIR intrinsic and return its name.
 
-    `instruction` is LLVM's name of it, with {bits} for the size of a register. It takes sums int32 [lanes] and
-    bytes [lanes * 4] of uint8 and of int8.
+    Parameters
+    ----------
+    instruction
+        Name of the LLVM intrinsic, with {bits} for the width of a register. Its operands are sums int32 [lanes] and
+        bytes [lanes * 4] of the feature map and of the weight.
+    lanes
+        Number of sums.
+    feature_map
+        Dtype of the feature map, uint8 or int8; weights are int8.
     """
     name = instruction.format(bits=32 * lanes)
-    TensorIntrin.register(name, *_functions(name, lanes, lanes * DEPTH))
+    TensorIntrin.register(name, *_functions(name, lanes, lanes * DEPTH, feature_map))
     return name
 
 
-def _functions(name: str, lanes: int, size: int) -> tuple[Any, Any]:
-    """Return what the instruction computes, and the call of it."""
+def _functions(name: str, lanes: int, size: int, feature_map: str) -> tuple[Any, Any]:
+    """Return the computation of the intrinsic and the call of it."""
+    four_bytes = f"{feature_map}x{DEPTH}"
 
     @T.prim_func(s_tir=True)
     def computed(
-        data: T.Buffer((DEPTH,), "uint8", offset_factor=1),  # type: ignore[valid-type]
+        data: T.Buffer((DEPTH,), feature_map, offset_factor=1),  # type: ignore[valid-type]
         weight: T.Buffer((lanes, DEPTH), "int8", offset_factor=1),  # type: ignore[valid-type]
         sums: T.Buffer((lanes,), "int32", scope="local", offset_factor=1),  # type: ignore[valid-type]
     ) -> None:
@@ -44,14 +52,14 @@ def _functions(name: str, lanes: int, size: int) -> tuple[Any, Any]:
 
     @T.prim_func(s_tir=True)
     def called(
-        data: T.Buffer((DEPTH,), "uint8", offset_factor=1),  # type: ignore[valid-type]
+        data: T.Buffer((DEPTH,), feature_map, offset_factor=1),  # type: ignore[valid-type]
         weight: T.Buffer((lanes, DEPTH), "int8", offset_factor=1),  # type: ignore[valid-type]
         sums: T.Buffer((lanes,), "int32", scope="local", offset_factor=1),  # type: ignore[valid-type]
     ) -> None:
         with T.sblock("root"):
             T.reads(sums[0:lanes], data[0:DEPTH], weight[0:lanes, 0:DEPTH])
             T.writes(sums[0:lanes])
-            four = T.reinterpret(data.vload([0], f"uint8x{DEPTH}"), dtype="int32")
+            four = T.reinterpret(data.vload([0], four_bytes), dtype="int32")
             sums[T.ramp(T.int32(0), 1, lanes)] = T.call_llvm_pure_intrin(
                 T.llvm_lookup_intrinsic_id(name),
                 sums.vload([0], f"int32x{lanes}"),

@@ -234,7 +234,8 @@ def tile_convolution(
         *_, lanes, _ = schedule.get_loops(convolution)
         schedule.vectorize(schedule.get_loops(initial)[-1])
         extent = extents(schedule, [lanes])[0]
-        schedule.tensorize(lanes, dot_product.intrinsic(vector.dot_product, extent))
+        intrinsic = dot_product.intrinsic(vector.dot_product, extent, vector.quantized)
+        schedule.tensorize(lanes, intrinsic)
 
 
 def _prefetch(schedule: Schedule, name: str, lines: int) -> None:

@@ -3,21 +3,31 @@
 from dataclasses import dataclass
 
 from tvm.target import Target
-from tvm.target.codegen import target_has_features
 
 from dlas.primitives import dot_product
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.gpu import GPU, gpu, is_gpu
+from dlas.primitives.instruction_sets import extension
 
 
 @dataclass(frozen=True)
 class VectorUnit:
-    """A CPU's vector unit for numbers of one type.
+    """A CPU's vector unit for numbers of one dtype.
 
-    `lanes` of a register, in the numbers that a kernel multiplies in: float32, int32 or, where the CPU computes in it,
-    float16, which `halves` says. `registers` that there are and `threads` to feed. `dot_product` is LLVM's name of the
-    instruction that multiplies four uint8 by four int8 in each lane of int32, with {bits} for a register's size;
-    empty where the CPU has none.
+    Attributes
+    ----------
+    lanes
+        Sums in a vector register, of 32 bits or, if `halves`, float16.
+    registers
+        Number of vector registers.
+    threads
+        Number of threads that share a kernel's work.
+    halves
+        Whether products are added up in float16.
+    dot_product
+        LLVM's intrinsic of the dot product that int8 networks use, with {bits} for the width; empty without one.
+    quantized
+        Dtype in which feature maps of 8-bit integers are stored: uint8, or int8 for a dot product of int8 alone.
     """
 
     lanes: int
@@ -25,11 +35,7 @@ class VectorUnit:
     threads: int
     halves: bool = False
     dot_product: str = ""
-
-    @property
-    def quantized(self) -> str:
-        """The type in which feature maps of 8-bit integers are stored."""
-        return "uint8"
+    quantized: str = "uint8"
 
     @property
     def accumulators(self) -> int:
@@ -64,16 +70,6 @@ class VectorUnit:
         return min(widths, key=lambda width: -(-channels // width) * (0.5 + width / self.lanes))
 
 
-def computes(target: Target, dtype: str) -> bool:
-    """Return whether a processor has arithmetic on numbers of this type; where not, they are widened first."""
-    if dtype != "float16" or is_gpu(target):
-        return True
-    if _arm(target):
-        return "+fullfp16" in _attributes(target)
-    with target:
-        return bool(target_has_features("avx512fp16"))
-
-
 def processor(target: Target, dtype: str) -> VectorUnit | GPU:
     """Return what a target's kernels are made for, for a network in float32, float16 or int8."""
     return gpu(target, dtype) if is_gpu(target) else vector_unit(target, dtype)
@@ -81,43 +77,37 @@ def processor(target: Target, dtype: str) -> VectorUnit | GPU:
 
 def vector_unit(target: Target, dtype: str) -> VectorUnit:
     """Return the vector unit of an LLVM target for a network in float32, float16 or int8."""
-    threads = int(target.attrs.get("num-cores", 1))
-    lanes, registers = _registers(target)
-    if dtype == "float16" and computes(target, dtype):
-        return VectorUnit(2 * lanes, registers, threads, halves=True)
-    instruction = _dot_product(target) if dtype == "int8" else ""
-    return VectorUnit(lanes, registers, threads, dot_product=instruction)
+    used = extension(target, dtype)
+    return VectorUnit(
+        used.lanes,
+        used.registers,
+        threads=int(target.attrs.get("num-cores", 1)),
+        halves=used.dtype == "float16",
+        dot_product=used.dot_product,
+        quantized=used.feature_map,
+    )
 
 
-def _dot_product(target: Target) -> str:
-    """Return LLVM's name of the target's dot product of uint8 and int8, or nothing.
+def native(target: Target, dtype: str) -> bool | None:
+    """Return whether a target's kernels multiply in `dtype`, without widening.
 
-    On x86 VPDPBUSD, of AVX512-VNNI with AVX512-VL for the narrower registers, or of AVX-VNNI up to 256 bits (Intel
-    Architecture Instruction Set Extensions Programming Reference); on Arm USDOT, of the extension i8mm.
+    Parameters
+    ----------
+    target
+        A CPU of LLVM, or a GPU of CUDA or OpenCL.
+    dtype
+        float32, float16 or int8.
+
+    Returns
+    -------
+    bool or None
+        None for a GPU whose kernels widen: its target does not tell whether the hardware could do without.
     """
-    if _arm(target):
-        return "llvm.aarch64.neon.usdot.v4i32.v16i8" if "+i8mm" in _attributes(target) else ""
-    with target:
-        wide = target_has_features("avx512vnni") and target_has_features("avx512vl")
-        narrow = target_has_features("avxvnni") and not target_has_features("avx512f")
-    return "llvm.x86.avx512.vpdpbusd.{bits}" if wide or narrow else ""
+    unit = processor(target, dtype)
+    multiplies = {"float32": True, "float16": unit.halves, "int8": bool(unit.dot_product)}[dtype]
+    return multiplies or (None if is_gpu(target) else False)
 
 
-def _registers(target: Target) -> tuple[int, int]:
-    """Return the float32 lanes of a vector register and how many registers there are."""
-    if _arm(target):
-        return 4, 32
-    with target:
-        if target_has_features("avx512f"):
-            return 16, 32
-        if target_has_features("avx2"):
-            return 8, 16
-    return 4, 16
-
-
-def _arm(target: Target) -> bool:
-    return "aarch64" in str(target.attrs.get("mtriple", ""))
-
-
-def _attributes(target: Target) -> list[str]:
-    return [str(attribute) for attribute in target.attrs.get("mattr", [])]
+def computes(target: Target, dtype: str) -> bool:
+    """Return False for float16 on a CPU whose kernels widen it to float32, else True."""
+    return dtype != "float16" or native(target, dtype) is not False

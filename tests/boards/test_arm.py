@@ -29,6 +29,7 @@ A73 = AARCH64 | {"mcpu": "cortex-a73", "mattr": ["+neon"]}
 NEWER = AARCH64 | {
     "mattr": ["+neon", "+fullfp16", "+dotprod", "+i8mm"]
 }  # arithmetic on float16 and int8
+A76 = AARCH64 | {"mcpu": "cortex-a76"}  # whose dot product takes int8 feature maps
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 1e-3}
 SIZE, AARCH64_ELF = 16, [2, 183]
 
@@ -96,7 +97,7 @@ def networks():
     return made
 
 
-@pytest.mark.parametrize("described", [A73, NEWER], ids=["a73", "newer"])
+@pytest.mark.parametrize("described", [A73, A76, NEWER], ids=["a73", "a76", "newer"])
 @pytest.mark.parametrize(
     ("format", "dtype"),
     [("dense", "float32"), ("dense", "float16"), ("dense", "int8"), ("csr", "float32")],

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group("smoke")
 
 COLUMNS = """dataset model compression level primitive format dtype tuning platform params nonzero_params
     macs model_bytes library_bytes tuned_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats
-    threads gflops peak_fraction status""".split()
+    threads gflops peak_fraction native status""".split()
 
 RECOMMENDATION = """platform dataset top1_floor model compression level primitive format tuning top1_compiled
     latency_ms latency_ms_low latency_ms_high candidates reason contribution_model contribution_compression

@@ -1,9 +1,9 @@
 """float16 and int8 pay off only where the hardware supports them natively.
 
 The speedup of a technique on a network is its latency without the technique over that with it, in the same primitive,
-dense and untuned. Hardware supports a type where it computes faster in it than in float32: elsewhere numbers are
-widened to float32 first, whether study.csv calls that "emulated" (float16) or not (int8 without a dot product). What a
-platform reaches in a type is its measured peak, which study.csv has as gflops / peak_fraction.
+dense and untuned. A platform supports a type natively where its kernels multiply in it, the column `native` of
+study.csv. Elsewhere they widen numbers first, float16 to float32 and int8 to int32. GPUs whose kernels widen are left
+out: their hardware may be able to do without.
 
 Not every primitive can use what the hardware has (direct has no neighbouring channels for a dot product), so a
 technique pays off on a platform if it does with one of them. The intervals come from those of the latencies and hold
@@ -42,16 +42,14 @@ CLAIM = PLUGIN.label
 
 TECHNIQUES = ("float16", "int8")
 WORTH = 1.1
-FASTER = 1.5  # AVX512-FP16 doubles the rate, a dot product of 8-bit integers quadruples it
 RULE = f"""
 Speedup: latency uncompressed over latency in float16 or int8, of a network in the same primitive, dense, untuned.
-Native: the platform's measured peak in the type is more than {FASTER} times that in float32, and the type is not
-emulated. For each technique, platform and primitive: geometric mean over the networks, with an interval from those of
-the latencies at a family-wise 95 %. It pays off if the interval lies above {WORTH}x, or above the A/A noise floor if
-that is larger; it does not if the interval lies below {WORTH}x over the floor. Judged are techniques that were measured
-both on native platforms and on others. Supported: each pays off with some primitive on every native platform, and with
-none on the others. Contradicted: one pays off with some primitive on a platform where it is not native, or with none
-where it is. Inconclusive otherwise.
+Native: the platform's kernels multiply in the type itself and do not widen it. For each technique, platform and
+primitive: geometric mean over the networks, with an interval from those of the latencies at a family-wise 95 %. It pays
+off if the interval lies above {WORTH}x, or above the A/A noise floor if that is larger; it does not if the interval
+lies below {WORTH}x over the floor. Judged are techniques that were measured both on native platforms and on others.
+Supported: each pays off with some primitive on every native platform, and with none on the others. Contradicted: one
+pays off with some primitive on a platform where it is not native, or with none where it is. Inconclusive otherwise.
 """
 READING = """
 A panel is a platform, a row a network in float16 or int8, a shape a primitive. A mark is the uncompressed latency over
@@ -61,8 +59,7 @@ and the pale ones do not. Below a panel are the geometric means that are judged,
 """
 DATA = """
 results/study.csv: the measured dense untuned rows in float16 and int8, and the uncompressed rows of the same model,
-primitive and platform; gflops over peak_fraction is the platform's peak in a type. results/noise_floor.csv: the
-largest noise floor of each platform and data set.
+primitive and platform. results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = "geometric mean speedup where the type is native, with the primitive that gains most"
 WHERE = {True: "native", False: "not native"}
@@ -75,14 +72,13 @@ def speedups(study: pd.DataFrame) -> pd.DataFrame:
     The two latencies' intervals are taken as independent.
     """
     rows = untuned(distinct(measured(study)))
-    rows = rows[(rows["format"] == "dense") & rows["peak_fraction"].notna()]
-    rows = rows.assign(peak=rows["gflops"] / rows["peak_fraction"])
+    rows = rows[(rows["format"] == "dense") & rows["native"].notna()]
+    rows = rows.assign(native=rows["native"].astype(bool))
     same = ["platform", "dataset", "model", "primitive"]
-    baseline = rows.loc[rows["compression"] == "none", [*same, *LATENCY, "peak"]]
+    baseline = rows.loc[rows["compression"] == "none", [*same, *LATENCY]]
     both = rows[rows["compression"].isin(TECHNIQUES)].merge(
         baseline, on=same, suffixes=("", "_baseline")
     )
-    both["native"] = (both["status"] == "ok") & (both["peak"] > FASTER * both["peak_baseline"])
     both = both.join(speedup_over(both, "_baseline"))
     return both.assign(error=log_errors(both, SPEEDUP))
 

@@ -115,6 +115,8 @@ def study(
                                 "threads": 1,
                                 "gflops": 2 * done / measured,
                                 "peak_fraction": 2 * done / measured / peak,
+                                "native": compression not in ("float16", "int8")
+                                or (compression, platform) in native,
                                 "status": "emulated" if pale else "ok",
                             }
                             rows.append(row)

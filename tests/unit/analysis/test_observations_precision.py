@@ -223,11 +223,20 @@ def test_what_is_native_everywhere_or_nowhere_is_not_judged():
     assert found.verdict == "supported" and set(found.evidence["compression"]) == {"int8"}
 
 
-def test_emulated_arithmetic_is_not_native_whatever_the_peak():
-    emulated = [("float16", platform) for platform in synthetic.PLATFORMS]
-    check_missing(observe(NATIVE, NO_INTEGERS.assign(status="emulated")), "native arithmetic")
-    study = quantized(gaining(2.0, 0.7), compressions=("none", "float16"), emulated=emulated)
-    check_missing(observe(NATIVE, study), "native arithmetic")
+@pytest.mark.parametrize("columns", [{"peak_fraction": np.nan}, {"status": "emulated"}])
+def test_the_study_alone_says_what_is_native(columns):
+    """A GPU has no measured peak; float16 may be widened in a platform's status."""
+    study = quantized(gaining(2.0, 0.7))
+    verdict = observe(NATIVE, study).verdict
+    assert observe(NATIVE, study.assign(**columns)).verdict == verdict == "supported"
+
+
+def test_rows_of_which_nobody_knows_whether_they_are_native_are_left_out():
+    study = quantized(gaining(2.0, 0.7)).astype({"native": object})
+    widening = (study["platform"] == "local_cpu_avx2") & (study["dtype"] == "float16")
+    found = observe(NATIVE, study.assign(native=study["native"].mask(widening)))
+    assert found.verdict == "supported" and set(found.evidence["compression"]) == {"int8"}
+    check_missing(observe(NATIVE, study.assign(native=np.nan)), "native arithmetic")
 
 
 def test_every_native_platform_has_to_gain():

@@ -20,6 +20,7 @@ SUMMARY = {
 PLATFORM = {
     "status": "ok",
     "threads": 1,
+    "native": {"float32": True, "float16": False, "int8": True},
     "peak_gflops": {"float32": 100.0, "int8": 400.0},
     "bandwidth_gbs": 20.0,
 }
@@ -49,7 +50,7 @@ def test_columns_are_those_of_the_contract():
     assert ",".join(table.STUDY_COLUMNS) == (
         "dataset,model,compression,level,primitive,format,dtype,tuning,platform,params,nonzero_params,macs,model_bytes,"
         "library_bytes,tuned_layers,top1,top1_compiled,latency_ms,latency_ms_low,latency_ms_high,repeats,threads,gflops,"
-        "peak_fraction,status"
+        "peak_fraction,native,status"
     )
 
 
@@ -89,11 +90,22 @@ def test_the_peak_is_that_of_the_type_of_numbers():
     assert row["peak_fraction"] == pytest.approx(row["gflops"] / 400)
 
 
+def test_native_is_that_of_the_platform_in_the_dtype_or_empty(tmp_path):
+    platform = PLATFORM | {"native": {"float32": True, "float16": None, "int8": False}}
+    rows = [
+        study_row(CONFIGURATION, SUMMARY | {"dtype": dtype}, platform, None, CHECK, None)
+        for dtype in platform["native"]
+    ]
+    table.write_table(tmp_path / "study.csv", table.study_table(rows))
+    back = table.read_table(tmp_path / "study.csv")["native"]
+    assert list(back[[0, 2]]) == [True, False] and pd.isna(back[1])
+
+
 @pytest.mark.parametrize(
     ("platform", "build", "check", "status"),
     [
         (
-            {"status": "unavailable: no board", "threads": 4, "peak_gflops": None},
+            PLATFORM | {"status": "unavailable: no board", "threads": 4, "peak_gflops": None},
             BUILD,
             CHECK,
             "unavailable: no board",

@@ -7,12 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tvm.target import Target
 
 from dlas.errors import StudyError
 from dlas.hardware import host, peak
-from dlas.hardware.platforms import Platform, target
+from dlas.hardware.platforms import Platform, status, target
+from dlas.primitives.vector import native
 
 HOST = target(Platform("host", threads=1))
+AVX_VNNI = Platform(
+    "avx_vnni",
+    {"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "x86-64-v3", "mattr": ["+avxvnni"]},
+    1,
+)
 
 
 def test_the_multiply_add_kernel_computes_what_it_counts():
@@ -25,14 +32,18 @@ def test_the_multiply_add_kernel_computes_what_it_counts():
     assert kernel._arguments[2].shape == (1, 3, HOST["vector-width"] // 32)
 
 
-@pytest.mark.skipif(not host.features().get("avx512vnni"), reason="needs AVX-512 with VNNI")
-def test_the_dot_product_kernel_multiplies_uint8_by_int8():
-    kernel = peak.arithmetic(HOST, 1, accumulators=3, steps=5, dtype="int8")
+@pytest.mark.parametrize("platform", [Platform("host", threads=1), AVX_VNNI])
+def test_the_dot_product_kernel_multiplies_uint8_by_int8(platform):
+    described = target(platform)
+    if status(platform) != "ok" or not native(Target(described), "int8"):
+        pytest.skip("needs a dot product of 8-bit integers")
+    kernel = peak.arithmetic(described, 1, accumulators=3, steps=5, dtype="int8")
     data, weight, result = kernel._arguments
-    data.copyfrom(np.tile(np.array([1, 2, 3, 200], "uint8"), 16).view("int32"))
-    weight.copyfrom(np.tile(np.array([1, 1, 1, -2], "int8"), 16).view("int32"))
+    lanes = described["vector-width"] // 32
+    data.copyfrom(np.tile(np.array([1, 2, 3, 200], "uint8"), lanes).view("int32"))
+    weight.copyfrom(np.tile(np.array([1, 1, 1, -2], "int8"), lanes).view("int32"))
     kernel.time(1)
-    np.testing.assert_array_equal(result.numpy(), np.full((1, 3, 16), 5 * (6 - 400)))
+    np.testing.assert_array_equal(result.numpy(), np.full((1, 3, lanes), 5 * (6 - 400)))
 
 
 def test_narrower_numbers_are_no_slower():
@@ -90,6 +101,7 @@ def test_record_of_a_platform_that_cannot_run_here():
     assert record["status"].startswith("unavailable: ")
     assert record["peak_gflops"] is None and record["bandwidth_gbs"] is None
     assert record["threads"] == 4 and record["target"]["mcpu"] == board["mcpu"]
+    assert record["native"] == {"float32": True, "float16": False, "int8": False}
 
 
 def test_the_linker_of_a_platform_links_what_measures_it():

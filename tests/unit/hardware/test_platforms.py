@@ -9,7 +9,7 @@ from tvm.target import Target, codegen
 
 from dlas.errors import StudyError
 from dlas.hardware import host, platforms
-from dlas.hardware.platforms import Platform, host_lacks, require_host, status, target, vector_bits
+from dlas.hardware.platforms import Platform, host_lacks, require_host, status, target
 
 X86 = system.machine() in ("x86_64", "AMD64")
 x86 = pytest.mark.skipif(not X86, reason="names x86 instructions")
@@ -97,7 +97,7 @@ def test_an_explicit_cpu_limits_the_instructions():
     ],
 )
 def test_vector_width(described, bits):
-    assert vector_bits(described) == bits
+    assert target(Platform("mine", described, 1))["vector-width"] == bits
 
 
 def test_what_the_config_names_is_kept():
