@@ -20,7 +20,16 @@ LAYERS = (
     "hardware",
     "analysis",
 )
-SHARED = ("errors", "files", "download", "plugins", "registry", "status", "processes", "provenance")  # below all layers
+SHARED = (
+    "errors",
+    "files",
+    "download",
+    "plugins",
+    "registry",
+    "status",
+    "processes",
+    "provenance",
+)  # below all layers
 TORCH = ("dlas/models/", "dlas/compression/", "dlas/compiler/importer.py")
 PEERS = ("dlas/hardware/peers.py", "dlas/runtimes/")  # imports it in a process of its own
 LIBRARY, TESTS = (
