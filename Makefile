@@ -12,7 +12,7 @@
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
 # make bench-gpu   the primitives against PyTorch on an NVIDIA GPU         (GPU="options of benchmarks.gpu")
 # make bench-training   how long the trainings of a config take here      (TRAINING="options of benchmarks.training")
-# make lint     style, types, workflow
+# make lint     style and types of the code, style of the workflow
 # make clean    remove what can be made again in minutes; asks before what took hours
 # Each needs Python >= 3.11 alone: the environment is made in .venv, from exact pins, where it is missing or old.
 
@@ -77,7 +77,11 @@ bench-kernels: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.kernels $(KERNELS)
 
 lint: $(VENV)/test
-	$(VENV)/bin/python -m pytest --quiet tests/unit/test_style.py
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy dlas
+	$(VENV)/bin/snakefmt --check Snakefile rules
+	$(SNAKEMAKE) --lint
 
 bench-gpu: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.gpu $(GPU)

@@ -1,8 +1,6 @@
-"""What all tests share."""
+"""Options and fixtures of all tests."""
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +8,8 @@ import pytest
 # that wait for each other by spinning take many times as long.
 os.environ |= {"OMP_NUM_THREADS": "1", "TVM_THREAD_POOL_SPIN_COUNT": "0"}
 
-sys.path.insert(0, str(Path(__file__).parent))  # for what tests of several folders share
+# Failed assertions of the helper modules show their values too.
+pytest.register_assert_rewrite("tests.boards", "tests.unit", "tests.workflow")
 
 CORES = os.sched_getaffinity(0)
 

@@ -1,15 +1,8 @@
-"""Makes what these tests and those of kernels and networks share importable, and boards that several of them use."""
-
-import sys
-from pathlib import Path
+"""The server of a board that several tests use."""
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit/primitives"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit/compiler"))
-
-import serving
+from tests.boards import serving
 
 
 @pytest.fixture(scope="session")

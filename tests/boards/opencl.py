@@ -8,13 +8,13 @@ from functools import cache
 import numpy as np
 import pyopencl as cl
 import tvm
-from launches import Lowered, lower
 from tvm import relax
 from tvm.ir import Var
 from tvm.target import Target
 
 from dlas.compiler.interpreter import Interpreter, integers
 from dlas.compiler.network import Network
+from tests.boards.launches import Lowered, lower
 
 # Neither reads what another run has built, nor writes where nobody expects it.
 os.environ.update(POCL_KERNEL_CACHE="0", PYOPENCL_NO_CACHE="1")

@@ -9,8 +9,6 @@ from zlib import crc32
 import numpy as np
 import pytest
 import tvm
-from imported import PAIRS, imported
-from layers import expected_of, operands
 from tvm import te, tirx
 from tvm.s_tir import Schedule
 from tvm.target import Target
@@ -22,6 +20,8 @@ from dlas.compiler.network import Network
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import Layout
 from dlas.primitives.vector import processor
+from tests.unit.compiler.imported import PAIRS, imported
+from tests.unit.primitives.layers import expected_of, operands
 
 KEPT = 0.3  # of the weights in CSR
 DTYPES = {"dense": ("float32", "float16", "int8"), "csr": ("float32",)}

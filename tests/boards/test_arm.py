@@ -2,11 +2,9 @@
 
 import time
 
-import arm
 import numpy as np
 import pandas as pd
 import pytest
-import serving
 import torch
 
 from dlas import compression, datasets, primitives
@@ -21,6 +19,7 @@ from dlas.hardware import peak
 from dlas.hardware.connections import Remote, open_board, place_of
 from dlas.hardware.platforms import Platform, target
 from dlas.models.training import Recipe
+from tests.boards import arm, serving
 
 pytestmark = pytest.mark.boards
 

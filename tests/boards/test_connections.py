@@ -7,7 +7,6 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-import serving
 import torch
 
 from dlas.compiler.build import build_library
@@ -18,6 +17,7 @@ from dlas.errors import StudyError
 from dlas.hardware import host, peak
 from dlas.hardware.connections import Remote, open_board, place_of
 from dlas.hardware.platforms import Platform, target
+from tests.boards import serving
 
 IMAGES = np.random.default_rng(0).standard_normal((2, 3, 8, 8), "float32")
 

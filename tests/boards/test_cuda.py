@@ -11,19 +11,27 @@ import pytest
 import tvm
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imported import PAIRS, imported
+
+from tests.unit.compiler.imported import PAIRS, imported
 
 if os.environ.get("CI") != "true":
     for package in ("cuda.bindings.nvrtc", "nvidia.cuda_nvrtc", "nvidia.cuda_cccl"):
         pytest.importorskip(package, reason=f"{package}, of requirements-test.txt, is needed")
 
-import nvrtc
-from launches import Lowered, Unseen, beyond_limits, lower
-from samples import KINDS, LAYERS, TECHNIQUES, matrix_product, networks, sample, scheduled
-
 from dlas.compiler.build import build_library, complete
 from dlas.compiler.network import save_network
 from dlas.compiler.pipeline import compile_module
+from tests.boards import nvrtc
+from tests.boards.launches import Lowered, Unseen, beyond_limits, lower
+from tests.boards.samples import (
+    KINDS,
+    LAYERS,
+    TECHNIQUES,
+    matrix_product,
+    networks,
+    sample,
+    scheduled,
+)
 
 ROOT = Path(__file__).parents[2]
 HOST = {"kind": "llvm", "mtriple": "x86_64-linux-gnu"}

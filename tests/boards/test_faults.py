@@ -7,11 +7,9 @@ import threading
 import time
 from pathlib import Path
 
-import arm
 import numpy as np
 import psutil
 import pytest
-import serving
 import torch
 
 from dlas.compiler.build import build_library, complete
@@ -28,6 +26,7 @@ from dlas.hardware.connections import Remote, open_board, place_of
 from dlas.hardware.platforms import Platform, target
 from dlas.primitives import load, load_format
 from dlas.primitives.vector import vector_unit
+from tests.boards import arm, serving
 
 IMAGE = np.zeros((1, 3, 8, 8), "float32")
 ARM = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a73"}

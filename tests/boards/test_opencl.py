@@ -12,9 +12,14 @@ if os.environ.get("CI") != "true":
     for package in ("pyopencl", "pocl_binary_distribution"):
         pytest.importorskip(package, reason=f"{package}, of requirements-test.txt, is needed")
 
-import opencl
-from launches import Unseen, beyond_limits, lower, sources
-from samples import (
+from tvm.target import Target
+
+from dlas.compiler.build import complete, schedule_network
+from dlas.compiler.check import largest_relative_error, relative_error_in_norm
+from dlas.compiler.pipeline import compile_module
+from tests.boards import opencl
+from tests.boards.launches import Unseen, beyond_limits, lower, sources
+from tests.boards.samples import (
     KINDS,
     LAYERS,
     TECHNIQUES,
@@ -25,11 +30,6 @@ from samples import (
     sample,
     scheduled,
 )
-from tvm.target import Target
-
-from dlas.compiler.build import complete, schedule_network
-from dlas.compiler.check import largest_relative_error, relative_error_in_norm
-from dlas.compiler.pipeline import compile_module
 
 MALI = complete(
     {

@@ -7,11 +7,11 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-import arm
 import pandas as pd
 import pytest
-import serving
 import yaml
+
+from tests.boards import arm, serving
 
 ROOT = Path(__file__).parents[2]
 PARTS = "Snakefile config.yaml config rules workflow dlas envs profiles report".split()

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mirror import serving
 
 from dlas import download
 from dlas.errors import StudyError
+from tests.mirror import serving
 
 ROOT = Path(__file__).parents[2]
 CONTENT = np.random.default_rng(0).bytes(300_000)

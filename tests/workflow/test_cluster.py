@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-import slurm
-from comparing import digests, leftovers, table, wait_until
-from conftest import Project, lack
-from slurm import Cluster
+
+from tests.workflow import slurm
+from tests.workflow.comparing import digests, leftovers, table, wait_until
+from tests.workflow.project import Project, lack
+from tests.workflow.slurm import Cluster
 
 CORES = 2  # of a node
 SETTING = ("--configfile", "config/smoke.yaml", "--slurm-init-seconds-before-status-checks", "2")

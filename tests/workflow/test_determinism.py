@@ -1,7 +1,7 @@
 """With one seed and on one machine two runs make the same."""
 
-from comparing import digests
-from conftest import Project
+from tests.workflow.comparing import digests
+from tests.workflow.project import Project
 
 TECHNIQUES = ("none", "weight_pruning", "int8")  # `make test-faults` compares all
 # Of one model, all that is trained, compressed, calibrated, chosen and imported.

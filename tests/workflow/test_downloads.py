@@ -8,12 +8,12 @@ import sys
 
 import pytest
 import yaml
-from comparing import wait_until
-from conftest import Project
-from mirror import serving
-from tiny_cifar10 import archive, official_files
 
 from dlas import datasets
+from tests.mirror import serving
+from tests.tiny_cifar10 import archive, official_files
+from tests.workflow.comparing import wait_until
+from tests.workflow.project import Project
 
 DATASET = "results/datasets/cifar10.npz"
 ARCHIVE = "results/downloads/cifar10.tar.gz"

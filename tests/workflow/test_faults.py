@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from comparing import digests, leftovers, table, wait_until
-from conftest import Project
+
+from tests.workflow.comparing import digests, leftovers, table, wait_until
+from tests.workflow.project import Project
 
 SETTING = ("--configfile", "config/smoke.yaml")
 

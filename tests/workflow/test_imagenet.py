@@ -1,10 +1,10 @@
 """ImageNet's archives, which the user has, are checked and prepared by a job."""
 
 import numpy as np
-import tiny_imagenet
 import yaml
 
 from dlas import datasets
+from tests import tiny_imagenet
 
 DATASET = "results/datasets/imagenet.npz"
 LOG = "results/logs/prepare_dataset/imagenet.log"

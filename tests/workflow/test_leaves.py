@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from planning import ROOT, jobs_of
 from snakemake.utils import update_config
-from test_rebuild import (
+
+from tests.workflow.chains import (
     CURVES,
     EVERY_TIMING,
     MEASURED,
@@ -23,6 +23,7 @@ from test_rebuild import (
     less,
     of_digits,
 )
+from tests.workflow.project import ROOT, jobs_of
 
 pytestmark = pytest.mark.xdist_group("smoke")  # the worker that has made the study plans once
 

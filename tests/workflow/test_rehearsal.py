@@ -5,10 +5,10 @@ import sys
 
 import pandas as pd
 import pytest
-import tiny_cifar10
-import tiny_imagenet
 import yaml
-from conftest import Project
+
+from tests import tiny_cifar10, tiny_imagenet
+from tests.workflow.project import Project
 
 CONFIGS = ("--configfile", "config/paper.yaml", "config/rehearsal.yaml")
 

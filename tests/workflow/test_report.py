@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import lack
 from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwright
 
 from dlas import study
 from dlas.plugins import LAYERS
+from tests.workflow.project import lack
 
 pytestmark = pytest.mark.xdist_group("smoke")  # of the worker that has made the study
 

@@ -3,11 +3,11 @@
 import hashlib
 
 import torch
-from mirror import serving
 from safetensors.torch import load_file
 
 from dlas import models
 from dlas.models import checkpoint, training
+from tests.mirror import serving
 
 FOLDER = "results/models/digits/resnet18"
 POINT = "results/compressed/digits/resnet18/none/single.json"

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 
 from dlas.analysis import curves, table
 from dlas.compression import elbow
 from dlas.files import write_rows
+from tests.unit.analysis import synthetic
 
 MANY = 1_000_000  # test images: no allowance beyond the one point
 

@@ -4,10 +4,10 @@ import math
 
 import pandas as pd
 import pytest
-import synthetic
 
 from dlas.analysis import observation, pareto, recommendation, roofline, summaries
 from dlas.analysis.table import EMULATED
+from tests.unit.analysis import synthetic
 
 OBSERVATIONS = (
     "size_accuracy_latency pruning_reach compact_architectures fastest_primitive tuning_speedup "

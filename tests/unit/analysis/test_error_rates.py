@@ -7,13 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import synthetic
-from test_observations import COMPRESSED, PRUNED, both_tunings, tuned, twice
-from test_observations_precision import everything, gaining, quantized, rank
-from test_observations_promises import channel_share, joint, pruned
 
 from dlas.analysis import observation
 from dlas.analysis.observations import joint_choice, sparsity_promise
+from tests.unit.analysis import synthetic
+from tests.unit.analysis.verdicts import (
+    COMPRESSED,
+    PRUNED,
+    both_tunings,
+    channel_share,
+    everything,
+    gaining,
+    joint,
+    pruned,
+    quantized,
+    rank,
+    tuned,
+    twice,
+)
 
 DRAWS = 1000
 FEW = 200  # of them, in every run of the tests

@@ -1,127 +1,42 @@
 """Structure of the figures: panels, labels, marks against the data, nothing clipped, the same bytes each time."""
 
 import re
-from functools import cache
-from itertools import combinations
 
 import numpy as np
 import pytest
-import synthetic
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
-from dlas.analysis import curves, figures, observation, overview
+from dlas.analysis import curves, figures, overview
+from tests.unit.analysis import synthetic
+from tests.unit.analysis.drawings import (
+    AUTO_SCHEDULED,
+    CURVES,
+    LADDERS,
+    LARGE,
+    PEERS,
+    PROMISES,
+    SMALL,
+    STUDY,
+    TABLES,
+    TUNED,
+    axis_labels_overlap,
+    draw,
+    drawn,
+    markers,
+    nothing_is_clipped,
+    overview_of,
+    texts,
+)
 
 pytestmark = pytest.mark.xdist_group("figures")  # each is drawn once
 
-COMPRESSED = ("none", "weight_pruning", "int8")
-UNTUNED = ("size_accuracy_latency", "fastest_primitive", "compression_speedup_by_platform")
-TUNED = ("tuning_speedup", "tuning_changes_primitive")
-PRECISION = ("primitive_by_precision", "native_precision", "datasets_differ")
-PROMISES = ("sparsity_promise", "channel_pruning_promise", "joint_choice")
-STUDY = UNTUNED + TUNED + PRECISION + PROMISES
-CURVES = ("pruning_reach", "compact_architectures")
-SMALL = synthetic.study(synthetic.realistic)
-SMALL = SMALL[(SMALL.platform == "local_cpu") | SMALL.model.isin(["resnet18", "mobilenet_v2"])]
-LARGE = synthetic.study(
-    synthetic.realistic, compressions=COMPRESSED, tunings=("untuned", "auto_scheduled")
-)
-ONE = SMALL[SMALL.platform == "local_cpu"]
-FULL = synthetic.study(
-    synthetic.realistic,
-    compressions=synthetic.COMPRESSIONS,
-    formats=("dense", "csr"),
-    tunings=("untuned", "auto_scheduled"),
-    unreached=[("photos", "efficientnet_b0", "weight_pruning")],
-    emulated=[("float16", "local_cpu_avx2")],
-)
-SOME = FULL.model.isin(["resnet18", "mobilenet_v1"]) & (FULL.compression == "none")
-THERE = (FULL.platform == "local_cpu_avx2") & FULL.compression.isin(["none", "float16"])
 REASONS = ("not measured", "not auto-scheduled", "no ")
-TABLES = {
-    "small": SMALL,
-    "large": LARGE,
-    "one platform": ONE,
-    "nothing measured": SMALL.assign(status="unavailable"),
-    "full": FULL[FULL.tuning == "untuned"],
-}
-AUTO_SCHEDULED = {
-    "all": FULL,
-    "some": FULL[(FULL.tuning == "untuned") | SOME],
-    "one platform": FULL[(FULL.tuning == "untuned") | THERE],
-}
-TABLES |= {f"{which} auto-scheduled": table for which, table in AUTO_SCHEDULED.items()}
-TABLES["auto-scheduled, of different sparsity"] = synthetic.study(
-    synthetic.sparse,
-    compressions=synthetic.COMPRESSIONS,
-    formats=("dense", "csr"),
-    tunings=("untuned", "auto_scheduled"),
-    left=synthetic.left,
-)
-LADDERS = {
-    "full": synthetic.curves(synthetic.holding, images=360, seed=1),
-    "exact": synthetic.curves(synthetic.holding),
-    "one technique": synthetic.curves(
-        synthetic.holding, compressions=("none", "weight_pruning"), images=360
-    ),
-    "no technique": synthetic.curves(synthetic.holding, compressions=("none",)),
-}
-PEERS = synthetic.peers({"pytorch": 2.5, "onnxruntime": 0.8})
 CASES = [
     *((name, table) for name in STUDY for table in TABLES if "auto-scheduled" not in table),
     *((name, f"{which} auto-scheduled") for name in TUNED for which in AUTO_SCHEDULED),
     *((name, "auto-scheduled, of different sparsity") for name in PROMISES),
     *((name, table) for name in CURVES for table in LADDERS),
 ]
-
-
-def draw(name, table):
-    module = observation.load(name)
-    study, ladders = (table, None) if name in STUDY else (None, table)
-    tables = synthetic.tables(study, synthetic.noise_floor(), ladders)
-    found = module.observe(tables)
-    return module, found, module.draw(tables, found)
-
-
-@cache
-def drawn(name, table):
-    return draw(name, TABLES[table] if name in STUDY else LADDERS[table])
-
-
-@cache
-def overview_of(table):
-    return overview.draw(TABLES[table], PEERS)
-
-
-def nothing_is_clipped(figure):
-    FigureCanvasAgg(figure).draw()
-    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-    return (
-        drawn.x0 >= -0.01
-        and drawn.x1 <= width + 0.01
-        and drawn.y0 >= -0.01
-        and drawn.y1 <= height + 0.01
-    )
-
-
-def axis_labels_overlap(figure):
-    """Return whether the labels of two panels, or a title and a label, lie on one another."""
-    boxes = [
-        text.get_window_extent()
-        for axis in figure.axes
-        for text in (axis.title, axis.xaxis.label, axis.yaxis.label)
-        if text.get_text()
-    ]
-    boxes += [legend.get_window_extent() for legend in figure.legends]
-    return any(one.overlaps(other) for one, other in combinations(boxes, 2))
-
-
-def texts(figure):
-    return [
-        text
-        for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))
-        if text.get_text()
-    ]
 
 
 @pytest.mark.parametrize(("name", "table"), CASES)
@@ -145,14 +60,6 @@ def test_no_panel_is_empty_without_a_reason(name, table):
         marks = axis.lines or axis.collections
         reasons = [text for text in axis.texts if text.get_text().startswith(REASONS)]
         assert marks or reasons
-
-
-def markers(axis):
-    return [
-        line
-        for line in axis.lines
-        if line.get_marker() in figures.MARKERS.values() and len(line.get_xdata())
-    ]
 
 
 def test_one_mark_for_each_primitive_of_each_network():

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from matplotlib.testing.compare import compare_images
 from matplotlib.testing.exceptions import ImageComparisonFailure
-from test_figures import CURVES, PROMISES, STUDY, drawn, overview_of
 
 from dlas.analysis import figures
+from tests.unit.analysis.drawings import CURVES, PROMISES, STUDY, drawn, overview_of
 
 pytestmark = pytest.mark.xdist_group("figures")  # which one worker has drawn already
 

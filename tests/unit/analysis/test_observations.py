@@ -3,9 +3,22 @@
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 
 from dlas.analysis import observation
+from tests.unit.analysis import synthetic
+from tests.unit.analysis.verdicts import (
+    COMPRESSED,
+    FLOOR,
+    PRUNED,
+    both_tunings,
+    check,
+    check_missing,
+    direct_wins,
+    observe,
+    tuned,
+    twice,
+    unmeasured,
+)
 
 NAMES = {
     "01": "size_accuracy_latency",
@@ -16,18 +29,10 @@ NAMES = {
     "06": "tuning_changes_primitive",
     "07": "compression_speedup_by_platform",
 }
-COMPRESSED = ("none", "channel_pruning", "int8")
-TUNINGS = ("untuned", "auto_scheduled")
-PRUNED = ("none", "weight_pruning", "channel_pruning")
-FLOOR = synthetic.noise_floor()
 LADDER = {  # size, MACs and accuracy in one order
     "digits": {f"net{step}": (2.0**step, 10 * 2.0**step, 60 + 6 * step) for step in range(6)}
 }
 LADDER_FLOOR = synthetic.noise_floor(models=LADDER)
-
-
-def observe(name, study=None, floor=FLOOR, curves=None):
-    return observation.load(name).observe(synthetic.tables(study, floor, curves))
 
 
 def observe_curves(number, holds, **options):
@@ -37,10 +42,6 @@ def observe_curves(number, holds, **options):
 def by_macs(platform, dataset, model, compression, primitive, tuning):
     """Latency in the order of the networks' sizes, every primitive alike."""
     return LADDER.get(dataset, synthetic.MODELS.get(dataset))[model][1] / 30
-
-
-def direct_wins(platform, dataset, model, compression, primitive, tuning):
-    return 1.0 if primitive == "direct" else 1.3
 
 
 def same_speedup(platform, dataset, model, compression, primitive, tuning):
@@ -54,16 +55,6 @@ def hardware_speedup(platform, *rest):
     return same_speedup(platform, *rest) / gain
 
 
-def tuned(speedup, untuned=None):
-    """Return a latency that auto-scheduling divides by speedup(platform, dataset, model, compression, primitive)."""
-
-    def latency(*configuration):
-        before = 1.0 if untuned is None else untuned(*configuration)
-        return before / (speedup(*configuration[:-1]) if configuration[-1] != "untuned" else 1)
-
-    return latency
-
-
 def every_factor(platform, dataset, model, compression, primitive):
     gain = 2 if platform == "local_cpu" else 1
     return gain * (2.1 if model in synthetic.COMPACT else 1) * (2.2 if primitive == "gemm" else 1)
@@ -71,14 +62,6 @@ def every_factor(platform, dataset, model, compression, primitive):
 
 def one_factor(platform, dataset, model, compression, primitive):
     return 3 if primitive == "gemm" else 1.5
-
-
-def twice(*_):
-    return 2.0
-
-
-def both_tunings(latency, **options):
-    return synthetic.study(latency, tunings=TUNINGS, **options)
 
 
 CHANGING = both_tunings(tuned(one_factor, direct_wins))
@@ -123,13 +106,6 @@ def ladder(latency, **options):
 )
 def test_verdict(name, study, floor, verdict):
     check(observe(NAMES[name], study, floor), verdict)
-
-
-def check(found, verdict):
-    assert found.verdict == verdict, found
-    assert found.n > 0 and found.reason
-    if np.isfinite(found.ci_low):
-        assert found.ci_low <= found.estimate <= found.ci_high
 
 
 WOBBLE = {"mobilenet_v1": 1.1, "mobilenet_v2": 0.95, "resnet18": 1.1, "vgg16": 0.9}
@@ -209,15 +185,6 @@ def test_the_splits_behind_the_choice_have_no_part_in_the_verdict():
         assert observe(NAMES[number], curves=curves) == observe(NAMES[number], curves=other)
 
 
-def unmeasured(study):
-    return study.assign(
-        status="unavailable: no such board",
-        latency_ms=None,
-        latency_ms_low=None,
-        latency_ms_high=None,
-    )
-
-
 REALISTIC = synthetic.study(synthetic.realistic)
 ONE_PLATFORM = synthetic.study(hardware_speedup, compressions=COMPRESSED, platforms=("local_cpu",))
 
@@ -266,12 +233,6 @@ CURVES = synthetic.curves(synthetic.holding)
 )
 def test_missing_curves(name, curves, needs):
     check_missing(observe(NAMES[name], curves=curves), needs)
-
-
-def check_missing(found, needs):
-    assert found.verdict == "inconclusive"
-    assert found.headline.startswith("inconclusive: needs") and needs in found.headline
-    assert np.isnan(found.estimate)
 
 
 @pytest.mark.parametrize("name", [NAMES[number] for number in ("01", "04", "05", "06", "07")])

@@ -5,52 +5,36 @@ from itertools import combinations, product
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
-from test_figures import draw, markers
-from test_observations import check, check_missing, observe, unmeasured
 
 from dlas.analysis import figures, observation, statistics, winners
 from dlas.analysis.statistics import Interval
+from tests.unit.analysis import synthetic
+from tests.unit.analysis.drawings import draw, markers
+from tests.unit.analysis.verdicts import (
+    AVX512,
+    EMULATED,
+    FLOOR,
+    QUANTIZED,
+    check,
+    check_missing,
+    direct_wins,
+    everything,
+    gaining,
+    observe,
+    quantized,
+    rank,
+    unmeasured,
+)
 
 VARIES, NATIVE, DATASETS = "primitive_by_precision", "native_precision", "datasets_differ"
 NAMES = (VARIES, NATIVE, DATASETS)
-FLOOR = synthetic.noise_floor()
-QUANTIZED = ("none", "float16", "int8")
-AVX512 = [("float16", "local_cpu"), ("int8", "local_cpu")]
-EMULATED = [("float16", "local_cpu_avx2")]
 SHARED = "mobilenet_v2"  # the one model of both data sets
-
-
-def quantized(latency, **options):
-    """Return a table of a platform with arithmetic of every type, and one with float32 alone."""
-    defaults = {"compressions": QUANTIZED, "native": AVX512, "emulated": EMULATED}
-    return synthetic.study(latency, **defaults | options)
-
-
-def direct_wins(*configuration):
-    return 1.0 if configuration[4] == "direct" else 1.3
 
 
 def integers_turn(platform, dataset, model, compression, primitive, tuning):
     """GEMM is fastest on 8-bit integers, direct otherwise."""
     winner = "gemm" if compression == "int8" else "direct"
     return 1.0 if primitive == winner else 1.3
-
-
-def gaining(native, elsewhere, primitives=synthetic.PRIMITIVES, techniques=QUANTIZED):
-    """Return a latency that these techniques divide by the gain of the platform, in these primitives."""
-
-    def latency(platform, dataset, model, compression, primitive, tuning):
-        if compression == "none":
-            return 1.0
-        gain = native if platform == "local_cpu" else elsewhere
-        return 1 / gain if primitive in primitives and compression in techniques else 1.25
-
-    return latency
-
-
-def rank(compression, primitive):
-    return synthetic.COMPRESSIONS.index(compression) + 5 * synthetic.PRIMITIVES.index(primitive)
 
 
 def turned(share):
@@ -63,10 +47,6 @@ def turned(share):
         return 1.3**place
 
     return latency
-
-
-def everything(latency, **options):
-    return synthetic.study(latency, **{"compressions": synthetic.COMPRESSIONS} | options)
 
 
 def one_wins_on_one_platform(*configuration):

@@ -5,31 +5,33 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 from scipy import stats
 
 from dlas.analysis import figures, observation
 from dlas.analysis.observations import sparsity_promise
+from tests.unit.analysis import synthetic
+from tests.unit.analysis.drawings import markers
+from tests.unit.analysis.verdicts import (
+    FLOOR,
+    PRUNED,
+    TUNINGS,
+    channel_share,
+    check,
+    check_missing,
+    joint,
+    pruned,
+    unmeasured,
+)
 
 NAMES = {
     "08": "sparsity_promise",
     "09": "channel_pruning_promise",
     "13": "joint_choice",
 }
-FLOOR = synthetic.noise_floor()
-PRUNED = ("none", "weight_pruning", "channel_pruning")
-CHOSEN = ("none", "channel_pruning", "int8")
-TUNINGS = ("untuned", "auto_scheduled")
 
 
 def observe(number, study, floor=FLOOR):
     return observation.load(NAMES[number]).observe(synthetic.tables(study, floor))
-
-
-def pruned(latency, **options):
-    """Return a study of both pruning techniques in both formats, on networks of different sparsity."""
-    defaults = {"compressions": PRUNED, "formats": ("dense", "csr"), "left": synthetic.left}
-    return synthetic.study(latency, **defaults | options)
 
 
 def on_a_line(line):
@@ -46,21 +48,6 @@ def one_break_even(platform, primitive, tuning):
     return (0.4, 1.0) if primitive == "gemm" else (0.1, 1.5)
 
 
-def channel_share(share):
-    """Return a latency at which channel pruning reaches this share of its promise, weight pruning 0.5 in CSR."""
-
-    def latency(platform, dataset, model, compression, primitive, tuning):
-        before = synthetic.realistic(platform, dataset, model, "none", primitive, tuning)
-        kept = synthetic.left(dataset, model, compression)
-        return before * {
-            "none": 1,
-            "channel_pruning": kept / share,
-            "weight_pruning": 2 * kept / 0.5,  # CSR takes half of it
-        }.get(compression, 1)
-
-    return latency
-
-
 def together(platform, dataset, model, compression, primitive, tuning):
     """Integers are fast in GEMM alone, which is slow else: 1.67 times as fast as channel pruning in direct."""
     if compression == "int8":
@@ -74,10 +61,6 @@ def apart(platform, dataset, model, compression, primitive, tuning):
     cost = {"direct": 1.0, "gemm": 1.3, "spatial_pack": 1.2}[primitive]
     cost *= {"none": 1, "channel_pruning": 0.5, "int8": 0.4}[compression]
     return cost / (1.5 if tuning == "auto_scheduled" else 1)
-
-
-def joint(latency, **options):
-    return synthetic.study(latency, **{"compressions": CHOSEN} | options)
 
 
 DIFFERENT = pruned(synthetic.sparse)
@@ -108,20 +91,7 @@ JOINT = joint(together)
     ],
 )
 def test_verdict(number, study, floor, verdict):
-    found = observe(number, study, floor)
-    assert found.verdict == verdict, found
-    assert found.n > 0 and found.reason
-    assert found.ci_low <= found.estimate <= found.ci_high
-
-
-def unmeasured(study):
-    return study.assign(
-        status="unavailable: no such board",
-        latency_ms=None,
-        latency_ms_low=None,
-        latency_ms_high=None,
-        gflops=None,
-    )
+    check(observe(number, study, floor), verdict)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +117,7 @@ def unmeasured(study):
     ],
 )
 def test_missing_rows(number, study, needs):
-    found = observe(number, study)
-    assert found.headline.startswith("inconclusive: needs") and needs in found.headline
-    assert np.isnan(found.estimate)
+    check_missing(observe(number, study), needs)
 
 
 @pytest.mark.parametrize(("number", "study"), [("08", DIFFERENT), ("09", CLOSER), ("13", JOINT)])
@@ -304,17 +272,12 @@ def drawn(number, study):
     return module.draw(tables, module.observe(tables)).axes
 
 
-def marks(axis):
-    shown = figures.MARKERS.values()
-    return [line for line in axis.lines if line.get_marker() in shown and len(line.get_xdata())]
-
-
 def test_every_sparse_network_and_each_break_even_is_drawn():
     axes = drawn("08", pruned(synthetic.sparse, tunings=TUNINGS))
     assert len(axes) == 3 * 2
     for axis in axes:
-        assert [len(line.get_xdata()) for line in marks(axis)] == [8, 8]
-        assert [line.get_fillstyle() for line in marks(axis)] == ["full", "none"]
+        assert [len(line.get_xdata()) for line in markers(axis)] == [8, 8]
+        assert [line.get_fillstyle() for line in markers(axis)] == ["full", "none"]
         at = [line.get_xdata()[0] for line in axis.lines if line.get_markersize() == 7]
         printed = axis.texts[0].get_text().splitlines()
         assert len(at) == 2
@@ -324,16 +287,16 @@ def test_every_sparse_network_and_each_break_even_is_drawn():
 
 def test_each_pruned_network_has_a_mark_for_each_technique_and_primitive():
     for axis in drawn("09", DIFFERENT):
-        colours = [line.get_color() for line in marks(axis)]
+        colours = [line.get_color() for line in markers(axis)]
         assert {colours.count(figures.colour(name)) for name in PRUNED[1:]} == {8 * 3}
-        black = [line for line in marks(axis) if line.get_markeredgecolor() == "#000000"]
+        black = [line for line in markers(axis) if line.get_markeredgecolor() == "#000000"]
         assert len(black) == 8 * 3  # weight pruning is faster in CSR
 
 
 def test_combination_and_joint_optimum_stand_one_above_the_other():
     for axis in drawn("13", JOINT):
-        assert len(marks(axis)) == 8 * 2
-        upper, lower = marks(axis)[:2]
+        assert len(markers(axis)) == 8 * 2
+        upper, lower = markers(axis)[:2]
         assert upper.get_ydata()[0] > lower.get_ydata()[0]
         assert upper.get_color() == figures.colour("channel_pruning")
         assert lower.get_color() == figures.colour("int8")

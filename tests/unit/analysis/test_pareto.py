@@ -3,12 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_figures import FULL, axis_labels_overlap, markers, nothing_is_clipped, texts
 
 from dlas.analysis import figures, pareto
+from tests.unit.analysis import synthetic
+from tests.unit.analysis.drawings import (
+    FULL,
+    axis_labels_overlap,
+    markers,
+    nothing_is_clipped,
+    texts,
+)
 
 VALUES = st.integers(0, 4)  # few, so that there are ties
 POINTS = st.lists(st.tuples(VALUES, VALUES, VALUES), min_size=1, max_size=12)

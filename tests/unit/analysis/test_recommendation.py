@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlas.analysis import choices, pages, recommendation
+from tests.unit.analysis import synthetic
 
 MODELS = {"digits": {"resnet18": (0.7, 35, 99.0), "mobilenet_v1": (0.22, 3.1, 97.0)}}
 TOP1 = {

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import synthetic
-from test_figures import axis_labels_overlap, markers, nothing_is_clipped
 
 from dlas.analysis import figures, roofline
+from tests.unit.analysis import synthetic
+from tests.unit.analysis.drawings import axis_labels_overlap, markers, nothing_is_clipped
 
 PEAK = {"float32": 300.0, "float16": 300.0, "int8": 1200.0}
 

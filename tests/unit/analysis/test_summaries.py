@@ -6,11 +6,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
 
 from dlas import study as grid
 from dlas.analysis import pages, summaries
 from dlas.analysis.pages import BEST, QUIET, TIED
+from tests.unit.analysis import synthetic
 
 FLOOR = synthetic.noise_floor()
 TUNINGS = ("untuned", "auto_scheduled")

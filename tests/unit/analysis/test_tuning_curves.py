@@ -5,10 +5,10 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-import synthetic
-from test_figures import axis_labels_overlap, markers, nothing_is_clipped
 
 from dlas.analysis import figures, table, tuning_curves
+from tests.unit.analysis import synthetic
+from tests.unit.analysis.drawings import axis_labels_overlap, markers, nothing_is_clipped
 
 
 def choices(models, platforms=synthetic.PLATFORMS, compressions=("none",), formats=("dense",)):

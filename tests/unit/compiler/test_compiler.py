@@ -9,7 +9,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from imported import PAIRS, imported, lively
 from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import ScheduleError
 from tvm.target import Target
@@ -36,6 +35,7 @@ from dlas.compiler.network import load_network, save_network
 from dlas.errors import StudyError
 from dlas.hardware.platforms import Platform, target
 from dlas.primitives.vector import vector_unit
+from tests.unit.compiler.imported import PAIRS, imported, lively
 
 HOST = target(Platform("host", threads=1))
 

@@ -4,7 +4,6 @@ import copy
 import itertools
 
 import pytest
-import small
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from dlas.compression import channel_pruning
 from dlas.errors import StudyError
 from dlas.models import accounting
 from dlas.models.vision import models as torchvision_models
+from tests.unit.compression import small
 
 UNIFORM = {"scope": "uniform", "channel_multiple": 4}
 SHAPE = (1, 3, 32, 32)

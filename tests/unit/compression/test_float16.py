@@ -4,7 +4,6 @@ import copy
 
 import numpy as np
 import pytest
-import small
 import torch
 from torch import nn
 from torch.nn import functional
@@ -13,6 +12,7 @@ from dlas import compression, datasets, models
 from dlas.compression import float16
 from dlas.models import accounting, accuracy, checkpoint
 from dlas.models.folding import fold
+from tests.unit.compression import small
 
 
 def images(count=16, size=8):

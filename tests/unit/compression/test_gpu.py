@@ -4,12 +4,12 @@ import copy
 
 import numpy as np
 import pytest
-import small
 import torch
 
 from dlas import compression
 from dlas.models import accuracy, devices
 from dlas.models.training import Recipe
+from tests.unit.compression import small
 
 pytestmark = pytest.mark.skipif(not torch.cuda.device_count(), reason="a CUDA GPU is needed")
 

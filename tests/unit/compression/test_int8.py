@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-import small
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from dlas.compression import int8
 from dlas.errors import StudyError
 from dlas.models import accounting, accuracy, checkpoint
 from dlas.models.folding import fold
+from tests.unit.compression import small
 
 MINMAX = {"observer": "minmax", "calibration_images": 16}
 HISTOGRAM = {"observer": "histogram", "calibration_images": 16}

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import small
 import torch
 from torch import nn
 
@@ -10,6 +9,7 @@ from dlas import compression, models
 from dlas.compression import channel_pruning
 from dlas.errors import StudyError
 from dlas.models import accounting, accuracy, checkpoint
+from tests.unit.compression import small
 
 SHAPE = (1, 3, 32, 32)
 MODELS = "resnet18 resnet50 vgg16 mobilenet_v1 mobilenet_v2 efficientnet_b0 densenet161".split()

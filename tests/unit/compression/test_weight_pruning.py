@@ -4,7 +4,6 @@ import copy
 from dataclasses import replace
 
 import pytest
-import small
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from dlas import models
 from dlas.compression import weight_pruning
 from dlas.errors import StudyError
 from dlas.models import accounting
+from tests.unit.compression import small
 
 SPARED = ["stem", "depthwise"]
 MAGNITUDE = {"spared": SPARED, "score": "magnitude"}

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tiny_cifar10 import NAMES, archive, batch, official_files
 
 from dlas import datasets
 from dlas.errors import StudyError
+from tests.tiny_cifar10 import NAMES, archive, batch, official_files
 
 
 def unpacked(path):

@@ -5,15 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
-import tiny_imagenet
 import torch
 from PIL import Image
-from tiny_imagenet import CLASSES
 
 from dlas import datasets
 from dlas.datasets import imagenet
 from dlas.errors import StudyError
 from dlas.models.vision import models as torchvision_models
+from tests import tiny_imagenet
+from tests.tiny_imagenet import CLASSES
 
 COUNTS = {"train": 3, "validation": 2, "test": 4}
 TRAIN, VALIDATION = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"

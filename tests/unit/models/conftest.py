@@ -1,13 +1,8 @@
-"""Tests of this folder share tiny_training.py and small images."""
-
-import sys
-from pathlib import Path
+"""A small data set for the tests of models."""
 
 import pytest
 
 from dlas import datasets
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from tiny_training import SGD, plainly_trained, trained
 
 from dlas import datasets, models
 from dlas.errors import StudyError
 from dlas.models import accuracy, devices, unfinished
 from dlas.models.training import Recipe
+from tests.unit.models.tiny_training import SGD, plainly_trained, trained
 
 CPU = torch.device("cpu")
 needs_gpu = pytest.mark.skipif(not torch.cuda.device_count(), reason="a CUDA GPU is needed")

@@ -11,12 +11,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_training import SGD, plainly_trained, trained
 from torch import nn
 
 from dlas.errors import StudyError
 from dlas.models import training
 from dlas.models.training import Recipe
+from tests.unit.models.tiny_training import SGD, plainly_trained, trained
 
 COLUMNS = (
     "epoch learning_rate train_loss train_top1 validation_loss validation_top1 seconds".split()

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from layers import KINDS, TARGETS, Point, convolutions, expected_of, operands, points, run
 from tvm.s_tir import Schedule
 from tvm.target import Target
 
@@ -16,6 +15,16 @@ from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW
 from dlas.primitives.vector import vector_unit
+from tests.unit.primitives.layers import (
+    KINDS,
+    TARGETS,
+    Point,
+    convolutions,
+    expected_of,
+    operands,
+    points,
+    run,
+)
 
 ONE = "one weight"  # of all; else the share of the weights that are left
 

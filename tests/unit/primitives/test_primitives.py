@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from layers import KINDS, TARGETS, Point, convolutions, expected_of, operands, points, run
 from tvm import te, topi
 from tvm.s_tir import Schedule
 from tvm.target import Target
@@ -17,6 +16,16 @@ from dlas.primitives.arithmetic import HALF_PRODUCTS, SUMS, blocks_of_halves
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.vector import VectorUnit, native, vector_unit
+from tests.unit.primitives.layers import (
+    KINDS,
+    TARGETS,
+    Point,
+    convolutions,
+    expected_of,
+    operands,
+    points,
+    run,
+)
 
 
 def to_physical(values: np.ndarray, layout: Layout) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The project's own standards: style, types, layers of the stack, environments."""
+"""Structure of the project: layers of the stack, imports, pins, environments."""
 
 import ast
 import re
@@ -32,25 +32,10 @@ SHARED = (
 )  # below all layers
 TORCH = ("dlas/models/", "dlas/compression/", "dlas/compiler/importer.py")
 PEERS = ("dlas/hardware/peers.py", "dlas/runtimes/")  # imports it in a process of its own
-LIBRARY = sorted(file.relative_to(ROOT) for file in ROOT.glob("dlas/**/*.py"))
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "ruff check .",
-        "ruff format --check .",
-        "mypy dlas",
-        "snakefmt --check Snakefile rules",
-        "snakemake --lint",
-    ],
+LIBRARY, TESTS = (
+    sorted(file.relative_to(ROOT) for file in ROOT.glob(f"{folder}/**/*.py"))
+    for folder in ("dlas", "tests")
 )
-def test_a_checker_has_nothing_to_say(command):
-    module, *arguments = command.split()
-    found = subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True
-    )
-    assert found.returncode == 0, found.stdout + found.stderr
 
 
 def imported(file: Path) -> set[str]:
@@ -87,6 +72,15 @@ def test_a_peer_is_asked_without_any_runtime():
     runtimes = {"torch", "onnxruntime", "tvm"}
     loaded = f"import sys, dlas.hardware.peers; sys.exit(bool({runtimes} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", loaded], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("file", TESTS, ids=str)
+def test_tests_share_helper_modules_only_and_by_their_full_names(file):
+    for name in imported(file):
+        assert not re.match(r"tests\..*\b(test_|conftest)", name), f"{file} imports {name}"
+    for node in ast.walk(ast.parse((ROOT / file).read_text())):
+        if isinstance(node, ast.Attribute):
+            assert ast.unparse(node) != "sys.path", f"{file} edits the path of imports"
 
 
 def test_every_layer_is_a_folder():
