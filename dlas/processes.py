@@ -92,12 +92,17 @@ class Worker:
             if self.fresh:
                 self._process = _Interpreter(theirs, environment() | self.env)
                 with suppress(ConnectionError):  # the wait for the service reports its end
-                    self._pipe.send(sys.path)
-                    self._pipe.send((self.service, self.arguments, self.cores))
+                    self._pipe.send((sys.path, self.cores))
+                    self._pipe.send((self.service, self.arguments))
             else:
                 job = (theirs, self._pipe, self.service, self.arguments, self.cores, self.env)
                 self._process = _FORK.Process(target=_serve_forked, args=job, daemon=True)
                 self._process.start()
+
+    @property
+    def pid(self) -> int | None:
+        """The process's identifier, none before it starts and after it ended."""
+        return None if self._process is None else self._process.pid
 
     def call(self, method: str, *arguments: Any, timeout_s: float) -> Any:
         """Call a method of the service and return its result.
@@ -197,13 +202,14 @@ class _Interpreter(subprocess.Popen[bytes]):
 def serve_fresh(number: int) -> None:
     """Serve in a new interpreter, over the pipe with this file descriptor."""
     pipe = Connection(number)
-    sys.path[:] = pipe.recv()
+    sys.path[:], cores = pipe.recv()
+    _prepare(cores)
     try:
-        service, arguments, cores = pipe.recv()
+        service, arguments = pipe.recv()
     except Exception as error:  # whatever the import of the service's module raises
         _report(pipe, error)
     else:
-        _serve(pipe, service, arguments, cores)
+        _serve(pipe, service, arguments)
 
 
 def _serve_forked(
@@ -217,19 +223,19 @@ def _serve_forked(
     # With a copy of it open here, the pipe would never end.
     parent.close()
     os.environ.update(env)
-    _serve(pipe, service, arguments, cores)
+    _prepare(cores)
+    _serve(pipe, service, arguments)
 
 
-def _serve(
-    pipe: Connection,
-    service: Service | str,
-    arguments: Sequence[Any],
-    cores: Sequence[int] | None,
-) -> None:
-    """Read requests until the pipe ends, then end at once, even in the midst of one."""
+def _prepare(cores: Sequence[int] | None) -> None:
+    """Leave interrupts to the other process and run on some cores only, threads to come included."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if cores is not None:
         os.sched_setaffinity(0, cores)
+
+
+def _serve(pipe: Connection, service: Service | str, arguments: Sequence[Any]) -> None:
+    """Read requests until the pipe ends, then end at once, even in the midst of one."""
     requests: queue.SimpleQueue[tuple[str, Sequence[Any]]] = queue.SimpleQueue()
     # A new thread has thread pools of its own in TVM; those of the forking one did not survive.
     threading.Thread(target=_answer, args=(pipe, requests, service, arguments), daemon=True).start()

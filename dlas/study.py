@@ -226,6 +226,11 @@ def connection(config: Config, platform: str, **_: str) -> str:
     return ".".join(["dlas.hardware.connections", *kinds])
 
 
+def runtimes(config: Config, platform: str, **_: str) -> list[str]:
+    """Return the modules of the peer runtimes that are timed on a platform."""
+    return [registry.module_name("runtime", name) for name in peers(config, platform)]
+
+
 def boards(config: Config) -> dict[str, str]:
     """Return for each platform that is reached over a connection the name of its boards.
 

@@ -115,11 +115,12 @@ def code_of(*modules):
 
 
 def named(modules, wildcards):
-    """The names of modules, wildcards filled in; a function of config and wildcards gives one as well."""
-    return tuple(
+    """The names of modules, wildcards filled in; a function of config and wildcards gives one or several."""
+    found = [
         name.format(**wildcards) if isinstance(name, str) else name(config, **wildcards)
         for name in modules
-    )
+    ]
+    return tuple(name for each in found for name in ([each] if isinstance(each, str) else each))
 
 
 def archive(wildcards):

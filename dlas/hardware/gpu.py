@@ -1,44 +1,63 @@
-"""What this machine's GPU is. A process of its own asks: one that has asked cannot be forked any more, as tuning is."""
+"""What this machine's GPU is.
 
-import json
-import subprocess
-import sys
+Another process asks the driver: a process that has used a GPU cannot be forked, as tuning is.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import tvm
 
-from dlas.compiler.processes import environment
 from dlas.errors import StudyError
+from dlas.processes import Worker, WorkerError
+
+TIMEOUT_S = 120.0
 
 
 @cache
 def facts(kind: str) -> dict[str, Any]:
-    """Return what TVM's targets of a kind, such as "cuda", say of this machine's first GPU; empty without one."""
-    asked = subprocess.run(
-        [sys.executable, "-m", __name__, kind],
-        capture_output=True,
-        text=True,
-        env=environment(),
-    )
-    if asked.returncode:
-        lines = asked.stderr.strip().splitlines() or ["no reason given"]
-        raise StudyError(f"the GPU of kind {kind} gives no answer: {lines[-1]}")
-    answer: dict[str, Any] = json.loads(asked.stdout.splitlines()[-1])
-    return answer
+    """Return the properties of this machine's first GPU.
+
+    Parameters
+    ----------
+    kind : str
+        TVM's name of its kind, such as "cuda".
+
+    Returns
+    -------
+    dict
+        Attributes of TVM's target for the GPU, empty without one.
+
+    Raises
+    ------
+    StudyError
+        For a driver that fails or hangs.
+    """
+    with Worker(_driver, kind, fresh=True) as worker:
+        try:
+            found: dict[str, Any] = worker.call("facts", timeout_s=TIMEOUT_S)
+        except WorkerError as error:
+            raise StudyError(f"the GPU of kind {kind} gives no answer: {error}") from error
+    return found
 
 
-def _facts(kind: str) -> dict[str, Any]:
-    gpu = tvm.device(kind)
-    if not gpu.exist:
-        return {}
-    return {
-        "arch": f"sm_{str(gpu.compute_version).replace('.', '')}",
-        "max_threads_per_block": int(gpu.max_threads_per_block),
-        "max_shared_memory_per_block": int(gpu.max_shared_memory_per_block),
-        "thread_warp_size": int(gpu.warp_size),
-    }
+class _Driver:
+    def __init__(self, kind: str) -> None:
+        self.gpu = tvm.device(kind)
+
+    def facts(self) -> dict[str, Any]:
+        if not self.gpu.exist:
+            return {}
+        return {
+            "arch": f"sm_{str(self.gpu.compute_version).replace('.', '')}",
+            "max_threads_per_block": int(self.gpu.max_threads_per_block),
+            "max_shared_memory_per_block": int(self.gpu.max_shared_memory_per_block),
+            "thread_warp_size": int(self.gpu.warp_size),
+        }
 
 
-if __name__ == "__main__":
-    print(json.dumps(_facts(sys.argv[1])))
+@contextmanager
+def _driver(kind: str) -> Iterator[_Driver]:
+    yield _Driver(kind)

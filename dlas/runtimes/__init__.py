@@ -1,1 +1,1 @@
-"""Peer runtimes, one file each: other ways to run the uncompressed networks, timed beside the compiled ones."""
+"""Peer runtimes, one file each: they run the uncompressed networks beside the compiled ones."""

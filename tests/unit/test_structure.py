@@ -31,7 +31,7 @@ SHARED = (
     "provenance",
 )  # below all layers
 TORCH = ("dlas/models/", "dlas/compression/", "dlas/compiler/importer.py")
-PEERS = ("dlas/hardware/peers.py", "dlas/runtimes/")  # imports it in a process of its own
+PEERS = ("dlas/runtimes/",)  # imports it in a process of its own
 LIBRARY, TESTS = (
     sorted(file.relative_to(ROOT) for file in ROOT.glob(f"{folder}/**/*.py"))
     for folder in ("dlas", "tests")
@@ -70,7 +70,7 @@ def test_torch_is_used_for_training_import_and_peers_only(file):
 def test_a_peer_is_asked_without_any_runtime():
     """And a peer's own process has its runtime alone."""
     runtimes = {"torch", "onnxruntime", "tvm"}
-    loaded = f"import sys, dlas.hardware.peers; sys.exit(bool({runtimes} & {{*sys.modules}}))"
+    loaded = f"import sys, dlas.runtimes.peer; sys.exit(bool({runtimes} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", loaded], cwd=ROOT).returncode == 0
 
 

@@ -214,7 +214,7 @@ CHANGES = [
     ),
     (
         "what a peer is asked",
-        "dlas/hardware/peers.py",
+        "dlas/runtimes/peer.py",
         "STEP_S = 0.005",
         "STEP_S = 0.006",
         EVERY_TIMING,

@@ -10,9 +10,10 @@ from job import job, library_name
 from dlas.compiler.check import check_logits
 from dlas.compiler.library import load_library
 from dlas.files import read_json, write_rows
-from dlas.hardware import host, peak, peers, timing
+from dlas.hardware import host, peak, timing
 from dlas.hardware.connections import open_board
 from dlas.hardware.platforms import Platform, cpu_target, require_host
+from dlas.runtimes.peer import started
 
 
 def load(library, record, reference, platform, board):
@@ -55,9 +56,7 @@ with job(snakemake):
         networks = dict(zip(settings["peers"], snakemake.input.exported, strict=True))
         with (
             open_board(platform, threads) as board,
-            peers.started(
-                networks, snakemake.input.uncompressed, host.cores_for(threads)
-            ) as runtimes,
+            started(networks, snakemake.input.uncompressed, host.cores_for(threads)) as runtimes,
         ):
             for peer in runtimes.values():
                 check_peer(peer, snakemake.input.uncompressed, settings["tolerance"])

@@ -18,9 +18,9 @@ import numpy as np
 import tvm
 
 from dlas.compiler.library import Board, BoardError, LostError, Place, load_library
-from dlas.compiler.processes import environment
 from dlas.compiler.tuning.building import FORK, LIBRARY, SHAPES
 from dlas.errors import StudyError
+from dlas.processes import environment
 
 # Of the largest output of the default code, by the feature map's type: what sums in another order may differ by.
 TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "uint8": 0.0, "int8": 0.0}

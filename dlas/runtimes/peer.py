@@ -1,0 +1,135 @@
+"""A network in a peer runtime, run in a process of its own to be timed beside compiled networks.
+
+The process that times has no other runtime in itself, and thus no other pool of threads. This
+module imports a runtime only in the peer's process, and TVM nowhere.
+"""
+
+import time
+import timeit
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlas import registry
+from dlas.errors import StudyError
+from dlas.processes import Worker, WorkerError
+from dlas.runtimes.plugin import Run, load
+
+# Importing PyTorch on a busy machine takes longest.
+TIMEOUT_S = 120.0
+STEP_S = 0.005
+# Of a core, used by all threads of a process together while none of them spins.
+IDLE_CPU_SHARE = 0.1
+
+
+class Peer:
+    """A network in a peer runtime, in a process of its own with one thread for each of its cores.
+
+    Parameters
+    ----------
+    name : str
+        The runtime.
+    network : str or Path
+        The exported network that the runtime loads.
+    reference : str or Path
+        A file with the array `inputs`, float32 [N, C, H, W]. The network runs on these images and
+        is timed on the first.
+    cores : sequence of int
+        The cores that the process is bound to.
+
+    Raises
+    ------
+    StudyError
+        For an unknown runtime; in the methods, for one that fails, dies or gives no answer.
+    """
+
+    def __init__(
+        self, name: str, network: str | Path, reference: str | Path, cores: Sequence[int]
+    ) -> None:
+        registry.describe("runtime", name)
+        self.name = name
+        self.worker = Worker(
+            _open,
+            *(name, Path(network), Path(reference), len(cores)),
+            fresh=True,
+            cores=cores,
+            start_timeout_s=TIMEOUT_S,
+        )
+
+    def logits(self, timeout_s: float = TIMEOUT_S) -> np.ndarray:
+        """Return the logits, float32 [N, classes], of the images, run one by one."""
+        logits: np.ndarray = self._call("logits", timeout_s=timeout_s)
+        return logits
+
+    def time(self, number: int, timeout_s: float = TIMEOUT_S) -> Sequence[float]:
+        """Return the mean seconds of a run over `number` runs in a row, after a warm-up run.
+
+        Idle threads spin for a while in wait for more work, and would take the cores from the
+        other process. So both processes wait until their threads rest before the other one runs.
+        """
+        rest()
+        return [self._call("seconds", number, timeout_s=timeout_s)]
+
+    def close(self) -> None:
+        """End the process at once."""
+        self.worker.close()
+
+    def _call(self, method: str, *arguments: Any, timeout_s: float) -> Any:
+        try:
+            return self.worker.call(method, *arguments, timeout_s=timeout_s)
+        except WorkerError as error:
+            raise StudyError(f"the peer {self.name}: {error}") from error
+
+
+@contextmanager
+def started(
+    networks: Mapping[str, str | Path], reference: str | Path, cores: Sequence[int]
+) -> Iterator[dict[str, Peer]]:
+    """Yield a `Peer` for each runtime and its network. They start side by side and end with the block."""
+    with ExitStack() as stack:
+        peers = {
+            name: stack.enter_context(closing(Peer(name, network, reference, cores)))
+            for name, network in networks.items()
+        }
+        for peer in peers.values():
+            peer.worker.start()
+        yield peers
+
+
+def rest() -> None:
+    """Wait until no thread of this process spins any more."""
+    used = STEP_S
+    while used > IDLE_CPU_SHARE * STEP_S:
+        before = time.process_time()
+        time.sleep(STEP_S)
+        used = time.process_time() - before
+
+
+class _Network:
+    """A network that a runtime has loaded, in the peer's process."""
+
+    def __init__(self, bind: Callable[[np.ndarray], Run], images: np.ndarray) -> None:
+        self.bind, self.images, self.run = bind, images, bind(images[:1])
+
+    def logits(self) -> np.ndarray:
+        logits = np.concatenate([self.bind(image[None])() for image in self.images])
+        rest()
+        return logits
+
+    def seconds(self, number: int) -> float:
+        # The warm-up run wakes the threads.
+        self.run()
+        seconds = timeit.timeit(self.run, number=number) / number
+        rest()
+        return seconds
+
+
+@contextmanager
+def _open(name: str, network: Path, reference: Path, threads: int) -> Iterator[_Network]:
+    bind = load(name).open_network(network, threads)
+    with np.load(reference) as arrays:
+        images = arrays["inputs"]
+    yield _Network(bind, images)

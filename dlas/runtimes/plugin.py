@@ -1,0 +1,37 @@
+"""What the file of a peer runtime offers beside its description."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+
+from dlas import registry
+
+Run = Callable[[], np.ndarray]
+
+
+class Runtime(Protocol):
+    """A peer runtime. Its file imports the runtime, so it is loaded in a process of its own only."""
+
+    def open_network(self, path: Path, threads: int) -> Callable[[np.ndarray], Run]:
+        """Load an exported network, to be run on a number of threads.
+
+        Parameters
+        ----------
+        path : Path
+            The network, in the file format that the description names.
+        threads : int
+            How many threads a run uses.
+
+        Returns
+        -------
+        callable
+            Binds an image, float32 [1, C, H, W], and returns a function that runs the network on
+            it and returns the logits, float32 [1, classes].
+        """
+
+
+def load(name: str) -> Runtime:
+    """Import a runtime; raise StudyError for an unknown one."""
+    return cast(Runtime, registry.load("runtime", name))
