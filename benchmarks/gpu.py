@@ -33,7 +33,8 @@ from benchmarks.network_contenders import (
 from benchmarks.networks import RESULTS
 from dlas import primitives
 from dlas.compiler.build import Library, build_library
-from dlas.compiler.library import Here, load_library
+from dlas.compiler.device import LocalDevice
+from dlas.compiler.library import load_library
 from dlas.compiler.network import Network, load_network, save_network
 from dlas.compiler.tuning.building import LIBRARY, Job
 from dlas.compiler.tuning.building import build as build_all
@@ -116,7 +117,7 @@ def own_networks(
                     own = Contender("dlas", primitive, "dense", network.dtype, 0.0, tuning, None)
                     made.append((expected, own))
         reasons = build_all(jobs, PATIENCE_S)
-        board = Here(gpu.kind)
+        board = LocalDevice(gpu.kind)
         for job, reason, (expected, own) in zip(jobs, reasons, made, strict=True):
             if reason is not None:
                 raise StudyError(f"{work.case.name}: {own.primitive} {own.dtype}: {reason}")

@@ -26,9 +26,10 @@ from dlas.compiler.check import check_outputs
 from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.library import CompiledNetwork, NetworkTimer
 from dlas.compiler.network import Network
-from dlas.compiler.tuning import Settings, tune_network
+from dlas.compiler.tuning.network import tune_network
+from dlas.compiler.tuning.settings import Settings
 from dlas.compression.weight_pruning import prunable
-from dlas.hardware.connections import place_of
+from dlas.hardware.devices import device_opener
 from dlas.hardware.platforms import Platform, target
 from dlas.models.training import Recipe
 
@@ -231,7 +232,7 @@ def auto_scheduled(
         settings,
         records=records,
         seed=0,
-        place=place_of(platform),
+        opener=device_opener(platform),
     )
     return outcome.choices
 

@@ -63,8 +63,9 @@ class Worker:
         Environment variables to set in the process.
     cores : sequence of int, optional
         The cores that the process may run on, all of this process's by default.
-    start_timeout_s : float
+    start_timeout_s : float, optional
         The limit for the start of the process and of the service, which counts towards no request.
+        None leaves it to the service.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Worker:
         fresh: bool = False,
         env: Mapping[str, str] | None = None,
         cores: Sequence[int] | None = None,
-        start_timeout_s: float = START_TIMEOUT_S,
+        start_timeout_s: float | None = START_TIMEOUT_S,
     ) -> None:
         self.service, self.arguments, self.fresh = service, arguments, fresh
         self.env, self.cores = dict(env or {}), None if cores is None else list(cores)
@@ -98,6 +99,18 @@ class Worker:
                 job = (theirs, self._pipe, self.service, self.arguments, self.cores, self.env)
                 self._process = _FORK.Process(target=_serve_forked, args=job, daemon=True)
                 self._process.start()
+
+    def open(self) -> None:
+        """Start the process, if it is not there, and wait for its service. It raises what `call` raises."""
+        if self._ready:
+            return
+        self.start()
+        try:
+            self._exchange(None, self.start_timeout_s)
+        except Exception:
+            self.close()
+            raise
+        self._ready = True
 
     @property
     def pid(self) -> int | None:
@@ -123,14 +136,7 @@ class Worker:
         FailedError, DiedError, SilentError
             For a service that raised another error, a process that ended, no answer in time.
         """
-        if not self._ready:
-            self.start()
-            try:
-                self._exchange(None, self.start_timeout_s)
-            except Exception:
-                self.close()
-                raise
-            self._ready = True
+        self.open()
         return self._exchange((method, arguments), timeout_s)
 
     def close(self) -> None:
@@ -147,7 +153,7 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _exchange(self, request: Any, timeout_s: float) -> Any:
+    def _exchange(self, request: Any, timeout_s: float | None) -> Any:
         """Send a request, or none, and return the result in the next answer."""
         assert self._process is not None and self._pipe is not None
         try:

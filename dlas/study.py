@@ -10,7 +10,7 @@ from string import Formatter
 from typing import Any
 
 from dlas import registry
-from dlas.errors import unknown
+from dlas.errors import StudyError, unknown
 
 Config = Mapping[str, Any]
 
@@ -282,6 +282,22 @@ def sparse(compression: str) -> bool:
 def searches(tuning: str) -> bool:
     """Return whether a tuning measures candidates first; raise StudyError for an unknown tuning."""
     return registry.describe("tuning", tuning).searches
+
+
+def scheduler(config: Config, **_: str) -> str:
+    """Return the tuning that searches; raise StudyError unless the study has one."""
+    found = [name for name in config["study"]["tuning"] if searches(name)]
+    if len(found) != 1:
+        allowed = ", ".join(filter(searches, registry.names("tuning")))
+        raise StudyError(
+            f"study.tuning has {len(found)} tunings that search; allowed: one of {allowed}"
+        )
+    return found[0]
+
+
+def scheduler_module(config: Config, **_: str) -> str:
+    """Return the module of the tuning that searches."""
+    return registry.module_name("tuning", scheduler(config))
 
 
 def downloads(config: Config) -> list[str]:

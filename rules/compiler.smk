@@ -73,11 +73,17 @@ rule tune_network:
         "../envs/compiling.yaml"
     threads: workflow.cores
     params:
-        settings=settings(platform=study.platform, tuning=study.tuning, seed="seed"),
+        settings=settings(
+            platform=study.platform,
+            scheduler=study.scheduler,
+            tuning=study.tuning,
+            seed="seed",
+        ),
         code=code(
             "tune_network",
             "dlas.primitives.{primitive}",
             "dlas.primitives.{format}",
+            study.scheduler_module,
             study.connection,
         ),
         records=study.path("records"),

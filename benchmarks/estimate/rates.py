@@ -38,10 +38,11 @@ from dlas.compiler.build import build_library
 from dlas.compiler.importer import import_network
 from dlas.compiler.library import NetworkTimer, load_library
 from dlas.compiler.network import load_network, save_network
-from dlas.compiler.tuning import Settings, tune_network
+from dlas.compiler.tuning.network import tune_network
+from dlas.compiler.tuning.settings import Settings
 from dlas.compression.weight_pruning import prunable
 from dlas.hardware import host
-from dlas.hardware.connections import place_of
+from dlas.hardware.devices import device_opener
 from dlas.hardware.platforms import Platform, target
 from dlas.models import accuracy, export, training
 
@@ -425,7 +426,7 @@ def measure_tuning(config: study.Config, folder: Path) -> tuple[float, float]:
         Settings(**settings),
         records=records,
         seed=0,
-        place=place_of(HERE),
+        opener=device_opener(HERE),
     )
     # All cores build and measure.
     seconds = (cpu_seconds() - start) / len(host.cores())

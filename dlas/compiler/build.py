@@ -16,13 +16,14 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 
 from dlas import primitives, status
+from dlas.compiler.between import schedule_between
+from dlas.compiler.device import Device
 from dlas.compiler.kernel_cache import KernelCache
 from dlas.compiler.layer import Chosen, Layer, schedule_kernel, workload_hash
-from dlas.compiler.library import Board, CompiledNetwork, link, load_library
+from dlas.compiler.library import CompiledNetwork, link, load_library
 from dlas.compiler.lowering import Decide, by_default, lower
 from dlas.compiler.network import Network
 from dlas.compiler.pipeline import compile_calls, compile_module
-from dlas.compiler.schedules import schedule_between
 from dlas.errors import StudyError
 from dlas.files import whole
 from dlas.primitives import tiling
@@ -58,7 +59,7 @@ class Library:
                 addons=list(map(str, self.objects)),
             )
 
-    def load(self, board: Board | None = None) -> CompiledNetwork:
+    def load(self, board: Device | None = None) -> CompiledNetwork:
         """Return the network ready to run in this process, on a board of this machine; on its CPU without one."""
         if not self.objects:
             return CompiledNetwork(self.executable, board)

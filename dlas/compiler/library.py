@@ -1,92 +1,23 @@
-"""A compiled network on disk: linked, loaded and run, on this machine or on a board."""
+"""A compiled network on disk: linked, loaded and run, on this machine or on another device."""
 
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from importlib import util
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tvm
 from tvm import relax
-from tvm.backend import loader
 
+from dlas.compiler.device import Device, LocalDevice
 from dlas.errors import StudyError
 
 
-class BoardError(StudyError):
-    """A board that cannot do its part, whatever it is asked."""
-
-
-class LostError(BoardError):
-    """A board that is gone, or gives no answer."""
-
-
-class Board(Protocol):
-    """What compiled code runs on: this machine, or another one that is reached somehow.
-
-    A network runs on the first of its `devices`; the last one is its CPU. Code for it is linked by the command
-    `linker`, by default that of `link`. It is `observable` where the kernels of a network can be timed one by one while
-    it runs.
-    """
-
-    devices: list[Any]
-    linker: Sequence[str]
-    observable: bool
-
-    def load(self, library: Path) -> Any:
-        """Return a shared library, ready to be called on the board."""
-
-    def filled(self, shape: Sequence[int], dtype: str, value: float) -> Any:
-        """Return an array on the CPU with this value everywhere."""
-
-    def answer(self) -> AbstractContextManager[None]:
-        """Return what bounds the wait for the board's answers, and says what became of it where none comes."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """How a board is opened by the process that measures: `open` binds it to the threads of a run.
-
-    `linker` links for it, see `link`. A `remote` one is not of this machine. What measures is a process `apart`, not
-    forked from this one, where it works with a GPU: its driver does not outlive a fork.
-    """
-
-    open: Callable[[], AbstractContextManager[Board]]
-    linker: Sequence[str] = ()
-    remote: bool = False
-    apart: bool = False
-
-
-class Here:
-    """This machine: its CPU, or a GPU of TVM's name `kind` with the CPU beside it. See `Board`."""
-
-    def __init__(self, kind: str = "llvm", linker: Sequence[str] = ()) -> None:
-        self.observable = kind == "llvm"
-        if not self.observable:
-            loader.load(kind)
-        self.linker: Sequence[str] = linker
-        self.devices = [tvm.cpu()] if self.observable else [tvm.device(kind), tvm.cpu()]
-
-    def load(self, library: Path) -> Any:
-        """Return a library, loaded into this process."""
-        return tvm.runtime.load_module(str(library))
-
-    def filled(self, shape: Sequence[int], dtype: str, value: float) -> Any:
-        """Return an array on the CPU with this value everywhere."""
-        return tvm.runtime.tensor(np.full(shape, value, dtype))
-
-    def answer(self) -> AbstractContextManager[None]:
-        """Return a context that does nothing: this machine does not get lost."""
-        return nullcontext()
-
-
 def link(output: str, objects: list[str], linker: Sequence[str] = (), **_: Any) -> None:
-    """Link object files to a shared library by the command `linker`, such as a compiler for the board.
+    """Link object files to a shared library by the command `linker`, such as a compiler for the device.
 
     Without one it is the LLVM linker that the package ziglang carries, for any architecture: so a machine needs no
     compiler of its own, and every machine links the same way.
@@ -107,27 +38,27 @@ def _lld() -> list[str]:
 
 
 class CompiledNetwork:
-    """A compiled network, loaded and ready to run on a board."""
+    """A compiled network, loaded and ready to run on a device."""
 
-    def __init__(self, executable: Any, board: Board | None = None) -> None:
-        self.board: Board = board or Here()
-        with self.board.answer():
-            self.machine = relax.VirtualMachine(executable, list(self.board.devices))
+    def __init__(self, executable: Any, device: Device | None = None) -> None:
+        self.device: Device = device or LocalDevice()
+        with self.device.guard():
+            self.machine = relax.VirtualMachine(executable, list(self.device.devices))
 
     def run(self, images: Iterable[np.ndarray]) -> np.ndarray:
         """Return the logits [N, classes] of images, each [C, H, W], float32, run one by one."""
         return np.concatenate([self._logits(image[None]) for image in images])
 
     def _logits(self, image: np.ndarray) -> np.ndarray:
-        with self.board.answer():
-            data = tvm.runtime.tensor(np.ascontiguousarray(image), self.board.devices[0])
+        with self.device.guard():
+            data = tvm.runtime.tensor(np.ascontiguousarray(image), self.device.devices[0])
             logits: np.ndarray = self.machine["main"](data).numpy()
         return logits
 
     def kernel_seconds(self, image: np.ndarray, runs: int) -> dict[str, float]:
         """Return the median over `runs` of the seconds that each kernel takes, on one image [1, C, H, W], float32.
 
-        Of an observable board only. The calls of one kernel in a run are added up. About a microsecond of each call is
+        Of an observable device only. The calls of one kernel in a run are added up. About a microsecond of each call is
         the clock's.
         """
         seconds: dict[str, list[float]] = {}
@@ -153,23 +84,23 @@ class CompiledNetwork:
 
     def timer(self, image: np.ndarray) -> "NetworkTimer":
         """Return what times this network on one image [1, C, H, W], float32."""
-        return NetworkTimer(self.machine, self.board, image)
+        return NetworkTimer(self.machine, self.device, image)
 
 
 class NetworkTimer:
     """A compiled network that runs again and again on one image, Python left out."""
 
-    def __init__(self, machine: relax.VirtualMachine, board: Board, image: np.ndarray) -> None:
-        self.machine, self.board = machine, board
-        with board.answer():
-            data = tvm.runtime.tensor(np.ascontiguousarray(image), board.devices[0])
+    def __init__(self, machine: relax.VirtualMachine, device: Device, image: np.ndarray) -> None:
+        self.machine, self.device = machine, device
+        with device.guard():
+            data = tvm.runtime.tensor(np.ascontiguousarray(image), device.devices[0])
             machine.set_input("main", data)
 
     def time(self, number: int) -> list[float]:
         """Return the mean seconds of a run over `number` runs in a row, after one that does not count."""
-        with self.board.answer():
+        with self.device.guard():
             evaluate = self.machine.time_evaluator(
-                "invoke_stateful", self.board.devices[0], number=number
+                "invoke_stateful", self.device.devices[0], number=number
             )
             return [float(seconds) for seconds in evaluate("main").results]
 
@@ -191,18 +122,18 @@ def is_whole(path: str | Path) -> bool:
     return content.stat().st_size >= offset + entry_size * entries > 0
 
 
-def load_library(path: str | Path, board: Board | None = None) -> CompiledNetwork:
-    """Load a compiled network, on this machine's CPU without a board.
+def load_library(path: str | Path, device: Device | None = None) -> CompiledNetwork:
+    """Load a compiled network, on this machine's CPU without a device.
 
-    Raises StudyError for a missing or damaged library, and for one that the board cannot load.
+    Raises StudyError for a missing or damaged library, and for one that the device cannot load.
     """
     if not Path(path).is_file():
         raise StudyError(f"library {path} is missing; the build of the network makes it")
     if not is_whole(path):
         raise StudyError(f"library {path} is damaged: truncated, or no library at all")
-    place: Board = board or Here()
+    opened: Device = device or LocalDevice()
     try:
-        return CompiledNetwork(place.load(Path(path)), place)
+        return CompiledNetwork(opened.load(Path(path)), opened)
     except StudyError:
         raise
     except Exception as error:  # the loader raises several kinds for what is no library

@@ -13,8 +13,10 @@ from tvm import DataType
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
-from dlas.compiler.library import Board, Here, link
-from dlas.hardware import connections, host, kernels, platforms
+from dlas.compiler.device import Device, LocalDevice
+from dlas.compiler.library import link
+from dlas.hardware import host, kernels, platforms
+from dlas.hardware.connections.remote import RemoteDevice
 from dlas.primitives.instruction_sets import extension
 from dlas.primitives.vector import native
 
@@ -48,13 +50,13 @@ class Kernel:
         target: Mapping[str, Any],
         *shapes: tuple[int, ...],
         dtype: str = "float32",
-        board: Board | None = None,
+        board: Device | None = None,
     ) -> None:
         """Compile `function` for `target`, the CPU of `board` or of this machine.
 
         Its arguments are arrays of these shapes, filled with 0.5.
         """
-        self._board: Board = board or Here()
+        self._board: Device = board or LocalDevice()
         self._device = self._board.devices[-1]
         library = tvm.compile(tvm.IRModule({"main": function}), target=Target(dict(target)))
         with tempfile.TemporaryDirectory(prefix="dlas-kernel-") as folder:
@@ -66,7 +68,7 @@ class Kernel:
 
     def time(self, number: int, repeat: int = 1) -> list[float]:
         """Return `repeat` samples in seconds a run, each the mean over `number` runs, after one that is not counted."""
-        with self._board.answer():
+        with self._board.guard():
             evaluate = self._module.time_evaluator(
                 "main", self._device, number=number, repeat=repeat
             )
@@ -112,7 +114,7 @@ def arithmetic(
     accumulators: int = 12,
     steps: int = _STEPS,
     dtype: str = "float32",
-    board: Board | None = None,
+    board: Device | None = None,
 ) -> Kernel:
     """Return `microbenchmark` compiled, for the CPU of `board` or of this machine."""
     function, lanes, kind = microbenchmark(target, threads, accumulators, steps, dtype)
@@ -121,7 +123,7 @@ def arithmetic(
 
 
 def measure_each_arithmetic(
-    target: Mapping[str, Any], threads: int, board: Board | None = None
+    target: Mapping[str, Any], threads: int, board: Device | None = None
 ) -> dict[str, float]:
     """Return `measure_arithmetic` of float32, float16 and int8.
 
@@ -133,7 +135,7 @@ def measure_each_arithmetic(
 
 
 def measure_arithmetic(
-    target: Mapping[str, Any], threads: int, dtype: str = "float32", board: Board | None = None
+    target: Mapping[str, Any], threads: int, dtype: str = "float32", board: Device | None = None
 ) -> float:
     """Return the 10^9 operations a second that `threads` threads reach at most, multiply and add being two.
 
@@ -151,7 +153,7 @@ def measure_arithmetic(
 
 
 def reading(
-    target: Mapping[str, Any], threads: int, size: int, board: Board | None = None
+    target: Mapping[str, Any], threads: int, size: int, board: Device | None = None
 ) -> tuple[Kernel, int]:
     """Return the kernel of `kernels.read` on an array of about `size` bytes, and the array's exact size."""
     lanes, accumulators = extension(Target(dict(target)), "float32").lanes, 8
@@ -165,12 +167,12 @@ def reading(
 def measure_peak(
     target: Mapping[str, Any],
     threads: int,
-    board: connections.Remote | None = None,
+    board: RemoteDevice | None = None,
     linker: Sequence[str] = (),
 ) -> Peak:
     """Measure a CPU's limits, on `threads` threads of a board or of this host: the best of repeated runs of kernels.
 
-    For this host they are linked by the command `linker`, for a board by its own; see `Board`.
+    For this host they are linked by the command `linker`, for a board by its own; see `Device`.
     Arrays are four times the last-level cache, as STREAM asks (McCalpin 1995), but at most an eighth of the memory.
     Raises a StudyError if this host cannot run code for `target` or has fewer cores than `threads`.
     """
@@ -181,7 +183,7 @@ def measure_peak(
     else:
         board.use_threads(threads)
         cache, memory = (board.facts[name] for name in ("last_level_cache_bytes", "memory_bytes"))
-    place: Board = board or Here(linker=linker)
+    place: Device = board or LocalDevice(linker=linker)
     gflops = measure_each_arithmetic(target, threads, place)
     read, size = reading(target, threads, min(4 * cache, memory // 8), place)
     lanes = extension(Target(dict(target)), "float32").lanes
@@ -204,7 +206,7 @@ def measure_platform(platform: platforms.Platform) -> dict[str, Any]:
     limited = platform.kind == "llvm" and not platform.emulated
     facts, cpu, peak = host.facts(), host.cpu_name(), None
     if platform.connection is not None:
-        with connections.Remote(platform) as board:
+        with RemoteDevice(platform) as board:
             facts, cpu = board.facts, platforms.cpu_target(platform).get("mcpu", "generic")
             status = board.status(threads)
             peak = measure_peak(target, threads, board) if limited and status == "ok" else None

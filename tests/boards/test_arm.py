@@ -12,11 +12,13 @@ from dlas.compiler.build import build_library
 from dlas.compiler.check import check_outputs
 from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.library import load_library
-from dlas.compiler.tuning import Settings, tune_network
+from dlas.compiler.tuning.network import tune_network
+from dlas.compiler.tuning.settings import Settings
 from dlas.errors import StudyError
 from dlas.hardware import board as machine
 from dlas.hardware import peak
-from dlas.hardware.connections import Remote, open_board, place_of
+from dlas.hardware.connections.remote import RemoteDevice
+from dlas.hardware.devices import device_opener, open_device
 from dlas.hardware.platforms import Platform, target
 from dlas.models.training import Recipe
 from tests.boards import arm, serving
@@ -114,7 +116,7 @@ def test_every_primitive_runs_on_arm(
     )
     library.export(tmp_path / "net.so", platform.linker)
     assert machine.elf(tmp_path / "net.so") == AARCH64_ELF
-    with open_board(platform, 1) as board:
+    with open_device(platform, 1) as board:
         loaded = load_library(tmp_path / "net.so", board)
         check_outputs(loaded, images, expected, dtype, TOLERANCES[dtype], primitive)
         assert loaded.timer(images[:1]).time(2)[0] > 0
@@ -137,12 +139,12 @@ def test_a_network_is_tuned_over_the_connection(address, networks, tmp_path):
         settings,
         records=tmp_path,
         seed=0,
-        place=place_of(platform),
+        opener=device_opener(platform),
     )
     assert pd.DataFrame(outcome.curve)["latency_ms"].notna().sum() > 5
     library = build_library(network, "spatial_pack", "dense", target(platform), outcome.choices)
     library.export(tmp_path / "net.so")
-    with open_board(platform, 1) as board:
+    with open_device(platform, 1) as board:
         loaded = load_library(tmp_path / "net.so", board)
         check_outputs(loaded, images, expected, "float32", 1e-4, "the tuned network")
 
@@ -150,7 +152,7 @@ def test_a_network_is_tuned_over_the_connection(address, networks, tmp_path):
 def test_what_an_emulated_board_tells_of_itself(address):
     record = peak.measure_platform(platform_at(address))
     assert record["status"] == "ok" and record["emulated"] and record["peak_gflops"] is None
-    with Remote(platform_at(address)) as board:
+    with RemoteDevice(platform_at(address)) as board:
         assert board.facts["elf"] == AARCH64_ELF
 
 
@@ -160,7 +162,7 @@ def test_a_library_for_this_machine_is_refused(address, networks, tmp_path):
     build_library(network, "direct", "dense", here).export(tmp_path / "net.so")
     start = time.monotonic()
     with (
-        Remote(platform_at(address)) as board,
+        RemoteDevice(platform_at(address)) as board,
         pytest.raises(StudyError, match=r"net\.so is for x86_64 .*the board is aarch64"),
     ):
         load_library(tmp_path / "net.so", board)

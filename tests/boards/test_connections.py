@@ -12,10 +12,12 @@ import torch
 from dlas.compiler.build import build_library
 from dlas.compiler.importer import import_network
 from dlas.compiler.library import load_library
-from dlas.compiler.tuning import Settings, tune_network
+from dlas.compiler.tuning.network import tune_network
+from dlas.compiler.tuning.settings import Settings
 from dlas.errors import StudyError
 from dlas.hardware import host, peak
-from dlas.hardware.connections import Remote, open_board, place_of
+from dlas.hardware.connections.remote import RemoteDevice
+from dlas.hardware.devices import device_opener, open_device
 from dlas.hardware.platforms import Platform, target
 from tests.boards import serving
 
@@ -52,7 +54,7 @@ def library(network, tmp_path_factory):
 
 def test_a_network_computes_the_same_on_a_board_and_is_timed_there(server, library):
     here = load_library(library).run(IMAGES)
-    with open_board(remote(server), 1) as board:
+    with open_device(remote(server), 1) as board:
         assert not board.observable and len(board.devices) == 1
         there = load_library(library, board)
         np.testing.assert_array_equal(there.run(IMAGES), here)
@@ -61,13 +63,13 @@ def test_a_network_computes_the_same_on_a_board_and_is_timed_there(server, libra
 
 
 def test_a_board_keeps_no_file_once_it_is_loaded(server, library):
-    with Remote(remote(server)) as board:
+    with RemoteDevice(remote(server)) as board:
         board.load(library)
         assert board.session.get_function("dlas.digest")("0.so") == ""
 
 
 def test_the_limits_of_a_board_are_measured_on_it(server):
-    with Remote(remote(server)) as board:
+    with RemoteDevice(remote(server)) as board:
         assert board.facts["cores"] == len(host.cores()) and board.status(1) == "ok"
         assert board.status(99).startswith("unavailable: the board has")
         board.use_threads(1)
@@ -109,7 +111,7 @@ def test_a_network_is_tuned_on_a_board(server, network, tmp_path, finalists):
         settings,
         records=tmp_path,
         seed=0,
-        place=place_of(platform),
+        opener=device_opener(platform),
     )
     assert len(outcome.choices) == 3 and pd.DataFrame(outcome.curve)["latency_ms"].notna().sum() > 2
     # The network is timed as a whole, so that all its layers are decided alike.
@@ -117,7 +119,7 @@ def test_a_network_is_tuned_on_a_board(server, network, tmp_path, finalists):
     assert len(set(changed)) <= 1
     library = build_library(network, "spatial_pack", "dense", target(platform), outcome.choices)
     library.export(tmp_path / "net.so")
-    with open_board(platform, 1) as board:
+    with open_device(platform, 1) as board:
         tuned = load_library(tmp_path / "net.so", board).run(IMAGES)
     default = build_library(network, "spatial_pack", "dense", target(platform)).load().run(IMAGES)
     np.testing.assert_allclose(tuned, default, atol=1e-5)
@@ -130,12 +132,12 @@ def test_a_tracker_gives_each_client_a_board_of_its_own(library):
         settings = {"tracker": tracker.address, "key": "pair", "timeout_s": 20}
         platform = Platform("pair", serving.CPU, 1, connection=settings)
         with serving.server(*report), serving.server(*report):
-            with Remote(platform) as first, Remote(platform) as second:
+            with RemoteDevice(platform) as first, RemoteDevice(platform) as second:
                 assert len({folder_of(board) for board in (first, second)}) == 2
                 waited = []
 
                 def third():
-                    with Remote(platform):
+                    with RemoteDevice(platform):
                         waited.append(time.monotonic())
 
                 waiting = threading.Thread(target=third)

@@ -16,13 +16,15 @@ from dlas.compiler.build import build_library, complete
 from dlas.compiler.importer import import_network
 from dlas.compiler.library import load_library
 from dlas.compiler.lowering import layers
-from dlas.compiler.tuning import Settings, tune_network
 from dlas.compiler.tuning.building import Job, build, write_candidate
 from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference
+from dlas.compiler.tuning.network import tune_network
 from dlas.compiler.tuning.records import Records
+from dlas.compiler.tuning.settings import Settings
 from dlas.errors import StudyError
 from dlas.hardware import peak
-from dlas.hardware.connections import Remote, open_board, place_of
+from dlas.hardware.connections.remote import RemoteDevice
+from dlas.hardware.devices import device_opener, open_device
 from dlas.hardware.platforms import Platform, target
 from dlas.primitives import load, load_format
 from dlas.primitives.vector import vector_unit
@@ -87,7 +89,7 @@ def session_of(served):
 
 
 def time_for_long(address, library):
-    with open_board(platform_at(address), 1) as board:
+    with open_device(platform_at(address), 1) as board:
         timer = load_library(library, board).timer(IMAGE)
         for _ in range(10_000):
             timer.time(1000)
@@ -101,9 +103,9 @@ def test_a_board_that_disappears_while_timing(library):
 
 def tuned(network, address, records, settings=SETTINGS):
     platform = platform_at(address, 3)
-    place = place_of(platform)
+    opener = device_opener(platform)
     return tune_network(
-        network, "direct", "dense", CPU, settings, records=records, seed=0, place=place
+        network, "direct", "dense", CPU, settings, records=records, seed=0, opener=opener
     )
 
 
@@ -158,8 +160,8 @@ def test_a_candidate_that_crashes_the_board_is_its_own_fault(network, tmp_path):
 
     assert build([Job(write, folder)], 60) == [None]
     with serving.server() as board:
-        place = place_of(platform_at(board.address))
-        measurer = Measurer(place, repeats=100_000, min_repeat_ms=10, timeout_s=60)
+        opener = device_opener(platform_at(board.address))
+        measurer = Measurer(opener, repeats=100_000, min_repeat_ms=10, timeout_s=60)
         try:
             measurer.use(Reference(folder, 1))
             later(lambda: session_of(board).kill())
@@ -174,19 +176,23 @@ def test_a_candidate_that_crashes_the_board_is_its_own_fault(network, tmp_path):
 def test_a_tracker_without_a_free_board():
     with serving.tracker() as tracker:
         platform = platform_at(tracker.address, 2, "tracker", key="unicorn")
-        fails("no free board at the tracker 127.0.0.1:.* within 2 s", 6, lambda: Remote(platform))
+        fails(
+            "no free board at the tracker 127.0.0.1:.* within 2 s",
+            6,
+            lambda: RemoteDevice(platform),
+        )
 
 
 @pytest.mark.parametrize(("kind", "more"), [("server", {}), ("tracker", {"key": "unicorn"})])
 def test_nobody_at_the_address(kind, more):
     platform = platform_at("127.0.0.1:9", 2, kind, **more)
-    fails(f"no free board at the {kind} 127.0.0.1:9 within 2 s", 6, lambda: Remote(platform))
+    fails(f"no free board at the {kind} 127.0.0.1:9 within 2 s", 6, lambda: RemoteDevice(platform))
 
 
 def test_a_board_that_another_client_keeps(server):
-    with Remote(platform_at(server)):
-        fails("no free board at the server", 6, lambda: Remote(platform_at(server, 2)))
-    with Remote(platform_at(server)) as board:
+    with RemoteDevice(platform_at(server)):
+        fails("no free board at the server", 6, lambda: RemoteDevice(platform_at(server, 2)))
+    with RemoteDevice(platform_at(server)) as board:
         assert board.status(1) == "ok"
 
 
@@ -199,7 +205,7 @@ def test_a_board_of_another_version_of_tvm():
     )
     with serving.server(python=(sys.executable, "-c", older)) as board:
         platform = platform_at(board.address)
-        fails(r"the board runs TVM 0\.26\.0; allowed: 0\.27", 20, lambda: Remote(platform))
+        fails(r"the board runs TVM 0\.26\.0; allowed: 0\.27", 20, lambda: RemoteDevice(platform))
 
 
 @pytest.mark.boards
@@ -214,7 +220,7 @@ def test_a_board_of_an_older_release(tmp_path):
     older = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     with serving.server(environment=older) as board:
         platform = platform_at(board.address)
-        fails(r"the board runs TVM 0\.26\.0; allowed: 0\.27", 20, lambda: Remote(platform))
+        fails(r"the board runs TVM 0\.26\.0; allowed: 0\.27", 20, lambda: RemoteDevice(platform))
 
 
 def test_a_server_that_says_nothing_of_itself():
@@ -224,14 +230,14 @@ def test_a_server_that_says_nothing_of_itself():
     )
     with serving.started([sys.executable, "-c", stock]) as board:
         platform = platform_at(board.address)
-        fails("allowed: one that dlas/hardware/board.py starts", 20, lambda: Remote(platform))
+        fails("allowed: one that dlas/hardware/board.py starts", 20, lambda: RemoteDevice(platform))
 
 
 def test_a_library_for_another_architecture_is_refused_before_it_is_sent(server, network, tmp_path):
     file = tmp_path / "arm.so"
     arm = target(Platform("arm", ARM, 1))
     build_library(network, "direct", "dense", arm).export(file)
-    with Remote(platform_at(server)) as board:
+    with RemoteDevice(platform_at(server)) as board:
         said = r"arm\.so is for aarch64 \(64 bits\), the board is x86_64 \(64 bits\); allowed: "
         fails(said, 5, lambda: load_library(file, board))
         assert board.session.get_function("dlas.digest")("0.so") == ""
@@ -240,7 +246,7 @@ def test_a_library_for_another_architecture_is_refused_before_it_is_sent(server,
 def test_a_full_disk_on_the_board(library):
     few = library.stat().st_size // 2
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (few, few))}
-    with serving.server(**limit) as board, Remote(platform_at(board.address)) as remote:
+    with serving.server(**limit) as board, RemoteDevice(platform_at(board.address)) as remote:
         fails(
             "the board did not keep the .* disk is full", 20, lambda: load_library(library, remote)
         )
@@ -248,10 +254,10 @@ def test_a_full_disk_on_the_board(library):
 
 def test_a_timing_that_never_returns_and_the_board_is_free_again(server):
     platform = platform_at(server, 2)
-    with Remote(platform) as board:
+    with RemoteDevice(platform) as board:
         endless = peak.arithmetic(CPU, 1, steps=10**12, board=board)
         fails("no answer of the board within 2 s", 6, lambda: endless.time(1))
-    with Remote(platform_at(server)) as board:
+    with RemoteDevice(platform_at(server)) as board:
         assert board.status(1) == "ok"
 
 
@@ -259,7 +265,7 @@ def test_a_session_that_crashes_ends_no_server(library):
     with serving.server() as board:
         later(lambda: session_of(board).kill(), 1.5)
         fails("the board is gone", 10, lambda: time_for_long(board.address, library))
-        with open_board(platform_at(board.address), 1) as again:
+        with open_device(platform_at(board.address), 1) as again:
             assert load_library(library, again).run(IMAGE).shape == (1, 4)
 
 

@@ -114,7 +114,7 @@ CHANGES = [
     ),
     (
         "how schedules are found",
-        "dlas/compiler/tuning/__init__.py",
+        "dlas/compiler/tuning/network.py",
         "def tune_network",
         "CHANGED = 1\n\n\ndef tune_network",
         auto_scheduled(3, 2),

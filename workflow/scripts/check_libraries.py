@@ -11,7 +11,7 @@ from dlas import datasets
 from dlas.compiler.check import check_outputs, check_top1
 from dlas.compiler.library import load_library
 from dlas.files import read_json, write_json
-from dlas.hardware.connections import open_board
+from dlas.hardware.devices import open_device
 from dlas.hardware.platforms import Platform, require_host
 
 with job(snakemake):
@@ -50,7 +50,7 @@ with job(snakemake):
             )
         return found
 
-    with open_board(platform) if status == "ok" else nullcontext() as board:
+    with open_device(platform) if status == "ok" else nullcontext() as board:
         checks = {
             library_name(configuration): check(configuration, library, read_json(record), board)
             for configuration, library, record in zip(

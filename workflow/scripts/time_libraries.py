@@ -11,7 +11,7 @@ from dlas.compiler.check import check_logits
 from dlas.compiler.library import load_library
 from dlas.files import read_json, write_rows
 from dlas.hardware import host, peak, timing
-from dlas.hardware.connections import open_board
+from dlas.hardware.devices import open_device
 from dlas.hardware.platforms import Platform, cpu_target, require_host
 from dlas.runtimes.peer import started
 
@@ -55,7 +55,7 @@ with job(snakemake):
     if libraries:
         networks = dict(zip(settings["peers"], snakemake.input.exported, strict=True))
         with (
-            open_board(platform, threads) as board,
+            open_device(platform, threads) as board,
             started(networks, snakemake.input.uncompressed, host.cores_for(threads)) as runtimes,
         ):
             for peer in runtimes.values():

@@ -5,9 +5,10 @@ from pathlib import Path
 import bare_tvm  # noqa: F401
 from job import job
 from dlas.compiler.network import load_network
-from dlas.compiler.tuning import CURVE, Settings, tune_network
+from dlas.compiler.schedulers.plugin import load
+from dlas.compiler.tuning.settings import CURVE, Settings
 from dlas.files import read_json, write_json, write_rows
-from dlas.hardware.connections import place_of
+from dlas.hardware.devices import device_opener
 from dlas.hardware.platforms import Platform, require_host, target
 
 with job(snakemake):
@@ -18,7 +19,7 @@ with job(snakemake):
         platform = Platform(chosen.platform, **settings["platform"])
         if platform.connection is None:
             require_host("a candidate", target(platform))
-        outcome = tune_network(
+        outcome = load(settings["scheduler"]).tune(
             load_network(snakemake.input.network, snakemake.input.parameters),
             chosen.primitive,
             chosen.format,
@@ -27,7 +28,7 @@ with job(snakemake):
             # What was measured of kernels of other code says nothing of these.
             records=Path(snakemake.params.records, snakemake.params.kernels),
             seed=settings["seed"],
-            place=place_of(platform),
+            opener=device_opener(platform),
         )
         choices, curve = outcome.choices, outcome.curve
     write_rows(snakemake.output.curve, CURVE, curve)

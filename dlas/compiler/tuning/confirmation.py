@@ -54,7 +54,7 @@ class InNetwork:
     def write(self, decided: Decided, folder: Path) -> None:
         """Write the library of the network with its layers as decided."""
         choices = {workload: {"decisions": decisions} for workload, decisions in decided.items()}
-        self.library(choices).export(folder / LIBRARY, self.measurer.place.linker)
+        self.library(choices).export(folder / LIBRARY, self.measurer.opener.linker)
 
 
 def confirm(

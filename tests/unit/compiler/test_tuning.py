@@ -15,23 +15,25 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from dlas.compiler import lowering, tuning
+from dlas.compiler import lowering
 from dlas.compiler.build import build_library, complete
 from dlas.compiler.importer import import_network
 from dlas.compiler.layer import Layer, workload_hash
-from dlas.compiler.tuning import Settings, measurement, tune_network
+from dlas.compiler.tuning import measurement, tasks
 from dlas.compiler.tuning.building import Job, build, write_candidate
 from dlas.compiler.tuning.confirmation import _chance, confirm
 from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference, copies
+from dlas.compiler.tuning.network import tune_network
 from dlas.compiler.tuning.records import Records
+from dlas.compiler.tuning.settings import Settings
 from dlas.errors import StudyError
-from dlas.hardware.connections import place_of
+from dlas.hardware.devices import device_opener
 from dlas.hardware.platforms import Platform, target
 from dlas.primitives import load, load_format
 from dlas.primitives.vector import vector_unit
 
 ONE = Platform("host", threads=1)
-HOST, HERE = target(ONE), place_of(ONE)
+HOST, HERE = target(ONE), device_opener(ONE)
 PATIENCE = 60  # seconds: no candidate may fail because other tests take the machine
 SETTINGS = Settings(
     "evolutionary",
@@ -63,7 +65,7 @@ def network():
 def tuned(network, records, primitive="spatial_pack", format="dense", **changes):
     settings = replace(SETTINGS, **changes)
     return tune_network(
-        network, primitive, format, HOST, settings, records=records, seed=0, place=HERE
+        network, primitive, format, HOST, settings, records=records, seed=0, opener=HERE
     )
 
 
@@ -298,7 +300,7 @@ def test_a_candidate_that_crashes_or_hangs_is_its_own_failure(network, tmp_path,
         with pytest.raises(CandidateError, match="longer than 1 s"):
             measurer.time(tmp_path / "1")
         monkeypatch.setattr(bench, "time", lambda *_: os._exit(11))
-        with pytest.raises(CandidateError, match="died with status 11"):
+        with pytest.raises(CandidateError, match="the process ended with exit status 11"):
             measurer.time(tmp_path / "1")
         monkeypatch.undo()
         samples = measurer.time(tmp_path / "1")
@@ -355,7 +357,7 @@ def test_the_number_of_cores_must_be_there_and_possible(network, tmp_path, chang
             SETTINGS,
             records=tmp_path,
             seed=0,
-            place=place_of(Platform("host", threads=threads)),
+            opener=device_opener(Platform("host", threads=threads)),
         )
 
 
@@ -406,7 +408,7 @@ def test_a_network_by_wrong_choices_is_not_used(network, tmp_path, monkeypatch, 
         return loaded
 
     monkeypatch.setattr(measurement, "load_library", load_wrong)
-    monkeypatch.setattr(tuning, "WORTH", 1e3)  # so that there are finalists
+    monkeypatch.setattr(tasks, "FINALIST_RATIO", 1e3)  # so that there are finalists
     outcome = tuned(network, tmp_path)
     assert "all layers stay as by default: CandidateError: in the network" in caplog.text
     assert all(choice["decisions"] == {} for choice in outcome.choices.values())

@@ -1,0 +1,133 @@
+"""Tune a whole network: its tasks one after the other, then their finalists in the network.
+
+A layer's workload is its default code before it is scheduled, and a candidate is a set of decisions. MetaSchedule
+(Shao et al., "Tensor Program Optimization with Probabilistic Programs", NeurIPS 2022) proposes candidates and keeps the
+records; building, measuring and choosing are done here.
+"""
+
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from dlas.compiler.build import build_library
+from dlas.compiler.device import DeviceOpener
+from dlas.compiler.network import Network
+from dlas.compiler.tuning.confirmation import InNetwork, confirm
+from dlas.compiler.tuning.measurement import CandidateError, Measurer
+from dlas.compiler.tuning.settings import Outcome, Settings
+from dlas.compiler.tuning.tasks import Task, curve, find_tasks, with_budgets
+from dlas.compiler.tuning.tuner import Tuner
+from dlas.errors import StudyError
+
+LOG = logging.getLogger("dlas")
+
+
+def tune_network(
+    network: Network,
+    primitive: str,
+    format: str,
+    target: dict[str, Any],
+    settings: Settings,
+    *,
+    records: Path,
+    seed: int,
+    opener: DeviceOpener,
+) -> Outcome:
+    """Tune every layer of a network under a primitive and a weight format.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    primitive, format : str
+        The primitive and the weight format.
+    target : dict
+        TVM's target, with the number of its cores.
+    settings : Settings
+        How much is tried.
+    records : Path
+        A folder of records. Trials in it are not measured again.
+    seed : int
+        The seed of the search.
+    opener : DeviceOpener
+        The device on which candidates are measured.
+
+    Returns
+    -------
+    Outcome
+        The choices and all trials.
+
+    Raises
+    ------
+    StudyError
+        For a target without its cores, candidates that cannot be measured at all, and records that
+        cannot be written.
+    """
+    if target["kind"] == "llvm" and "num-cores" not in target:
+        raise StudyError(
+            f"target {target} has no num-cores; tuning needs the number of its threads"
+        )
+    start = time.perf_counter()
+    tasks = find_tasks(network, primitive, format, target, records)
+    kept = {task.workload: len(task.records.trials) for task in tasks}
+    measurer = Measurer(opener, **settings.measurement)  # type: ignore[arg-type]
+    with (
+        tempfile.TemporaryDirectory(prefix="dlas-tuning-") as folder,
+        tqdm(total=len(tasks), desc="tuning", unit="trial", disable=None) as progress,
+    ):
+        tuner = Tuner(tasks, settings, target, measurer, Path(folder), progress)
+        try:
+            tuner.measure_defaults()
+            tuner.tasks = tasks = with_budgets(tasks, settings.trials)
+            saved = sum(min(kept[task.workload], task.budget) for task in tasks)
+            total = sum(task.budget for task in tasks)
+            LOG.info(
+                "tuning %d layers in %d trials, of which records save %d", len(tasks), total, saved
+            )
+            progress.reset(total)
+            progress.update(sum(len(task.trials) for task in tasks))
+            order = sorted(tasks, key=lambda task: -task.calls * task.default.seconds)
+            for task in order:
+                tuner.tune(task, seed)
+            measure = InNetwork(
+                partial(build_library, network, primitive, format, target),
+                network.input_shape,
+                [task.layer.label for task in tasks],
+                measurer,
+                settings.confirmation["repeats"],
+                Path(folder),
+            )
+            with tuner.effort.spent("confirming"):
+                choices = _choices(tasks, settings.confirmation["finalists"], measure)
+        finally:
+            measurer.close()
+    tuner.effort.seconds["all"] = time.perf_counter() - start
+    tuner.effort.report(choices, saved)
+    return Outcome(choices, curve(tasks, order))
+
+
+def _choices(tasks: Sequence[Task], count: int, measure: InNetwork) -> dict[str, Any]:
+    """Return the choice of each layer by workload, of the `count` fastest of each."""
+    finalists = {task.workload: task.finalists(count) for task in tasks}
+    try:
+        confirmed = confirm(finalists, measure)
+    except CandidateError as error:
+        LOG.warning("all layers stay as by default: %s", error)
+        confirmed = confirm(dict.fromkeys(finalists, ()), measure)
+    choices = {}
+    for task in tasks:
+        outcome = confirmed[task.workload]
+        choices[task.workload] = {
+            "layer": task.layer.name,
+            **outcome,
+            "trials": len(task.trials),
+        }
+        if outcome["decisions"]:
+            LOG.info("%s: %s", task.layer.name, outcome)
+    return choices

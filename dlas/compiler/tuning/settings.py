@@ -1,0 +1,48 @@
+"""What a tuning job is given, and its result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+CURVE = ["trial", "layer", "latency_ms", "best_layer_ms", "network_ms"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is tried and how it is measured.
+
+    Parameters
+    ----------
+    strategy : str
+        How candidates are proposed, see `Search`.
+    trials : mapping of str to int
+        The largest number of trials for a "layer" and for the whole "network".
+    batch : int
+        How many candidates are built together.
+    measurement : mapping of str to float
+        "repeats" samples of at least "min_repeat_ms" each; a candidate fails after "timeout_s".
+    confirmation : mapping of str to int
+        The best "finalists" of each layer are measured in the network, in "repeats" rounds.
+    """
+
+    strategy: str
+    trials: Mapping[str, int]
+    batch: int
+    measurement: Mapping[str, float]
+    confirmation: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of tuning a network.
+
+    Parameters
+    ----------
+    choices : dict
+        The decisions by workload, for `build_library`.
+    curve : list of dict
+        Every trial in the order of its measurement, with the keys `CURVE`.
+    """
+
+    choices: dict[str, Any]
+    curve: list[dict[str, Any]]

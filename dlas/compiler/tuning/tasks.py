@@ -1,0 +1,106 @@
+"""The layers of a network as tuning tasks, with their trials."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dlas import primitives
+from dlas.compiler.build import complete
+from dlas.compiler.layer import Layer, workload_hash
+from dlas.compiler.lowering import layers
+from dlas.compiler.network import Network
+from dlas.compiler.tuning.records import Records, Trial
+from dlas.compiler.tuning.settings import CURVE
+from dlas.primitives.vector import processor
+
+# Of the default's time. Slower candidates are not measured in the network.
+FINALIST_RATIO = 0.98
+
+
+@dataclass(frozen=True)
+class Task:
+    """One layer, how often the network calls it, and its number of trials."""
+
+    layer: Layer
+    calls: int
+    workload: str
+    budget: int
+    records: Records
+    constant_bytes: int
+
+    @property
+    def trials(self) -> list[Trial]:
+        """The trials that count: records of a larger budget are as if they were not there."""
+        return self.records.trials[: self.budget]
+
+    @property
+    def default(self) -> Trial:
+        trial = self.records.known(self.layer.defaults)
+        assert trial is not None, "defaults are measured first"
+        return trial
+
+    def finalists(self, count: int) -> list[dict[str, int]]:
+        """Return the fastest decisions, less those that are hardly faster than the default."""
+        fastest = sorted(self.trials, key=lambda trial: trial.seconds)[:count]
+        limit = FINALIST_RATIO * self.default.seconds
+        return [trial.decisions for trial in fastest if trial.seconds < limit]
+
+
+def find_tasks(
+    network: Network,
+    primitive: str,
+    format: str,
+    target: dict[str, Any],
+    records: Path,
+) -> list[Task]:
+    """Return the distinct layers of a network, each with one trial, for its default."""
+    algorithm, stored = primitives.load(primitive), primitives.load_format(format)
+    compiled_for = complete(target)
+    found = layers(network, algorithm, stored, processor(compiled_for, network.dtype))
+    tasks = []
+    for layer, calls in found:
+        workload = workload_hash(layer, target)
+        size = sum(constant.nbytes for constant in layer.kernel({}).constants)
+        stored_records = Records(records / workload, layer, compiled_for)
+        tasks.append(Task(layer, calls, workload, 1, stored_records, size))
+    return tasks
+
+
+def with_budgets(tasks: Sequence[Task], trials: Mapping[str, int]) -> list[Task]:
+    """Divide the network's trials by the time of its layers' default code, at least one each.
+
+    That code is measured once, so a resumed job divides them as before.
+    """
+    seconds = np.array([task.calls * task.default.seconds for task in tasks])
+    shares = (trials["network"] * seconds / seconds.sum()).astype(int)
+    limits = [min(max(1, int(share)), trials["layer"]) for share in shares]
+    return [
+        replace(task, budget=sum(1 for _ in islice(task.layer.points(), limit)))
+        for task, limit in zip(tasks, limits, strict=True)
+    ]
+
+
+def curve(tasks: Sequence[Task], order: Sequence[Task]) -> list[dict[str, Any]]:
+    """Return the trials, with the keys CURVE, in order: all defaults, then layer by layer.
+
+    `network_ms` is the latency of all layers together.
+    """
+    steps = [(task, task.default) for task in tasks]
+    steps += [(task, trial) for task in order for trial in task.trials if trial != task.default]
+    best: dict[str, float] = {}
+    rows = []
+    for number, (task, trial) in enumerate(steps, 1):
+        latency = float("nan") if trial.failed else 1e3 * trial.seconds
+        best[task.workload] = float(np.nanmin([latency, best.get(task.workload, np.inf)]))
+        whole = (
+            sum(each.calls * best[each.workload] for each in tasks)
+            if len(best) == len(tasks)
+            else float("nan")
+        )
+        row = [number, task.layer.name, latency, best[task.workload], whole]
+        rows.append(dict(zip(CURVE, row, strict=True)))
+    return rows

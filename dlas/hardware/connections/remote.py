@@ -1,0 +1,230 @@
+"""A device that is reached over TVM's RPC. Its server is the program `dlas/hardware/board.py`."""
+
+import hashlib
+import json
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm.rpc import RPCSession
+
+from dlas.compiler.device import DeviceError, LostError
+from dlas.errors import StudyError
+from dlas.hardware import board
+from dlas.hardware.connections.plugin import kind_of, load
+from dlas.hardware.platforms import Platform
+
+# The default of the setting `timeout_s`.
+TIMEOUT_S = 60.0
+RETRY_S = 1.0
+# The numbers of processors in ELF files.
+_PROCESSORS = {3: "x86", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv"}
+
+
+class RemoteDevice:
+    """A device that is reached over the connection of a platform. See `Device`.
+
+    No wait is longer than the connection's `timeout_s`: the connection is cut then, and whatever
+    waited raises `LostError`.
+
+    Raises
+    ------
+    DeviceError
+        In one line that begins with the platform, where no device is free in time or this machine
+        cannot work with it.
+    """
+
+    observable = False
+
+    def __init__(self, platform: Platform) -> None:
+        assert platform.connection is not None
+        self.name, self.kind, self.settings = platform.name, platform.kind, platform.connection
+        self.linker: Sequence[str] = platform.linker
+        self.timeout_s = float(platform.connection.get("timeout_s", TIMEOUT_S))
+        self._names = (f"{number}.so" for number in count())
+        self._ours = _sockets()  # those opened from now on are the connection's
+        self._line: set[int] | None = None
+        self.session = self._connect()
+        self._line = _sockets() - self._ours
+        try:
+            with self.guard():
+                self.facts = self._introduced()
+                self.devices = _devices(self.session, self.kind)
+        except DeviceError:
+            self._cut()  # for the next client
+            raise
+
+    def __enter__(self) -> "RemoteDevice":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cut()  # the server ends the session and with it all that it holds
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Enforce the connection timeout; raise `LostError` when the device disconnects."""
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self._cut()
+
+        watch = threading.Timer(self.timeout_s, give_up)
+        watch.daemon = True
+        watch.start()
+        try:
+            yield
+        except StudyError:
+            raise
+        except Exception as error:  # TVM's errors are of several kinds
+            if late.is_set():
+                raise self.error(
+                    f"no answer of the board within {self.timeout_s:g} s", LostError
+                ) from error
+            if not self.alive():
+                raise self.error("the board is gone: the connection ended", LostError) from error
+            raise
+        finally:
+            watch.cancel()
+
+    def error(self, reason: str, kind: type[DeviceError] = DeviceError) -> DeviceError:
+        """Return an error with the name of the platform."""
+        return kind(f"platform {self.name!r}: {reason}")
+
+    def alive(self) -> bool:
+        """Return whether the other end has not hung up."""
+        try:
+            self.session.get_function("dlas.facts")
+        except Exception:
+            return False
+        return True
+
+    def status(self, threads: int) -> str:
+        """Return "ok", or "unavailable: " and why the device cannot run code on a number of threads."""
+        if threads > (cores := self.facts["cores"]):
+            return (
+                f"unavailable: the board has {cores} cores, the platform asks for {threads} threads"
+            )
+        with self.guard():
+            if not self.devices[0].exist:
+                return f"unavailable: the board has no device of kind {self.kind}"
+        return "ok"
+
+    def use_threads(self, threads: int) -> None:
+        """Run kernels on a number of threads, each bound to a core of its own; raise DeviceError if it has fewer."""
+        with self.guard():
+            if reason := str(self.session.get_function("dlas.bind")(threads)):
+                raise self.error(reason)
+
+    def load(self, library: Path) -> Any:
+        """Upload a library for the device's kind of processor, load it there and return its module.
+
+        No file stays on the device's disk.
+        """
+        ours, theirs = board.elf(library), self.facts["elf"]
+        if ours != theirs:
+            raise self.error(
+                f"{library} is for {_processor(ours)}, the board is {_processor(theirs)}; "
+                "allowed: libraries for the board's architecture"
+            )
+        content, name = library.read_bytes(), next(self._names)
+        with self.guard():
+            self.session.upload(bytearray(content), name)
+            kept = str(self.session.get_function("dlas.digest")(name))
+            if kept != hashlib.sha256(content).hexdigest():
+                raise self.error(
+                    f"the board did not keep the {len(content)} bytes of {library}: its disk is full, or a limit is "
+                    "too low"
+                )
+            module = self.session.load_module(name)
+            self.session.remove(name)
+        return module
+
+    def filled(self, shape: Sequence[int], dtype: str, value: float) -> Any:
+        """Return an array on the device's CPU, filled there."""
+        with self.guard():
+            array = tvm.runtime.empty(tuple(shape), dtype, self.devices[-1])
+            self.session.get_function("dlas.fill")(array, value)
+        return array
+
+    def _connect(self) -> RPCSession:
+        """Try until a device is free, or no time left."""
+        kind = kind_of(self.settings)
+        deadline = time.monotonic() + self.timeout_s
+        watch = threading.Timer(self.timeout_s, self._cut)  # a busy server keeps its client waiting
+        watch.daemon = True
+        watch.start()
+        try:
+            while True:
+                try:
+                    session: RPCSession = load(kind).connect(self.settings)
+                    return session
+                except Exception as error:
+                    lines = str(error).strip().splitlines() or [repr(error)]
+                    if time.monotonic() + RETRY_S > deadline:
+                        where = self.settings[kind]
+                        raise self.error(
+                            f"no free board at the {kind} {where} within {self.timeout_s:g} s: {lines[-1].strip()}"
+                        ) from error
+                time.sleep(RETRY_S)
+        finally:
+            watch.cancel()
+
+    def _introduced(self) -> dict[str, Any]:
+        """Return the device's description of itself; raise DeviceError for another version of TVM."""
+        try:
+            tell = self.session.get_function("dlas.facts")
+        except Exception as error:
+            raise self.error(
+                "the server does not say what it is; allowed: one that dlas/hardware/board.py starts"
+            ) from error
+        found: dict[str, Any] = json.loads(str(tell()))
+        theirs, ours = (_release(version) for version in (found["tvm_version"], tvm.__version__))
+        if theirs != ours:
+            raise self.error(f"the board runs TVM {theirs}; allowed: {ours}, as on this machine")
+        return found
+
+    def _cut(self) -> None:
+        """Cut the connection: whatever waits for an answer fails at once."""
+        for number in _sockets() - self._ours if self._line is None else self._line:
+            with socket.socket(fileno=os.dup(number)) as line:
+                try:
+                    line.shutdown(socket.SHUT_RDWR)
+                except OSError:  # it ended by itself
+                    continue
+
+
+def _devices(session: RPCSession, kind: str) -> list[Any]:
+    """Return the device that a network runs on, and the CPU last."""
+    return [session.cpu()] if kind == "llvm" else [session.device(kind), session.cpu()]
+
+
+def _processor(elf: Sequence[int]) -> str:
+    bits, machine_number = elf
+    return f"{_PROCESSORS.get(machine_number, f'machine {machine_number}')} ({32 * bits} bits)"
+
+
+def _release(version: str) -> str:
+    """Return a version without what packagers add to it."""
+    found = re.match(r"\d+\.\d+\.\d+", version)
+    return found[0] if found else version
+
+
+def _sockets() -> set[int]:
+    """Return the numbers of this process's open sockets."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            if entry.is_socket():
+                found.add(int(entry.name))
+        except OSError:  # it was that of the listing itself
+            continue
+    return found

@@ -1,0 +1,50 @@
+"""Open the device of a platform: this machine, or one that is reached over a connection."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from dlas.compiler.device import Device, DeviceOpener, LocalDevice
+from dlas.hardware import host
+from dlas.hardware.connections.remote import RemoteDevice
+from dlas.hardware.platforms import Platform
+from dlas.hardware.platforms import threads as threads_of
+
+
+@contextmanager
+def open_device(platform: Platform, threads: int | None = None) -> Iterator[Device]:
+    """Yield the device of a platform. Its connection is open until the block ends.
+
+    Parameters
+    ----------
+    platform : Platform
+        The platform.
+    threads : int, optional
+        Bind the device to this number of threads, each on a core of its own.
+
+    Raises
+    ------
+    StudyError
+        In one line, where no device is free in time, this machine cannot work with it, or it has
+        too few cores.
+    """
+    if platform.connection is None:
+        if threads is not None:
+            host.use_threads(threads)
+        yield LocalDevice(platform.kind, platform.linker)
+        return
+    with RemoteDevice(platform) as device:
+        if threads is not None:
+            device.use_threads(threads)
+        yield device
+
+
+def device_opener(platform: Platform) -> DeviceOpener:
+    """Return how another process opens the device of a platform, bound to the platform's threads."""
+    remote = platform.connection is not None
+    return DeviceOpener(
+        partial(open_device, platform, threads_of(platform)),
+        platform.linker,
+        remote,
+        fresh=platform.kind != "llvm" and not remote,
+    )
