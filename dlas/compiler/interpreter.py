@@ -7,7 +7,7 @@ import tvm
 from tvm import relax
 
 from dlas.compiler.network import Network
-from dlas.errors import StudyError, unknown
+from dlas.errors import UnsupportedError, unknown
 
 
 class Interpreter:
@@ -25,7 +25,7 @@ class Interpreter:
         }
 
     def interpret(self, image: Any) -> Any:
-        """Return what the network makes of `image`; StudyError for an operator without a handler."""
+        """Return what the network makes of `image`; UnsupportedError for an operator without a handler."""
         self.values[self.main.params[0]] = image
         for block in self.main.body.blocks:
             for binding in block.bindings:
@@ -45,9 +45,12 @@ class Interpreter:
         if isinstance(expression, relax.Call):
             handler = self.handlers.get(expression.op.name)
             if handler is None:
-                raise unknown("operator in the network", expression.op.name, self.handlers)
+                error = unknown("operator in the network", expression.op.name, self.handlers)
+                raise UnsupportedError(str(error))
             return handler(expression)
-        raise StudyError(f"the network holds {type(expression).__name__}, which is not compiled")
+        raise UnsupportedError(
+            f"the network holds {type(expression).__name__}, which is not compiled"
+        )
 
 
 def integers(values: Any) -> Any:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from dlas.primitives.decisions import Decisions, attach, attached
 from dlas.primitives.gpu import GPU
 from dlas.primitives.kernel import Kernel
 from dlas.primitives.layout import Layout
+from dlas.primitives.plugin import Primitive, WeightFormat
 from dlas.primitives.vector import VectorUnit
 
 # A point of a layer's space; choices that it leaves out are as by default.
@@ -29,8 +29,8 @@ Chosen = Mapping[str, int]
 class Layer:
     """A convolution in a primitive and a format, nothing fused behind it. `weight` is [K, C / groups, R, S]."""
 
-    primitive: ModuleType
-    format: ModuleType
+    primitive: Primitive
+    format: WeightFormat
     weight: np.ndarray
     convolution: Convolution
     data_layout: Layout
@@ -102,7 +102,7 @@ class Layer:
         return self._kernel(decide), decide
 
     def _kernel(self, decide: Decisions) -> Kernel:
-        kernel: Kernel = self.format.kernel(
+        return self.format.kernel(
             self.primitive,
             self.weight,
             self.convolution,
@@ -111,11 +111,10 @@ class Layer:
             self.vector,
             decide,
         )
-        return kernel
 
 
 def schedule_kernel(
-    primitive: ModuleType, format: ModuleType, schedule: Schedule, vector: VectorUnit | GPU
+    primitive: Primitive, format: WeightFormat, schedule: Schedule, vector: VectorUnit | GPU
 ) -> None:
     """Schedule a convolution, with whatever was fused behind it, as it asks for."""
     format.schedule(primitive, schedule, vector, attached(schedule))

@@ -8,7 +8,6 @@ is left to TVM's operator fusion, which the primitive's schedule then finds behi
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,10 +27,11 @@ from dlas.compiler.quantization import (
     quantize,
     zero_point_sums,
 )
-from dlas.errors import StudyError
+from dlas.errors import UnsupportedError
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.gpu import GPU
 from dlas.primitives.layout import NCHW, Layout, relayout
+from dlas.primitives.plugin import Primitive, WeightFormat, unsupported
 from dlas.primitives.vector import VectorUnit
 
 # TVM's numbers for what operator fusion may do with a kernel: take in what follows; nothing.
@@ -90,21 +90,21 @@ def by_default(layer: Layer) -> Chosen:
 
 def lower(
     network: Network,
-    primitive: ModuleType,
-    format: ModuleType,
+    primitive: Primitive,
+    format: WeightFormat,
     vector: VectorUnit | GPU,
     decide: Decide = by_default,
 ) -> tvm.IRModule:
     """Return the network as a Relax module `main(image)` whose weights are constants in a format.
 
-    `decide` is asked of each layer which point of its space it is to be. Raises StudyError for an operator or a layer
-    that cannot be expressed.
+    `decide` returns for each layer the point of its space to compile. Raises UnsupportedError for an operator that
+    cannot be expressed, and for a layer that the primitive or the format declines.
     """
     return _Lowering(network, primitive, format, vector, decide).run()
 
 
 def layers(
-    network: Network, primitive: ModuleType, format: ModuleType, vector: VectorUnit | GPU
+    network: Network, primitive: Primitive, format: WeightFormat, vector: VectorUnit | GPU
 ) -> list[tuple[Layer, int]]:
     """Return the convolutions of a network that differ as workloads, each with the number of its calls."""
     found: dict[int, tuple[Layer, int]] = {}
@@ -124,8 +124,8 @@ class _Lowering(Interpreter):
     def __init__(
         self,
         network: Network,
-        primitive: ModuleType,
-        format: ModuleType,
+        primitive: Primitive,
+        format: WeightFormat,
         vector: VectorUnit | GPU,
         decide: Decide,
     ) -> None:
@@ -179,7 +179,7 @@ class _Lowering(Interpreter):
         """The constant that an operand stands for."""
         value = self.evaluate(expression)
         if not isinstance(value, np.ndarray):
-            raise StudyError(f"{expression} is computed; allowed: a constant of the network")
+            raise UnsupportedError(f"{expression} is computed; allowed: a constant of the network")
         return value
 
     def emitted(self, feature: FeatureMap, expression: relax.Expr) -> FeatureMap:
@@ -196,7 +196,7 @@ class _Lowering(Interpreter):
 
     def convolution(self, call: relax.Call) -> FeatureMap:
         if integers(call.attrs.dilation) != (1, 1):
-            raise StudyError(f"convolution with dilation {call.attrs.dilation}; allowed: 1")
+            raise UnsupportedError(f"convolution with dilation {call.attrs.dilation}; allowed: 1")
         return self.layer(
             self.evaluate(call.args[0]),
             self.evaluate(call.args[1]),
@@ -231,7 +231,7 @@ class _Lowering(Interpreter):
                 ),
             )
             return FeatureMap(result, sums.layout, sums.shape)
-        raise StudyError(
+        raise UnsupportedError(
             "a layer of which one operand is quantized and the other is not, or computed from images alone; "
             "allowed: a feature map and a constant weight, both quantized or none"
         )
@@ -241,6 +241,10 @@ class _Lowering(Interpreter):
         convolution = Convolution(
             *data.shape, out_channels=weight.shape[0], kernel=weight.shape[2:], **shape
         )
+        for plugin in (self.primitive, self.format):
+            if reason := unsupported(plugin, convolution, data.dtype, self.vector):
+                name = plugin.__name__.rpartition(".")[2]
+                raise UnsupportedError(f"{convolution} in {name}: {reason}")
         data = self.to_layout(data, self.layout(convolution.in_channels))
         layer = Layer(
             self.primitive,
@@ -269,8 +273,7 @@ class _Lowering(Interpreter):
 
     def layout(self, channels: int) -> Layout:
         """How feature maps of that many channels lie in memory."""
-        layout: Layout = self.format.layout(self.primitive, channels, self.vector)
-        return layout
+        return self.format.layout(self.primitive, channels, self.vector)
 
     # Between real numbers and integers
 
@@ -299,7 +302,9 @@ class _Lowering(Interpreter):
             return Dequantized(stored, self.quantization(call))
         scale, zero_points = (self.array(operand) for operand in call.args[1:3])
         if zero_points.any():
-            raise StudyError("a quantized weight with a zero point; allowed: symmetric weights")
+            raise UnsupportedError(
+                "a quantized weight with a zero point; allowed: symmetric weights"
+            )
         return QuantizedWeight(self.array(call.args[0]), scale)
 
     def quantization(self, call: relax.Call) -> Quantization:
@@ -325,7 +330,7 @@ class _Lowering(Interpreter):
         """Apply an operator to two feature maps, or to one and a constant, which broadcast."""
         features = [side for side in (left, right) if isinstance(side, FeatureMap)]
         if not features:
-            raise StudyError("arithmetic on two constants; allowed: with a feature map")
+            raise UnsupportedError("arithmetic on two constants; allowed: with a feature map")
         widest = max(features, key=lambda feature: math.prod(feature.shape))
 
         def operand(side: Value) -> relax.Expr:
@@ -343,13 +348,17 @@ class _Lowering(Interpreter):
             if values.size == 1:
                 return relax.const(values.reshape(()))
             return relax.const(feature.layout.per_channel(values.reshape(channels, 1, 1)))
-        raise StudyError(f"a constant beside {channels} channels; allowed: one value, or one each")
+        raise UnsupportedError(
+            f"a constant beside {channels} channels; allowed: one value, or one each"
+        )
 
     def batch_normalization(self, call: relax.Call) -> tuple[FeatureMap, None, None]:
         """A normalization that no convolution could take in: one scale and one shift a channel."""
         feature = self.feature(call.args[0])
         if call.attrs.training:
-            raise StudyError("a batch normalization in training mode; allowed: in evaluation mode")
+            raise UnsupportedError(
+                "a batch normalization in training mode; allowed: in evaluation mode"
+            )
         constants = (self.array(operand) for operand in call.args[1:])
         scale, shift = scale_and_shift(call.attrs.epsilon, *constants)
         result = self.builder.emit_te(
@@ -390,7 +399,7 @@ class _Lowering(Interpreter):
         batch, channels = feature.shape[:2]
         averaged = (batch, channels, 1, 1)
         if integers(call.ty.shape) not in (averaged, averaged[:2]):
-            raise StudyError(
+            raise UnsupportedError(
                 f"average of {feature.shape} to {call.ty.shape}; allowed: over whole planes"
             )
 
@@ -407,9 +416,11 @@ class _Lowering(Interpreter):
     def concatenation(self, call: relax.Call) -> FeatureMap:
         features = self.evaluate(call.args[0])
         if not isinstance(features, tuple) or not all(isinstance(f, FeatureMap) for f in features):
-            raise StudyError("concatenation of constants; allowed: of feature maps")
+            raise UnsupportedError("concatenation of constants; allowed: of feature maps")
         if int(call.attrs.axis) != 1:
-            raise StudyError(f"concatenation along axis {call.attrs.axis}; allowed: channels, 1")
+            raise UnsupportedError(
+                f"concatenation along axis {call.attrs.axis}; allowed: channels, 1"
+            )
         if features not in self.joined:
             self.joined[features] = self.join(features)
         return self.joined[features]
@@ -436,7 +447,9 @@ class _Lowering(Interpreter):
         feature = self.feature(call.args[0])
         flat = (feature.shape[0], math.prod(feature.shape[1:]), 1, 1)
         if shape not in (flat, flat[:2]):
-            raise StudyError(f"reshape of {feature.shape} to {shape}; allowed: to one vector each")
+            raise UnsupportedError(
+                f"reshape of {feature.shape} to {shape}; allowed: to one vector each"
+            )
         if feature.shape == flat:
             return feature
         plain = self.to_layout(feature, NCHW)
@@ -463,5 +476,7 @@ class _Lowering(Interpreter):
 
 def _feature(value: Value) -> FeatureMap:
     if not isinstance(value, FeatureMap):
-        raise StudyError("a constant or quantized value is computed with; allowed: a feature map")
+        raise UnsupportedError(
+            "a constant or quantized value is computed with; allowed: a feature map"
+        )
     return value

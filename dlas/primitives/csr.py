@@ -14,7 +14,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
 from dlas.primitives.kernel import Kernel
 from dlas.primitives.layout import NCHW, Layout, Planes
+from dlas.primitives.plugin import Primitive
 from dlas.primitives.vector import VectorUnit
 
 PLUGIN = FormatPlugin(label="CSR", order=2, sparse=True, edge="#000000")
@@ -85,13 +85,13 @@ class Matrix:
     bounds: np.ndarray
 
 
-def layout(primitive: ModuleType, channels: int, vector: VectorUnit | GPU) -> Layout:
+def layout(primitive: Primitive, channels: int, vector: VectorUnit | GPU) -> Layout:
     """Return NCHW for every primitive: a vector, or neighbouring threads, hold positions."""
     return NCHW
 
 
 def kernel(
-    primitive: ModuleType,
+    primitive: Primitive,
     weight: np.ndarray,
     convolution: Convolution,
     data_layout: Layout,
@@ -390,7 +390,7 @@ def _positions(tile: Tile) -> Iterator[Any]:
 
 
 def schedule(
-    primitive: ModuleType, function: Schedule, vector: VectorUnit | GPU, decide: Decisions
+    primitive: Primitive, function: Schedule, vector: VectorUnit | GPU, decide: Decisions
 ) -> None:
     """Run tiles in parallel, each with its input before and what was fused behind it; or else chunks of channels.
 

@@ -1,7 +1,5 @@
 """Dense: every weight is stored and multiplied, zero or not."""
 
-from types import ModuleType
-
 import numpy as np
 from tvm import te
 from tvm.s_tir import Schedule
@@ -12,19 +10,19 @@ from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
 from dlas.primitives.kernel import Kernel
 from dlas.primitives.layout import Layout
+from dlas.primitives.plugin import Primitive
 from dlas.primitives.vector import VectorUnit
 
 PLUGIN = FormatPlugin(label="dense", order=1)
 
 
-def layout(primitive: ModuleType, channels: int, vector: VectorUnit | GPU) -> Layout:
+def layout(primitive: Primitive, channels: int, vector: VectorUnit | GPU) -> Layout:
     """Return the primitive's own layout."""
-    found: Layout = primitive.layout(channels, vector)
-    return found
+    return primitive.layout(channels, vector)
 
 
 def kernel(
-    primitive: ModuleType,
+    primitive: Primitive,
     weight: np.ndarray,
     convolution: Convolution,
     data_layout: Layout,
@@ -46,7 +44,7 @@ def kernel(
 
 
 def schedule(
-    primitive: ModuleType, function: Schedule, vector: VectorUnit | GPU, decide: Decisions
+    primitive: Primitive, function: Schedule, vector: VectorUnit | GPU, decide: Decisions
 ) -> None:
     """Apply the primitive's schedule."""
     primitive.schedule(function, vector, decide)

@@ -16,7 +16,7 @@ from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
 from dlas.primitives.layout import NCHW, Layout, Packing, Planes, blocked, input_channel, pad
-from dlas.primitives.tiling import Tile
+from dlas.primitives.tiling import InputCopy, Reduction, Tile
 from dlas.primitives.vector import VectorUnit
 
 PLUGIN = PrimitivePlugin(label="direct", order=1, marker="o")
@@ -143,16 +143,14 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
         tile = decide.choose("tile", tiles)
         channel, lane = function.split(channel, [None, channel_block])
         function.reorder(image, channel, row, column, lane)
+    unrolled = tiling.unrolling(tile, kernel, tiling.steps_to_unroll(tile, kernel), decide)
     tiling.tile_convolution(
         function,
         (image, channel, row, column, lane),
         tile,
         vector,
         decide,
-        reduction=(0, 1, 2),
-        channels=-1 if along_columns else 0,
-        unrolled=tiling.unrolling(tile, kernel, tiling.steps_to_unroll(tile, kernel), decide),
+        reduction=Reduction((0, 1, 2), None if along_columns else 0, unrolled),
+        copy=InputCopy("pad", vectorized=False),
         contiguous=along_columns,
-        copy="pad",
-        copy_vectorized=False,
     )

@@ -20,6 +20,7 @@ from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
 from dlas.primitives.layout import Layout, Packing, Planes, blocked, deepened, input_channel
+from dlas.primitives.tiling import InputCopy, Reduction
 from dlas.primitives.vector import VectorUnit
 
 PLUGIN = PrimitivePlugin(label="GEMM", order=2, marker="s")
@@ -191,17 +192,18 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
         image = function.fuse(image, outer)
     else:
         function.reorder(image, channel, row, column, lane)
+    if depthwise:
+        unrolled = tiling.unrolling(tile, reductions[:2], 2, decide)
+        reduction = Reduction((2, 0, 1), None, unrolled)
+    else:
+        reduction = Reduction((0, 1, 2), channels=2, unrolled=0)
     tiling.tile_convolution(
         function,
         (image, channel, row, column, lane),
         tile,
         vector,
         decide,
-        reduction=(2, 0, 1) if depthwise else (0, 1, 2),
-        channels=-1 if depthwise else 2,
-        unrolled=tiling.unrolling(tile, reductions[:2], 2, decide) if depthwise else 0,
+        reduction=reduction,
+        copy=InputCopy("im2col", vectorized=True, panelled=panelled),
         contiguous=True,
-        copy="im2col",
-        copy_vectorized=True,
-        panelled=panelled,
     )

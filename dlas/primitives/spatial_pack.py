@@ -15,6 +15,7 @@ from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
 from dlas.primitives.layout import Layout, Packing, Planes, blocked, deepened, input_channel, pad
+from dlas.primitives.tiling import InputCopy, Reduction
 from dlas.primitives.vector import VectorUnit
 
 PLUGIN = PrimitivePlugin(label="spatial pack", order=3, marker="^")
@@ -123,16 +124,15 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
     depthwise = len(reductions) == 2
     tiles = tiling.tiles(1 if depthwise else channels, rows, columns, vector)
     tile = decide.choose("tile", tiles)
+    order = tuple(range(len(reductions)))
+    unrolled = tiling.unrolling(tile, reductions, 2 if depthwise else 0, decide)
     tiling.tile_convolution(
         function,
         (image, channel, row, column, lane),
         tile,
         vector,
         decide,
-        reduction=tuple(range(len(reductions))),
-        channels=-1 if depthwise else 0,
-        unrolled=tiling.unrolling(tile, reductions, 2 if depthwise else 0, decide),
+        reduction=Reduction(order, None if depthwise else 0, unrolled),
+        copy=InputCopy("pad", vectorized=True),
         contiguous=True,
-        copy="pad",
-        copy_vectorized=True,
     )

@@ -7,7 +7,7 @@ what the operands are and how they lie in memory.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tvm import DataType, tirx
 from tvm.s_tir import Schedule
@@ -56,6 +56,44 @@ class Blocking:
 
     enclosing: int
     channels: int
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """How a convolution adds up.
+
+    Parameters
+    ----------
+    order : tuple of int
+        Its reduction axes, by number, in the order of their loops, outermost first.
+    channels : int, optional
+        The number of the axis over the input's channels, if its sums may be split along it.
+    unrolled : int
+        How many of the innermost loops are unrolled.
+    """
+
+    order: tuple[int, ...]
+    channels: int | None
+    unrolled: int
+
+
+@dataclass(frozen=True)
+class InputCopy:
+    """How a kernel lays out its input before it reads it.
+
+    Parameters
+    ----------
+    block : str
+        The name of the block that does so, which is not in every kernel.
+    vectorized : bool
+        Whether it copies vectors.
+    panelled : bool
+        Whether each turn of the outermost loop lays out the part that it reads.
+    """
+
+    block: str
+    vectorized: bool
+    panelled: bool = False
 
 
 def divisors(extent: int, limit: int) -> list[int]:
@@ -177,21 +215,31 @@ def tile_convolution(
     vector: VectorUnit,
     decide: Decisions,
     *,
-    reduction: tuple[int, ...],
-    channels: int,
-    unrolled: int,
+    reduction: Reduction,
+    copy: InputCopy,
     contiguous: bool,
-    copy: str,
-    copy_vectorized: bool,
-    panelled: bool = False,
 ) -> None:
     """Compute a kernel's output tile by tile, with the convolution's sums in registers.
 
-    `loops` are the output's (image, channel block, row, column, lane); the convolution's last spatial axis lies
-    along the vector. `reduction` is the order of its reduction axes, outermost first, of which the last
-    `unrolled` are written out; `channels` is the number of the one over the input's channels, or -1. `contiguous` says
-    whether a vector is stored at once. `copy` names the block that lays the input out, in vectors or not; if
-    `panelled`, each turn of the outermost loop does so with what it reads.
+    Parameters
+    ----------
+    schedule : Schedule
+        The schedule of the kernel, its epilogue fused.
+    loops : tuple of LoopRV
+        The output's loops: image, channel block, row, column, lane. The convolution's last spatial
+        axis lies along the vector.
+    tile : Tile
+        The tile.
+    vector : VectorUnit
+        The CPU's vectors.
+    decide : Decisions
+        The decisions that are left open.
+    reduction : Reduction
+        How the convolution adds up.
+    copy : InputCopy
+        How the input is laid out.
+    contiguous : bool
+        Whether a vector is stored at once.
     """
     convolution = schedule.get_sblock(CONVOLUTION)
     *tiled, lane = loops
@@ -200,26 +248,26 @@ def tile_convolution(
         tiled[position], part = schedule.split(tiled[position], [None, extent])
         inner.insert(0, part)
     schedule.reorder(*tiled, *inner)
-    if panelled:
+    if copy.panelled:
         outer = tiled
         schedule.parallel(outer[0])
     else:
         outer = parallelize(schedule, tiled, vector, decide.choose("grain", GRAINS))
 
     if PRODUCTS in block_names(schedule):
-        blocks = _accumulate(schedule, CONVOLUTION, outer[-1], reduction, unrolled=0)
-        steps = _accumulate(schedule, PRODUCTS, blocks[-1], reduction, unrolled)
+        blocks = _accumulate(schedule, CONVOLUTION, outer[-1], replace(reduction, unrolled=0))
+        steps = _accumulate(schedule, PRODUCTS, blocks[-1], reduction)
         schedule.decompose_reduction(schedule.get_sblock(PRODUCTS), steps[0])
     else:
-        blocking = decide.choose("blocking", _blockings(schedule, outer, inner, tile, channels))
+        blocking = decide.choose(
+            "blocking", _blockings(schedule, outer, inner, tile, reduction.channels)
+        )
         at = outer[blocking.enclosing]
         if blocking.channels:
-            blocks = _accumulate_in_chunks(
-                schedule, at, reduction, unrolled, tile, channels, blocking.channels
-            )
+            blocks = _accumulate_in_chunks(schedule, at, reduction, tile, blocking.channels)
         else:
-            blocks = _accumulate(schedule, CONVOLUTION, at, reduction, unrolled)
-    if contiguous and channels >= 0:
+            blocks = _accumulate(schedule, CONVOLUTION, at, reduction)
+    if contiguous and reduction.channels is not None:
         name = PRODUCTS if PRODUCTS in block_names(schedule) else CONVOLUTION
         _prefetch(schedule, name, decide.choose("prefetch", AHEAD))
 
@@ -227,7 +275,7 @@ def tile_convolution(
         schedule.unroll(loop)
     if contiguous:
         schedule.vectorize(inner[-1])
-    _copy_input(schedule, copy, outer[0], vector, decide, copy_vectorized, panelled)
+    _copy_input(schedule, copy, outer[0], vector, decide)
     deep = _deep(schedule)
     initial = schedule.decompose_reduction(convolution, blocks[0])
     if deep:
@@ -248,11 +296,11 @@ def _prefetch(schedule: Schedule, name: str, lines: int) -> None:
 
 
 def _blockings(
-    schedule: Schedule, outer: list[LoopRV], inner: list[LoopRV], tile: Tile, channels: int
+    schedule: Schedule, outer: list[LoopRV], inner: list[LoopRV], tile: Tile, channels: int | None
 ) -> list[Blocking]:
     """Return the ways to block: by default each register tile adds up all channels at once."""
     found = [Blocking(len(outer) - 1, 0)]
-    if channels < 0:
+    if channels is None:
         return found
     reductions = reduction_extents(schedule)
     lanes = extents(schedule, inner)[-1]
@@ -269,29 +317,24 @@ def _blockings(
     return found
 
 
-def _accumulate(
-    schedule: Schedule, name: str, at: LoopRV, reduction: tuple[int, ...], unrolled: int
-) -> list[LoopRV]:
+def _accumulate(schedule: Schedule, name: str, at: LoopRV, reduction: Reduction) -> list[LoopRV]:
     """Compute the sums of the block `name` under the loop `at`, in registers.
 
-    Returns the loops over its reduction, outermost first, in the order `reduction`; the last `unrolled` are
-    written out.
+    Returns the loops over its reduction, outermost first.
     """
     spatial, reduced = _own_loops(schedule, name, at)
     lanes = spatial.pop()
-    ordered = [reduced[axis] for axis in reduction]
+    ordered = [reduced[axis] for axis in reduction.order]
     schedule.reorder(*ordered, *spatial, lanes)
-    _write_out(schedule, name, [*ordered[len(ordered) - unrolled :], *spatial], lanes)
+    _write_out(schedule, name, [*ordered[len(ordered) - reduction.unrolled :], *spatial], lanes)
     return ordered
 
 
 def _accumulate_in_chunks(
     schedule: Schedule,
     at: LoopRV,
-    reduction: tuple[int, ...],
-    unrolled: int,
+    reduction: Reduction,
     tile: Tile,
-    channels: int,
     chunk: int,
 ) -> list[LoopRV]:
     """Compute the convolution's sums under the loop `at`, for several register tiles, some channels at a time.
@@ -304,10 +347,14 @@ def _accumulate_in_chunks(
         turn, part = schedule.split(loop, [None, extent])
         turns.append(turn)
         inside.append(part)
-    chunks, reduced[channels] = schedule.split(reduced[channels], [None, chunk])
-    ordered = [reduced[axis] for axis in reduction]
+    assert reduction.channels is not None
+    chunks, inside_chunk = schedule.split(reduced[reduction.channels], [None, chunk])
+    reduced[reduction.channels] = inside_chunk
+    ordered = [reduced[axis] for axis in reduction.order]
     schedule.reorder(chunks, *turns, *ordered, *inside, lanes)
-    _write_out(schedule, CONVOLUTION, [*ordered[len(ordered) - unrolled :], *inside], lanes)
+    _write_out(
+        schedule, CONVOLUTION, [*ordered[len(ordered) - reduction.unrolled :], *inside], lanes
+    )
     return [chunks, *ordered]
 
 
@@ -356,23 +403,21 @@ def vectorize_last(schedule: Schedule, name: str, vector: VectorUnit) -> list[Lo
 
 def _copy_input(
     schedule: Schedule,
-    name: str,
+    copy: InputCopy,
     outermost: LoopRV,
     vector: VectorUnit,
     decide: Decisions,
-    vectorized: bool,
-    panelled: bool,
 ) -> None:
-    """Place a block that only moves data, such as a padding; nothing where it is not there."""
-    if name not in block_names(schedule):
+    """Place the block that lays out the input; nothing where it is not there."""
+    if copy.block not in block_names(schedule):
         return
-    place = "inside" if panelled else decide.choose("copy", COPIES)
-    block = schedule.get_sblock(name)
+    place = "inside" if copy.panelled else decide.choose("copy", COPIES)
+    block = schedule.get_sblock(copy.block)
     if place == "inside":
         schedule.compute_at(block, outermost, preserve_unit_loops=True)
     loops = schedule.get_loops(block)
-    if vectorized:
-        loops = vectorize_last(schedule, name, vector)
+    if copy.vectorized:
+        loops = vectorize_last(schedule, copy.block, vector)
     if place == "parallel":
         parallelize(schedule, loops[:-1], vector)
 

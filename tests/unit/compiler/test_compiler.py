@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.library import load_library
 from dlas.compiler.lowering import layers, lower
 from dlas.compiler.network import load_network, save_network
-from dlas.errors import StudyError
+from dlas.errors import StudyError, UnsupportedError
 from dlas.hardware.platforms import Platform, target
 from dlas.primitives.vector import vector_unit
 from tests.unit.compiler.imported import PAIRS, imported, lively
@@ -284,6 +285,42 @@ class Sine(torch.nn.Module):
         return images.sin().mean((2, 3))
 
 
+def declining(module, supports):
+    """A primitive or a format like `module` that declines some layers."""
+    one = ModuleType("dlas.primitives.picky")
+    vars(one).update({name: each for name, each in vars(module).items() if name[0] != "_"})
+    one.supports = supports
+    return one
+
+
+def test_a_layer_that_a_primitive_or_a_format_declines_is_named_with_the_reason():
+    asked = []
+
+    def supports(convolution, dtype, vector):
+        asked.append((dtype, vector))
+        rows, columns = convolution.kernel
+        return None if (rows, columns) == (3, 3) else f"kernel {rows}x{columns}; allowed: 3x3"
+
+    direct, dense = primitives.load("direct"), primitives.load_format("dense")
+    vector = vector_unit(complete(HOST), "float32")
+    layers_3x3 = torch.nn.Conv2d(3, 8, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    one_kind = import_network(torch.nn.Sequential(*layers_3x3).eval(), (1, 3, 8, 8))
+    two_kinds = import_network(
+        torch.nn.Sequential(*layers_3x3, torch.nn.Linear(8, 4)).eval(), (1, 3, 8, 8)
+    )
+    for methods in ((declining(direct, supports), dense), (direct, declining(dense, supports))):
+        asked.clear()
+        assert lower(one_kind, *methods, vector) is not None
+        assert asked == [("float32", vector)]
+        with pytest.raises(UnsupportedError) as caught:
+            lower(two_kinds, *methods, vector)
+        assert str(caught.value) == (
+            "convolution 1x1 stride 1x1, 8 to 4 channels in 1 groups at 1x1 in picky: "
+            "kernel 1x1; allowed: 3x3"
+        )
+    assert lower(two_kinds, direct, dense, vector) is not None
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
@@ -293,7 +330,7 @@ class Sine(torch.nn.Module):
 )
 def test_a_network_that_cannot_be_expressed_is_refused_in_one_line(model, message):
     network = import_network(model, (1, 3, 16, 16))
-    with pytest.raises(StudyError, match=message) as caught:
+    with pytest.raises(UnsupportedError, match=message) as caught:
         build_library(network, "direct", "dense", HOST)
     assert "\n" not in str(caught.value)
 
