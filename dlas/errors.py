@@ -1,12 +1,43 @@
-"""The one exception of the study that a user is meant to read."""
+"""The exceptions of the study that a user is meant to read, each in one line."""
+
+from dlas import status
 
 
 class StudyError(Exception):
-    """Bad input, told in one line that names the thing and what is allowed."""
+    """Bad input. The message names the thing and what is allowed."""
 
 
-class UnsupportedError(StudyError):
+class RowError(StudyError):
+    """What is true of one configuration only: its row carries the `status`, and all others go on."""
+
+    kind = status.FAILED
+
+    @property
+    def status(self) -> str:
+        """The value of the column `status`."""
+        return status.because(self.kind, self)
+
+
+class UnsupportedError(RowError):
     """A network that a configuration cannot express: an operator, a layer, a type."""
+
+    kind = status.UNSUPPORTED
+
+
+class WrongError(RowError):
+    """A library that computes something else than the framework."""
+
+    kind = status.WRONG
+
+
+class UnreachableError(RowError):
+    """A device that is not there, or vanished."""
+
+    kind = status.UNREACHABLE
+
+
+class FailedError(RowError):
+    """A library that could not be made, crashed or hung."""
 
 
 def unknown(kind: str, name: object, allowed: object) -> StudyError:

@@ -22,11 +22,24 @@ START_TIMEOUT_S = 300.0
 
 Service = Callable[..., AbstractContextManager[object]]
 
+_BUGS = (
+    "AssertionError",
+    "AttributeError",
+    "ImportError",
+    "ModuleNotFoundError",
+    "NameError",
+    "SyntaxError",
+)
 _FORK = multiprocessing.get_context("fork")
 
 
 class WorkerError(Exception):
     """A request without a result."""
+
+    def raise_bug(self) -> None:
+        """Raise this error if it is a bug in the program rather than a fault of what it was asked for."""
+        if str(self).partition(":")[0] in _BUGS:
+            raise self
 
 
 class DiedError(WorkerError):

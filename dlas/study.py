@@ -10,7 +10,7 @@ from string import Formatter
 from typing import Any
 
 from dlas import registry
-from dlas.errors import StudyError, unknown
+from dlas.errors import unknown
 
 Config = Mapping[str, Any]
 
@@ -21,8 +21,8 @@ TRAIN, PUBLISHED = "train", "imagenet1k"  # weights; anything else is a file tha
 
 _COMPRESSED = "results/compressed/{dataset}/{model}/{compression}"
 _NETWORK = "results/networks/{dataset}/{model}/{compression}"
-_TUNING = "results/tuning/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}"
-_LIBRARY = "{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}"
+_PLATFORM = "{dataset}/{model}/{compression}/{platform}"
+_TUNING = f"results/tuning/{_PLATFORM}/{{primitive}}-{{format}}/{{tuning}}"
 PATHS = {
     "archive": "results/downloads/{dataset}.tar.gz",
     "unfinished_archive": "results/unfinished/downloads/{dataset}.tar.gz",
@@ -46,11 +46,14 @@ PATHS = {
     "tuning": f"{_TUNING}.json",
     "tuning_curve": f"{_TUNING}.csv",
     "records": "results/tuning/records/{platform}",  # a folder that outlives the jobs which write to it
-    "library": f"results/libraries/{_LIBRARY}.so",
-    "record": f"results/libraries/{_LIBRARY}.json",
-    "check": "results/checks/{dataset}/{model}/{compression}/{platform}.json",
+    "kernels": "results/kernels",  # likewise: a cache of compiled kernels, safe to delete
+    "libraries": f"results/libraries/{_PLATFORM}",  # a folder of primitive-format/tuning.so
+    "builds": f"results/builds/{_PLATFORM}.json",
+    "check": f"results/checks/{_PLATFORM}.json",
+    "target": "results/targets/{platform}.json",
     "platform": "results/platforms/{platform}.json",
     "timing": "results/timings/{dataset}/{model}/{platform}.csv",
+    "statuses": "results/timings/{dataset}/{model}/{platform}.json",
     "study": "results/study.csv",
     "noise_floor": "results/noise_floor.csv",
     "peers": "results/peers.csv",
@@ -162,11 +165,11 @@ def tuned_choices(config: Config, **others: str) -> list[dict[str, str]]:
 
 
 def tunings_shown(config: Config, **_: str) -> list[dict[str, str]]:
-    """Return `tuned_choices` without those for emulated processors, whose times mean nothing."""
+    """Return `tuned_choices` without those for simulated platforms."""
     return [
         one
         for one in tuned_choices(config)
-        if not config["platforms"][one["platform"]].get("emulated")
+        if not config["platforms"][one["platform"]].get("simulated")
     ]
 
 
@@ -210,10 +213,60 @@ def platform(config: Config, platform: str, **_: str) -> dict[str, Any]:
 
 
 def compiled_for(config: Config, platform: str, **_: str) -> dict[str, Any]:
-    """Return what the code for a platform depends on."""
+    """Return what the target of a platform depends on."""
     settings = config["platforms"][platform]
-    names = ("target", "threads", "host", "linker")
+    names = ("target", "threads", "host")
     return {key: settings[key] for key in names if key in settings}
+
+
+def primitive_modules(config: Config, **wildcards: str) -> list[str]:
+    """Return the modules of the primitives and formats that the libraries of a network are made with."""
+    found = configurations(config, **wildcards)
+    names = {registry.module_name("primitive", one.primitive) for one in found}
+    return sorted(names | {registry.module_name("format", one.format) for one in found})
+
+
+def linker(config: Config, platform: str, **_: str) -> list[str]:
+    """Return the command that links for a platform, in words; none for the default one."""
+    return list(config["platforms"][platform].get("linker", []))
+
+
+def library_name(configuration: Mapping[str, str]) -> str:
+    """Return the name of a configuration's library within its network and platform: "gemm-dense/untuned"."""
+    return "{primitive}-{format}/{tuning}".format_map(configuration)
+
+
+def tunings(config: Config, **wildcards: str) -> dict[str, str]:
+    """Return the file of what tuning found, by the name of each library of a tuning that searches."""
+    return {library_name(one): path("tuning", **one) for one in tuned_choices(config, **wildcards)}
+
+
+def timed_networks(config: Config, **wildcards: str) -> dict[str, dict[str, str]]:
+    """Return the files of each network of a model that is timed on a platform, by its compression."""
+    names = ("libraries", "builds", "check", "reference")
+    return {
+        compression: {name: path(name, **wildcards, compression=compression) for name in names}
+        for compression in sorted(config["study"]["compression"])
+    }
+
+
+def exported(config: Config, **wildcards: str) -> dict[str, str]:
+    """Return the file that each peer of a platform loads."""
+    return {
+        peer: path("exported", **wildcards, extension=registry.describe("runtime", peer).loads)
+        for peer in peers(config, **wildcards)
+    }
+
+
+def row_files(config: Config, **_: str) -> list[dict[str, str]]:
+    """Return each configuration with the files that its row is made of."""
+    names = row_file_names(config)
+    return [one | {f"{name}_file": path(name, **one) for name in names} for one in choices(config)]
+
+
+def row_file_names(config: Config, **_: str) -> list[str]:
+    """Return the names of the files in `row_files`."""
+    return ["summary", "target", "platform", "builds", "check", "timing", "statuses"]
 
 
 def connection(config: Config, platform: str, **_: str) -> str:
@@ -282,22 +335,6 @@ def sparse(compression: str) -> bool:
 def searches(tuning: str) -> bool:
     """Return whether a tuning measures candidates first; raise StudyError for an unknown tuning."""
     return registry.describe("tuning", tuning).searches
-
-
-def scheduler(config: Config, **_: str) -> str:
-    """Return the tuning that searches; raise StudyError unless the study has one."""
-    found = [name for name in config["study"]["tuning"] if searches(name)]
-    if len(found) != 1:
-        allowed = ", ".join(filter(searches, registry.names("tuning")))
-        raise StudyError(
-            f"study.tuning has {len(found)} tunings that search; allowed: one of {allowed}"
-        )
-    return found[0]
-
-
-def scheduler_module(config: Config, **_: str) -> str:
-    """Return the module of the tuning that searches."""
-    return registry.module_name("tuning", scheduler(config))
 
 
 def downloads(config: Config) -> list[str]:

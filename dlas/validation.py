@@ -180,7 +180,7 @@ def _check_platform(key: str, settings: Mapping[str, Any]) -> None:
     if "host" in settings and not gpu:
         raise StudyError(f"config: {key}.host is of no use without a GPU; allowed: a target alone")
     if connection is None:
-        for name in ("boards", "emulated"):
+        for name in ("boards", "simulated"):
             if name in settings:
                 raise StudyError(f"config: {key}.{name} is of no use without a connection")
         return

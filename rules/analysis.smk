@@ -4,9 +4,11 @@
 rule tabulate_study:
     input:
         summaries=every("summary"),
-        records=every("record"),
+        builds=every("builds"),
         checks=every("check"),
         timings=every("timing"),
+        statuses=every("statuses"),
+        targets=every("target"),
         platforms=every("platform"),
     output:
         study=report(
@@ -34,7 +36,7 @@ rule tabulate_study:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(configurations=study.choices),
+        settings=settings(rows=study.row_files, files=study.row_file_names),
         code=code("tabulate_study"),
     script:
         "../workflow/scripts/tabulate_study.py"
@@ -44,7 +46,7 @@ rule tabulate_study:
 rule trace_rows:
     input:
         summaries=every("summary"),
-        records=every("record"),
+        builds=every("builds"),
         checks=every("check"),
         timings=every("timing"),
         platforms=every("platform"),

@@ -49,8 +49,6 @@ if GPUS and workflow.local_exec and "gpu" not in workflow.global_resources:
 # Rules that measure come in two forms: for this machine, which is then their own, and for boards.
 HERE = "|".join(sorted(set(config["platforms"]) - BOARDS.keys())) or "(?!)"
 ELSEWHERE = "|".join(BOARDS) or "(?!)"
-# Of a job on a board, which may have been gone for a while. On a cluster the job itself is a workflow, which tries once.
-RETRIES = 0 if workflow.remote_exec else 2
 
 
 def one_board():
@@ -169,35 +167,21 @@ def previous(wildcards):
     return study.path("compressed", **{**wildcards, "level": level})
 
 
-def tuned(name):
-    """The artifact `name` of an auto-scheduled network; nothing of one that is untuned."""
-
-    def file(wildcards):
-        chosen = study.searches(wildcards.tuning)
-        return study.path(name, **wildcards) if chosen else []
-
-    return file
+def files(choose):
+    """The files that a function of config and wildcards gives by name."""
+    return lambda wildcards: list(told(choose, wildcards).values())
 
 
-def libraries(name):
-    """The artifacts `name` of all libraries that one timing job takes."""
-
-    def files(wildcards):
-        return study.artifacts(name, study.configurations(config, **wildcards))
-
-    return files
-
-
-def exported(wildcards):
-    """What the peers of a platform load, in their order."""
-    peers = study.peers(config, **wildcards)
-    extensions = [registry.describe("runtime", peer).loads for peer in peers]
-    return [study.path("exported", **wildcards, extension=each) for each in extensions]
+def every_file(choose):
+    """The files that a function of config and wildcards gives by two names."""
+    return lambda wildcards: [
+        file for some in told(choose, wildcards).values() for file in some.values()
+    ]
 
 
 def every(name):
     """The artifacts `name` of the whole study."""
-    return study.artifacts(name, study.configurations(config))
+    return list(dict.fromkeys(study.artifacts(name, study.configurations(config))))
 
 
 def every_tuning(name):

@@ -59,37 +59,35 @@ rule tune_network:
     input:
         network=study.path("network"),
         parameters=study.path("parameters"),
+        target=study.path("target"),
         platform=study.path("platform"),
     output:
         choices=study.path("tuning"),
         curve=study.path("tuning_curve"),
     log:
-        "results/logs/tune_network/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}.log",
+        "results/logs/tune_network/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}.log",
     benchmark:
-        "results/benchmarks/tune_network/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}.tsv"
+        "results/benchmarks/tune_network/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}.tsv"
     wildcard_constraints:
         platform=HERE,
     conda:
         "../envs/compiling.yaml"
     threads: workflow.cores
     params:
-        settings=settings(
-            platform=study.platform,
-            scheduler=study.scheduler,
-            tuning=study.tuning,
-            seed="seed",
-        ),
+        settings=settings(platform=study.platform, tuning=study.tuning, seed="seed"),
         code=code(
             "tune_network",
+            "dlas.compiler.schedulers.{tuning}",
             "dlas.primitives.{primitive}",
             "dlas.primitives.{format}",
-            study.scheduler_module,
             study.connection,
         ),
         records=study.path("records"),
         kernels=code_of(
             "dlas.primitives.{primitive}", "dlas.primitives.{format}", "dlas.compiler.build"
         ),
+        cache=study.path("kernels"),
+        compiler=code_of("dlas.compiler.kernel_cache"),
     script:
         "../workflow/scripts/tune_network.py"
 
@@ -97,40 +95,44 @@ rule tune_network:
 use rule tune_network as tune_network_remotely with:
     wildcard_constraints:
         platform=ELSEWHERE,
-    retries: RETRIES
     threads: 1
     resources:
         **one_board(),
 
 
-rule build_library:
+# A library that cannot be built has its reason in the record, and no file.
+rule build_libraries:
     input:
         network=study.path("network"),
         parameters=study.path("parameters"),
-        choices=tuned("tuning"),
+        target=study.path("target"),
+        tunings=files(study.tunings),
     output:
-        library=study.path("library"),
-        record=study.path("record"),
+        libraries=directory(study.path("libraries")),
+        builds=study.path("builds"),
     log:
-        "results/logs/build_library/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}.log",
+        "results/logs/build_libraries/{dataset}/{model}/{compression}/{platform}.log",
     benchmark:
-        "results/benchmarks/build_library/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}.tsv"
+        "results/benchmarks/build_libraries/{dataset}/{model}/{compression}/{platform}.tsv"
     conda:
         "../envs/compiling.yaml"
     params:
-        settings=settings(platform=study.compiled_for),
-        code=code("build_library", "dlas.primitives.{primitive}", "dlas.primitives.{format}"),
+        settings=settings(configurations=study.choices, tunings=study.tunings, linker=study.linker),
+        code=code("build_libraries", study.primitive_modules),
+        kernels=study.path("kernels"),
+        compiler=code_of("dlas.compiler.kernel_cache"),
     script:
-        "../workflow/scripts/build_library.py"
+        "../workflow/scripts/build_libraries.py"
 
 
 rule check_libraries:
     input:
-        libraries=libraries("library"),
-        records=libraries("record"),
+        libraries=study.path("libraries"),
+        builds=study.path("builds"),
         reference=study.path("reference"),
         summary=study.path("summary"),
         dataset=study.path("dataset"),
+        target=study.path("target"),
         platform=study.path("platform"),
     output:
         check=study.path("check"),
@@ -143,7 +145,7 @@ rule check_libraries:
     conda:
         "../envs/compiling.yaml"
     params:
-        settings=settings(platform=study.platform, check=study.check, configurations=study.choices),
+        settings=settings(platform=study.platform, check=study.check),
         code=code("check_libraries", study.connection),
     script:
         "../workflow/scripts/check_libraries.py"
@@ -152,6 +154,5 @@ rule check_libraries:
 use rule check_libraries as check_libraries_remotely with:
     wildcard_constraints:
         platform=ELSEWHERE,
-    retries: RETRIES
     resources:
         **one_board(),

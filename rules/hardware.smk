@@ -1,7 +1,27 @@
 # Layer 6: hardware. Whatever is measured has the machine to itself, this one or a board.
 
 
+# What each job would otherwise find out by itself: on another node, or with fewer cores, it might be something else.
+rule resolve_target:
+    output:
+        target=study.path("target"),
+    log:
+        "results/logs/resolve_target/{platform}.log",
+    benchmark:
+        "results/benchmarks/resolve_target/{platform}.tsv"
+    conda:
+        "../envs/compiling.yaml"
+    threads: workflow.cores
+    params:
+        settings=settings(platform=study.compiled_for),
+        code=code("resolve_target"),
+    script:
+        "../workflow/scripts/resolve_target.py"
+
+
 rule probe_platform:
+    input:
+        target=study.path("target"),
     output:
         platform=study.path("platform"),
     log:
@@ -23,7 +43,6 @@ rule probe_platform:
 use rule probe_platform as probe_platform_remotely with:
     wildcard_constraints:
         platform=ELSEWHERE,
-    retries: RETRIES
     threads: 1
     resources:
         **one_board(),
@@ -31,15 +50,14 @@ use rule probe_platform as probe_platform_remotely with:
 
 rule time_libraries:
     input:
-        libraries=libraries("library"),
-        records=libraries("record"),
-        checks=libraries("check"),
-        references=libraries("reference"),
-        exported=exported,
+        networks=every_file(study.timed_networks),
+        exported=files(study.exported),
         uncompressed=study.path("reference", compression=study.BASELINE),
+        target=study.path("target"),
         platform=study.path("platform"),
     output:
         timing=study.path("timing"),
+        statuses=study.path("statuses"),
     log:
         "results/logs/time_libraries/{dataset}/{model}/{platform}.log",
     benchmark:
@@ -53,12 +71,12 @@ rule time_libraries:
         settings=settings(
             platform=study.platform,
             timing="platforms.{platform}.timing",
-            configurations=study.choices,
-            peers=study.peers,
+            networks=study.timed_networks,
+            peers=study.exported,
             tolerance=f"compiler.check.tolerance.{study.dtype(study.BASELINE)}",
             seed="seed",
         ),
-        code=code("time_libraries", study.connection, study.runtimes),
+        code=code("time_libraries", study.connection),
     script:
         "../workflow/scripts/time_libraries.py"
 
@@ -66,7 +84,6 @@ rule time_libraries:
 use rule time_libraries as time_libraries_remotely with:
     wildcard_constraints:
         platform=ELSEWHERE,
-    retries: RETRIES
     threads: 1
     resources:
         **one_board(),

@@ -7,7 +7,7 @@ import numpy as np
 
 from dlas.compiler.library import CompiledNetwork
 from dlas.datasets import top1
-from dlas.errors import StudyError
+from dlas.errors import WrongError
 
 
 def largest_relative_error(outputs: np.ndarray, expected: np.ndarray) -> float:
@@ -37,11 +37,11 @@ def share_of_other_logits(outputs: np.ndarray, expected: np.ndarray) -> float:
     return float((outputs != expected).mean())
 
 
-# How far the outputs are from what they are checked against, by what the network computes in.
+# How far logits are from those that they are checked against, by the dtype of the network.
 ERRORS = {
-    "float32": ("the largest relative error of a logit", largest_relative_error),
-    "float16": ("the relative error of the logits in norm", relative_error_in_norm),
-    "int8": ("the share of logits that integer arithmetic does not give", share_of_other_logits),
+    "float32": ("largest relative error of a logit", largest_relative_error),
+    "float16": ("relative error of the logits in norm", relative_error_in_norm),
+    "int8": ("share of logits that integer arithmetic does not give", share_of_other_logits),
 }
 
 
@@ -51,29 +51,46 @@ def check_outputs(
     expected: np.ndarray,
     dtype: str,
     tolerance: float,
-    what: str,
 ) -> float:
-    """Run a compiled network on `inputs` [N, C, H, W] and compare with the expected logits [N, classes].
+    """Run a compiled network on images and compare its logits with the expected ones, as `check_logits` does.
 
-    Returns the error by the measure of `dtype`, float32, float16 or int8; raises StudyError, which begins with `what`,
-    where it is over `tolerance`.
+    Parameters
+    ----------
+    network : CompiledNetwork
+        The network, loaded.
+    inputs : ndarray of float32 [N, C, H, W]
+        The images.
+    expected : ndarray of float32 [N, classes]
+        The logits that the framework computes.
+    dtype : {"float32", "float16", "int8"}
+        What the network computes in.
+    tolerance : float
+        The largest error that is allowed.
     """
-    return check_logits(
-        network.run(inputs), expected, dtype, tolerance, f"{what}: the compiled network"
-    )
+    return check_logits(network.run(inputs), expected, dtype, tolerance)
 
 
-def check_logits(
-    logits: np.ndarray, expected: np.ndarray, dtype: str, tolerance: float, what: str
-) -> float:
-    """Compare logits [N, classes] of `what` with the expected ones, as `check_outputs` does."""
+def check_logits(logits: np.ndarray, expected: np.ndarray, dtype: str, tolerance: float) -> float:
+    """Compare logits [N, classes] with the expected ones.
+
+    Returns
+    -------
+    float
+        The error by the measure of `dtype`, see `ERRORS`.
+
+    Raises
+    ------
+    WrongError
+        For an error over the tolerance, or logits that are not finite.
+    """
     if not np.isfinite(logits).all():
-        where = ", as activations beyond 65504 make them" if dtype == "float16" else ""
-        raise StudyError(f"{what} is wrong: its logits are not finite{where}")
+        # float16 ends at 65504.
+        where = ", an activation is beyond float16's range" if dtype == "float16" else ""
+        raise WrongError(f"logits are not finite{where}")
     measure, error_of = ERRORS[dtype]
     error = error_of(logits, expected)
-    if error > tolerance:
-        raise StudyError(f"{what} is wrong: {measure} is {error:.2g}; allowed: {tolerance:g}")
+    if not error <= tolerance:
+        raise WrongError(f"{measure} {error:.2g} > {tolerance:g}")
     return error
 
 
@@ -83,16 +100,18 @@ def check_top1(
     labels: np.ndarray,
     framework: float,
     tolerance: float,
-    what: str,
 ) -> float:
-    """Return the compiled network's top-1 in percent on `images`, each [C, H, W].
+    """Return the compiled network's top-1 in percent on images, each [C, H, W].
 
-    Raises StudyError, which begins with `what`, where it is over `tolerance` percentage points from the framework's.
+    Raises
+    ------
+    WrongError
+        Where it is over `tolerance` percentage points from the framework's.
     """
     compiled = top1(network.run(images), labels)
-    if abs(compiled - framework) > tolerance:
-        raise StudyError(
-            f"{what}: the compiled network's top-1 is {compiled:.2f} %, the framework's "
-            f"{framework:.2f} %; allowed: a difference of {tolerance:g} points"
+    if not abs(compiled - framework) <= tolerance:
+        raise WrongError(
+            f"top-1 {compiled:.2f} %, the framework's is {framework:.2f} %, "
+            f"a difference over {tolerance:g} points"
         )
     return compiled

@@ -10,10 +10,10 @@ import numpy as np
 import tvm
 from tvm.backend import loader
 
-from dlas.errors import StudyError
+from dlas.errors import UnreachableError
 
 
-class DeviceError(StudyError):
+class DeviceError(UnreachableError):
     """A device that cannot do its part, whatever it runs."""
 
 

@@ -13,14 +13,15 @@ from tvm import DataType
 from tvm.target import Target
 from tvm.tirx import PrimFunc
 
-from dlas.compiler.device import Device, LocalDevice
+from dlas.compiler.device import Device, DeviceError, LocalDevice
 from dlas.compiler.library import link
 from dlas.hardware import host, kernels, platforms
 from dlas.hardware.connections.remote import RemoteDevice
+from dlas.hardware.platforms import DTYPES
 from dlas.primitives.instruction_sets import extension
 from dlas.primitives.vector import native
+from dlas.status import OK
 
-DTYPES = ("float32", "float16", "int8")
 # Two of the 16 or 32 vector registers hold operands; which count is best depends on the CPU.
 _ACCUMULATORS = (8, 12, 14, 24, 28)
 _STEPS = 200_000
@@ -193,31 +194,30 @@ def measure_peak(
 
 
 def measure_platform(platform: platforms.Platform) -> dict[str, Any]:
-    """Return what is recorded of a platform once: its status, target, threads and limits, and the machine's CPU.
+    """Find out once whether a platform can be measured, which machine it is, and its limits.
 
-    `native` has the answer of `vector.native` for each dtype. The limits are None where `status` is not "ok", of a GPU,
-    and of an emulated processor, which has none. Raises a StudyError for a board that cannot be reached.
+    Returns
+    -------
+    dict
+        "status", see `dlas.status`; "simulated"; the limits "peak_gflops" by dtype, "bandwidth_gbs", "read_gbs" and
+        "triad_gbs", None without a measurement, of a GPU, and of a simulated platform; the facts of the machine.
     """
-    target, threads, status = (
-        platforms.target(platform),
-        platforms.threads(platform),
-        platforms.status(platform),
-    )
-    limited = platform.kind == "llvm" and not platform.emulated
-    facts, cpu, peak = host.facts(), host.cpu_name(), None
+    limited = platform.kind == "llvm" and not platform.simulated
+    found, facts, peak = platforms.status(platform), host.facts(), None
+    cpu = host.cpu_name()
     if platform.connection is not None:
-        with RemoteDevice(platform) as board:
-            facts, cpu = board.facts, platforms.cpu_target(platform).get("mcpu", "generic")
-            status = board.status(threads)
-            peak = measure_peak(target, threads, board) if limited and status == "ok" else None
-    elif limited and status == "ok":
-        peak = measure_peak(target, threads, linker=platform.linker)
+        cpu = platforms.cpu_target(platform).get("mcpu", "generic")
+        try:
+            with RemoteDevice(platform) as device:
+                facts, found = device.facts, device.status(platforms.threads(platform))
+                peak = _peak_of(platform, device) if limited and found == OK else None
+        except DeviceError as error:
+            facts, found = dict.fromkeys(facts), error.status
+    elif limited and found == OK:
+        peak = _peak_of(platform)
     return {
-        "status": status,
-        "emulated": platform.emulated,
-        "target": target,
-        "threads": threads,
-        "native": {dtype: native(Target(target), dtype) for dtype in DTYPES},
+        "status": found,
+        "simulated": platform.simulated,
         "peak_gflops": peak and peak.gflops,
         "bandwidth_gbs": peak and peak.bandwidth_gbs,
         "read_gbs": peak and peak.read_gbs,
@@ -228,3 +228,8 @@ def measure_platform(platform: platforms.Platform) -> dict[str, Any]:
         "governor": facts["governor"],
         "tvm_version": facts["tvm_version"],
     }
+
+
+def _peak_of(platform: platforms.Platform, device: RemoteDevice | None = None) -> Peak:
+    target, threads = platforms.target(platform), platforms.threads(platform)
+    return measure_peak(target, threads, device, platform.linker)

@@ -1,7 +1,7 @@
 """Platforms: what a library is compiled for, how it is reached, and whether this host can run it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tvm.target import Target, codegen
@@ -9,6 +9,10 @@ from tvm.target import Target, codegen
 from dlas.errors import StudyError, unknown
 from dlas.hardware import gpu, host
 from dlas.primitives.instruction_sets import extension
+from dlas.primitives.vector import native
+from dlas.status import OK, UNREACHABLE, UNSUPPORTED, because
+
+DTYPES = ("float32", "float16", "int8")
 
 # What code is compiled for where there is no GPU to ask: it builds, and runs nowhere here.
 _NO_CUDA = {
@@ -27,7 +31,8 @@ class Platform:
     target such as {"kind": "llvm", "mcpu": "x86-64-v3"}, which limits the code to that CPU's instructions. `host` is
     the target of the CPU beside a GPU, this machine's by default. `threads` is a number, or "all" for one on each
     physical core. `linker` is a command, in words; see `compiler.library.link`. `connection` is None for this machine,
-    or says how another one is reached; see `connections`. The times of an `emulated` processor mean nothing.
+    or says how another one is reached; see `connections`. The latencies of a `simulated` platform, which an emulator
+    runs, say nothing of its processor.
     """
 
     name: str
@@ -36,7 +41,7 @@ class Platform:
     host: Mapping[str, Any] | None = None
     linker: Sequence[str] = ()
     connection: Mapping[str, Any] | None = None
-    emulated: bool = False
+    simulated: bool = False
 
     @property
     def kind(self) -> str:
@@ -44,6 +49,33 @@ class Platform:
         if isinstance(self.target, str):
             return {"host": "llvm"}.get(self.target, self.target)
         return str(self.target["kind"])
+
+
+def resolve(platform: Platform) -> dict[str, Any]:
+    """Settle what every job of a platform relies on, once for all of them.
+
+    Returns
+    -------
+    dict
+        "target", the complete TVM target; "threads", the number of threads; "native", for each dtype whether kernels
+        compute in it without widening, see `dlas.primitives.vector.native`.
+
+    Raises
+    ------
+    StudyError
+        For a target that does not exist.
+    """
+    complete = target(platform)
+    return {
+        "target": complete,
+        "threads": threads(platform),
+        "native": {dtype: native(Target(complete), dtype) for dtype in DTYPES},
+    }
+
+
+def resolved(platform: Platform, facts: Mapping[str, Any]) -> Platform:
+    """Return a platform as `resolve` settled it, whatever this process finds out by itself."""
+    return replace(platform, target=facts["target"], threads=facts["threads"], host=None)
 
 
 def threads(platform: Platform) -> int:
@@ -160,18 +192,22 @@ def require_host(library: str, target: Mapping[str, Any]) -> None:
 
 
 def status(platform: Platform) -> str:
-    """Return "ok", or "unavailable: " and the reason why this host cannot run the platform's code.
+    """Return `ok`, or why this host cannot run the platform's code.
 
-    A platform that is reached over a connection is judged when it is reached. Raises a StudyError for a target that
-    does not exist at all.
+    A platform with a connection is judged when it is reached.
+
+    Raises
+    ------
+    StudyError
+        For a target that does not exist.
     """
     described = target(platform)
     if platform.connection is not None:
-        return "ok"
+        return OK
     if lacking := host_lacks(described):
         if described["kind"] == "cuda":
-            return "unavailable: this machine has no CUDA GPU"
-        return f"unavailable: the host lacks {', '.join(lacking)}"
-    if threads(platform) > len(host.cores()):
-        return f"unavailable: the host has {len(host.cores())} cores, the platform asks for {threads(platform)} threads"
-    return "ok"
+            return because(UNREACHABLE, "this machine has no CUDA GPU")
+        return because(UNSUPPORTED, f"the host lacks {', '.join(lacking)}")
+    if (asked := threads(platform)) > (cores := len(host.cores())):
+        return because(UNSUPPORTED, f"{asked} threads asked for, the host has {cores} cores")
+    return OK

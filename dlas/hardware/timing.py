@@ -1,4 +1,4 @@
-"""How compiled networks are timed against each other on one platform."""
+"""Time compiled networks against each other on one platform, in interleaved rounds."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from tqdm import tqdm
 
+from dlas.errors import RowError, UnreachableError
+
 COLUMNS = ["compression", "primitive", "format", "tuning", "role", "round", "latency_ms"]
+MEASURED, AA_REPLICATE, REFERENCE = "measured", "aa_replicate", "reference"
+# How often a device may vanish: under one contender, and in a row.
+CONTENDER_LOSSES, LOSSES = 2, 3
 
 
 class Variant(NamedTuple):
@@ -25,17 +30,35 @@ class Timeable(Protocol):
     """A loaded library, or anything else that can be run and timed."""
 
     def time(self, number: int) -> Sequence[float]:
-        """Run `number` times in a row and return the mean seconds a run, as one or more samples."""
+        """Run `number` times in a row and return the mean seconds a run, as one or more samples.
+
+        Raises `RowError` where it cannot be timed, and `UnreachableError` where the device vanished.
+        """
 
 
-@dataclass(frozen=True)
+class Timing(NamedTuple):
+    """The raw samples, with the keys `COLUMNS`, and the status of each library or peer that has none."""
+
+    samples: list[dict[str, Any]]
+    statuses: dict[Variant | str, str]
+
+
+@dataclass(eq=False)
 class _Contender:
-    variant: Variant | None  # None for the reference kernel and for peers
+    # None for the reference kernel and for peers.
+    variant: Variant | None
     role: str
     library: Timeable
+    runs: int = 1
+    losses: int = 0
+    status: str | None = None
 
-    def sample(self, number: int) -> float:
-        return fmean(self.library.time(number))
+    @property
+    def name(self) -> Variant | str:
+        return self.variant or self.role
+
+    def sample(self) -> float:
+        return fmean(self.library.time(self.runs))
 
 
 def time_libraries(
@@ -47,52 +70,103 @@ def time_libraries(
     warmup: int,
     seed: int,
     peers: Mapping[str, Timeable] | None = None,
-    twins: int = 3,
-) -> list[dict[str, Any]]:
-    """Time all libraries of one model on one platform and return every raw sample, one a row.
+    replicates: int = 3,
+) -> Timing:
+    """Time all libraries of one model on one platform and return every raw sample.
 
-    In each round each library is sampled once, in an order that `seed` shuffles anew for each round, so that a drift
-    of the machine meets all of them alike; so are the `peers`, other runtimes by their names. Two more take part.
-    `reference` is the same small kernel everywhere: its samples show the drift. And up to `twins` of the libraries,
-    spread over the list, are loaded a second time: between a library and its twin there is no difference but noise (an
-    A/A test), the placement in memory included.
+    In each round each library is sampled once, in an order that is shuffled anew for each round, so that a drift of the
+    machine meets all of them alike. Peers take part, and so do two more: `reference`, the same small kernel everywhere,
+    whose samples show the drift; and A/A replicates, libraries loaded a second time, which differ from the first by
+    noise alone, the placement in memory included. A library that cannot be timed leaves the rounds.
 
-    `libraries` maps each variant to a function that loads it. `warmup` is the number of runs before the first sample;
-    a sample is the mean over as many runs as fill `min_repeat_ms`, fixed for each library after the warm-up.
+    Parameters
+    ----------
+    libraries : mapping of Variant to callable
+        Returns the library, loaded.
+    reference : Timeable
+        The reference kernel.
+    rounds : int
+        Samples of each library.
+    min_repeat_ms : float
+        A sample is the mean over as many runs as fill this time, fixed for each library after the warm-up.
+    warmup : int
+        Runs before the first sample.
+    seed : int
+        Of the order.
+    peers : mapping of str to Timeable, optional
+        Other runtimes by their names, which are the role of their samples.
+    replicates : int
+        How many libraries are loaded a second time, spread over the list.
 
-    The keys are COLUMNS: role is "measured", "repeat" (a twin), "reference" or a peer's name (whose variant is
-    empty), round counts from 0, latency_ms is in milliseconds a run.
+    Returns
+    -------
+    Timing
+        Samples in rounds from 0, in milliseconds a run; statuses by variant or peer.
     """
     variants = list(libraries)
     repeated = {
         variants[index]
-        for index in np.linspace(0, len(variants) - 1, min(twins, len(variants))).astype(int)
+        for index in np.linspace(0, len(variants) - 1, min(replicates, len(variants))).astype(int)
     }
-    contenders = [_Contender(variant, "measured", load()) for variant, load in libraries.items()]
+    contenders = [_Contender(variant, MEASURED, load()) for variant, load in libraries.items()]
     contenders += [
-        _Contender(variant, "repeat", libraries[variant]())
+        _Contender(variant, AA_REPLICATE, libraries[variant]())
         for variant in variants
         if variant in repeated
     ]
-    contenders.append(_Contender(None, "reference", reference))
+    contenders.append(_Contender(None, REFERENCE, reference))
     contenders += [_Contender(None, name, peer) for name, peer in (peers or {}).items()]
-    numbers = [_runs_per_sample(contender, warmup, min_repeat_ms) for contender in contenders]
-    shuffle = np.random.default_rng(seed)
-    rows = []
-    with tqdm(
-        total=rounds * len(contenders), desc="timing", unit="sample", disable=None
-    ) as progress:
-        for turn in range(rounds):
-            for index in shuffle.permutation(len(contenders)):
-                contender = contenders[index]
-                milliseconds = 1e3 * contender.sample(numbers[index])
-                row = [*(contender.variant or [None] * 4), contender.role, turn, milliseconds]
-                rows.append(dict(zip(COLUMNS, row, strict=True)))
-                progress.update()
-    return rows
+    rows = _Rounds(contenders).run(rounds, min_repeat_ms, warmup, np.random.default_rng(seed))
+    failed = {each.name: each.status for each in contenders if each.status}
+    kept = [row for contender, row in rows if contender.name not in failed]
+    return Timing(kept, failed)
 
 
-def _runs_per_sample(contender: _Contender, warmup: int, min_repeat_ms: float) -> int:
-    """Warm up and return how many runs fill `min_repeat_ms`."""
-    milliseconds = 1e3 * median(contender.sample(1) for _ in range(max(1, warmup)))
-    return max(1, math.ceil(min_repeat_ms / milliseconds))
+class _Rounds:
+    """The contenders that are still sampled, and how often the device vanished in a row."""
+
+    def __init__(self, contenders: Sequence[_Contender]) -> None:
+        self.contenders = contenders
+        self.losses = 0
+
+    def run(
+        self, rounds: int, min_repeat_ms: float, warmup: int, shuffle: np.random.Generator
+    ) -> list[tuple[_Contender, dict[str, Any]]]:
+        for contender in self.contenders:
+            first = [self.seconds(contender) for _ in range(max(1, warmup))]
+            measured = [seconds for seconds in first if seconds is not None]
+            if measured:
+                contender.runs = max(1, math.ceil(min_repeat_ms / (1e3 * median(measured))))
+        rows = []
+        with tqdm(
+            total=rounds * len(self.contenders), desc="timing", unit="sample", disable=None
+        ) as progress:
+            for turn in range(rounds):
+                for index in shuffle.permutation(len(self.contenders)):
+                    contender = self.contenders[index]
+                    if (seconds := self.seconds(contender)) is not None:
+                        values = [*(contender.variant or [None] * 4), contender.role, turn]
+                        row = dict(zip(COLUMNS, [*values, 1e3 * seconds], strict=True))
+                        rows.append((contender, row))
+                    progress.update()
+        return rows
+
+    def seconds(self, contender: _Contender) -> float | None:
+        """Return one sample, None of a contender that cannot be timed or whose device vanished."""
+        if contender.status:
+            return None
+        try:
+            seconds = contender.sample()
+        except UnreachableError as error:
+            contender.losses += 1
+            self.losses += 1
+            lost = self.contenders if self.losses >= LOSSES else [contender]
+            for each in lost:
+                if self.losses >= LOSSES or each.losses >= CONTENDER_LOSSES:
+                    each.status = each.status or error.status
+            return None
+        except RowError as error:
+            contender.status = error.status
+            return None
+        self.losses = 0
+        return seconds

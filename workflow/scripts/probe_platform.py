@@ -1,11 +1,12 @@
-"""Measure what one platform can reach at best."""
+"""Find out whether one platform can be measured, and what it can reach at best."""
 
 import bare_tvm  # noqa: F401
 from job import job
-from dlas.files import write_json
+from dlas.files import read_json, write_json
 from dlas.hardware.peak import measure_platform
-from dlas.hardware.platforms import Platform
+from dlas.hardware.platforms import Platform, resolved
 
 with job(snakemake):
     platform = Platform(snakemake.wildcards.platform, **snakemake.params.settings["platform"])
-    write_json(snakemake.output.platform, measure_platform(platform))
+    facts = read_json(snakemake.input.target)
+    write_json(snakemake.output.platform, measure_platform(resolved(platform, facts)))

@@ -3,40 +3,42 @@
 from functools import cache
 
 from job import job, library_name
-from dlas.analysis import table
+from dlas.analysis import rows, table
 from dlas.files import read_json
+from dlas.status import OK
 
 with job(snakemake):
     record, samples = cache(read_json), cache(table.read_table)
-    study, noise_floor, peers = [], {}, []
-    for configuration, summary, platform, build, check, timing in zip(
-        snakemake.params.settings["configurations"],
-        snakemake.input.summaries,
-        snakemake.input.platforms,
-        snakemake.input.records,
-        snakemake.input.checks,
-        snakemake.input.timings,
-        strict=True,
-    ):
+    study, noise_floor, peers = [], {}, {}
+    for entry in snakemake.params.settings["rows"]:
+        files = {name: entry.pop(f"{name}_file") for name in snakemake.params.settings["files"]}
+        library = library_name(entry)
+        summary, target, platform = (
+            record(files[name]) for name in ("summary", "target", "platform")
+        )
+        timing, statuses = samples(files["timing"]), record(files["statuses"])
         study.append(
-            table.study_row(
-                configuration,
-                record(summary),
-                record(platform),
-                record(build),
-                record(check)[library_name(configuration)],
-                samples(timing),
+            rows.study_row(
+                entry,
+                summary,
+                target,
+                platform,
+                record(files["builds"])[library],
+                record(files["check"])[library],
+                statuses["libraries"].get(f"{entry['compression']}/{library}", OK),
+                timing,
             )
         )
-        if record(platform).get("emulated"):
-            continue
-        if timing not in noise_floor and not samples(timing).empty:
-            place = [configuration[layer] for layer in ("platform", "dataset", "model")]
-            noise_floor[timing] = table.noise_floor_row(*place, samples(timing))
-            threads = record(platform)["threads"]
-            peers += table.peer_rows(*place, threads, samples(timing))
+        if files["timing"] not in peers and not platform.get("simulated"):
+            noise_floor[files["timing"]] = rows.noise_floor_row(entry, timing)
+            peers[files["timing"]] = rows.peer_rows(
+                entry, target["threads"], timing, statuses["peers"]
+            )
     table.write_table(snakemake.output.study, table.study_table(study))
     table.write_table(
-        snakemake.output.noise_floor, table.noise_floor_table(list(noise_floor.values()))
+        snakemake.output.noise_floor,
+        table.noise_floor_table([row for row in noise_floor.values() if row]),
     )
-    table.write_table(snakemake.output.peers, table.peers_table(peers))
+    table.write_table(
+        snakemake.output.peers, table.peers_table([row for some in peers.values() for row in some])
+    )

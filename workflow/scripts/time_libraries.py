@@ -1,70 +1,57 @@
 """Time all libraries of one model on one platform against each other."""
 
-import os
 from functools import partial
-
-import numpy as np
+from pathlib import Path
 
 import bare_tvm  # noqa: F401
-from job import job, library_name
-from dlas.compiler.check import check_logits
-from dlas.compiler.library import load_library
-from dlas.files import read_json, write_rows
-from dlas.hardware import host, peak, timing
-from dlas.hardware.devices import open_device
-from dlas.hardware.platforms import Platform, cpu_target, require_host
+from job import job
+from dlas import status
+from dlas.files import read_json, write_json, write_rows
+from dlas.hardware import contenders, host, timing
+from dlas.hardware.platforms import Platform, require_host, resolved
 from dlas.runtimes.peer import started
 
 
-def load(library, record, reference, platform, board):
-    """Load a library to be timed on a real image, if it was built for this CPU or the board's."""
-    if platform.connection is None:
-        require_host(library, read_json(record)["target"])
-    with np.load(reference) as images:
-        return load_library(library, board).timer(images["inputs"][:1])
+def right_libraries(worker, platform, networks):
+    """Return how each library is loaded that passed its check, by its variant."""
+    found = {}
+    for compression, files in networks.items():
+        checks = read_json(files["check"])
+        for name, build in read_json(files["builds"]).items():
+            if not status.ran(checks[name]["status"]):
+                continue
+            library = Path(files["libraries"], f"{name}.so")
+            if platform.connection is None:
+                require_host(str(library), build["target"])
+            variant = timing.Variant(compression, *build["variant"])
+            found[variant] = partial(contenders.library, worker, library, files["reference"])
+    return found
 
-
-def check_peer(peer, reference, tolerance):
-    """Check the logits of a peer's network; StudyError for a wrong one."""
-    with np.load(reference) as arrays:
-        what = " / ".join([*snakemake.wildcards, peer.name])
-        check_logits(peer.logits(), arrays["outputs"], "float32", tolerance, f"{what}: the network")
-
-
-# Of rounds in which a thread of TVM waits for more work: about 15 ms, not 150, before it rests and leaves its core to a
-# peer. Between two kernels of a network it waits for microseconds.
-os.environ["TVM_THREAD_POOL_SPIN_COUNT"] = "30000"
 
 with job(snakemake):
-    settings = snakemake.params.settings
-    platform = Platform(snakemake.wildcards.platform, **settings["platform"])
-    threads = read_json(snakemake.input.platform)["threads"]
-    libraries = {}
-    for configuration, library, record, check, reference in zip(
-        settings["configurations"],
-        snakemake.input.libraries,
-        snakemake.input.records,
-        snakemake.input.checks,
-        snakemake.input.references,
-        strict=True,
-    ):
-        if read_json(check)[library_name(configuration)]["status"] == "ok":
-            variant = timing.Variant(*(configuration[name] for name in timing.Variant._fields))
-            libraries[variant] = partial(load, library, record, reference, platform)
-    samples = []
-    if libraries:
-        networks = dict(zip(settings["peers"], snakemake.input.exported, strict=True))
+    settings, files = snakemake.params.settings, snakemake.input
+    facts, probe = read_json(files.target), read_json(files.platform)
+    platform = resolved(Platform(snakemake.wildcards.platform, **settings["platform"]), facts)
+    samples, libraries, peers = [], {}, {}
+    if status.ran(probe["status"]):
+        cores = host.cores_for(facts["threads"])
         with (
-            open_device(platform, threads) as board,
-            started(networks, snakemake.input.uncompressed, host.cores_for(threads)) as runtimes,
+            contenders.opened(platform) as worker,
+            started(settings["peers"], files.uncompressed, cores) as runtimes,
         ):
-            for peer in runtimes.values():
-                check_peer(peer, snakemake.input.uncompressed, settings["tolerance"])
-            samples = timing.time_libraries(
-                {variant: partial(opened, board) for variant, opened in libraries.items()},
-                peak.arithmetic(cpu_target(platform), threads, board=board),
+            right, peers = contenders.checked_peers(
+                worker, runtimes, files.uncompressed, settings["tolerance"]
+            )
+            samples, failed = timing.time_libraries(
+                right_libraries(worker, platform, settings["networks"]),
+                contenders.reference_kernel(worker),
                 **settings["timing"],
                 seed=settings["seed"],
-                peers=runtimes,
+                peers=right,
             )
+            peers |= {name: failed.pop(name) for name in right if name in failed}
+            libraries = {contenders.name_of(variant): why for variant, why in failed.items()}
+    else:
+        peers = dict.fromkeys(settings["peers"], probe["status"])
     write_rows(snakemake.output.timing, timing.COLUMNS, samples)
+    write_json(snakemake.output.statuses, {"libraries": libraries, "peers": peers})

@@ -4,32 +4,38 @@ from pathlib import Path
 
 import bare_tvm  # noqa: F401
 from job import job
+from dlas import status
 from dlas.compiler.network import load_network
 from dlas.compiler.schedulers.plugin import load
 from dlas.compiler.tuning.settings import CURVE, Settings
+from dlas.errors import RowError
 from dlas.files import read_json, write_json, write_rows
 from dlas.hardware.devices import device_opener
-from dlas.hardware.platforms import Platform, require_host, target
+from dlas.hardware.platforms import Platform, require_host, resolved
 
 with job(snakemake):
-    settings, chosen = snakemake.params.settings, snakemake.wildcards
-    # On a platform that cannot be measured nothing is tuned; the rows of the study say why.
-    choices, curve = {}, []
-    if read_json(snakemake.input.platform)["status"] == "ok":
-        platform = Platform(chosen.platform, **settings["platform"])
+    settings, chosen, files = snakemake.params.settings, snakemake.wildcards, snakemake.input
+    facts, probe = read_json(files.target), read_json(files.platform)
+    platform = resolved(Platform(chosen.platform, **settings["platform"]), facts)
+    found, curve = {"status": probe["status"], "layers": {}}, []
+    if status.ran(probe["status"]):
         if platform.connection is None:
-            require_host("a candidate", target(platform))
-        outcome = load(settings["scheduler"]).tune(
-            load_network(snakemake.input.network, snakemake.input.parameters),
-            chosen.primitive,
-            chosen.format,
-            target(platform),
-            Settings(**settings["tuning"]),
-            # What was measured of kernels of other code says nothing of these.
-            records=Path(snakemake.params.records, snakemake.params.kernels),
-            seed=settings["seed"],
-            opener=device_opener(platform),
-        )
-        choices, curve = outcome.choices, outcome.curve
+            require_host("a candidate", facts["target"])
+        try:
+            outcome = load(settings["scheduler"]).tune(
+                load_network(files.network, files.parameters),
+                chosen.primitive,
+                chosen.format,
+                facts["target"],
+                Settings(**settings["tuning"]),
+                # What was measured of kernels of other code says nothing of these.
+                records=Path(snakemake.params.records, snakemake.params.kernels),
+                seed=settings["seed"],
+                opener=device_opener(platform),
+                kernels=Path(snakemake.params.cache, snakemake.params.compiler),
+            )
+            found["layers"], curve = outcome.choices, outcome.curve
+        except RowError as error:
+            found["status"] = error.status
     write_rows(snakemake.output.curve, CURVE, curve)
-    write_json(snakemake.output.choices, choices)
+    write_json(snakemake.output.choices, found)

@@ -38,6 +38,7 @@ def tune_network(
     records: Path,
     seed: int,
     opener: DeviceOpener,
+    kernels: Path | None = None,
 ) -> Outcome:
     """Tune every layer of a network under a primitive and a weight format.
 
@@ -57,6 +58,8 @@ def tune_network(
         The seed of the search.
     opener : DeviceOpener
         The device on which candidates are measured.
+    kernels : Path, optional
+        The folder of a `KernelCache`, for the libraries in which finalists are measured.
 
     Returns
     -------
@@ -66,8 +69,9 @@ def tune_network(
     Raises
     ------
     StudyError
-        For a target without its cores, candidates that cannot be measured at all, and records that
-        cannot be written.
+        For a target without its cores, and records that cannot be written.
+    RowError
+        For default code or candidates that cannot be measured at all, and a device that vanished.
     """
     if target["kind"] == "llvm" and "num-cores" not in target:
         raise StudyError(
@@ -96,7 +100,7 @@ def tune_network(
             for task in order:
                 tuner.tune(task, seed)
             measure = InNetwork(
-                partial(build_library, network, primitive, format, target),
+                partial(build_library, network, primitive, format, target, kernels=kernels),
                 network.input_shape,
                 [task.layer.label for task in tasks],
                 measurer,

@@ -17,7 +17,7 @@ from dlas.compiler.tuning.records import FAILED
 from dlas.compiler.tuning.search import Search
 from dlas.compiler.tuning.settings import Settings
 from dlas.compiler.tuning.tasks import Task
-from dlas.errors import StudyError
+from dlas.errors import FailedError
 
 LOG = logging.getLogger("dlas")
 
@@ -140,7 +140,7 @@ class Tuner:
                 self.failures += 1
             shutil.rmtree(folder)
         if not worked and self.failures >= self.settings.batch:
-            raise StudyError(
+            raise FailedError(
                 f"tuning {task.layer.name}: all {len(failed)} candidates of a batch failed, the first because "
                 f"{failed[0][1]}"
             )
@@ -213,5 +213,5 @@ class Tuner:
         self.progress.set_postfix_str(f"best {1e3 * best:.3f} ms")
 
 
-def _useless(task: Task, reason: str) -> StudyError:
-    return StudyError(f"tuning {task.layer.name}: its default code cannot be measured: {reason}")
+def _useless(task: Task, reason: str) -> FailedError:
+    return FailedError(f"tuning {task.layer.name}: its default code cannot be measured: {reason}")

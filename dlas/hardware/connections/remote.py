@@ -16,6 +16,7 @@ from typing import Any
 import tvm
 from tvm.rpc import RPCSession
 
+from dlas import status
 from dlas.compiler.device import DeviceError, LostError
 from dlas.errors import StudyError
 from dlas.hardware import board
@@ -108,15 +109,15 @@ class RemoteDevice:
         return True
 
     def status(self, threads: int) -> str:
-        """Return "ok", or "unavailable: " and why the device cannot run code on a number of threads."""
+        """Return `ok`, or why the device cannot run code on a number of threads."""
         if threads > (cores := self.facts["cores"]):
-            return (
-                f"unavailable: the board has {cores} cores, the platform asks for {threads} threads"
-            )
+            reason = f"{threads} threads asked for, the board has {cores} cores"
+            return status.because(status.UNSUPPORTED, reason)
         with self.guard():
             if not self.devices[0].exist:
-                return f"unavailable: the board has no device of kind {self.kind}"
-        return "ok"
+                reason = f"the board has no device of kind {self.kind}"
+                return status.because(status.UNREACHABLE, reason)
+        return status.OK
 
     def use_threads(self, threads: int) -> None:
         """Run kernels on a number of threads, each bound to a core of its own; raise DeviceError if it has fewer."""

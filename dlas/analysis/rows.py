@@ -1,0 +1,138 @@
+"""Rows of the study's tables, each made of the records of its jobs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from dlas import status
+from dlas.analysis import statistics
+
+Record = Mapping[str, Any]
+
+STUDY_COLUMNS = (
+    "dataset model compression level primitive format dtype tuning platform params nonzero_params macs model_bytes "
+    "library_bytes tuned_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats threads gflops "
+    "peak_fraction native status"
+).split()
+PEERS_COLUMNS = (
+    "platform dataset model runtime latency_ms latency_ms_low latency_ms_high threads status"
+).split()
+NOISE_FLOOR_COLUMNS = ["platform", "dataset", "model", "ratio", "low", "high"]
+VARIANT = ["compression", "primitive", "format", "tuning"]
+# The roles of samples that are not a peer's, see `dlas.hardware.timing`.
+MEASURED, AA_REPLICATE, REFERENCE = "measured", "aa_replicate", "reference"
+
+
+def study_row(
+    configuration: Mapping[str, str],
+    summary: Record,
+    target: Record,
+    platform: Record,
+    build: Record,
+    check: Record,
+    timed: str,
+    samples: pd.DataFrame,
+) -> dict[str, Any]:
+    """Return one row of study.csv.
+
+    Parameters
+    ----------
+    configuration : mapping
+        The choice on each layer of the stack.
+    summary, target, platform, build, check : record
+        Those of the network, the platform's target, the platform, the library and its check.
+    timed : str
+        The status of the library in its timing.
+    samples : DataFrame
+        The raw samples of the model on the platform.
+
+    Returns
+    -------
+    dict
+        The values of `STUDY_COLUMNS`. The status is the first reason of any stage against a measurement; the
+        measurements that come after that stage are None. A simulated platform has a latency, and nothing that is
+        derived of it.
+    """
+    row: dict[str, Any] = dict.fromkeys(STUDY_COLUMNS) | dict(configuration)
+    for name in "level dtype params nonzero_params macs model_bytes top1".split():
+        row[name] = summary[name]
+    row["threads"] = target["threads"]
+    row["native"] = target["native"][row["dtype"]]
+    for name in ("library_bytes", "tuned_layers"):
+        row[name] = build.get(name)
+    row["top1_compiled"] = check.get("top1_compiled")
+    simulated = status.SIMULATED if platform.get("simulated") else status.OK
+    stages = [status.of(platform), status.of(build), status.of(check), timed, simulated]
+    row["status"] = status.combined(stages)
+    if not status.ran(row["status"]):
+        return row
+    latencies = _measured(configuration, samples)
+    if latencies.empty:
+        row["status"] = status.because(status.FAILED, "no timing samples")
+        return row
+    latency = statistics.median(latencies)
+    row["latency_ms"], row["latency_ms_low"], row["latency_ms_high"] = latency
+    row["repeats"] = len(latencies)
+    if row["status"] == status.SIMULATED:
+        return row
+    # CSR kernels multiply non-zeros only.
+    done = summary["nonzero_macs" if configuration["format"] == "csr" else "macs"]
+    row["gflops"] = 2 * done / latency.estimate / 1e6
+    if platform["peak_gflops"] is not None:
+        row["peak_fraction"] = row["gflops"] / platform["peak_gflops"][row["dtype"]]
+    return row
+
+
+def _measured(configuration: Mapping[str, str], samples: pd.DataFrame) -> pd.Series:
+    chosen = samples["role"] == MEASURED
+    for name in VARIANT:
+        chosen &= samples[name] == configuration[name]
+    return samples.loc[chosen, "latency_ms"]
+
+
+def peer_rows(
+    place: Mapping[str, str], threads: int, samples: pd.DataFrame, statuses: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return one row of peers.csv for each peer of a model on a platform.
+
+    Parameters
+    ----------
+    place : mapping
+        The "platform", "dataset" and "model".
+    threads : int
+        The platform's number of threads.
+    samples : DataFrame
+        The raw samples of the model on the platform.
+    statuses : mapping of str to str
+        Why a peer was not timed, by its name.
+    """
+    shared = {name: place[name] for name in ("platform", "dataset", "model")}
+    rows = []
+    for runtime, own in samples.groupby("role"):
+        if runtime not in (MEASURED, AA_REPLICATE, REFERENCE):
+            latency = dict(
+                zip(PEERS_COLUMNS[4:7], statistics.median(own["latency_ms"]), strict=True)
+            )
+            rows.append({**shared, "runtime": runtime, **latency, "status": status.OK})
+    rows += [{**shared, "runtime": name, "status": reason} for name, reason in statuses.items()]
+    return [dict.fromkeys(PEERS_COLUMNS) | row | {"threads": threads} for row in rows]
+
+
+def noise_floor_row(place: Mapping[str, str], samples: pd.DataFrame) -> dict[str, Any] | None:
+    """Return one row of noise_floor.csv: the A/A pair that differs most among a model's timings on a platform.
+
+    A pair is a library and its replicate; its ratio is the median over the rounds of the replicate's latency by the
+    library's, with the 95 % interval. None without a pair.
+    """
+    both = samples[samples["role"].isin([MEASURED, AA_REPLICATE])]
+    table = both.pivot_table(index=[*VARIANT, "round"], columns="role", values="latency_ms")
+    if AA_REPLICATE not in table:
+        return None
+    pairs = table.dropna().groupby(level=VARIANT)
+    ratios = [statistics.median_ratio(pair[AA_REPLICATE], pair[MEASURED]) for _, pair in pairs]
+    if not ratios:
+        return None
+    ratio = max(ratios, key=statistics.noise_floor)
+    values = (place["platform"], place["dataset"], place["model"], *ratio)
+    return dict(zip(NOISE_FLOOR_COLUMNS, values, strict=True))

@@ -1,0 +1,161 @@
+"""Check the libraries of a network on a platform, each in a process that may crash or hang without harm."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from dlas import datasets, status
+from dlas.compiler.check import check_outputs, check_top1
+from dlas.compiler.device import Device
+from dlas.compiler.library import CompiledNetwork, load_library
+from dlas.errors import FailedError, RowError, UnreachableError
+from dlas.hardware.devices import open_device
+from dlas.hardware.platforms import Platform, require_host
+from dlas.processes import Worker, WorkerError
+
+# A device that vanished is looked for so often.
+ATTEMPTS = 3
+# For the first images; what follows may take a multiple of what they took.
+START_TIMEOUT_S = 600.0
+SLOWER = 20
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What the libraries of a network must compute.
+
+    Parameters
+    ----------
+    dataset, reference : str or Path
+        The data set, whose test split gives the top-1, and the framework's logits of a few images.
+    dtype : str
+        What the network computes in.
+    top1 : float
+        The framework's top-1 on the test split in percent.
+    tolerance, top1_tolerance : float
+        As in `check_outputs` and `check_top1`.
+    """
+
+    dataset: str | Path
+    reference: str | Path
+    dtype: str
+    top1: float
+    tolerance: float
+    top1_tolerance: float
+
+
+def check_libraries(
+    builds: Mapping[str, Mapping[str, Any]],
+    folder: Path,
+    platform: Platform,
+    expected: Expectation,
+    threads: int,
+) -> dict[str, dict[str, Any]]:
+    """Check each library that was built.
+
+    Parameters
+    ----------
+    builds : mapping of str to record
+        The records of the builds by the libraries' names.
+    folder : Path
+        Where the libraries lie, under their names.
+    platform : Platform
+        The platform, resolved.
+    expected : Expectation
+        What they must compute.
+    threads : int
+        How many threads a library may use here; several checks run side by side.
+
+    Returns
+    -------
+    dict of str to record
+        For each library "status", "error" and "top1_compiled"; the last two are None where the status speaks against
+        the library.
+    """
+    checks: dict[str, dict[str, Any]] = {
+        name: {"status": status.of(build), "error": None, "top1_compiled": None}
+        for name, build in builds.items()
+    }
+    remaining = [name for name, check in checks.items() if status.ran(check["status"])]
+    fresh = platform.kind != "llvm" and platform.connection is None
+    env = {"TVM_NUM_THREADS": str(threads)}
+    with (
+        Worker(_checker, platform, expected, fresh=fresh, env=env) as worker,
+        tqdm(total=len(remaining), desc="checking", unit="library", disable=None) as progress,
+    ):
+        for _ in range(ATTEMPTS):
+            for name in remaining:
+                library = folder / f"{name}.so"
+                if platform.connection is None:
+                    require_host(str(library), builds[name]["target"])
+                try:
+                    checks[name] |= _check(worker, library)
+                except RowError as error:
+                    checks[name]["status"] = error.status
+                progress.update()
+            remaining = [
+                name
+                for name in remaining
+                if status.kind(checks[name]["status"]) == status.UNREACHABLE
+            ]
+            if not remaining:
+                break
+    return checks
+
+
+def _check(worker: Worker, library: Path) -> dict[str, Any]:
+    """Return what the check of one library found; raise RowError for a library that is not right."""
+    try:
+        start = time.perf_counter()
+        error = worker.call("outputs", library, timeout_s=START_TIMEOUT_S)
+        limit = START_TIMEOUT_S + SLOWER * (time.perf_counter() - start) * worker.call(
+            "batches", timeout_s=START_TIMEOUT_S
+        )
+        top1 = worker.call("top1", timeout_s=limit)
+    except UnreachableError:
+        # The next library meets a new connection.
+        worker.close()
+        raise
+    except WorkerError as failure:
+        failure.raise_bug()
+        raise FailedError(f"its check: {failure}") from failure
+    return {"status": status.OK, "error": error, "top1_compiled": top1}
+
+
+class _Checker:
+    """The library whose turn it is, in the worker's process."""
+
+    network: CompiledNetwork
+
+    def __init__(self, device: Device, expected: Expectation) -> None:
+        self.device, self.expected = device, expected
+        self.dataset = datasets.load(expected.dataset)
+        with np.load(expected.reference) as arrays:
+            self.reference = dict(arrays)
+
+    def outputs(self, library: Path) -> float:
+        self.network = load_library(library, self.device)
+        expected = self.expected
+        images, logits = self.reference["inputs"], self.reference["outputs"]
+        return check_outputs(self.network, images, logits, expected.dtype, expected.tolerance)
+
+    def batches(self) -> float:
+        """Return how often the images of the reference go into the test split."""
+        return len(self.dataset.test.labels) / len(self.reference["inputs"])
+
+    def top1(self) -> float:
+        images = datasets.normalized(self.dataset.test, self.dataset)
+        expected, labels = self.expected, self.dataset.test.labels
+        return check_top1(self.network, images, labels, expected.top1, expected.top1_tolerance)
+
+
+@contextmanager
+def _checker(platform: Platform, expected: Expectation) -> Iterator[_Checker]:
+    with open_device(platform) as device:
+        yield _Checker(device, expected)

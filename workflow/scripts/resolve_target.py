@@ -1,0 +1,10 @@
+"""Settle the target and the threads of one platform for all jobs."""
+
+import bare_tvm  # noqa: F401
+from job import job
+from dlas.files import write_json
+from dlas.hardware.platforms import Platform, resolve
+
+with job(snakemake):
+    platform = Platform(snakemake.wildcards.platform, **snakemake.params.settings["platform"])
+    write_json(snakemake.output.target, resolve(platform))
