@@ -454,11 +454,6 @@ def observation_module(config: Config, number: str) -> str:
     return f"dlas.analysis.observations.{config['observations'][number]}"
 
 
-def observation_verdict(config: Config, number: str) -> str:
-    """Return the part of an observation's module that makes verdict and caption: it does not depend on the drawing."""
-    return f"{observation_module(config, number)}:observe,PLUGIN,RULE,READING,DATA"
-
-
 def observation_category(config: Config, number: str) -> str:
     """Return where an observation stands in the report, one of `dlas.plugins.LAYERS`."""
     return registry.describe("observation", config["observations"][number]).layer

@@ -126,7 +126,7 @@ rule assess_observation:
         "../envs/plotting.yaml"
     params:
         settings=settings(observation="observations.{number}"),
-        code=code("assess_observation", study.observation_verdict),
+        code=code("assess_observation", study.observation_module),
     script:
         "../workflow/scripts/assess_observation.py"
 

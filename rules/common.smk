@@ -92,15 +92,12 @@ def told(choose, wildcards):
         sys.exit(f"error: {error}")
 
 
-code_hash = closure.remembering(ROOT, Path(".snakemake/code_hashes.json"))
-
-
 def code(script, *modules):
     """The content of a script and of all it imports; `modules` are those found by name, and may hold wildcards."""
 
     def read(wildcards):
         path = ROOT / f"workflow/scripts/{script}.py"
-        return code_hash(path, named(modules, wildcards))
+        return closure.code_hash(ROOT, path, named(modules, wildcards))
 
     return read
 
@@ -109,7 +106,7 @@ def code_of(*modules):
     """The content of modules and of all that they import; their names may hold wildcards."""
 
     def read(wildcards):
-        return code_hash(None, named(modules, wildcards))
+        return closure.code_hash(ROOT, None, named(modules, wildcards))
 
     return read
 
