@@ -40,7 +40,6 @@ rule tabulate_study:
         "../workflow/scripts/tabulate_study.py"
 
 
-# It reads what each job that the table stems from has said of itself in its log.
 rule trace_rows:
     input:
         summaries=every("summary"),
@@ -48,8 +47,9 @@ rule trace_rows:
         checks=every("check"),
         timings=every("timing"),
         platforms=every("platform"),
+        provenance=every_provenance,
     output:
-        provenance=study.path("provenance"),
+        traced=study.path("provenance"),
     log:
         "results/logs/trace_rows.log",
     benchmark:
@@ -59,7 +59,6 @@ rule trace_rows:
     params:
         settings=settings(configurations=study.choices),
         code=code("trace_rows"),
-        logs="results/logs",
     script:
         "../workflow/scripts/trace_rows.py"
 

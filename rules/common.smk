@@ -120,6 +120,11 @@ def named(modules, wildcards):
     return tuple(name for each in found for name in ([each] if isinstance(each, str) else each))
 
 
+def provenance(name, **choices):
+    """The record of what made an artifact, which the job itself writes: an output of its rule."""
+    return study.path(name, **choices).replace("results/", "results/provenance/", 1) + ".json"
+
+
 def archive(wildcards):
     """The archive of a data set that is downloaded; nothing of one that is not."""
     downloaded = wildcards.dataset in study.downloads(config)
@@ -195,6 +200,24 @@ def exported(wildcards):
 def every(name):
     """The artifacts `name` of the whole study."""
     return study.artifacts(name, study.configurations(config))
+
+
+def every_provenance(wildcards):
+    """The records of all jobs that the rows of the study stem from."""
+    chosen = [vars(one) for one in study.configurations(config)]
+    downloaded = study.downloads(config)
+    names = "dataset checkpoint curve network library check timing platform".split()
+    found = {name: chosen for name in names} | {
+        "archive": [one for one in chosen if one["dataset"] in downloaded],
+        "weights": [one for one in chosen if study.from_torchvision(config, **one)],
+        "compressed": [
+            {**network, "level": level}
+            for network in study.networks(config)
+            for level in study.levels(config, network["compression"])
+        ],
+        "tuning": [one for one in chosen if study.searches(one["tuning"])],
+    }
+    return sorted({provenance(name, **one) for name, ones in found.items() for one in ones})
 
 
 def every_tuning(name):

@@ -10,6 +10,7 @@ rule import_network:
         network=study.path("network"),
         parameters=study.path("parameters"),
         reference=study.path("reference"),
+        provenance=provenance("network"),
     log:
         "results/logs/import_network/{dataset}/{model}/{compression}.log",
     benchmark:
@@ -63,6 +64,7 @@ rule tune_network:
     output:
         choices=study.path("tuning"),
         curve=study.path("tuning_curve"),
+        provenance=provenance("tuning"),
     log:
         "results/logs/tune_network/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}.log",
     benchmark:
@@ -111,6 +113,7 @@ rule build_library:
     output:
         library=study.path("library"),
         record=study.path("record"),
+        provenance=provenance("library"),
     log:
         "results/logs/build_library/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}.log",
     benchmark:
@@ -134,6 +137,7 @@ rule check_libraries:
         platform=study.path("platform"),
     output:
         check=study.path("check"),
+        provenance=provenance("check"),
     log:
         "results/logs/check_libraries/{dataset}/{model}/{compression}/{platform}.log",
     benchmark:

@@ -4,6 +4,7 @@
 rule probe_platform:
     output:
         platform=study.path("platform"),
+        provenance=provenance("platform"),
     log:
         "results/logs/probe_platform/{platform}.log",
     benchmark:
@@ -40,6 +41,7 @@ rule time_libraries:
         platform=study.path("platform"),
     output:
         timing=study.path("timing"),
+        provenance=provenance("timing"),
     log:
         "results/logs/time_libraries/{dataset}/{model}/{platform}.log",
     benchmark:

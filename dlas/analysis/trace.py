@@ -1,37 +1,36 @@
-"""From each row of the study back to the jobs that made it."""
+"""Trace the rows of the study back to the jobs that made them."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlas.provenance import MARK
 
-
-def records(logs: Iterable[Path]) -> list[dict[str, Any]]:
-    """Return what finished jobs said of themselves in their logs, by the paths of these."""
-    found = []
-    for log in sorted(logs):
-        for line in log.read_text(errors="replace").splitlines():
-            _, mark, content = line.partition(f" {MARK}")
-            if mark:
-                found.append(json.loads(content))
-    return found
-
-
-def provenance(
+def trace_rows(
     records: Sequence[Mapping[str, Any]],
     configurations: Sequence[Mapping[str, str]],
     made: Sequence[Sequence[str]],
     measured: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
-    """Return {"jobs": ..., "rows": ...}: what is known of each job, by its first output, and which jobs made each row.
+    """Find the jobs that made each row.
 
-    For each configuration `made` has files that are its own, whose jobs are traced to their beginnings, and `measured`
-    those of jobs which take all libraries of a network or a model together: what else these take is of other rows. A
-    row has its configuration's layers and `made_by`, a sorted list of jobs. A job whose log is gone is None.
+    Parameters
+    ----------
+    records : sequence of dict
+        The provenance records of the jobs (`dlas.provenance.record`).
+    configurations : sequence of dict
+        The layers of each row.
+    made : sequence of sequence of str
+        For each row the artifacts that are its own. They are traced through all inputs.
+    measured : sequence of sequence of str
+        For each row the artifacts of jobs that take many rows at once. Their inputs are not
+        traced, because these belong to other rows too.
+
+    Returns
+    -------
+    dict
+        `jobs` maps the first output of a job to its record, or a file that no job made to None.
+        `rows` has the layers of each row and `made_by`, the sorted names of its jobs.
     """
-    jobs = {job["outputs"][0]: job for job in records}
+    jobs = {record["outputs"][0]: record for record in records}
     maker = {file: name for name, job in jobs.items() for file in job["outputs"]}
     rows = []
     for configuration, own, shared in zip(configurations, made, measured, strict=True):

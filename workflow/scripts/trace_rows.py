@@ -1,14 +1,12 @@
-"""Tell of each row which jobs made it, and of each job what made it."""
-
-from pathlib import Path
+"""Trace each row of the study back to the jobs that made it."""
 
 from job import job
 from dlas.analysis import trace
-from dlas.files import write_json
+from dlas.files import read_json, write_json
 
 with job(snakemake):
-    found = trace.provenance(
-        trace.records(Path(snakemake.params.logs).glob("**/*.log")),
+    found = trace.trace_rows(
+        [read_json(file) for file in snakemake.input.provenance],
         snakemake.params.settings["configurations"],
         made=list(zip(snakemake.input.summaries, snakemake.input.records, strict=True)),
         measured=list(
@@ -20,4 +18,4 @@ with job(snakemake):
             )
         ),
     )
-    write_json(snakemake.output.provenance, found)
+    write_json(snakemake.output.traced, found)
