@@ -1,5 +1,9 @@
 # The DLAS study: from images to verdicts, one rule file per layer of the stack.
 
+from snakemake.utils import min_version
+
+min_version("9.27")
+
 
 configfile: "config.yaml"
 
@@ -13,21 +17,18 @@ include: "rules/hardware.smk"
 include: "rules/analysis.smk"
 
 
-# Open as long as this process lives. What a killed one left behind is no lock any more: its study goes on without --unlock.
-alive = locks.take(Path(".snakemake"))
-
-
-if not workflow.dryrun and Path("results").exists() and not os.access("results", os.W_OK):
-    sys.exit("error: results/ cannot be written to; allowed: a folder that the study may write to")
-
-
 report: "report/study.rst"
 
 
-# No limit of jobs per second on this machine. For it Snakemake plans another round of its scheduler some time after each
-# round, beside those that finished jobs start: they pile up to tens or hundreds a second, which cost minutes of a core and
-# run beside the timings.
+# Hooks do not run in a dry run, which needs no rights.
 onstart:
+    if Path("results").exists() and not os.access("results", os.W_OK):
+        sys.exit(
+            "error: results/ cannot be written to; allowed: a folder that the study may write to"
+        )
+    # Snakemake limits jobs per timespan. Each round of its scheduler then starts a timer for another round, which starts
+    # one too: hundreds of rounds a second in the end, minutes of a core beside the timings. No option turns this off. A
+    # long timespan (--max-jobs-per-timespan) makes rounds rare, but Snakemake waits for the last timer before it exits.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
 

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-MARK = "provenance "  # before the record, in the log of the job
-
 
 def record(
     rule: str,
@@ -18,10 +16,24 @@ def record(
     params: Mapping[str, Any],
     seconds: float,
 ) -> dict[str, Any]:
-    """Return what is to be known of a job that ends now, after so many seconds, as plain values.
+    """Describe a job that ends now, as plain values.
 
-    Among `params` are `settings`, the values of the config that the job depends on, and `code`, the digest of its
-    script and of all that it imports. Versions are those of what this process has imported from elsewhere.
+    Parameters
+    ----------
+    rule : str
+        The job's rule.
+    inputs, outputs : sequence of str
+        The paths that the job read and wrote.
+    params : dict
+        Among them `settings`, the values of the config that the job depends on, and `code`, the hash of
+        its script and of all that this imports.
+    seconds : float
+        How long the job worked.
+
+    Returns
+    -------
+    dict
+        These, with the versions of the packages that this process has imported, its machine and the time.
     """
     return {
         "rule": rule,

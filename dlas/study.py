@@ -264,6 +264,24 @@ def row_files(config: Config, **_: str) -> list[dict[str, str]]:
     return [one | {f"{name}_file": path(name, **one) for name in names} for one in choices(config)]
 
 
+def traced_rows(config: Config, **_: str) -> list[dict[str, Any]]:
+    """Return each configuration with the files that its row stems from.
+
+    Those under "made" are its own, and are traced to their beginnings. Those under "shared" are of jobs that take many
+    rows at once, whose inputs belong to other rows too.
+    """
+    shared = ("target", "platform", "builds", "check", "timing")
+    return [
+        one
+        | {
+            "made": [path(name, **one) for name in ("summary", "network")]
+            + ([path("tuning", **one)] if searches(one["tuning"]) else []),
+            "shared": [path(name, **one) for name in shared],
+        }
+        for one in choices(config)
+    ]
+
+
 def row_file_names(config: Config, **_: str) -> list[str]:
     """Return the names of the files in `row_files`."""
     return ["summary", "target", "platform", "builds", "check", "timing", "statuses"]
@@ -489,11 +507,6 @@ def top1_floors(config: Config, **_: str) -> dict[str, float]:
 def observation_module(config: Config, number: str) -> str:
     """Return the name of the module behind an observation's number."""
     return f"dlas.analysis.observations.{config['observations'][number]}"
-
-
-def observation_verdict(config: Config, number: str) -> str:
-    """Return the part of an observation's module that makes verdict and caption: it does not depend on the drawing."""
-    return f"{observation_module(config, number)}:observe,PLUGIN,RULE,READING,DATA"
 
 
 def observation_category(config: Config, number: str) -> str:

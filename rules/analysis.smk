@@ -42,16 +42,11 @@ rule tabulate_study:
         "../workflow/scripts/tabulate_study.py"
 
 
-# It reads what each job that the table stems from has said of itself in its log.
 rule trace_rows:
     input:
-        summaries=every("summary"),
-        builds=every("builds"),
-        checks=every("check"),
-        timings=every("timing"),
-        platforms=every("platform"),
+        provenance=every_provenance,
     output:
-        provenance=study.path("provenance"),
+        traced=study.path("provenance"),
     log:
         "results/logs/trace_rows.log",
     benchmark:
@@ -59,9 +54,8 @@ rule trace_rows:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(configurations=study.choices),
+        settings=settings(rows=study.traced_rows),
         code=code("trace_rows"),
-        logs="results/logs",
     script:
         "../workflow/scripts/trace_rows.py"
 
@@ -128,7 +122,7 @@ rule assess_observation:
         "../envs/plotting.yaml"
     params:
         settings=settings(observation="observations.{number}"),
-        code=code("assess_observation", study.observation_verdict),
+        code=code("assess_observation", study.observation_module),
     script:
         "../workflow/scripts/assess_observation.py"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from dlas import closure, locks, registry, study, validation
+from dlas import closure, registry, study, validation
 from dlas.errors import StudyError
 
 ROOT = Path(workflow.basedir)
@@ -90,15 +90,12 @@ def told(choose, wildcards):
         sys.exit(f"error: {error}")
 
 
-code_hash = closure.remembering(ROOT, Path(".snakemake/code_hashes.json"))
-
-
 def code(script, *modules):
     """The content of a script and of all it imports; `modules` are those found by name, and may hold wildcards."""
 
     def read(wildcards):
         path = ROOT / f"workflow/scripts/{script}.py"
-        return code_hash(path, named(modules, wildcards))
+        return closure.code_hash(ROOT, path, named(modules, wildcards))
 
     return read
 
@@ -107,7 +104,7 @@ def code_of(*modules):
     """The content of modules and of all that they import; their names may hold wildcards."""
 
     def read(wildcards):
-        return code_hash(None, named(modules, wildcards))
+        return closure.code_hash(ROOT, None, named(modules, wildcards))
 
     return read
 
@@ -119,6 +116,11 @@ def named(modules, wildcards):
         for name in modules
     ]
     return tuple(name for each in found for name in ([each] if isinstance(each, str) else each))
+
+
+def provenance(name, **choices):
+    """The record of what made an artifact, which the job itself writes: an output of its rule."""
+    return study.path(name, **choices).replace("results/", "results/provenance/", 1) + ".json"
 
 
 def archive(wildcards):
@@ -182,6 +184,24 @@ def every_file(choose):
 def every(name):
     """The artifacts `name` of the whole study."""
     return list(dict.fromkeys(study.artifacts(name, study.configurations(config))))
+
+
+def every_provenance(wildcards):
+    """The records of all jobs that the rows of the study stem from."""
+    chosen = [vars(one) for one in study.configurations(config)]
+    downloaded = study.downloads(config)
+    names = "dataset checkpoint curve network target builds check timing platform".split()
+    found = {name: chosen for name in names} | {
+        "archive": [one for one in chosen if one["dataset"] in downloaded],
+        "weights": [one for one in chosen if study.from_torchvision(config, **one)],
+        "compressed": [
+            {**network, "level": level}
+            for network in study.networks(config)
+            for level in study.levels(config, network["compression"])
+        ],
+        "tuning": [one for one in chosen if study.searches(one["tuning"])],
+    }
+    return sorted({provenance(name, **one) for name, ones in found.items() for one in ones})
 
 
 def every_tuning(name):

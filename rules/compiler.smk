@@ -10,6 +10,7 @@ rule import_network:
         network=study.path("network"),
         parameters=study.path("parameters"),
         reference=study.path("reference"),
+        provenance=provenance("network"),
     log:
         "results/logs/import_network/{dataset}/{model}/{compression}.log",
     benchmark:
@@ -64,6 +65,7 @@ rule tune_network:
     output:
         choices=study.path("tuning"),
         curve=study.path("tuning_curve"),
+        provenance=provenance("tuning"),
     log:
         "results/logs/tune_network/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}.log",
     benchmark:
@@ -110,6 +112,7 @@ rule build_libraries:
     output:
         libraries=directory(study.path("libraries")),
         builds=study.path("builds"),
+        provenance=provenance("builds"),
     log:
         "results/logs/build_libraries/{dataset}/{model}/{compression}/{platform}.log",
     benchmark:
@@ -136,6 +139,7 @@ rule check_libraries:
         platform=study.path("platform"),
     output:
         check=study.path("check"),
+        provenance=provenance("check"),
     log:
         "results/logs/check_libraries/{dataset}/{model}/{compression}/{platform}.log",
     benchmark:

@@ -8,6 +8,7 @@ rule compress_model:
     output:
         compressed=study.path("compressed"),
         point=study.path("point"),
+        provenance=provenance("compressed"),
     log:
         "results/logs/compress_model/{dataset}/{model}/{compression}/{level}.log",
     benchmark:
@@ -48,6 +49,7 @@ rule choose_level:
         curve=study.path("curve"),
         chosen=study.path("chosen"),
         summary=study.path("summary"),
+        provenance=provenance("curve"),
     log:
         "results/logs/choose_level/{dataset}/{model}/{compression}.log",
     benchmark:

@@ -6,6 +6,7 @@
 rule download_archive:
     output:
         archive=study.path("archive"),
+        provenance=provenance("archive"),
     log:
         "results/logs/download_archive/{dataset}.log",
     benchmark:
@@ -28,6 +29,7 @@ rule prepare_dataset:
         archive=archive,
     output:
         dataset=study.path("dataset"),
+        provenance=provenance("dataset"),
     log:
         "results/logs/prepare_dataset/{dataset}.log",
     benchmark:

@@ -5,6 +5,7 @@
 rule resolve_target:
     output:
         target=study.path("target"),
+        provenance=provenance("target"),
     log:
         "results/logs/resolve_target/{platform}.log",
     benchmark:
@@ -24,6 +25,7 @@ rule probe_platform:
         target=study.path("target"),
     output:
         platform=study.path("platform"),
+        provenance=provenance("platform"),
     log:
         "results/logs/probe_platform/{platform}.log",
     benchmark:
@@ -58,6 +60,7 @@ rule time_libraries:
     output:
         timing=study.path("timing"),
         statuses=study.path("statuses"),
+        provenance=provenance("timing"),
     log:
         "results/logs/time_libraries/{dataset}/{model}/{platform}.log",
     benchmark:

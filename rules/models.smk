@@ -7,6 +7,7 @@ rule train_model:
     output:
         checkpoint=study.path("checkpoint"),
         history=study.path("history"),
+        provenance=provenance("checkpoint"),
     log:
         "results/logs/train_model/{dataset}/{model}.log",
     benchmark:
@@ -30,6 +31,7 @@ rule train_model:
 rule download_weights:
     output:
         weights=study.path("weights"),
+        provenance=provenance("weights"),
     log:
         "results/logs/download_weights/{model}.log",
     benchmark:
@@ -51,6 +53,7 @@ rule load_weights:
     output:
         checkpoint=study.path("checkpoint"),
         history=study.path("history"),
+        provenance=provenance("checkpoint"),
     log:
         "results/logs/load_weights/{dataset}/{model}.log",
     benchmark:

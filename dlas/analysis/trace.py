@@ -1,49 +1,42 @@
-"""From each row of the study back to the jobs that made it."""
+"""Trace the rows of the study back to the jobs that made them."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlas.provenance import MARK
 
-
-def records(logs: Iterable[Path]) -> list[dict[str, Any]]:
-    """Return what finished jobs said of themselves in their logs, by the paths of these."""
-    found = []
-    for log in sorted(logs):
-        for line in log.read_text(errors="replace").splitlines():
-            _, mark, content = line.partition(f" {MARK}")
-            if mark:
-                found.append(json.loads(content))
-    return found
-
-
-def provenance(
-    records: Sequence[Mapping[str, Any]],
-    configurations: Sequence[Mapping[str, str]],
-    made: Sequence[Sequence[str]],
-    measured: Sequence[Sequence[str]],
+def trace_rows(
+    records: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return {"jobs": ..., "rows": ...}: what is known of each job, by its first output, and which jobs made each row.
+    """Find the jobs that made each row.
 
-    For each configuration `made` has files that are its own, whose jobs are traced to their beginnings, and `measured`
-    those of jobs which take all libraries of a network or a model together: what else these take is of other rows. A
-    row has its configuration's layers and `made_by`, a sorted list of jobs. A job whose log is gone is None.
+    Parameters
+    ----------
+    records : sequence of dict
+        The provenance records of the jobs (`dlas.provenance.record`).
+    rows : sequence of dict
+        The layers of each row, with "made", the artifacts that are its own and are traced through all inputs, and
+        "shared", artifacts of jobs that take many rows at once, whose inputs belong to other rows too.
+
+    Returns
+    -------
+    dict
+        "jobs" maps the first output of a job to its record, or a file that no job made to None. "rows" has the layers
+        of each row and "made_by", the sorted names of its jobs.
     """
-    jobs = {job["outputs"][0]: job for job in records}
+    jobs = {record["outputs"][0]: record for record in records}
     maker = {file: name for name, job in jobs.items() for file in job["outputs"]}
-    rows = []
-    for configuration, own, shared in zip(configurations, made, measured, strict=True):
+    traced = []
+    for row in rows:
         found: set[str] = set()
-        ahead = list(own)
+        ahead = list(row["made"])
         while ahead:
             file = ahead.pop()
             job = maker.get(file, file)
             if job not in found:
                 found.add(job)
                 ahead += jobs[job]["inputs"] if job in jobs else []
-        found |= {maker.get(file, file) for file in shared}
-        rows.append({**configuration, "made_by": sorted(found)})
-    named = sorted({job for row in rows for job in row["made_by"]})
-    return {"jobs": {job: jobs.get(job) for job in named}, "rows": rows}
+        found |= {maker.get(file, file) for file in row["shared"]}
+        layers = {name: value for name, value in row.items() if name not in ("made", "shared")}
+        traced.append({**layers, "made_by": sorted(found)})
+    named = sorted({job for row in traced for job in row["made_by"]})
+    return {"jobs": {job: jobs.get(job) for job in named}, "rows": traced}

@@ -48,34 +48,19 @@ CHANGES = [
     ),
     ("another way to write a number", "config.yaml", "1.0e-4", "0.00010", {}),
     ("another way to write a level", "config/smoke.yaml", "[0.5, 0.8]", "[5.0e-1, 0.80]", {}),
-    ("the style of the figures", "dlas/analysis/figures.py", '"whitegrid"', '"ticks"', FIGURES),
     (
-        "what makes a verdict",
+        "the style of the figures",
+        "dlas/analysis/figures.py",
+        '"whitegrid"',
+        '"ticks"',
+        FIGURES | VERDICTS,
+    ),
+    (
+        "one observation",
         "dlas/analysis/observations/fastest_primitive.py",
         "def observe(tables: Tables) -> Observation:",
         "def observe(tables: Tables, more: int = 1) -> Observation:",
         VERDICTS | {"assess_observation": 1, "draw_observation": 1},
-    ),
-    (
-        "how a figure is drawn",
-        "dlas/analysis/observations/fastest_primitive.py",
-        "def draw(tables: Tables, observation",
-        "def draw(tables: Tables, /, observation",
-        {"draw_observation": 1},
-    ),
-    (
-        "a name that figures and verdicts use",
-        "dlas/analysis/figures.py",
-        '"GEMM"',
-        '"Gemm"',
-        FIGURES | VERDICTS | {"assess_observation": 11},  # two tell no names in their reasons
-    ),
-    (
-        "what no verdict uses of an observation",
-        "dlas/analysis/observations/fastest_primitive.py",
-        "def observe",
-        "CHANGED = 1\n\n\ndef observe",
-        {"draw_observation": 1},
     ),
     (
         "how a recommendation is found",

@@ -55,6 +55,17 @@ def test_each_configuration_has_one_row(finished):
     assert sorted(rows) == study.configurations(merged(finished))
 
 
+def test_each_row_is_traced_to_the_jobs_that_made_it(finished):
+    traced = json.loads((finished.folder / "results/provenance.json").read_text())
+    assert all(traced["jobs"].values())  # each of them left its record
+    rules = {job["rule"] for job in traced["jobs"].values()}
+    for row in traced["rows"]:
+        made = {traced["jobs"][job]["rule"] for job in row["made_by"]}
+        tuned = study.searches(row["tuning"])
+        assert made == rules - (set() if tuned else {"tune_network"})
+        assert study.path("library", **row) in row["made_by"]
+
+
 def test_each_row_is_measured_or_says_why_not(finished):
     table = pd.read_csv(finished.folder / "results/study.csv")
     usable = table.status.isin(["ok", "emulated"])

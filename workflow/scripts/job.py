@@ -5,7 +5,6 @@ it over and over takes up to a fifth of a short job.
 """
 
 import gc
-import json
 import logging
 import sys
 import time
@@ -27,6 +26,7 @@ def job(snakemake: Any) -> Iterator[None]:
     """Run one job: its messages and the traceback of an error go to the rule's log file.
 
     A StudyError is bad input: one line on stderr and in the log, and the exit status 1. Progress bars stay on stderr.
+    A rule with an output `provenance` gets a record there of what made its other outputs.
     """
     gc.freeze()  # what is imported by now
     gc.enable()
@@ -44,21 +44,18 @@ def job(snakemake: Any) -> Iterator[None]:
     start = time.perf_counter()
     try:
         yield
+        seconds = time.perf_counter() - start
+        if record := snakemake.output.get("provenance"):
+            outputs = [output for output in snakemake.output if output != record]
+            inputs, params = list(snakemake.input), dict(snakemake.params.items())
+            made = provenance.record(snakemake.rule, inputs, outputs, params, seconds)
+            files.write_json(record, made)
     except StudyError as error:
         logger.error("%s", error)
         sys.exit(f"error: {error}")
     except BaseException:
         logger.exception("failed")
         raise
-    seconds = time.perf_counter() - start
-    told = provenance.record(
-        snakemake.rule,
-        snakemake.input,
-        snakemake.output,
-        dict(snakemake.params.items()),
-        seconds,
-    )
-    logger.info("%s%s", provenance.MARK, json.dumps(told))
     logger.info("finished in %.1f s", seconds)
 
 

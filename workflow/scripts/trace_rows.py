@@ -1,23 +1,9 @@
-"""Tell of each row which jobs made it, and of each job what made it."""
-
-from pathlib import Path
+"""Trace each row of the study back to the jobs that made it."""
 
 from job import job
-from dlas.analysis import trace
-from dlas.files import write_json
+from dlas.analysis.trace import trace_rows
+from dlas.files import read_json, write_json
 
 with job(snakemake):
-    found = trace.provenance(
-        trace.records(Path(snakemake.params.logs).glob("**/*.log")),
-        snakemake.params.settings["configurations"],
-        made=list(zip(snakemake.input.summaries, snakemake.input.records, strict=True)),
-        measured=list(
-            zip(
-                snakemake.input.checks,
-                snakemake.input.timings,
-                snakemake.input.platforms,
-                strict=True,
-            )
-        ),
-    )
-    write_json(snakemake.output.provenance, found)
+    records = [read_json(file) for file in snakemake.input.provenance]
+    write_json(snakemake.output.traced, trace_rows(records, snakemake.params.settings["rows"]))

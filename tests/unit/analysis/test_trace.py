@@ -1,7 +1,5 @@
 """From rows back to jobs."""
 
-import json
-
 from dlas import study
 from dlas.analysis import trace
 
@@ -51,7 +49,7 @@ JOBS = [
 def traced():
     made = [path(name) for name in ("summary", "record")]
     measured = [path(name) for name in ("check", "timing", "platform")]
-    return trace.provenance(JOBS, [LAYERS], [made], [measured])
+    return trace.trace_rows(JOBS, [LAYERS], [made], [measured])
 
 
 def test_a_row_is_traced_to_all_that_made_it_and_to_nothing_else():
@@ -68,17 +66,7 @@ def test_a_row_is_traced_to_all_that_made_it_and_to_nothing_else():
     assert path("checkpoint", model="vgg16") not in found["jobs"]
 
 
-def test_a_job_without_a_log_is_named_as_unknown():
+def test_an_artifact_without_a_record_is_named_as_unknown():
     found = traced()
     assert found["jobs"][path("timing")] is None
     assert all(found["jobs"][job] for job in found["jobs"] if job != path("timing"))
-
-
-def test_records_are_found_in_logs_whatever_else_they_hold(tmp_path):
-    told = made("train_model", [], ["a"])
-    log = tmp_path / "a.log"
-    log.write_bytes(
-        b"2026 INFO \xff\n" + f"2026 INFO provenance {json.dumps(told)}\nfinished\n".encode()
-    )
-    (tmp_path / "b.log").write_text("killed before it said anything")
-    assert trace.records([tmp_path / "b.log", log]) == [told]
