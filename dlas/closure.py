@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-
 DESCRIPTIONS = ("dlas.plugins", "dlas.registry")
 
 
