@@ -87,6 +87,12 @@ def test_every_layer_is_a_folder():
     assert {file.parts[1] for file in LIBRARY if len(file.parts) > 2} == set(LAYERS)
 
 
+def test_the_rules_of_a_layer_are_in_a_file_of_its_name():
+    files = {file.stem for file in ROOT.glob("rules/*.smk")} - {"common"}
+    # Primitives are compiled by the compiler's rules, runtimes are timed by the hardware's.
+    assert files == set(LAYERS) - {"primitives", "runtimes"}
+
+
 def test_no_command_is_a_text_for_a_shell():
     wrong = re.compile(r"shell\s*=\s*True|os\.(system|popen)\(|^\s*(shell|run):", re.MULTILINE)
     for file in [*LIBRARY, *(file.relative_to(ROOT) for file in ROOT.glob("rules/*.smk"))]:

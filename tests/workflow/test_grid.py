@@ -61,10 +61,3 @@ def test_make_takes_a_config_and_a_number_of_cores(fresh):
 def test_a_dry_run_makes_nothing(fresh):
     fresh.planned()
     assert not (fresh.folder / "results").exists()
-
-
-def test_the_tree_of_the_stack_is_the_tree_of_the_rules(fresh):
-    included = [file.stem for file in (fresh.folder / "rules").glob("*.smk")]
-    layers = {"datasets", "models", "compression", "compiler", "hardware", "analysis"}
-    assert layers <= set(included)
-    assert study.PATHS["study"] == "results/study.csv"

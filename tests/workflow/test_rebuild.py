@@ -17,6 +17,7 @@ FIGURES = alone(
     *("draw_overview", "draw_curves", "draw_tuning", "draw_pareto", "draw_roofline"),
     *("draw_observation", "tabulate_summary", "recommend"),
 )
+
 # (what the user does, file, text before, text after, jobs that must run)
 CHANGES = [
     ("a comment", "dlas/files.py", '"""Files', '# Why.\n"""Files', nothing),
