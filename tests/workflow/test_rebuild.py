@@ -21,7 +21,7 @@ FIGURES = alone(
 # (what the user does, file, text before, text after, jobs that must run)
 CHANGES = [
     ("a comment", "dlas/files.py", '"""Files', '# Why.\n"""Files', nothing),
-    ("a docstring", "dlas/hardware/timing.py", '"""How', '"""Just how', nothing),
+    ("a docstring", "dlas/hardware/timing.py", '"""Time', '"""Just time', nothing),
     (
         "a comment in a script",
         "workflow/scripts/train_model.py",
