@@ -7,10 +7,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from dlas.compiler.build import build_library
-from dlas.compiler.importer import import_network
 from dlas.compiler.library import load_library
 from dlas.compiler.tuning.network import tune_network
 from dlas.compiler.tuning.settings import Settings
@@ -20,6 +18,7 @@ from dlas.hardware.connections.remote import RemoteDevice
 from dlas.hardware.devices import device_opener, open_device
 from dlas.hardware.platforms import Platform, target
 from tests.boards import serving
+from tests.unit.compiler.imported import network_of
 
 IMAGES = np.random.default_rng(0).standard_normal((2, 3, 8, 8), "float32")
 
@@ -37,12 +36,7 @@ def folder_of(board):
 
 @pytest.fixture(scope="module")
 def network():
-    """Two convolutions of 8x8 images."""
-    torch.manual_seed(0)
-    modules = [torch.nn.Conv2d(3, 16, 3, padding=1), torch.nn.ReLU()]
-    modules += [torch.nn.Conv2d(16, 16, 3, padding=1), torch.nn.AdaptiveAvgPool2d(1)]
-    modules += [torch.nn.Flatten(), torch.nn.Linear(16, 4)]
-    return import_network(torch.nn.Sequential(*modules).eval(), (1, 3, 8, 8))
+    return network_of(16, 16)
 
 
 @pytest.fixture(scope="module")

@@ -2,19 +2,16 @@
 
 import json
 import re
-import subprocess
-import sys
 from datetime import datetime
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
 from tests.boards import arm, serving
+from tests.workflow.chains import BUILD
+from tests.workflow.project import ROOT, copy
 
-ROOT = Path(__file__).parents[2]
-PARTS = "Snakefile config.yaml config rules workflow dlas envs profiles report".split()
 TIMING = {"warmup": 1, "rounds": 5, "min_repeat_ms": 2}
 KIND = '''"""A server whose port stands in a file."""
 
@@ -47,17 +44,13 @@ def entry(address, timeout_s=20, **changes):
 
 @pytest.fixture
 def project(tmp_path):
-    """The project in a folder of its own; `dlas` is a copy, so that files can be added."""
-    for part in PARTS:
-        (tmp_path / part).symlink_to(ROOT / part)
-    return tmp_path
+    return copy(ROOT, tmp_path / "study")
 
 
 def snakemake(project, config, *arguments):
-    (project / "overlay.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "--configfile", "config/smoke.yaml"]
-    command += ["overlay.yaml", "--cores", "2", *arguments]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True)
+    (project.folder / "overlay.yaml").write_text(yaml.safe_dump(config))
+    configs = ("--configfile", "config/smoke.yaml", "overlay.yaml")
+    return project.attempt(*configs, "--cores", "2", *arguments, config=None)
 
 
 def probe(name):
@@ -67,20 +60,18 @@ def probe(name):
 def test_a_platform_is_an_entry_of_the_config(project, server):
     done = snakemake(project, {"platforms": {"mine": entry(server)}}, probe("mine"))
     assert done.returncode == 0, done.stderr
-    record = json.loads((project / probe("mine")).read_text())
+    record = json.loads((project.folder / probe("mine")).read_text())
     assert record["status"] == "ok" and record["peak_gflops"]["float32"] > 1
     assert record["target"]["mcpu"] == "x86-64-v2" and record["threads"] == 1
 
 
 def test_a_new_kind_of_connection_is_one_file(project, server):
-    (project / "dlas").unlink()
-    subprocess.run(["cp", "-r", str(ROOT / "dlas"), str(project / "dlas")], check=True)
-    (project / "dlas/hardware/connections/port_file.py").write_text(KIND)
-    (project / "port").write_text(server.rpartition(":")[2])
+    (project.folder / "dlas/hardware/connections/port_file.py").write_text(KIND)
+    (project.folder / "port").write_text(server.rpartition(":")[2])
     mine = entry(server, connection={"port_file": "port"}, emulated=True)
     done = snakemake(project, {"platforms": {"mine": mine}}, probe("mine"))
     assert done.returncode == 0, done.stderr
-    assert json.loads((project / probe("mine")).read_text())["status"] == "ok"
+    assert json.loads((project.folder / probe("mine")).read_text())["status"] == "ok"
     wrong = mine | {"connection": {"file": "port"}}
     told = snakemake(project, {"platforms": {"mine": wrong}}, probe("mine")).stderr
     assert "mine.connection names no kind; allowed: one of port_file, server, tracker" in told
@@ -88,7 +79,7 @@ def test_a_new_kind_of_connection_is_one_file(project, server):
 
 def interval(project, name):
     """When a job began and ended, by its log."""
-    lines = (project / f"results/logs/probe_platform/{name}.log").read_text().splitlines()
+    lines = (project.folder / f"results/logs/probe_platform/{name}.log").read_text().splitlines()
     first, *_, last = (re.match(r"\S+ \S+", line)[0] for line in lines)
     return [datetime.strptime(each, "%Y-%m-%d %H:%M:%S,%f") for each in (first, last)]
 
@@ -146,7 +137,7 @@ def test_a_plan_holds_one_board_for_each_job_that_measures(project):
         assert jobs[f"{rule}_remotely", "alone"] == (1, {"board_alone": 1})
         threads, held = jobs[rule, "local_cpu"]
         assert threads == (1 if rule == "check_libraries" else 2) and held == {}
-    assert jobs["build_library", "alone"] == (1, {})
+    assert jobs[BUILD, "alone"] == (1, {})
 
 
 def test_a_board_that_is_not_there_is_tried_again_and_stops_no_other(project, server):
@@ -159,7 +150,9 @@ def test_a_board_that_is_not_there_is_tried_again_and_stops_no_other(project, se
         "error: platform 'gone': no free board at the server 127.0.0.1:9 within 1 s"
     )
     assert "Traceback" not in done.stderr
-    assert (project / probe("there")).exists() and not (project / probe("gone")).exists()
+    assert (project.folder / probe("there")).exists() and not (
+        project.folder / probe("gone")
+    ).exists()
 
 
 @pytest.mark.boards
@@ -200,13 +193,13 @@ def test_the_study_on_an_emulated_arm_processor_from_end_to_end(project):
         ]
         done = snakemake(project, config, *wanted)
     assert done.returncode == 0, done.stdout + done.stderr
-    rows = pd.read_csv(project / "results/study.csv", keep_default_na=False, na_values=[""])
+    rows = pd.read_csv(project.folder / "results/study.csv", keep_default_na=False, na_values=[""])
     assert set(rows["status"]) == {"emulated processor: its times mean nothing"}
     assert len(rows) == 1 and (rows["latency_ms"] > 0).all() and (rows["top1_compiled"] > 0).all()
     assert rows[["gflops", "peak_fraction"]].isna().all(axis=None)
-    assert pd.read_csv(project / "results/noise_floor.csv").empty
-    verdicts = pd.read_csv(project / "results/observations.csv")
+    assert pd.read_csv(project.folder / "results/noise_floor.csv").empty
+    verdicts = pd.read_csv(project.folder / "results/observations.csv")
     on_latency = verdicts[~verdicts["observation"].isin([2, 3])]
     assert (on_latency["verdict"] == "inconclusive").all()
-    recommended = pd.read_csv(project / "results/recommendation.csv")
+    recommended = pd.read_csv(project.folder / "results/recommendation.csv")
     assert recommended["model"].isna().all() and len(recommended) == 1

@@ -79,12 +79,19 @@ def test_tests_share_helper_modules_only_and_by_their_full_names(file):
     for name in imported(file):
         assert not re.match(r"tests\..*\b(test_|conftest)", name), f"{file} imports {name}"
     for node in ast.walk(ast.parse((ROOT / file).read_text())):
-        if isinstance(node, ast.Attribute):
-            assert ast.unparse(node) != "sys.path", f"{file} edits the path of imports"
+        changed = getattr(node, "targets", [getattr(node, "func", None)])
+        for one in filter(None, changed):
+            assert not re.match(r"sys\.path\b", ast.unparse(one)), f"{file} edits sys.path"
 
 
 def test_every_layer_is_a_folder():
     assert {file.parts[1] for file in LIBRARY if len(file.parts) > 2} == set(LAYERS)
+
+
+def test_the_rules_of_a_layer_are_in_a_file_of_its_name():
+    files = {file.stem for file in ROOT.glob("rules/*.smk")} - {"common"}
+    # Primitives are compiled by the compiler's rules, runtimes are timed by the hardware's.
+    assert files == set(LAYERS) - {"primitives", "runtimes"}
 
 
 def test_no_command_is_a_text_for_a_shell():

@@ -1,70 +1,102 @@
-"""The jobs that depend on each part of the smoke study."""
+"""The jobs that depend on a part of the study, enumerated from its configurations.
 
-# The smoke study has two networks, one of them on one of two platforms, three primitives and five techniques: none,
-# weight pruning with two levels, compiled in CSR too, channel pruning, float16 and int8 with one each. Auto-scheduled
-# is one primitive on one network and platform: of none, and of weight pruning in both formats.
-VERDICTS = {"assess_observation": 13, "tabulate_observations": 1, "draw_observation": 13}
-ACROSS = {
-    "trace_rows": 1,
-    "tabulate_summary": 3,
-    "recommend": 1,
-    "draw_pareto": 1,
-    "draw_roofline": 1,
+A chain starts at the jobs of one rule that agree with some choices and goes on through all jobs after them.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, product
+
+from dlas import study
+from tests.workflow.project import ROOT, job
+
+Choices = Mapping[str, str | tuple[str, ...]]
+Chain = Callable[[study.Config], set[str]]
+
+# The wildcards of each rule, which its log repeats.
+WILDCARDS = {
+    rule: re.findall(r"{(\w+)}", rest)
+    for file in ROOT.glob("rules/*.smk")
+    for rule, rest in re.findall(r'"results/logs/(\w+)(/.*)?\.log"', file.read_text())
 }
-FIGURES = {f"draw_{name}": 1 for name in "overview curves tuning pareto roofline".split()}
-# The tables and the recommendation have their names and their order from the figures.
-FIGURES |= {"draw_observation": 13, "tabulate_summary": 3, "recommend": 1}
-MEASURED = {"time_libraries": 2, "tabulate_study": 1, "draw_overview": 1} | VERDICTS | ACROSS
-EVERY_TIMING = MEASURED | {"time_libraries": 3}
-CURVES = {"tabulate_curves": 1, "draw_curves": 1}
-TUNED = {"tabulate_tuning": 1, "draw_tuning": 1}
+# A job compiles one library, or all libraries of a network for a platform.
+(BUILD,) = (rule for rule in WILDCARDS if rule.startswith("build_"))
+# The first rule whose jobs name the configurations that they are for.
+LISTING = "check_libraries" if "primitive" in WILDCARDS[BUILD] else BUILD
+LADDERS = ("weight_pruning", "channel_pruning")
+AFTER = {
+    "prepare_dataset": ["train_model"],
+    "train_model": ["compress_model"],
+    "compress_model": ["choose_level"],
+    "choose_level": ["import_network", "export_network", "tabulate_curves"],
+    "import_network": ["tune_network", BUILD],
+    "export_network": ["time_libraries"],
+    "resolve_target": ["probe_platform", BUILD],
+    "probe_platform": ["tune_network", "check_libraries"],
+    "tune_network": [BUILD, "tabulate_tuning"],
+    BUILD: ["check_libraries"],
+    "check_libraries": ["time_libraries"],
+    "time_libraries": ["tabulate_study"],
+    "tabulate_study": [
+        *("trace_rows", "assess_observation", "tabulate_summary", "recommend"),
+        *("draw_overview", "draw_pareto", "draw_roofline"),
+    ],
+    "tabulate_curves": ["assess_observation", "draw_curves"],
+    "tabulate_tuning": ["draw_tuning"],
+    "assess_observation": ["draw_observation", "tabulate_observations"],
+}
 
 
-def checked(techniques):
-    return {"check_libraries": 3 * techniques} | EVERY_TIMING
+def starting(first: str, **choices: str | tuple[str, ...]) -> Chain:
+    """Return the chain that starts at the jobs of a rule which agree with the choices."""
+
+    def jobs(config: study.Config) -> set[str]:
+        found: dict[str, set[str]] = {}
+        ahead = [first]
+        while ahead:
+            rule = ahead.pop()
+            if rule not in found:
+                found[rule] = set(_jobs(rule, config, choices))
+                ahead += AFTER.get(rule, []) if found[rule] else []
+        return set(chain.from_iterable(found.values()))
+
+    return jobs
 
 
-def compiled(techniques, sparse=0, tuned=0):
-    """Of so many techniques, `sparse` are compiled in CSR as well and `tuned` libraries are auto-scheduled."""
-    libraries = {"build_library": 9 * (techniques + sparse) + tuned} | checked(techniques)
-    return libraries | ({"tune_network": tuned} | TUNED if tuned else {})
+def alone(*rules: str, **choices: str | tuple[str, ...]) -> Chain:
+    """Return the jobs of rules which agree with the choices, without those after them."""
+    return lambda config: {job for rule in rules for job in _jobs(rule, config, choices)}
 
 
-def imported(techniques, sparse=0, tuned=0):
-    return {"import_network": 2 * techniques} | compiled(techniques, sparse, tuned)
+def together(*chains: Chain) -> Chain:
+    """Return the jobs of several chains."""
+    return lambda config: {job for one in chains for job in one(config)}
 
 
-EXPORTED = {"export_network": 2}  # where the uncompressed networks are new
+nothing = together()
 
 
-def chosen(techniques, sparse=0, tuned=0):
-    return {"choose_level": 2 * techniques} | CURVES | imported(techniques, sparse, tuned)
+def _jobs(rule: str, config: study.Config, choices: Choices) -> Iterator[str]:
+    """Yield the jobs of a rule, again and again where configurations share one."""
+    for configuration in study.choices(config):
+        compression, platform = configuration["compression"], configuration["platform"]
+        exported = compression == study.BASELINE and study.peers(config, platform)
+        if (rule == "export_network" and not exported) or (
+            rule == "tune_network" and not study.searches(configuration["tuning"])
+        ):
+            continue
+        others: dict[str, Iterable[str]] = {
+            "level": study.levels(config, compression),
+            "number": config["observations"],
+            "table": study.SUMMARY_TABLES,
+        }
+        names = others.keys() & WILDCARDS[rule]
+        for values in product(*(others[name] for name in names)):
+            place = configuration | dict(zip(names, values, strict=True))
+            if all(_agrees(place.get(name), wanted) for name, wanted in choices.items()):
+                yield job(rule, {name: place[name] for name in WILDCARDS[rule]})
 
 
-def compressed(levels, techniques, sparse=0, tuned=0):
-    return {"compress_model": 2 * levels} | chosen(techniques, sparse, tuned)
-
-
-def auto_scheduled(libraries, techniques):
-    """Of so many techniques of the one network on the one platform on which it is tuned."""
-    built = {"tune_network": libraries, "build_library": libraries, "check_libraries": techniques}
-    return built | MEASURED | {"time_libraries": 1} | TUNED
-
-
-def less(techniques):
-    """Of so many techniques, a library or more of one network on one platform is left out."""
-    return {"check_libraries": techniques} | MEASURED | {"time_libraries": 1}
-
-
-def of_digits(levels, techniques):
-    """Its one network, on the one platform that takes it, weight pruning among the techniques."""
-    return (
-        {"compress_model": levels, "choose_level": techniques, "import_network": techniques}
-        | {"build_library": 3 * (techniques + 1), "check_libraries": techniques}
-        | CURVES
-        | MEASURED
-        | {"time_libraries": 1}
-    )
-
-
-TRAINED = {"train_model": 2} | compressed(6, 5, sparse=1, tuned=3) | EXPORTED
+def _agrees(value: str | None, wanted: str | tuple[str, ...]) -> bool:
+    """Return whether a choice is wanted, as one is of which a rule knows nothing."""
+    return value is None or value == wanted or (isinstance(wanted, tuple) and value in wanted)

@@ -3,13 +3,19 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from snakemake.utils import update_config
 
 ROOT = Path(__file__).parents[2]
 PARTS = (
@@ -41,9 +47,43 @@ class Project:
         self, *arguments: str, config: str | None = "config/smoke.yaml"
     ) -> subprocess.CompletedProcess[str]:
         """Run Snakemake, whatever comes of it."""
-        overlay = ["--configfile", config] if config else []
-        command = [sys.executable, "-m", "snakemake", *arguments, *overlay]
+        command = _command(*arguments, config=config)
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True)
+
+    @contextmanager
+    def started(
+        self,
+        *arguments: str,
+        config: str = "config/smoke.yaml",
+        environment: Mapping[str, str] | None = None,
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Start Snakemake, which prints to `self.printed`; end it with the block.
+
+        If it still runs then, all its processes are killed and the folder is unlocked, as a user must do.
+        """
+        command = _command(*arguments, config=config)
+        with open(self.printed, "w") as stream:
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=environment,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            if killed := process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if killed:
+                self.snakemake("--unlock", config=config)
+
+    @property
+    def printed(self) -> Path:
+        """What the last started Snakemake printed."""
+        return self.folder / "printed.log"
 
     def report(self) -> Path:
         """Make the report, as `make report` does, and return its file."""
@@ -51,9 +91,13 @@ class Project:
         self.snakemake("--report", "report.html", *style)
         return self.folder / "report.html"
 
+    def plan(self, *arguments: str, config: str | None = "config/smoke.yaml") -> set[str]:
+        """Return the jobs that Snakemake would run."""
+        return jobs_of(self.snakemake("--dry-run", *arguments, config=config))
+
     def planned(self, *arguments: str, config: str | None = "config/smoke.yaml") -> dict[str, int]:
         """Return how many jobs of each rule Snakemake would run."""
-        return jobs_of(self.snakemake("--dry-run", *arguments, config=config))
+        return dict(Counter(job.split()[0] for job in self.plan(*arguments, config=config)))
 
     def edit(self, name: str, change: Callable[[str], str]) -> None:
         """Change the text of a file, for certain."""
@@ -73,6 +117,11 @@ class Project:
         }
 
 
+def _command(*arguments: str, config: str | None) -> list[str]:
+    overlay = ["--configfile", config] if config else []
+    return [sys.executable, "-m", "snakemake", *arguments, *overlay]
+
+
 def copy(source: Path, target: Path) -> Project:
     for part in PARTS:
         if (source / part).is_dir():
@@ -84,14 +133,35 @@ def copy(source: Path, target: Path) -> Project:
     return Project(target)
 
 
-def jobs_of(output: str) -> dict[str, int]:
-    """Return how many jobs of each rule a dry run tells."""
-    table = re.search(r"^Job stats:\n.*\n[- ]+\n((?:.+\n)+)", output, re.MULTILINE)
-    if table is None:
-        assert "Nothing to be done" in output, output
-        return {}
-    jobs = dict(line.split() for line in table[1].splitlines())
-    return {rule: int(count) for rule, count in jobs.items() if rule not in ("total", "all")}
+def jobs_of(output: str) -> set[str]:
+    """Return the jobs that a dry run lists, in the words of `job`, but for the last, which only has targets."""
+    found = set()
+    for block in re.split(r"\n(?=(?:local)?rule )", output):
+        if (rule := re.match(r"(?:local)?rule (\w+):\n", block)) and rule[1] != "all":
+            wildcards = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
+            found.add(
+                job(rule[1], dict(re.findall(r"(\w+)=([^,]+)", wildcards[1] if wildcards else "")))
+            )
+    assert found or "Nothing to be done" in output, output
+    return found
+
+
+def job(rule: str, wildcards: Mapping[str, str]) -> str:
+    """Return a job's name: its rule and wildcards."""
+    return " ".join([rule, *(f"{name}={wildcards[name]}" for name in sorted(wildcards))])
+
+
+def smoke_config(folder: Path = ROOT) -> dict[str, Any]:
+    """Return the config of the smoke study, as a project has it."""
+    return read_config(folder / "config.yaml", folder / "config/smoke.yaml")
+
+
+def read_config(*files: Path) -> dict[str, Any]:
+    """Return the merged content of config files."""
+    config: dict[str, Any] = {}
+    for file in files:
+        update_config(config, yaml.safe_load(file.read_text()))
+    return config
 
 
 def lack(reason: str) -> None:

@@ -1,8 +1,6 @@
 """The same study on a cluster: through profiles/slurm and a real Slurm, with jobs killed and a node lost."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +12,7 @@ from tests.workflow.project import Project, lack
 from tests.workflow.slurm import Cluster
 
 CORES = 2  # of a node
-SETTING = ("--configfile", "config/smoke.yaml", "--slurm-init-seconds-before-status-checks", "2")
+SETTING = ("--slurm-init-seconds-before-status-checks", "2")
 
 
 @pytest.fixture
@@ -38,19 +36,10 @@ def fresh(fresh: Project) -> Project:
 @contextmanager
 def submitted(project: Project, cluster: Cluster, *targets: str) -> Iterator[None]:
     """Start the workflow through the profile; it must come to a good end."""
-    command = [sys.executable, "-m", "snakemake", "--profile", "profiles/slurm", *targets, *SETTING]
-    told = project.folder / "told.log"  # a pipe would be full before it is read
-    with (
-        open(told, "w") as out,
-        subprocess.Popen(
-            command, cwd=project.folder, env=cluster.environment, stdout=out, stderr=out
-        ) as process,
-    ):
-        try:
-            yield
-            assert process.wait() == 0, told.read_text()[-5000:]
-        finally:
-            process.kill()
+    arguments = ("--profile", "profiles/slurm", *targets, *SETTING)
+    with project.started(*arguments, environment=cluster.environment) as process:
+        yield
+        assert process.wait() == 0, project.printed.read_text()[-5000:]
 
 
 def node_of(cluster: Cluster, rule: str) -> tuple[str, str]:

@@ -1,10 +1,6 @@
 """What is not on disk is downloaded by a job of its own, here from mirrors on this machine."""
 
 import hashlib
-import os
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -92,21 +88,9 @@ def test_a_download_whose_workflow_is_killed_goes_on(fresh):
     half = len(content) // 2
     with serving(content, "stalled") as mirror:
         config = configured(fresh, content, mirror.url)
-        command = [sys.executable, "-m", "snakemake", "--cores", "1", ARCHIVE]
-        process = subprocess.Popen(
-            [*command, "--configfile", config],
-            cwd=fresh.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
+        with fresh.started("--cores", "1", ARCHIVE, config=config):
             wait_until(lambda: partial.exists() and partial.stat().st_size > half - CHUNK)
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
         assert not (fresh.folder / ARCHIVE).exists()
-        fresh.snakemake("--unlock", config=config)
         fresh.snakemake("--cores", "1", ARCHIVE, config=config)
     first, second = mirror.asked
     assert first is None and second.startswith("bytes=")

@@ -1,25 +1,29 @@
 """The calls of the README, on the study's own configs, as plans."""
 
 import subprocess
-from pathlib import Path
 
 from dlas import study
-
-ROOT = Path(__file__).parents[2]
+from tests.workflow.chains import BUILD, alone, starting, together
+from tests.workflow.project import ROOT, read_config
 
 
 def test_the_papers_grid_is_planned(fresh):
-    jobs = fresh.planned(config="config/paper.yaml")
-    assert jobs["train_model"] == 4  # of CIFAR-10; those of ImageNet are published
-    assert jobs["download_weights"] == jobs["load_weights"] == 4
-    assert jobs["compress_model"] == 8 * (1 + 6 + 7 + 1 + 1)  # none, both ladders, float16, int8
-    assert jobs["choose_level"] == jobs["import_network"] == 8 * 5
-    assert jobs["prepare_dataset"] == 2
-    assert jobs["download_archive"] == 1
-    # Four platforms and three primitives of each network, the sparse one in both formats: all are auto-scheduled.
-    assert jobs["tune_network_remotely"] == 8 * 4 * 3 * (5 + 1)
-    assert jobs["build_library"] == 2 * jobs["tune_network_remotely"]
-    assert jobs["time_libraries_remotely"] == 8 * 4
+    """All of it on boards; the networks of ImageNet are published ones."""
+    config = read_config(ROOT / "config.yaml", ROOT / "config/paper.yaml")
+    jobs = fresh.plan(config="config/paper.yaml")
+    rules = {name.split()[0] for name in jobs}
+    trained = {
+        "train_model dataset=cifar10 model=" + one for one in config["study"]["models"]["cifar10"]
+    }
+    assert {name for name in jobs if name.startswith("train_model")} == trained
+    assert {"download_archive", "download_weights", "load_weights"} <= rules
+    enumerated = alone("compress_model", "choose_level", "import_network", BUILD)(config)
+    for rule in ("tune_network", "check_libraries", "time_libraries"):
+        enumerated |= {name.replace(rule, f"{rule}_remotely") for name in alone(rule)(config)}
+    others = {name.split()[0] for name in jobs - enumerated}
+    assert enumerated <= jobs and not others & {name.split()[0] for name in enumerated}
+    # Every configuration is tuned.
+    assert len(study.tuned_choices(config)) == len(study.configurations(config)) / 2
 
 
 def test_one_figure_can_be_asked_for(fresh):
@@ -29,15 +33,15 @@ def test_one_figure_can_be_asked_for(fresh):
     assert others == {"draw_observation", "tabulate_study", "tabulate_curves"}
 
 
-def test_the_embedded_study_takes_both_platforms(fresh):
-    jobs = fresh.planned("--cores", "8", "all", config=None)
-    assert jobs["probe_platform"] == 2
-    assert jobs["train_model"] == 8
-    assert jobs["time_libraries"] > jobs["train_model"]
-    assert jobs["assess_observation"] == 13
-    # One model with every primitive and form, on one platform; with every primitive on the other, and so another model
-    # on the first, which in every other form has one.
-    assert jobs["tune_network"] == 3 * (5 + 1) + 3 + 3 + 5
+def test_the_embedded_study_is_planned_as_it_is_enumerated(fresh):
+    config = read_config(ROOT / "config.yaml")
+    jobs = fresh.plan("--cores", "8", "all", config=None)
+    assert jobs == together(starting("prepare_dataset"), starting("resolve_target"))(config)
+    # Both platforms, and each technique and form of one model with every primitive.
+    assert alone("probe_platform", platform=("local_cpu", "local_cpu_avx2"))(config) <= jobs
+    tuned = study.tuned_choices(config)
+    assert {one["primitive"] for one in tuned} == set(config["study"]["primitives"])
+    assert {one["compression"] for one in tuned} == set(config["study"]["compression"])
 
 
 def test_without_peers_nothing_is_exported(fresh):
@@ -57,10 +61,3 @@ def test_make_takes_a_config_and_a_number_of_cores(fresh):
 def test_a_dry_run_makes_nothing(fresh):
     fresh.planned()
     assert not (fresh.folder / "results").exists()
-
-
-def test_the_tree_of_the_stack_is_the_tree_of_the_rules(fresh):
-    included = [file.stem for file in (fresh.folder / "rules").glob("*.smk")]
-    layers = {"datasets", "models", "compression", "compiler", "hardware", "analysis"}
-    assert layers <= set(included)
-    assert study.PATHS["study"] == "results/study.csv"

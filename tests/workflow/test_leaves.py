@@ -9,159 +9,171 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from tests.workflow.chains import (
-    CURVES,
-    EVERY_TIMING,
-    MEASURED,
-    TRAINED,
-    TUNED,
-    auto_scheduled,
-    checked,
-    chosen,
-    compressed,
-    imported,
-    less,
-    of_digits,
-)
-from tests.workflow.project import ROOT, jobs_of
+from tests.workflow.chains import BUILD, LADDERS, LISTING, alone, nothing, starting, together
+from tests.workflow.project import jobs_of, smoke_config
 
 pytestmark = pytest.mark.xdist_group("smoke")  # the worker that has made the study plans once
 
-HALF = ("config.yaml", "config/smoke.yaml")
-DIGITS = {"train_model": 1, "export_network": 1} | of_digits(6, 5)
-TIMED = MEASURED | {"time_libraries": 1}
-ONE_VERDICT = {"assess_observation": 1, "draw_observation": 1, "tabulate_observations": 1}
-
-
-def of_photos(levels, techniques, tuned):
-    """Its one network, on both platforms, weight pruning among the techniques."""
-    return (
-        {"compress_model": levels, "choose_level": techniques, "import_network": techniques}
-        | {"build_library": 2 * 3 * (techniques + 1) + tuned, "check_libraries": 2 * techniques}
-        | {"tune_network": tuned}
-        | CURVES
-        | MEASURED
-        | TUNED
-    )
-
-
-def recompiled(platforms, networks, tuned=0):
-    """All libraries of so many networks of a platform, which is another one."""
-    built = {"build_library": networks * 3 * 6 + tuned, "check_libraries": networks * 5}
-    search = {"tune_network": tuned} | TUNED if tuned else {}
-    return {"probe_platform": platforms} | built | search | MEASURED | {"time_libraries": networks}
-
-
-PHOTOS = {"train_model": 1, "export_network": 1} | of_photos(6, 5, 3)
+FLOAT32 = ("none", "weight_pruning", "channel_pruning")
+DIGITS, PHOTOS = (starting("train_model", dataset=name) for name in ("digits", "photos"))
+WEIGHT_PRUNING, CHANNEL_PRUNING, INT8 = (
+    starting("compress_model", compression=name) for name in (*LADDERS, "int8")
+)
+SEARCHED = starting("tune_network", tuning="auto_scheduled")
 
 # (leaves, how each is changed, the jobs that must run); the first that fits a leaf counts
 EXPECTED = [
-    ("seed", 1, {"prepare_dataset": 2} | TRAINED),
-    ("study.datasets", ["photos"], CURVES | {**MEASURED, "time_libraries": 0}),
-    ("study.models.digits", ["resnet18", "vgg16"], DIGITS),  # one more, on one platform
-    ("study.models.photos", ["mobilenet_v2", "resnet50"], DIGITS),
+    ("seed", 1, starting("prepare_dataset")),
+    (
+        "study.datasets",
+        ["photos"],
+        together(starting("tabulate_curves"), starting("tabulate_study")),
+    ),
+    (
+        "study.models.digits",
+        ["resnet18", "vgg16"],
+        starting("train_model", model="vgg16"),
+    ),  # one more, on one platform
+    (
+        "study.models.photos",
+        ["mobilenet_v2", "resnet50"],
+        starting("train_model", model="resnet50"),
+    ),
     (
         "study.compression",
         ["none", "weight_pruning", "channel_pruning", "int8"],
-        CURVES | EVERY_TIMING,
+        together(starting("tabulate_curves"), starting("time_libraries")),
     ),
-    ("study.primitives", ["direct", "spatial_pack"], EVERY_TIMING | {"check_libraries": 15}),
-    ("study.formats", ["dense"], EVERY_TIMING | {"check_libraries": 3} | TUNED),
-    ("study.tuning", ["untuned"], less(2) | TUNED),
-    ("study.platforms", ["local_cpu"], {**MEASURED, "time_libraries": 0}),
-    ("study.peers", ["pytorch"], MEASURED),
-    ("datasets.digits.*", 0.9, {"prepare_dataset": 1} | DIGITS),
-    ("datasets.photos.*", 0.9, {"prepare_dataset": 1} | PHOTOS),
-    ("models.width", 2, TRAINED),
-    ("models.device", "cuda", TRAINED),
-    ("models.processes", 2, TRAINED),
+    ("study.primitives", ["direct", "spatial_pack"], starting(LISTING)),
+    (
+        "study.formats",
+        ["dense"],
+        together(
+            starting(LISTING, compression="weight_pruning"),
+            starting("time_libraries"),
+            starting("tabulate_tuning"),
+        ),
+    ),
+    (
+        "study.tuning",
+        ["untuned"],
+        together(
+            starting(
+                LISTING,
+                model="mobilenet_v2",
+                platform="local_cpu",
+                compression=("none", "weight_pruning"),
+            ),
+            starting("tabulate_tuning"),
+        ),
+    ),
+    ("study.platforms", ["local_cpu"], starting("tabulate_study")),
+    ("study.peers", ["pytorch"], starting("time_libraries", platform="local_cpu")),
+    ("datasets.digits.*", 0.9, starting("prepare_dataset", dataset="digits")),
+    ("datasets.photos.*", 0.9, starting("prepare_dataset", dataset="photos")),
+    ("models.width", 2, starting("train_model")),
+    ("models.device", "cuda", starting("train_model")),
+    ("models.processes", 2, starting("train_model")),
     ("models.training.digits.schedule", "cosine", DIGITS),
     ("models.training.photos.schedule", "cosine", PHOTOS),
     ("models.training.digits.optimizer", "adamw", DIGITS),
     ("models.training.photos.optimizer", "sgd", PHOTOS),
     ("models.training.photos.models.mobilenet_v2.*", 2, PHOTOS),
-    ("models.training.*.models.*", 0.5, {}),
-    ("models.training.photos.epochs", 2, {}),  # the network has its own
-    ("models.training.photos.learning_rate", 2, {}),
+    ("models.training.*.models.*", 0.5, nothing),
+    ("models.training.photos.epochs", 2, nothing),  # the network has its own
+    ("models.training.photos.learning_rate", 2, nothing),
     ("models.training.digits.*", 2, DIGITS),
     ("models.training.photos.*", 2, PHOTOS),
-    ("compression.tolerance", 0.5, chosen(2, sparse=1, tuned=2)),
-    ("compression.fine_tuning.photos.models.mobilenet_v2.*", 2, of_photos(3, 2, 2)),
-    ("compression.fine_tuning.*.models.*", 2, {}),
-    ("compression.fine_tuning.photos.learning_rate", 2, {}),
-    ("compression.fine_tuning.digits.*", 2, of_digits(3, 2)),
-    ("compression.fine_tuning.photos.*", 2, of_photos(3, 2, 2)),
+    ("compression.tolerance", 0.5, starting("choose_level", compression=LADDERS)),
+    (
+        "compression.fine_tuning.photos.models.mobilenet_v2.*",
+        2,
+        starting("compress_model", dataset="photos", compression=LADDERS),
+    ),
+    ("compression.fine_tuning.*.models.*", 2, nothing),
+    ("compression.fine_tuning.photos.learning_rate", 2, nothing),
+    (
+        "compression.fine_tuning.digits.*",
+        2,
+        starting("compress_model", dataset="digits", compression=LADDERS),
+    ),
+    (
+        "compression.fine_tuning.photos.*",
+        2,
+        starting("compress_model", dataset="photos", compression=LADDERS),
+    ),
     (
         "compression.techniques.weight_pruning.levels",
         [0.5],
-        chosen(1, sparse=1, tuned=2),
+        starting("choose_level", compression="weight_pruning"),
     ),
+    ("compression.techniques.weight_pruning.score", "magnitude", WEIGHT_PRUNING),
+    ("compression.techniques.weight_pruning.spared", ["stem"], WEIGHT_PRUNING),
+    ("compression.techniques.channel_pruning.levels", [0.4], CHANNEL_PRUNING),
+    ("compression.techniques.channel_pruning.scope", "global", CHANNEL_PRUNING),
+    ("compression.techniques.channel_pruning.*", 2, CHANNEL_PRUNING),
+    ("compression.techniques.int8.observer", "minmax", INT8),
+    ("compression.techniques.int8.*", 2, INT8),
+    ("compiler.check.images", 2, starting("import_network")),
     (
-        "compression.techniques.weight_pruning.score",
-        "magnitude",
-        compressed(2, 1, sparse=1, tuned=2),
+        "compiler.check.*.float32",
+        2,
+        together(starting("check_libraries", compression=FLOAT32), starting("time_libraries")),
     ),
-    (
-        "compression.techniques.weight_pruning.spared",
-        ["stem"],
-        compressed(2, 1, sparse=1, tuned=2),
-    ),
-    ("compression.techniques.channel_pruning.levels", [0.4], compressed(1, 1)),
-    ("compression.techniques.channel_pruning.scope", "global", compressed(1, 1)),
-    ("compression.techniques.channel_pruning.*", 2, compressed(1, 1)),
-    ("compression.techniques.int8.observer", "minmax", compressed(1, 1)),
-    ("compression.techniques.int8.*", 2, compressed(1, 1)),
-    ("compiler.check.images", 2, imported(5, sparse=1, tuned=3)),
-    ("compiler.check.tolerance.float32", 2, checked(3)),
-    ("compiler.check.top1_tolerance.float32", 2, checked(3)),
-    ("compiler.check.*", 2, checked(1)),
+    ("compiler.check.*.float16", 2, starting("check_libraries", compression="float16")),
+    ("compiler.check.*.int8", 2, starting("check_libraries", compression="int8")),
     (
         "tuning.select",
         [{"model": "mobilenet_v2", "compression": "none", "primitive": "spatial_pack"}],
         None,  # in test_rebuild.py, where one is added, changed and left out
     ),
-    ("tuning.strategy", "replay-trace", auto_scheduled(3, 2)),
-    ("tuning.*", 2, auto_scheduled(3, 2)),
+    ("tuning.strategy", "replay-trace", SEARCHED),
+    ("tuning.*", 2, SEARCHED),
     (
         "platforms.local_cpu.target",
         {"kind": "llvm", "mcpu": "x86-64-v2"},
-        recompiled(1, 2, tuned=3),
+        starting("resolve_target", platform="local_cpu"),
     ),
-    ("platforms.local_cpu.threads", 1, recompiled(1, 2, tuned=3)),
-    ("platforms.local_cpu.timing.*", 2, MEASURED),
-    ("platforms.local_cpu_avx2.target.kind", "c", recompiled(1, 1)),
-    ("platforms.local_cpu_avx2.target.mcpu", "x86-64-v2", recompiled(1, 1)),
-    ("platforms.local_cpu_avx2.threads", 1, recompiled(1, 1)),
+    ("platforms.local_cpu.threads", 1, starting("resolve_target", platform="local_cpu")),
+    ("platforms.local_cpu.timing.*", 2, starting("time_libraries", platform="local_cpu")),
+    (
+        "platforms.local_cpu_avx2.target.kind",
+        "c",
+        starting("resolve_target", platform="local_cpu_avx2"),
+    ),
+    (
+        "platforms.local_cpu_avx2.target.mcpu",
+        "x86-64-v2",
+        starting("resolve_target", platform="local_cpu_avx2"),
+    ),
+    ("platforms.local_cpu_avx2.threads", 1, starting("resolve_target", platform="local_cpu_avx2")),
     (
         "platforms.local_cpu_avx2.models",
         ["resnet18", "mobilenet_v2"],
-        {"build_library": 18, "check_libraries": 5} | TIMED,
+        starting(BUILD, platform="local_cpu_avx2", model="resnet18"),
     ),
-    ("platforms.local_cpu_avx2.timing.*", 2, TIMED),
-    ("platforms.local_cuda.target", "host", {}),  # takes no part, and neither do the boards
-    ("platforms.*.timing.*", 2, {}),
-    ("platforms.*.threads", 2, {}),
-    ("platforms.*.boards", 2, {}),
-    ("platforms.*.target.mattr", ["+crc"], {}),
-    ("platforms.*.target.max_*", 2, {}),
-    ("platforms.*.target.thread_warp_size", 2, {}),
+    ("platforms.local_cpu_avx2.timing.*", 2, starting("time_libraries", platform="local_cpu_avx2")),
+    ("platforms.local_cuda.target", "host", nothing),  # takes no part, and neither do the boards
+    ("platforms.*.timing.*", 2, nothing),
+    ("platforms.*.threads", 2, nothing),
+    ("platforms.*.boards", 2, nothing),
+    ("platforms.*.target.mattr", ["+crc"], nothing),
+    ("platforms.*.target.max_*", 2, nothing),
+    ("platforms.*.target.thread_warp_size", 2, nothing),
     ("platforms.*.target.kind", "metal", None),  # with a board it needs more than that
-    ("platforms.*.target.*", "generic", {}),
-    ("platforms.*.host.mattr", ["+crc"], {}),
-    ("platforms.*.host.*", "generic", {}),
-    ("platforms.*.connection.timeout_s", 2, {}),
-    ("platforms.*.connection.key", "rock5", {}),
-    ("platforms.*.connection.*", "127.0.0.1:9999", {}),
-    ("observations.13", "size_accuracy_latency", ONE_VERDICT),
-    ("observations.*", "joint_choice", ONE_VERDICT),
-    ("recommendation.top1_floor.*", 50, {"recommend": 1}),
+    ("platforms.*.target.*", "generic", nothing),
+    ("platforms.*.host.mattr", ["+crc"], nothing),
+    ("platforms.*.host.*", "generic", nothing),
+    ("platforms.*.connection.timeout_s", 2, nothing),
+    ("platforms.*.connection.key", "rock5", nothing),
+    ("platforms.*.connection.*", "127.0.0.1:9999", nothing),
+    ("observations.13", "size_accuracy_latency", starting("assess_observation", number="13")),
+    *(
+        (f"observations.{number}", "joint_choice", starting("assess_observation", number=number))
+        for number in smoke_config()["observations"]
+    ),
+    ("recommendation.top1_floor.*", 50, alone("recommend")),
 ]
-
-
-def merged():
-    config = yaml.safe_load((ROOT / HALF[0]).read_text())
-    update_config(config, yaml.safe_load((ROOT / HALF[1]).read_text()))
-    return config
 
 
 def leaves(value, path=()):
@@ -181,7 +193,7 @@ def changed(value, change):
     return change
 
 
-LEAVES = dict(leaves(merged()))
+LEAVES = dict(leaves(smoke_config()))
 
 
 def expectation(leaf):
@@ -222,5 +234,7 @@ def test_each_leaf_is_changed():
 
 @pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if expectation(leaf)[2] is not None])
 def test_a_leaf_reruns_what_depends_on_it(plans, leaf):
-    wanted = expectation(leaf)[2]
-    assert jobs_of(plans[leaf]) == {rule: count for rule, count in wanted.items() if count}
+    _, change, jobs = expectation(leaf)
+    config = smoke_config()
+    update_config(config, nested(leaf, changed(LEAVES[leaf], change)))
+    assert jobs_of(plans[leaf]) == jobs(config)

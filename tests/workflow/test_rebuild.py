@@ -9,128 +9,134 @@ import shutil
 
 import pytest
 
-from tests.workflow.chains import (
-    EVERY_TIMING,
-    EXPORTED,
-    FIGURES,
-    MEASURED,
-    TRAINED,
-    TUNED,
-    VERDICTS,
-    auto_scheduled,
-    chosen,
-    compiled,
-    compressed,
-    imported,
-    less,
-    of_digits,
+from tests.workflow.chains import BUILD, LISTING, alone, nothing, starting, together
+from tests.workflow.project import smoke_config
+
+# Each takes names and order from the figures.
+FIGURES = alone(
+    *("draw_overview", "draw_curves", "draw_tuning", "draw_pareto", "draw_roofline"),
+    *("draw_observation", "tabulate_summary", "recommend"),
 )
 
 # (what the user does, file, text before, text after, jobs that must run)
 CHANGES = [
-    ("a comment", "dlas/files.py", '"""Files', '# Why.\n"""Files', {}),
-    ("a docstring", "dlas/hardware/timing.py", '"""How', '"""Just how', {}),
-    ("a comment in a script", "workflow/scripts/train_model.py", "with job", "# Go.\nwith job", {}),
-    ("a comment in the config", "config.yaml", "seed: 0", "seed: 0 # zero", {}),
+    ("a comment", "dlas/files.py", '"""Files', '# Why.\n"""Files', nothing),
+    ("a docstring", "dlas/hardware/timing.py", '"""Time', '"""Just time', nothing),
+    (
+        "a comment in a script",
+        "workflow/scripts/train_model.py",
+        "with job",
+        "# Go.\nwith job",
+        nothing,
+    ),
+    ("a comment in the config", "config.yaml", "seed: 0", "seed: 0 # zero", nothing),
     (
         "the order of a list",
         "config.yaml",
         "[direct, gemm, spatial_pack]",
         "[gemm, spatial_pack, direct]",
-        {},
+        nothing,
     ),
     (
         "the order of the techniques",
         "config.yaml",
         "[none, weight_pruning, channel_pruning",
         "[channel_pruning, none, weight_pruning",
-        {},
+        nothing,
     ),
-    ("another way to write a number", "config.yaml", "1.0e-4", "0.00010", {}),
-    ("another way to write a level", "config/smoke.yaml", "[0.5, 0.8]", "[5.0e-1, 0.80]", {}),
+    ("another way to write a number", "config.yaml", "1.0e-4", "0.00010", nothing),
+    ("another way to write a level", "config/smoke.yaml", "[0.5, 0.8]", "[5.0e-1, 0.80]", nothing),
     (
         "the style of the figures",
         "dlas/analysis/figures.py",
         '"whitegrid"',
         '"ticks"',
-        FIGURES | VERDICTS,
+        together(FIGURES, starting("assess_observation")),
     ),
     (
         "one observation",
         "dlas/analysis/observations/fastest_primitive.py",
         "def observe(tables: Tables) -> Observation:",
         "def observe(tables: Tables, more: int = 1) -> Observation:",
-        VERDICTS | {"assess_observation": 1, "draw_observation": 1},
+        starting("assess_observation", number="04"),
     ),
     (
         "how a recommendation is found",
         "dlas/analysis/recommendation.py",
         "ROUNDING = 1e-9",
         "ROUNDING = 1e-8",
-        {"recommend": 1},
+        alone("recommend"),
     ),
     (
         "a table of the paper",
         "dlas/analysis/summaries.py",
         "UNREACHED =",
         "CHANGED = 1\nUNREACHED =",
-        {"tabulate_summary": 3},
+        alone("tabulate_summary"),
     ),
     (
         "the timing code",
         "dlas/hardware/timing.py",
         "_Contender(None",
         "_Contender(None or None",
-        EVERY_TIMING,
+        starting("time_libraries"),
     ),
     (
         "one primitive",
         "dlas/primitives/gemm.py",
         "def convolve",
         "CHANGED = 1\n\n\ndef convolve",
-        compiled(5) | {"build_library": 18},
+        starting(BUILD, primitive="gemm"),
     ),
     (
         "a primitive that is auto-scheduled",
         "dlas/primitives/spatial_pack.py",
         "def convolve",
         "CHANGED = 1\n\n\ndef convolve",
-        compiled(5, tuned=3) | {"build_library": 18 + 3},
+        together(
+            starting("tune_network", primitive="spatial_pack"),
+            starting(BUILD, primitive="spatial_pack"),
+        ),
     ),
     (
         "how schedules are found",
         "dlas/compiler/tuning/network.py",
         "def tune_network",
         "CHANGED = 1\n\n\ndef tune_network",
-        auto_scheduled(3, 2),
+        starting("tune_network", tuning="auto_scheduled"),
     ),
     (
         "a selection by one more name",
         "config/smoke.yaml",
         "primitive: spatial_pack",
         "primitive: [spatial_pack, gemm]",
-        auto_scheduled(3, 2),
+        starting("tune_network", primitive="gemm", tuning="auto_scheduled"),
     ),
     (
         "a selection of one more network",
         "config/smoke.yaml",
         "  trials: {",
         "    - {model: resnet18, compression: int8, primitive: direct}\n  trials: {",
-        auto_scheduled(1, 1),
+        starting("tune_network", model="resnet18", tuning="auto_scheduled"),
     ),
     (
         "a selection of less",
         "config/smoke.yaml",
         "compression: [none, weight_pruning], primitive",
         "compression: none, primitive",
-        less(1) | TUNED,
+        together(
+            starting(
+                LISTING, model="mobilenet_v2", platform="local_cpu", compression="weight_pruning"
+            ),
+            starting("tabulate_tuning"),
+        ),
     ),
     (
         "the same selection in other words",
         "config/smoke.yaml",
         "{model: mobilenet_v2, compression: [none, weight_pruning], primitive: spatial_pack",
         "{model: [mobilenet_v2], compression: [weight_pruning, none], primitive: [spatial_pack]",
-        {},
+        nothing,
     ),
     (
         "a choice that selects nothing new",
@@ -138,88 +144,106 @@ CHANGES = [
         "  trials: {",
         "    - {compression: none, primitive: spatial_pack, model: mobilenet_v2, platform: local_cpu}\n"
         "  trials: {",
-        {},
+        nothing,
     ),
     (
         "the importer",
         "dlas/compiler/importer.py",
         "def import_network",
         "A = 1\n\n\ndef import_network",
-        imported(5, sparse=1, tuned=3),
+        starting("import_network"),
     ),
     (
         "a stronger level",
         "config/smoke.yaml",
         "[0.5, 0.8]",
         "[0.5, 0.8, 0.9]",
-        compressed(1, 1, sparse=1, tuned=2),
+        starting("compress_model", compression="weight_pruning", level="0.9"),
     ),
     (
         "a level in between, from which the stronger ones start anew",
         "config/smoke.yaml",
         "[0.5, 0.8]",
         "[0.5, 0.7, 0.8]",
-        compressed(2, 1, sparse=1, tuned=2),
+        starting("compress_model", compression="weight_pruning", level=("0.7", "0.8")),
     ),
-    ("a level less", "config/smoke.yaml", "[0.5, 0.8]", "[0.5]", chosen(1, sparse=1, tuned=2)),
+    (
+        "a level less",
+        "config/smoke.yaml",
+        "[0.5, 0.8]",
+        "[0.5]",
+        starting("choose_level", compression="weight_pruning"),
+    ),
     (
         "how a level is chosen",
         "dlas/compression/elbow.py",
         "def curve",
         "CHANGED = 1\n\n\ndef curve",
-        chosen(5, sparse=1, tuned=3) | EXPORTED,
+        starting("choose_level"),
     ),
     (
         "the fine-tuning of a model that is not used",
         "config/smoke.yaml",
         "photos: {epochs: 1}\n",
         "photos: {epochs: 1, models: {vgg16: {epochs: 2}}}\n",
-        {},
+        nothing,
     ),
     (
         "one technique",
         "dlas/compression/weight_pruning.py",
         "def compress",
         "CHANGED = 1\n\n\ndef compress",
-        compressed(2, 1, sparse=1, tuned=2),
+        starting("compress_model", compression="weight_pruning"),
     ),
     (
         "how weights lie in CSR",
         "dlas/primitives/csr.py",
         "SHORT_ROW = 8",
         "SHORT_ROW = 7",
-        compiled(1, tuned=1) | {"build_library": 9 + 1},
+        together(starting("tune_network", format="csr"), starting(BUILD, format="csr")),
     ),
     (
         "the order of the peers",
         "config.yaml",
         "peers: [pytorch, onnxruntime]",
         "peers: [onnxruntime, pytorch]",
-        {},
+        nothing,
     ),
     (
         "what a peer is asked",
         "dlas/runtimes/peer.py",
         "STEP_S = 0.005",
         "STEP_S = 0.006",
-        EVERY_TIMING,
+        starting("time_libraries"),
     ),
     (
         "how networks are exported",
         "dlas/models/export.py",
         "def write_onnx",
         "CHANGED = 1\n\n\ndef write_onnx",
-        EXPORTED | MEASURED,
+        starting("export_network", platform="local_cpu"),
     ),
     (
         "one model",
         "dlas/models/resnet18.py",
         "def build",
         "CHANGED = 1\n\n\ndef build",
-        {"train_model": 1, "export_network": 1} | of_digits(6, 5),
+        starting("train_model", model="resnet18"),
     ),
-    ("the training code", "dlas/models/training.py", "momentum=0.9", "momentum=0.8", TRAINED),
-    ("a model that is not used", "dlas/models/vgg16.py", "def build", "A = 1\n\n\ndef build", {}),
+    (
+        "the training code",
+        "dlas/models/training.py",
+        "momentum=0.9",
+        "momentum=0.8",
+        starting("train_model"),
+    ),
+    (
+        "a model that is not used",
+        "dlas/models/vgg16.py",
+        "def build",
+        "A = 1\n\n\ndef build",
+        nothing,
+    ),
 ]
 
 
@@ -228,7 +252,7 @@ CHANGES = [
 )
 def test_a_change_reruns_what_it_touches(study, file, before, after, jobs):
     study.edit(file, lambda text: text.replace(before, after, 1))
-    assert study.planned() == jobs
+    assert study.plan() == jobs(smoke_config(study.folder))
 
 
 def test_new_time_stamps_of_the_code_rerun_nothing(study):
@@ -259,4 +283,5 @@ def test_records_of_measurements_are_no_artifact(study):
     assert list(records.glob("local_cpu/*"))
     shutil.rmtree(records)
     assert study.planned() == {}
-    assert study.planned("--forcerun", "tune_network") == auto_scheduled(3, 2)
+    after = starting("tune_network", tuning="auto_scheduled")
+    assert study.plan("--forcerun", "tune_network") == after(smoke_config())

@@ -27,7 +27,7 @@ from tests.unit.analysis.verdicts import (
 )
 
 DRAWS = 1000
-FEW = 200  # of them, in every run of the tests
+FEW = 100  # of them, in every run of the tests
 FLOOR = synthetic.noise_floor(1.0)
 FOUR_MODELS = {dataset: dict(list(nets.items())[:2]) for dataset, nets in synthetic.MODELS.items()}
 ONE_MODEL = {

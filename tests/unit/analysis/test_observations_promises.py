@@ -237,35 +237,6 @@ def test_a_network_whose_combination_was_not_measured_is_left_out():
     assert "not measured: 2" in found.reason
 
 
-@pytest.mark.parametrize("name", NAMES.values())
-def test_modules_say_what_they_are(name):
-    module = observation.load(name)
-    assert module.PLUGIN.origin in ("abstract", "formulated")
-    assert module.PLUGIN.label and "Supported:" in module.RULE and "Contradicted:" in module.RULE
-    assert "RULE" in module.__doc__
-
-
-@pytest.mark.parametrize("number", NAMES)
-def test_observation_is_a_pure_function_of_the_rows_in_any_order(number):
-    study = pruned(synthetic.sparse, tunings=TUNINGS)
-    first = observe(number, study)
-    second = observe(number, study.sample(frac=1, random_state=0))
-    assert first.verdict == second.verdict
-    assert first.estimate == pytest.approx(second.estimate, nan_ok=True)
-    tables = synthetic.tables(study.copy(), FLOOR.copy())
-    module = observation.load(NAMES[number])
-    module.draw(tables, module.observe(tables))
-    pd.testing.assert_frame_equal(tables.study, study)
-    pd.testing.assert_frame_equal(tables.noise_floor, FLOOR)
-
-
-def test_what_is_auto_scheduled_has_no_part_in_what_techniques_promise():
-    study = pruned(synthetic.sparse, tunings=TUNINGS)
-    some = (study["primitive"] == "gemm") & (study["platform"] == "local_cpu")
-    untuned = study["tuning"] == "untuned"
-    assert observe("09", study[untuned | some]) == observe("09", study[untuned])
-
-
 def drawn(number, study):
     tables = synthetic.tables(study, FLOOR)
     module = observation.load(NAMES[number])

@@ -7,6 +7,7 @@ from dlas import compression, datasets, models
 from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.network import Network
 from dlas.models.training import Recipe
+from tests.unit.compression import small
 
 PAIRS = [
     ("resnet18", "small_input", 32),
@@ -31,15 +32,16 @@ def lively(model: torch.nn.Module) -> torch.nn.Module:
     return model.eval()
 
 
-def random_dataset(size):
-    """A data set of random images, normalized to what batch normalizations expect."""
-    generator = np.random.default_rng(0)
-
-    def split():
-        images = generator.integers(0, 256, (8, size, size, 3), dtype=np.uint8)
-        return datasets.Split(images, np.arange(8, dtype=np.int64) % 4)
-
-    return datasets.assemble(split(), split(), split(), tuple("abcd"))
+def network_of(*channels: int, linear: bool = True) -> Network:
+    """Return a network of 3x3 convolutions of 8x8 images, with a classifier or not."""
+    torch.manual_seed(0)
+    modules: list[torch.nn.Module] = []
+    for before, after in zip((3, *channels), channels, strict=False):
+        modules += [torch.nn.Conv2d(before, after, 3, padding=1), torch.nn.ReLU()]
+    modules += [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
+    if linear:
+        modules.append(torch.nn.Linear(channels[-1], 4))
+    return import_network(torch.nn.Sequential(*modules).eval(), (1, 3, 8, 8))
 
 
 def imported(
@@ -48,7 +50,7 @@ def imported(
     """Return a network of random weights, two images, and the logits that it must make of them."""
     torch.manual_seed(0)
     model = lively(models.build(name, 10, width, stem))
-    dataset = random_dataset(size)
+    dataset = small.dataset(size, 8)
     recipe = Recipe("sgd", 0.1, 0.0, epochs=1, batch_size=8)
     settings = {"observer": "minmax", "calibration_images": 8}
     task = compression.Task(dataset, settings, recipe, 0, 1, False, 0)

@@ -12,12 +12,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from scipy.stats import binomtest
 
 from dlas.compiler import lowering
 from dlas.compiler.build import build_library, complete
-from dlas.compiler.importer import import_network
 from dlas.compiler.layer import Layer, workload_hash
 from dlas.compiler.tuning import measurement, tasks
 from dlas.compiler.tuning.building import Job, build, write_candidate
@@ -31,6 +29,7 @@ from dlas.hardware.devices import device_opener
 from dlas.hardware.platforms import Platform, target
 from dlas.primitives import load, load_format
 from dlas.primitives.vector import vector_unit
+from tests.unit.compiler.imported import network_of
 
 ONE = Platform("host", threads=1)
 HOST, HERE = target(ONE), device_opener(ONE)
@@ -42,18 +41,6 @@ SETTINGS = Settings(
     {"repeats": 2, "min_repeat_ms": 0.2, "timeout_s": PATIENCE},
     {"finalists": 1, "repeats": 5},
 )
-
-
-def network_of(*channels, linear=True):
-    """A network of 3x3 convolutions of 8x8 images."""
-    torch.manual_seed(0)
-    modules = []
-    for before, after in zip((3, *channels), channels, strict=False):
-        modules += [torch.nn.Conv2d(before, after, 3, padding=1), torch.nn.ReLU()]
-    modules += [torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
-    if linear:
-        modules.append(torch.nn.Linear(channels[-1], 4))
-    return import_network(torch.nn.Sequential(*modules).eval(), (1, 3, 8, 8))
 
 
 @pytest.fixture(scope="session")

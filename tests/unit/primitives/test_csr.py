@@ -98,7 +98,7 @@ def convolved(name, layer, data, weight, described, threads, point=0) -> np.ndar
     False,
     2,
 )
-@settings(max_examples=24, deadline=None, derandomize=True)
+@settings(max_examples=16, deadline=None, derandomize=True)
 def test_a_sparse_kernel_computes_what_pytorch_computes_with_any_number_of_threads(
     name, layer, described, dtype, kept, empty_rows, threads
 ):
@@ -114,7 +114,7 @@ def test_a_sparse_kernel_computes_what_pytorch_computes_with_any_number_of_threa
     threads=st.integers(2, 5),
     point=points,
 )
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=10, deadline=None, derandomize=True)
 def test_so_does_every_point_of_its_space(name, layer, described, dtype, kept, threads, point):
     check(name, layer, described, dtype, kept, False, threads, point)
 
