@@ -70,6 +70,7 @@ EXPECTED = [
     ("study.tuning", ["untuned"], less(2) | TUNED),
     ("study.platforms", ["local_cpu"], {**MEASURED, "time_libraries": 0}),
     ("study.peers", ["pytorch"], MEASURED),
+    ("study.strict", None, {}),  # of `all` alone
     ("datasets.digits.*", 0.9, {"prepare_dataset": 1} | DIGITS),
     ("datasets.photos.*", 0.9, {"prepare_dataset": 1} | PHOTOS),
     ("models.width", 2, TRAINED),
