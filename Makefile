@@ -12,6 +12,7 @@
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
 # make bench-gpu   the primitives against PyTorch on an NVIDIA GPU         (GPU="options of benchmarks.gpu")
 # make bench-training   how long the trainings of a config take here      (TRAINING="options of benchmarks.training")
+# make docs-config  config/schema.json and the tables of docs/configuration.md
 # make lint     style and types of the code, style of the workflow
 # make clean    remove what can be made again in minutes; asks before what took hours
 # Each needs Python >= 3.11 alone: the environment is made in .venv, from exact pins, where it is missing or old.
@@ -31,7 +32,7 @@ VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: help study estimate report test test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-kernels bench-gpu bench-training lint clean
+.PHONY: help study estimate report test test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-kernels bench-gpu bench-training docs-config lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -82,6 +83,9 @@ lint: $(VENV)/test
 	$(VENV)/bin/mypy dlas
 	$(VENV)/bin/snakefmt --check Snakefile rules
 	$(SNAKEMAKE) --lint
+
+docs-config: $(VENV)/study
+	$(VENV)/bin/python -m dlas.config.documentation
 
 bench-gpu: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.gpu $(GPU)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-import yaml
 
 from benchmarks.random_images import random_images
 from dlas import datasets, models, study
@@ -29,11 +28,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=4, help="as many as the job's")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="another one than the config's")
     options = parser.parse_args()
-    config = yaml.safe_load(options.configfile.read_text())
+    config = study.load(options.configfile)
     tenth = max(1, options.images // 10)
     data = random_images(options.images, options.size, options.classes, others=tenth)
     rows = []
-    for model in options.models or config["study"]["models"][options.dataset]:
+    for model in options.models or config.study.models[options.dataset]:
         rows.append(measured(config, model, data, options))
         print(pd.DataFrame(rows).tail(1).to_string(index=False, header=len(rows) == 1), flush=True)
 
@@ -46,8 +45,8 @@ def measured(
     short = replace(recipe, epochs=options.epochs, device=options.device or recipe.device)
     runs = []
     for _ in range(2):
-        width, classes = config["models"]["width"], len(data.class_names)
-        network = models.build(model, classes, width, study.stem({}, options.dataset))
+        width, classes = config.models.width, len(data.class_names)
+        network = models.build(model, classes, width, study.stem(config, options.dataset))
         history = training.train(network, data, short, 0, options.threads)
         runs.append((network.state_dict(), history))
     (first, history), (second, _) = runs

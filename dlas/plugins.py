@@ -9,6 +9,7 @@ A setting is a type with the rules of the library annotated_types, and one line 
 the reference documentation and all messages are made of it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -18,10 +19,12 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 __all__ = [
     "Annotated",
     "Any",
+    "Ascending",
     "Choice",
     "ConnectionPlugin",
     "Count",
     "DatasetPlugin",
+    "Distinct",
     "FormatPlugin",
     "Fraction",
     "Ge",
@@ -34,6 +37,7 @@ __all__ = [
     "Matches",
     "MinLen",
     "ModelPlugin",
+    "Name",
     "ObservationPlugin",
     "Pixels",
     "Plugin",
@@ -50,20 +54,82 @@ __all__ = [
 LAST = 1000
 
 
+class Rule:
+    """A rule for values that annotated_types lacks.
+
+    The methods with underscores are pydantic's hooks: the typed config calls `check` after the value has its type, and
+    its JSON Schema contains `json_schema`.
+    """
+
+    def check(self, value: Any) -> Any:
+        """Return the value; raise ValueError with what is allowed."""
+        raise NotImplementedError
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the rule as JSON Schema, as far as that can say it."""
+        return {}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
+        check = {"type": "no-info", "function": self.check}
+        return {"type": "function-after", "function": check, "schema": handler(source)}
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(schema), **self.json_schema()}
+
+
 @dataclass(frozen=True)
-class Matches:
-    """A rule for texts: the whole text matches a regular expression; `allowed` says so in words."""
+class Matches(Rule):
+    """The whole text matches a regular expression; `allowed` says so in words."""
 
     pattern: str
     allowed: str
+
+    def check(self, value: str) -> str:
+        if re.fullmatch(self.pattern, value):
+            return value
+        raise ValueError(f"allowed: {self.allowed}")
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"pattern": f"^({self.pattern})$", "title": self.allowed}
+
+
+@dataclass(frozen=True)
+class Distinct(Rule):
+    """A list names nothing twice."""
+
+    def check(self, value: list[Any]) -> list[Any]:
+        if any(one in value[:place] for place, one in enumerate(value)):
+            raise ValueError("must not name anything twice")
+        return value
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"uniqueItems": True}
+
+
+@dataclass(frozen=True)
+class Ascending(Rule):
+    """Numbers ascend, and have different names in paths, which show six digits."""
+
+    def check(self, value: list[float]) -> list[float]:
+        if value != sorted(value) or len({f"{one:g}" for one in value}) < len(value):
+            raise ValueError("must ascend, in steps that six digits show")
+        return value
 
 
 Count = Annotated[int, Ge(1)]
 Pixels = Annotated[int, Ge(8)]
 Fraction = Annotated[float, Gt(0), Lt(1)]
 Points = Annotated[float, Ge(0), Le(100)]
-Levels = Annotated[list[Fraction], MinLen(1)]
+Levels = Annotated[list[Fraction], MinLen(1), Ascending()]
 Text = Annotated[str, MinLen(1)]
+# Names are parts of paths, and of names of modules.
+Name = Annotated[
+    str,
+    Matches(
+        "[a-z][a-z0-9_]*",
+        "names of lower-case letters, digits and underscores that begin with a letter",
+    ),
+]
 # The same as Literal, under the name that configurations are documented with.
 Choice = Literal
 

@@ -138,8 +138,8 @@ rule draw_observation:
         svg=report(
             study.path("plot", extension="svg"),
             caption="../report/observation.rst",
-            category=lambda wildcards: study.observation_category(config, wildcards.number),
-            labels=lambda wildcards: {"figure": study.observation_label(config, wildcards.number)},
+            category=lambda wildcards: study.observation_category(CONFIG, wildcards.number),
+            labels=lambda wildcards: {"figure": study.observation_label(CONFIG, wildcards.number)},
         ),
         png=study.path("plot", extension="png"),
     log:
@@ -328,7 +328,7 @@ rule draw_pareto:
 rule draw_roofline:
     input:
         study=study.path("study"),
-        platforms=[study.path("platform", platform=name) for name in study.platforms(config)],
+        platforms=[study.path("platform", platform=name) for name in study.platforms(CONFIG)],
     output:
         pdf=study.path("roofline", extension="pdf"),
         svg=report(

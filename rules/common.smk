@@ -5,55 +5,66 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import yaml
+from snakemake.utils import update_config
 
-from dlas import closure, registry, study, validation
+from dlas import closure, registry
 from dlas.errors import StudyError
 
 ROOT = Path(workflow.basedir)
 
 try:
-    validation.validate(config, yaml.safe_load((ROOT / "config/schema.yaml").read_text()))
+    # Importing it reads the descriptions of all plugins.
+    from dlas import study
+    from dlas.config import check_file, of_command_line, typed
+
+    # Jobs plan the same config once more, but do not check it again.
+    if workflow.is_main_process:
+        for file in workflow.configfiles:
+            check_file(file)
+    update_config(config, of_command_line(workflow.config_settings.config))
+    CONFIG = typed(config)
+    if workflow.is_main_process:
+        study.check_combinations(CONFIG)
 except StudyError as error:
     sys.exit(str(error))
 
 
 wildcard_constraints:
-    dataset="[a-z0-9_]+",
-    model="[a-z0-9_]+",
-    compression="[a-z0-9_]+",
+    dataset=registry.NAME.pattern,
+    model=registry.NAME.pattern,
+    compression=registry.NAME.pattern,
     level="single|[0-9][0-9.e-]*",
-    primitive="[a-z0-9_]+",
-    format="[a-z]+",
+    primitive=registry.NAME.pattern,
+    format=registry.NAME.pattern,
     tuning="|".join(registry.names("tuning")),
-    platform="[a-z0-9_]+",
+    platform=registry.NAME.pattern,
     number="[0-9]{2}",
     table="|".join(study.SUMMARY_TABLES),
 
 
 # The data sets whose archive is downloaded.
-DOWNLOADED = "|".join(study.downloads(config)) or "(?!)"
+DOWNLOADED = "|".join(study.downloads(CONFIG)) or "(?!)"
 # Which models are trained and which have their weights in a file: pairs of a data set and a model, as they stand in paths.
-FILED = "|".join(f"{dataset}/{model}" for dataset, model in study.untrained(config))
+FILED = "|".join(f"{dataset}/{model}" for dataset, model in study.untrained(CONFIG))
 LOADED = f"(?=(?:{FILED})(?![a-z0-9_]))[a-z0-9_]+"
 TRAINED = f"(?!(?:{FILED})(?![a-z0-9_]))[a-z0-9_]+"
 # Which boards a platform is reached on, and how many there are: so many jobs use them at a time.
-BOARDS = study.boards(config)
-for name, count in study.board_counts(config).items():
+BOARDS = study.boards(CONFIG)
+for name, count in study.board_counts(CONFIG).items():
     if f"board_{name}" not in workflow.global_resources:  # unless the command line says so
         workflow.register_resource(f"board_{name}", count)
 # GPUs of a training. Where it runs on this machine, trainings take turns unless the command line says that there are more.
-GPUS = study.gpus(config)
+GPUS = study.gpus(CONFIG)
 if GPUS and workflow.local_exec and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", GPUS)
 # Rules that measure come in two forms: for this machine, which is then their own, and for boards.
-HERE = "|".join(sorted(set(config["platforms"]) - BOARDS.keys())) or "(?!)"
+HERE = "|".join(sorted(set(CONFIG.platforms) - BOARDS.keys())) or "(?!)"
 ELSEWHERE = "|".join(BOARDS) or "(?!)"
 
 
 def one_board():
     """The resources of a job on a board: one of its platform's, none of any other."""
-    return {f"board_{name}": partial(uses, name) for name in study.board_counts(config)}
+    return {f"board_{name}": partial(uses, name) for name in study.board_counts(CONFIG)}
 
 
 def uses(name, wildcards):
@@ -71,7 +82,7 @@ def settings(**keys):
         return study.canonical(
             {
                 name: (
-                    study.value(config, key.format(**wildcards))
+                    study.value(CONFIG, key.format(**wildcards))
                     if isinstance(key, str)
                     else told(key, wildcards)
                 )
@@ -85,7 +96,7 @@ def settings(**keys):
 def told(choose, wildcards):
     """What a function of config and wildcards gives; bad input, such as a wrong path asked for, ends in one line."""
     try:
-        return choose(config, **wildcards)
+        return choose(CONFIG, **wildcards)
     except StudyError as error:
         sys.exit(f"error: {error}")
 
@@ -112,7 +123,7 @@ def code_of(*modules):
 def named(modules, wildcards):
     """The names of modules, wildcards filled in; a function of config and wildcards gives one or several."""
     found = [
-        name.format(**wildcards) if isinstance(name, str) else name(config, **wildcards)
+        name.format(**wildcards) if isinstance(name, str) else name(CONFIG, **wildcards)
         for name in modules
     ]
     return tuple(name for each in found for name in ([each] if isinstance(each, str) else each))
@@ -125,7 +136,7 @@ def provenance(name, **choices):
 
 def archive(wildcards):
     """The archive of a data set that is downloaded; nothing of one that is not."""
-    downloaded = wildcards.dataset in study.downloads(config)
+    downloaded = wildcards.dataset in study.downloads(CONFIG)
     return study.path("archive", **wildcards) if downloaded else []
 
 
@@ -135,12 +146,12 @@ def mirrors(wildcards, output):
     Snakemake decides about reruns without the parameters that are made of `output`. So a change of the mirrors runs no
     job again: the checksum says what the archive is, wherever it comes from.
     """
-    return config["datasets"][wildcards.dataset]["mirrors"]
+    return CONFIG.datasets[wildcards.dataset]["mirrors"]
 
 
 def weights(wildcards):
     """The file that the weights of a model are in."""
-    found = study.weights(config, **wildcards)
+    found = study.weights(CONFIG, **wildcards)
     if found == study.PUBLISHED:
         return study.path("weights", **wildcards)
     if not Path(found).is_file():
@@ -155,7 +166,7 @@ def levels(name):
     """The artifacts `name` of all levels of a technique."""
 
     def files(wildcards):
-        chosen = study.levels(config, wildcards.compression)
+        chosen = study.levels(CONFIG, wildcards.compression)
         return [study.path(name, **wildcards, level=level) for level in chosen]
 
     return files
@@ -183,21 +194,21 @@ def every_file(choose):
 
 def every(name):
     """The artifacts `name` of the whole study."""
-    return list(dict.fromkeys(study.artifacts(name, study.configurations(config))))
+    return list(dict.fromkeys(study.artifacts(name, study.configurations(CONFIG))))
 
 
 def every_provenance(wildcards):
     """The records of all jobs that the rows of the study stem from."""
-    chosen = [vars(one) for one in study.configurations(config)]
-    downloaded = study.downloads(config)
+    chosen = [vars(one) for one in study.configurations(CONFIG)]
+    downloaded = study.downloads(CONFIG)
     names = "dataset checkpoint curve network target builds check timing platform".split()
     found = {name: chosen for name in names} | {
         "archive": [one for one in chosen if one["dataset"] in downloaded],
-        "weights": [one for one in chosen if study.from_torchvision(config, **one)],
+        "weights": [one for one in chosen if study.from_torchvision(CONFIG, **one)],
         "compressed": [
             {**network, "level": level}
-            for network in study.networks(config)
-            for level in study.levels(config, network["compression"])
+            for network in study.networks(CONFIG)
+            for level in study.levels(CONFIG, network["compression"])
         ],
         "tuning": [one for one in chosen if study.searches(one["tuning"])],
     }
@@ -206,14 +217,14 @@ def every_provenance(wildcards):
 
 def every_tuning(name):
     """The artifacts `name` of all auto-scheduled configurations that are shown."""
-    return [study.path(name, **chosen) for chosen in study.tunings_shown(config)]
+    return [study.path(name, **chosen) for chosen in study.tunings_shown(CONFIG)]
 
 
 def networks(name):
     """The artifacts `name` of all networks."""
-    return [study.path(name, **network) for network in study.networks(config)]
+    return [study.path(name, **network) for network in study.networks(CONFIG)]
 
 
 def observations(name, **choices):
     """The artifacts `name` of all observations."""
-    return expand(study.path(name), number=sorted(config["observations"]), **choices)
+    return expand(study.path(name), number=sorted(CONFIG.observations), **choices)

@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.estimate import demand, report
 from benchmarks.estimate.rates import measure
 from benchmarks.estimate.stages import Finished, Inputs, Stage, stages
+from dlas import study
 from dlas.errors import StudyError
 from dlas.files import write_json
 
@@ -42,7 +43,7 @@ def main() -> None:
 
 def estimate(arguments: argparse.Namespace) -> None:
     """Do what the command line asks for; StudyError for a wrong config."""
-    config = demand.read_config(arguments.configfile)
+    config = study.load(*filter(None, [arguments.configfile]))
     networks = demand.networks(config)
     rates = measure(config, networks, arguments.seconds)
     cores = rates.cores if arguments.cores == "all" else int(arguments.cores)

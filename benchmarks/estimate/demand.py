@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from snakemake.utils import update_config
 from torch import nn
 
-from dlas import datasets, models, study, validation
-from dlas.errors import StudyError
+from dlas import datasets, models, registry, study
 from dlas.models import accounting
 
 ROOT = Path(__file__).parents[2]
@@ -73,30 +70,6 @@ class Network:
         return f"{self.dataset}/{self.model}"
 
 
-def read_config(overlay: str | Path | None) -> dict[str, Any]:
-    """Return config.yaml with an overlay, checked as the workflow checks it.
-
-    Raises a StudyError for a file that is missing or not YAML, and for what the workflow would refuse.
-    """
-    config = _yaml(ROOT / "config.yaml")
-    if overlay:
-        update_config(config, _yaml(Path(overlay)))
-    validation.validate(config, _yaml(ROOT / "config/schema.yaml"))
-    return config
-
-
-def _yaml(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text())
-    except OSError as error:
-        raise StudyError(f"config: {file} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise StudyError(f"config: {file} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise StudyError(f"config: {file} holds no keys; allowed: those of config.yaml")
-    return content
-
-
 def jobs(config: study.Config) -> Jobs:
     """Return the wildcards of every job of the whole study but downloads by rule, in the order of the stack."""
     untrained = set(study.untrained(config))
@@ -115,9 +88,9 @@ def jobs(config: study.Config) -> Jobs:
     ]
     beside_peers = [each for each in timings if study.peers(config, each["platform"])]
     configurations = study.choices(config)
-    observations = [{"number": number} for number in sorted(config["observations"])]
+    observations = [{"number": number} for number in sorted(config.observations)]
     found = {
-        "prepare_dataset": [{"dataset": name} for name in sorted(config["study"]["datasets"])],
+        "prepare_dataset": [{"dataset": name} for name in sorted(config.study.datasets)],
         "train_model": trained,
         "load_weights": loaded,
         "compress_model": [
@@ -154,7 +127,7 @@ def images(config: study.Config, dataset: str) -> Images:
 
     Raises a StudyError for another one that is not prepared.
     """
-    settings = config["datasets"][dataset]
+    settings = config.datasets[dataset]
     if dataset == "cifar10":
         held = settings["validation_images"]
         count = CIFAR10["train"] - held, held, CIFAR10["test"]
@@ -166,16 +139,16 @@ def images(config: study.Config, dataset: str) -> Images:
     if "source" in settings:
         found = datasets.load(ROOT / study.path("dataset", dataset=dataset))
     else:
-        found = datasets.prepare(dataset, settings, config["seed"])
+        found = datasets.prepare(dataset, settings, config.seed)
     count = (len(getattr(found, split).labels) for split in datasets.SPLITS)
     return Images(*count, len(found.class_names), found.train.images.shape[1])
 
 
 def networks(config: study.Config) -> dict[str, Network]:
     """Return every model on its data set by "dataset/model"."""
-    found = {name: images(config, name) for name in config["study"]["datasets"]}
+    found = {name: images(config, name) for name in config.study.datasets}
     listed = [
-        network(dataset, model, found[dataset], config["models"]["width"])
+        network(dataset, model, found[dataset], config.models.width)
         for dataset, model in study.pairs(config)
     ]
     return {each.name: each for each in listed}
@@ -185,7 +158,9 @@ def network(dataset: str, model: str, images: Images, width: float) -> Network:
     """Return what a model on images costs, found without memory for its weights and without arithmetic."""
     shape = (1, 3, images.size, images.size)
     with torch.device("meta"):
-        built = models.build(model, images.classes, width, study.stem({}, dataset)).eval()
+        built = models.build(
+            model, images.classes, width, registry.describe("dataset", dataset).stem
+        ).eval()
         macs = accounting.macs(built, shape)
         activations, workloads = _traced(built, torch.zeros(shape))
     layers = [each for each in built.modules() if isinstance(each, nn.Conv2d | nn.Linear)]

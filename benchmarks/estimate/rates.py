@@ -223,7 +223,7 @@ def measure_network(config: study.Config, network: Network, budget: float) -> Ne
     )
     data = random_images(count, network.images.size, network.images.classes)
     stem = study.stem(config, dataset)
-    built = models.build(model, network.images.classes, config["models"]["width"], stem)
+    built = models.build(model, network.images.classes, config.models.width, stem)
     taken = _seconds(lambda: training.train(built, data, step, 0, progress=False))
     steps = max(1, min(STEPS, int(0.5 * budget / taken)))
     if steps > 1:
@@ -233,7 +233,7 @@ def measure_network(config: study.Config, network: Network, budget: float) -> Ne
     inference = _seconds(lambda: accuracy.logits(built, images)) / count
     techniques = {
         name: _technique(config, name, network, built, data, step, images)
-        for name in config["study"]["compression"]
+        for name in config.study.compression
         if name != study.BASELINE and study.levels(config, name) == [study.SINGLE]
     }
     return NetworkRates(max(0.0, taken - inference) / (steps * count), inference, techniques)
@@ -336,7 +336,7 @@ def measure_code(config: study.Config, network: Network, folder: Path) -> dict[s
     What the measurements that come later need is left in `folder`.
     """
     folder.mkdir()
-    images, width = network.images, config["models"]["width"]
+    images, width = network.images, config.models.width
     built = models.build(network.model, images.classes, width, study.stem(config, network.dataset))
     pixels = random_images(1, images.size, images.classes)
     image = datasets.normalize(pixels.train.images, pixels.mean, pixels.deviation)
@@ -381,7 +381,7 @@ def sparsity(config: study.Config) -> float:
     """Return the share of zeros that CSR is measured with: the middle of the ladder of sparsities."""
     ladders = [
         study.levels(config, name)
-        for name in config["study"]["compression"]
+        for name in config.study.compression
         if study.sparse(name) and study.levels(config, name) != [study.SINGLE]
     ]
     return float(ladders[0][len(ladders[0]) // 2]) if ladders else SPARSITY

@@ -104,8 +104,10 @@ def _stage(inputs: Inputs, rule: str, jobs: Sequence[Mapping[str, str]]) -> Stag
 
 
 def _is_here(config: study.Config, job: Mapping[str, str]) -> bool:
-    settings = config["platforms"][job["platform"]] if "platform" in job else {}
-    return "connection" not in settings and settings.get("target") != "cuda"
+    if "platform" not in job:
+        return True
+    platform = config.platforms[job["platform"]]
+    return not platform.connection and platform.target != "cuda"
 
 
 def _plot(inputs: Inputs, job: Mapping[str, str]) -> float:
@@ -114,7 +116,7 @@ def _plot(inputs: Inputs, job: Mapping[str, str]) -> float:
 
 
 def _prepare(inputs: Inputs, job: Mapping[str, str]) -> float:
-    read = "resize" in inputs.config["datasets"][job["dataset"]]
+    read = "resize" in inputs.config.datasets[job["dataset"]]
     count = _images(inputs, job["dataset"]).total if read else 0
     return inputs.rates.start["analysis"] + count * inputs.rates.image
 
@@ -175,15 +177,15 @@ def _probe(inputs: Inputs, job: Mapping[str, str]) -> float:
 
 
 def _tune(inputs: Inputs, job: Mapping[str, str]) -> float:
-    network, tuning = inputs.network(job), inputs.config["tuning"]
+    network, tuning = inputs.network(job), inputs.config.tuning
     start = inputs.rates.start["compiling"]
     if _has_records(inputs.config, job):
         return start
     candidate = inputs.finished.candidate or inputs.rates.candidate
     # Layers slower than a sample lasts at least make each sample longer.
     layer = network.macs * inputs.code(network, job).mac_all_cores / network.layers
-    longer = max(0.0, layer - tuning["measurement"]["min_repeat_ms"] / 1e3)
-    each = candidate + tuning["measurement"]["repeats"] * longer
+    longer = max(0.0, layer - tuning.measurement.min_repeat_ms / 1e3)
+    each = candidate + tuning.measurement.repeats * longer
     return start + candidates(inputs.config, network) * each
 
 
@@ -197,8 +199,8 @@ def _has_records(config: study.Config, job: Mapping[str, str]) -> bool:
 
 def candidates(config: study.Config, network: Network) -> int:
     """Return how many candidates tuning a network measures at most, the default code of each layer included."""
-    trials = config["tuning"]["trials"]
-    limit = min(trials["network"], trials["layer"] * network.workloads)
+    trials = config.tuning.trials
+    limit = min(trials.network, trials.layer * network.workloads)
     return int(max(network.workloads, limit))
 
 
@@ -215,7 +217,7 @@ def _libraries(inputs: Inputs, job: Mapping[str, str]) -> list[dict[str, str]]:
 
 def _check(inputs: Inputs, job: Mapping[str, str]) -> float:
     network = inputs.network(job)
-    images = network.images.test + inputs.config["compiler"]["check"]["images"]
+    images = network.images.test + inputs.config.compiler.check.images
     seconds = inputs.rates.start["compiling"]
     for library in _libraries(inputs, job):
         seconds += images * network.macs * inputs.code(network, library).mac
@@ -223,17 +225,17 @@ def _check(inputs: Inputs, job: Mapping[str, str]) -> float:
 
 
 def _time(inputs: Inputs, job: Mapping[str, str]) -> float:
-    network, timing = inputs.network(job), inputs.config["platforms"][job["platform"]]["timing"]
+    network, timing = inputs.network(job), inputs.config.platforms[job["platform"]].timing
     libraries = _libraries(inputs, job)
     latency = [network.macs * inputs.code(network, library).mac_all_cores for library in libraries]
     mean = sum(latency) / len(latency)
     peers = study.peers(inputs.config, job["platform"])
     # Twins, the reference kernel and peers are samples as well, of about the libraries' latency.
     latency += [mean] * (min(TWINS, len(libraries)) + 1 + len(peers))
-    least = timing["min_repeat_ms"] / 1e3
+    least = timing.min_repeat_ms / 1e3
     # Each sample follows a run that does not count.
-    samples = sum(timing["rounds"] * (max(least, each) + each) for each in latency)
-    warmup = sum(2 * max(1, timing["warmup"]) * each for each in latency)
+    samples = sum(timing.rounds * (max(least, each) + each) for each in latency)
+    warmup = sum(2 * max(1, timing.warmup) * each for each in latency)
     started = inputs.rates.start["importing"] if peers else 0.0
     return inputs.rates.start["compiling"] + started + warmup + samples
 

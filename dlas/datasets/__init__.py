@@ -93,12 +93,19 @@ def split(
 
 
 def hold_out(images: Split, count: int, seed: int) -> tuple[Split, Split]:
-    """Return (the rest, `count` images drawn by `seed`, stratified by class)."""
+    """Return (the rest, `count` images drawn by `seed`, stratified by class).
+
+    Raises StudyError where there are too few images to be stratified.
+    """
     from sklearn.model_selection import train_test_split  # slow to import; readers do not need it
 
-    kept, held = train_test_split(
-        np.arange(len(images.labels)), test_size=count, stratify=images.labels, random_state=seed
-    )
+    total = len(images.labels)
+    try:
+        kept, held = train_test_split(
+            np.arange(total), test_size=count, stratify=images.labels, random_state=seed
+        )
+    except ValueError as error:
+        raise StudyError(f"{count} of {total} images cannot be held out: {error}") from error
     return (
         Split(images.images[kept], images.labels[kept]),
         Split(images.images[held], images.labels[held]),

@@ -54,7 +54,7 @@ def address(folder):
 
 def platform_at(address, described=A73):
     connection = {"server": address, "timeout_s": 120}
-    return Platform("emulated_arm", described, 1, connection=connection, emulated=True)
+    return Platform("emulated_arm", described, 1, connection=connection, simulated=True)
 
 
 def tiny():

@@ -74,7 +74,7 @@ def test_the_limits_of_a_board_are_measured_on_it(server):
 
 
 def test_an_emulated_processor_has_no_limits(server):
-    record = peak.measure_platform(remote(server, emulated=True))
+    record = peak.measure_platform(remote(server, simulated=True))
     assert record["status"] == "ok" and record["emulated"] and record["peak_gflops"] is None
     assert record["tvm_version"] and record["cores"] == len(host.cores())
 

@@ -68,7 +68,7 @@ def test_a_platform_is_an_entry_of_the_config(project, server):
 def test_a_new_kind_of_connection_is_one_file(project, server):
     (project.folder / "dlas/hardware/connections/port_file.py").write_text(KIND)
     (project.folder / "port").write_text(server.rpartition(":")[2])
-    mine = entry(server, connection={"port_file": "port"}, emulated=True)
+    mine = entry(server, connection={"port_file": "port"}, simulated=True)
     done = snakemake(project, {"platforms": {"mine": mine}}, probe("mine"))
     assert done.returncode == 0, done.stderr
     assert json.loads((project.folder / probe("mine")).read_text())["status"] == "ok"
@@ -141,7 +141,7 @@ def test_a_plan_holds_one_board_for_each_job_that_measures(project):
 
 
 def test_a_board_that_is_not_there_is_tried_again_and_stops_no_other(project, server):
-    platforms = {"gone": entry("127.0.0.1:9", timeout_s=1), "there": entry(server, emulated=True)}
+    platforms = {"gone": entry("127.0.0.1:9", timeout_s=1), "there": entry(server, simulated=True)}
     done = snakemake(project, {"platforms": platforms}, *map(probe, platforms))
     assert done.returncode != 0
     told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -182,7 +182,7 @@ def test_the_study_on_an_emulated_arm_processor_from_end_to_end(project):
             },
             "datasets": {"digits": {"test_fraction": 0.05}},  # few images: each takes long
             "platforms": {
-                "emulated_arm": entry(board.address, timeout_s=200, target=a73, emulated=True)
+                "emulated_arm": entry(board.address, timeout_s=200, target=a73, simulated=True)
                 | {"timing": {"warmup": 1, "rounds": 2, "min_repeat_ms": 1}}
             },
         }

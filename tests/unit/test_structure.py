@@ -32,6 +32,8 @@ SHARED = (
 )  # below all layers
 TORCH = ("dlas/models/", "dlas/compression/", "dlas/compiler/importer.py")
 PEERS = ("dlas/runtimes/",)  # imports it in a process of its own
+# What plans a study, and what each package of it imports; no job pays for it.
+PLANNING = {"config": ("config",), "study": ("config", "study")}
 LIBRARY, TESTS = (
     sorted(file.relative_to(ROOT) for file in ROOT.glob(f"{folder}/**/*.py"))
     for folder in ("dlas", "tests")
@@ -53,11 +55,18 @@ def imported(file: Path) -> set[str]:
 @pytest.mark.parametrize("file", LIBRARY, ids=str)
 def test_imports_go_down_the_stack_only(file):
     layer = file.parts[1] if len(file.parts) > 2 else None
-    below = LAYERS[: LAYERS.index(layer) + 1] if layer else ("study",)
+    below = PLANNING.get(layer) or LAYERS[: LAYERS.index(layer) + 1] if layer else ()
     for name in imported(file):
         package, *rest = name.split(".")
         if package == "dlas" and rest:
             assert rest[0] in (*below, *SHARED), f"{file} imports {name}"
+
+
+def test_no_job_imports_what_plans_the_study():
+    """Pydantic alone takes a fifth of a second, in each of hundreds of jobs."""
+    for file in ROOT.glob("workflow/**/*.py"):
+        names = {name.split(".")[1] for name in imported(file) if name.startswith("dlas.")}
+        assert not names & PLANNING.keys(), file
 
 
 @pytest.mark.parametrize("file", LIBRARY, ids=str)
@@ -85,7 +94,7 @@ def test_tests_share_helper_modules_only_and_by_their_full_names(file):
 
 
 def test_every_layer_is_a_folder():
-    assert {file.parts[1] for file in LIBRARY if len(file.parts) > 2} == set(LAYERS)
+    assert {file.parts[1] for file in LIBRARY if len(file.parts) > 2} == {*LAYERS, *PLANNING}
 
 
 def test_the_rules_of_a_layer_are_in_a_file_of_its_name():

@@ -4,54 +4,59 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dlas import registry, study
 from dlas.analysis import observation
+from dlas.config import read, typed
 from dlas.errors import StudyError
 from dlas.plugins import LAYERS
 
 ROOT = Path(__file__).parents[2]
-CONFIG = {
+TIMING = {"warmup": 0, "rounds": 2, "min_repeat_ms": 1}
+HERE = {"target": "host", "threads": 1, "timing": TIMING}
+OVERLAY = {
     "study": {
         "datasets": ["photos", "digits"],
-        "models": {"digits": ["vgg16", "resnet18"], "photos": ["resnet18"], "unused": ["vgg16"]},
+        "models": {"digits": ["vgg16", "resnet18"], "photos": ["resnet18"]},
         "compression": ["none"],
         "primitives": ["gemm", "direct"],
         "formats": ["dense"],
         "tuning": ["untuned"],
         "platforms": ["here", "there"],
     },
-    "platforms": {"here": {}, "there": {"models": ["resnet18"]}},
+    "platforms": {"here": HERE, "there": {**HERE, "models": ["resnet18"]}},
     "models": {
         "device": "cuda",
         "processes": 2,
         "training": {
-            "digits": {"epochs": 6, "optimizer": "sgd", "models": {"vgg16": {"epochs": 2}}},
-            "photos": {"epochs": 7, "optimizer": "sgd"},
+            "digits": {"epochs": 6, "models": {"vgg16": {"epochs": 2}}},
+            "photos": {"epochs": 7},
         },
     },
     "compression": {
         "tolerance": 1.5,
         "fine_tuning": {"digits": {"epochs": 1, "models": {"vgg16": {"epochs": 3}}}},
-        "techniques": {
-            "weight_pruning": {"levels": [0.5, 0.80, 0.125], "spared": ["stem"]},
-            "int8": {"observer": "minmax"},
-        },
+        "techniques": {"weight_pruning": {"levels": [0.125, 0.5, 0.80]}},
     },
     "compiler": {
         "check": {
-            "images": 8,
             "tolerance": {"float32": 0.1, "float16": 0.2, "int8": 0.3},
             "top1_tolerance": {"float32": 1, "float16": 2, "int8": 3},
         }
     },
-    "tuning": {"select": "all", "strategy": "evolutionary", "trials": {"layer": 16, "network": 96}},
-    "observations": {"04": "fastest_primitive"},
+    "tuning": {"select": "all", "trials": {"layer": 16, "network": 96}},
     "recommendation": {"top1_floor": {"digits": 98, "photos": 93, "imagenet": 60}},
 }
+
+
+def having(**sections):
+    """The config with OVERLAY on it, and these sections on that."""
+    return typed(read(OVERLAY, sections))
+
+
+CONFIG = having()
 
 
 def test_a_path_keeps_what_is_not_chosen_as_a_wildcard():
@@ -83,7 +88,7 @@ def test_a_platform_may_take_part_with_some_models_only():
 
 
 def test_each_compression_of_a_model_is_a_network():
-    config = {**CONFIG, "study": {**CONFIG["study"], "compression": ["none", "int8"]}}
+    config = having(study={"compression": ["none", "int8"]})
     networks = study.networks(config)
     assert len(networks) == 2 * len(study.pairs(config))
     assert networks[0] == {"dataset": "digits", "model": "resnet18", "compression": "int8"}
@@ -91,7 +96,7 @@ def test_each_compression_of_a_model_is_a_network():
 
 def test_csr_is_for_techniques_that_make_weights_zero():
     chosen = {"compression": ["none", "weight_pruning", "int8"], "formats": ["csr", "dense"]}
-    config = {**CONFIG, "study": {**CONFIG["study"], **chosen}}
+    config = having(study=chosen)
     found = {(one.compression, one.format) for one in study.configurations(config)}
     dense = {(compression, "dense") for compression in chosen["compression"]}
     assert found == dense | {("weight_pruning", "csr")}
@@ -108,12 +113,9 @@ def test_choices_select_configurations():
 
 def tuned(select, **chosen):
     """The config, with both tunings and other choices of layers."""
-    chosen = {"tuning": ["untuned", "auto_scheduled"], **chosen}
-    return {
-        **CONFIG,
-        "study": {**CONFIG["study"], **chosen},
-        "tuning": {**CONFIG["tuning"], "select": select},
-    }
+    return having(
+        study={"tuning": ["untuned", "auto_scheduled"], **chosen}, tuning={"select": select}
+    )
 
 
 def test_all_configurations_may_be_auto_scheduled_as_well():
@@ -160,24 +162,15 @@ def test_nothing_is_auto_scheduled_where_that_takes_no_part():
 
 def test_how_schedules_are_found_does_not_depend_on_the_selection():
     assert study.tuning(tuned([{"model": "vgg16"}])) == study.tuning(CONFIG)
-    assert study.tuning(CONFIG, dataset="digits") == {
-        "strategy": "evolutionary",
-        "trials": {"layer": 16, "network": 96},
-    }
+    found = study.tuning(CONFIG, dataset="digits")
+    assert found["trials"] == {"layer": 16, "network": 96} and "select" not in found
 
 
 def test_the_order_of_a_list_in_the_config_does_not_matter():
-    reordered = {
-        **CONFIG,
-        "study": {
-            **CONFIG["study"],
-            **{
-                name: CONFIG["study"][name][::-1]
-                for name in ("datasets", "primitives", "platforms")
-            },
-        },
-    }
-    assert study.configurations(reordered) == study.configurations(CONFIG)
+    names = ("datasets", "primitives", "platforms")
+    backwards = having(study={name: OVERLAY["study"][name][::-1] for name in names})
+    assert study.configurations(backwards) == study.configurations(CONFIG)
+    assert study.platforms(backwards) == study.platforms(CONFIG) == ["here", "there"]
 
 
 def test_there_is_an_artifact_for_each_configuration_in_order():
@@ -192,21 +185,27 @@ def test_there_is_an_artifact_for_each_configuration_in_order():
 
 
 def test_a_recipe_is_the_datasets_with_the_models_differences():
-    shared = {"device": "cuda", "processes": 2, "optimizer": "sgd"}
-    assert study.recipe(CONFIG, "digits", "vgg16") == shared | {"epochs": 2}
-    assert study.recipe(CONFIG, "digits", "resnet18") == shared | {"epochs": 6}
-    assert study.recipe(CONFIG, "photos", "resnet18") == shared | {"epochs": 7}
+    found = {pair: study.recipe(CONFIG, *pair) for pair in study.pairs(CONFIG)}
+    assert {pair: recipe["epochs"] for pair, recipe in found.items()} == {
+        ("digits", "resnet18"): 6,
+        ("digits", "vgg16"): 2,
+        ("photos", "resnet18"): 7,
+    }
+    for (dataset, _), recipe in found.items():
+        whole = {**CONFIG.models.training[dataset], "device": "cuda", "processes": 2}
+        assert recipe.keys() == whole.keys() - {"models"}
+        assert all(recipe[key] == whole[key] for key in recipe.keys() - {"epochs"})
 
 
 def test_a_training_takes_a_gpu_for_each_process():
     assert study.gpus(CONFIG) == 2
-    assert study.gpus({**CONFIG, "models": {**CONFIG["models"], "device": "cpu"}}) == 0
+    assert study.gpus(having(models={"device": "cpu"})) == 0
 
 
 def test_a_level_is_named_by_its_number_and_starts_from_the_one_before():
-    assert study.levels(CONFIG, "weight_pruning") == ["0.5", "0.8", "0.125"]
-    steps = [study.previous(CONFIG, "weight_pruning", level) for level in ("0.5", "0.8", "0.125")]
-    assert steps == [None, "0.5", "0.8"]
+    assert study.levels(CONFIG, "weight_pruning") == ["0.125", "0.5", "0.8"]
+    steps = [study.previous(CONFIG, "weight_pruning", level) for level in ("0.125", "0.5", "0.8")]
+    assert steps == [None, "0.125", "0.5"]
 
 
 @pytest.mark.parametrize("compression", ["none", "float16", "int8"])
@@ -224,20 +223,19 @@ def test_a_level_that_does_not_exist_is_told():
 
 
 def test_a_level_does_not_depend_on_the_list_of_levels():
-    assert study.technique(CONFIG, "weight_pruning") == {"spared": ["stem"]}
-    assert study.technique(CONFIG, "int8") == {"observer": "minmax"}
+    found = study.technique(CONFIG, "weight_pruning")
+    assert found == {"score": "lamp", "spared": ["stem", "depthwise", "classifier"]}
     assert study.technique(CONFIG, "none") == {}
 
 
 def test_fine_tuning_is_the_training_with_its_own_differences():
-    def of(compression, dataset, model):
-        return study.fine_tuning(CONFIG, compression=compression, dataset=dataset, model=model)
+    def epochs(compression, dataset, model):
+        return study.fine_tuning(CONFIG, compression, dataset, model)["epochs"]
 
-    shared = {"device": "cuda", "processes": 2, "optimizer": "sgd"}
-    assert of("weight_pruning", "digits", "resnet18") == shared | {"epochs": 1}
-    assert of("weight_pruning", "digits", "vgg16") == shared | {"epochs": 3}
-    assert of("weight_pruning", "photos", "resnet18") == shared | {"epochs": 7}
-    assert of("int8", "digits", "resnet18") == study.recipe(CONFIG, "digits", "resnet18")
+    assert epochs("weight_pruning", "digits", "resnet18") == 1
+    assert epochs("weight_pruning", "digits", "vgg16") == 3
+    recipe = study.recipe(CONFIG, "digits", "vgg16")
+    assert study.fine_tuning(CONFIG, "int8", "digits", "vgg16") == recipe
 
 
 def test_only_a_ladder_depends_on_the_tolerance():
@@ -260,7 +258,7 @@ def test_a_check_is_as_close_as_the_type_of_numbers_allows():
     ],
 )
 def test_peers_are_timed_where_the_libraries_have_all_instructions(chosen, target, expected):
-    config = {"study": {"peers": chosen}, "platforms": {"here": {"target": target}}}
+    config = having(study={"peers": chosen}, platforms={"here": {"target": target}})
     assert study.peers(config, platform="here", dataset="digits", model="vgg16") == expected
 
 
@@ -275,7 +273,7 @@ def test_what_is_read_from_a_file_is_what_its_module_says():
 
 @pytest.mark.parametrize("name", registry.names("observation"))
 def test_an_observation_has_its_place_and_name_in_the_report(name):
-    config, module = {"observations": {"07": name}}, observation.load(name)
+    config, module = having(observations={"07": name}), observation.load(name)
     assert study.observation_category(config, "07") == module.PLUGIN.layer
     assert module.PLUGIN.layer in LAYERS
     assert study.observation_label(config, "07") == f"Observation 07: {module.PLUGIN.label}"
@@ -289,21 +287,16 @@ def test_methods_are_the_files_that_define_the_layers_function():
 
 
 def test_the_paper_has_eight_pairs_of_seven_architectures():
-    overlay = yaml.safe_load((ROOT / "config/paper.yaml").read_text())
-    pairs = study.pairs(overlay)
+    paper = study.load(ROOT / "config/paper.yaml")
+    pairs = study.pairs(paper)
     assert len(pairs) == 8
     assert len({model for _, model in pairs}) == 7
     assert {dataset for dataset, _ in pairs} == {"cifar10", "imagenet"}
-    assert overlay["models"]["width"] == 1
+    assert paper.models.width == 1
 
 
 def test_an_accuracy_floor_concerns_the_data_sets_that_take_part():
     assert study.top1_floors(CONFIG) == {"digits": 98, "photos": 93}
-
-
-def test_platforms_are_in_an_order_of_their_own():
-    backwards = CONFIG["study"] | {"platforms": ["there", "here"]}
-    assert study.platforms(CONFIG) == study.platforms({"study": backwards}) == ["here", "there"]
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -330,22 +323,31 @@ def test_a_whole_float_is_written_as_an_integer(number):
     assert repr(study.canonical(float(number))) == repr(number)
 
 
+BOARD = {**HERE, "target": {"kind": "llvm"}}
+
+
 def test_platforms_of_one_connection_share_its_boards():
     tracked = {"tracker": "a:1", "key": "rock5"}
-    config = {
-        "platforms": {
-            "here": {},
-            "gpu": {"connection": tracked | {"timeout_s": 9}},
-            "cpu": {"connection": tracked, "boards": 3},
-            "other": {"connection": {"server": "a:1"}},
+    config = having(
+        platforms={
+            "gpu_of_rock5": {**BOARD, "connection": tracked | {"timeout_s": 9}},
+            "cpu_of_rock5": {**BOARD, "connection": tracked, "boards": 3},
+            "other": {**BOARD, "connection": {"server": "a:1"}},
         }
+    )
+    found = study.boards(config)
+    assert "here" not in found
+    mine = {name: found[name] for name in ("cpu_of_rock5", "gpu_of_rock5", "other")}
+    assert mine == {
+        "cpu_of_rock5": "cpu_of_rock5",
+        "gpu_of_rock5": "cpu_of_rock5",
+        "other": "other",
     }
-    assert study.boards(config) == {"cpu": "cpu", "gpu": "cpu", "other": "other"}
-    assert study.board_counts(config) == {"cpu": 3, "other": 1}
+    counts = study.board_counts(config)
+    assert (counts["cpu_of_rock5"], counts["other"]) == (3, 1) and "gpu_of_rock5" not in counts
     kinds = "dlas.hardware.connections"
-    assert study.connection(config, "cpu") == f"{kinds}.tracker"
+    assert study.connection(config, "cpu_of_rock5") == f"{kinds}.tracker"
     assert study.connection(config, "here") == kinds
-    assert list(registry.describe("connection", "tracker").settings) == ["tracker", "key"]
 
 
 def test_a_timing_depends_on_the_runtimes_of_its_platform():
@@ -365,11 +367,15 @@ def test_the_search_of_a_study_is_a_plugin():
 
 
 def test_code_depends_on_the_target_alone_and_measurements_on_the_way_too():
-    entry = {"target": "host", "threads": 1, "linker": ["ld"], "boards": 2, "timing": {}}
-    config = {"platforms": {"one": entry | {"connection": {"server": "a:1"}, "models": []}}}
-    code = {"target": "host", "threads": 1, "linker": ["ld"]}
+    entry = BOARD | {"linker": ["ld"], "connection": {"server": "a:1"}, "models": ["vgg16"]}
+    config = having(platforms={"one": entry})
+    code = {"target": {"kind": "llvm"}, "threads": 1}
     assert study.compiled_for(config, "one") == code
-    assert study.platform(config, "one") == code | {"connection": {"server": "a:1"}}
+    way = {"linker": study.linker(config, "one"), "connection": {"server": "a:1"}}
+    assert study.platform(config, "one") == code | way
+    assert study.linker(config, "here") == []
+    assert study.value(config, "platforms.one.timing") == TIMING
+    assert study.value(config, "datasets.digits.size") == 32
 
 
 def test_only_some_data_sets_are_prepared_by_more_threads_than_one():

@@ -13,11 +13,25 @@ DATASET = "results/datasets/digits.npz"
 COMPRESSED = "results/compressed/digits/resnet18"
 LIBRARY = "results/libraries/digits/resnet18/none/local_cpu/direct-dense/untuned.so"
 CHECK = "results/checks/digits/resnet18/none/local_cpu.json"
-# (an overlay, what the line says, what it says is allowed); tests/unit/test_validation.py has all kinds of mistakes
+# (an overlay, more of the command line; what the one line says). All of the messages: tests/unit/test_config.py.
 CONFIGS = [
-    ("study: {models: {digits: [resnet19]}}", "unknown model 'resnet19'", "resnet18"),
-    ("models: {width: 0}", "models.width is 0", "greater than 0"),
-    ("modles: {width: 1}", "unknown key modles", "models"),
+    (
+        "study: {primitives: [fft]}",
+        "study.primitives.0 is 'fft'; allowed: direct, gemm, spatial_pack",
+    ),
+    ("modles: {width: 1}", "unknown key modles in the top level; allowed: compiler, "),
+    ("study: {peers: []}\nseed: 1\nstudy: {strict: true}", "the key study twice, in lines 1 and 3"),
+    (
+        "observations: {04: fastest_primitive}",
+        "observations has the key 4, which YAML reads as a number",
+    ),
+    ("datasets:", "datasets is null"),
+    ("seed: 20261128093000", "seed is 20261128093000; must be at most 4294967295"),
+    ("datasets: {digits: {size: 28}}", "the images of digits have 28 pixels on each side; vgg16"),
+    (
+        "platforms: {local_cpu: {emulated: true}}",
+        "has another name now: platforms.local_cpu.simulated",
+    ),
 ]
 
 
@@ -26,19 +40,39 @@ def test_an_observation_of_no_layer_stops_before_any_job(fresh):
     fresh.edit(file, lambda text: text.replace("4 Algorithms and data formats", "7 Cloud"))
     done = fresh.attempt("--cores", "1", "all")
     assert done.returncode != 0
-    assert f"config: LAYER in {file}: unknown layer '7 Cloud'; allowed: 1 Datasets, " in done.stderr
+    assert f"config: layer in {file} is '7 Cloud'; allowed: 1 Datasets, " in done.stderr
 
 
-@pytest.mark.parametrize(("overlay", "wrong", "allowed"), CONFIGS)
-def test_a_wrong_config_stops_before_any_job(fresh, overlay, wrong, allowed):
+@pytest.mark.parametrize(("overlay", "line"), CONFIGS)
+def test_a_wrong_config_stops_before_any_job(fresh, overlay, line):
     (fresh.folder / "overlay.yaml").write_text(overlay)
-    done = fresh.attempt("--cores", "1", "all", config="overlay.yaml")
+    check_line(fresh, line, "--cores", "1", "all", config="overlay.yaml")
+
+
+@pytest.mark.parametrize("file", ["models/ResNet34.py", "datasets/my-digits.py"])
+def test_a_plugin_whose_name_cannot_be_in_paths_stops_before_any_job(fresh, file):
+    there = {
+        "models/ResNet34.py": "models/resnet18.py",
+        "datasets/my-digits.py": "datasets/digits.py",
+    }
+    (fresh.folder / "dlas" / there[file]).rename(fresh.folder / "dlas" / file)
+    check_line(fresh, "allowed: names of lower-case letters", "--cores", "1", "all")
+
+
+def test_a_value_of_the_command_line_is_checked_as_one_of_a_file(fresh):
+    nested = ("--config", "models={width: 0}")
+    check_line(fresh, "models.width is 0; must be greater than 0", "--dry-run", *nested)
+    fresh.planned("--config", "models={width: 0.5, training: {digits: {bfloat16: false}}}")
+
+
+def check_line(project, line: str, *arguments: str, **options) -> None:
+    """Check that Snakemake ends with one line that says this, before any job."""
+    done = project.attempt(*arguments, **options)
     assert done.returncode != 0
-    told = [line for line in done.stderr.splitlines() if line.startswith("config: ")]
-    assert len(told) == 1
-    assert wrong in told[0] and allowed in told[0]
+    told = [one for one in done.stderr.splitlines() if line in one]
+    assert len(told) == 1, done.stderr
     assert "Traceback" not in done.stderr
-    assert not (fresh.folder / "results").exists()
+    assert not (project.folder / "results").exists()
 
 
 def fails(study, target: str, *said: str) -> None:

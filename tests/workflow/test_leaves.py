@@ -69,6 +69,7 @@ EXPECTED = [
     ),
     ("study.platforms", ["local_cpu"], starting("tabulate_study")),
     ("study.peers", ["pytorch"], starting("time_libraries", platform="local_cpu")),
+    ("study.strict", True, nothing()),
     ("datasets.digits.*", 0.9, starting("prepare_dataset", dataset="digits")),
     ("datasets.photos.*", 0.9, starting("prepare_dataset", dataset="photos")),
     ("models.width", 2, starting("train_model")),

@@ -2,10 +2,10 @@
 
 import json
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
 from dlas import registry, study
 
@@ -23,13 +23,7 @@ RECOMMENDATION = """platform dataset top1_floor model compression level primitiv
     joint_speedup_low joint_speedup_high""".split()
 
 
-def merged(project):
-    found = yaml.safe_load((project.folder / "config.yaml").read_text())
-    from snakemake.utils import update_config
-
-    update_config(found, yaml.safe_load((project.folder / "config/smoke.yaml").read_text()))
-    return found
-
+SMOKE = study.load(Path(__file__).parents[2] / "config/smoke.yaml")
 
 # For what the smoke study does not use: test_downloads.py, test_weights.py.
 ELSEWHERE = {"download_archive", "download_weights", "load_weights"}
@@ -52,7 +46,7 @@ def test_each_configuration_has_one_row(finished):
     assert list(table.columns) == COLUMNS
     layers = list(study.Configuration.__dataclass_fields__)
     rows = [study.Configuration(*row) for row in table[layers].itertuples(index=False)]
-    assert sorted(rows) == study.configurations(merged(finished))
+    assert sorted(rows) == study.configurations(SMOKE)
 
 
 def test_each_row_is_traced_to_the_jobs_that_made_it(finished):
@@ -75,7 +69,7 @@ def test_each_row_is_measured_or_says_why_not(finished):
     assert set(measured[measured.status == "emulated"].dtype) <= {"float16"}
     assert (measured.latency_ms_low <= measured.latency_ms).all()
     assert (measured.latency_ms <= measured.latency_ms_high).all()
-    allowed = measured.dtype.map(merged(finished)["compiler"]["check"]["top1_tolerance"])
+    allowed = measured.dtype.map(SMOKE["compiler"]["check"]["top1_tolerance"])
     assert ((measured.top1 - measured.top1_compiled).abs() <= allowed).all()
     assert measured.peak_fraction.between(0, 1).all()
     assert (measured.repeats == 5).all()
@@ -84,7 +78,7 @@ def test_each_row_is_measured_or_says_why_not(finished):
 def test_each_peer_is_timed_where_the_libraries_have_all_instructions(finished):
     peers = pd.read_csv(finished.folder / "results/peers.csv")
     rows = peers[["platform", "dataset", "model", "runtime"]].itertuples(index=False, name=None)
-    places = study.pairs(merged(finished))
+    places = study.pairs(SMOKE)
     assert sorted(rows) == sorted(
         ("local_cpu", *place, runtime) for place in places for runtime in registry.names("runtime")
     )
@@ -96,7 +90,7 @@ def test_each_peer_is_timed_where_the_libraries_have_all_instructions(finished):
 
 def test_every_observation_has_a_verdict_and_a_figure(finished):
     observations = pd.read_csv(finished.folder / "results/observations.csv", dtype=str)
-    numbers = sorted(merged(finished)["observations"])
+    numbers = sorted(SMOKE["observations"])
     assert list(observations.observation) == numbers
     assert set(observations.verdict) <= {"supported", "contradicted", "inconclusive"}
     assert set(observations.origin) <= {"abstract", "formulated"}
@@ -150,7 +144,7 @@ def test_the_fastest_accurate_configuration_is_recommended(finished):
 
 
 def test_every_library_was_checked_before_it_was_timed(finished):
-    for configuration in study.configurations(merged(finished)):
+    for configuration in study.configurations(SMOKE):
         check = finished.folder / study.path("check", **vars(configuration))
         timing = finished.folder / study.path("timing", **vars(configuration))
         name = f"{configuration.primitive}-{configuration.format}/{configuration.tuning}"
@@ -171,7 +165,7 @@ def test_each_row_is_of_the_chosen_level(finished):
 
 def test_a_ladder_is_climbed_to_its_chosen_level(finished):
     """The smoke study accepts any accuracy, so that the strongest level is chosen."""
-    for dataset, model in study.pairs(merged(finished)):
+    for dataset, model in study.pairs(SMOKE):
         folder = finished.folder / "results/compressed" / dataset / model
         for compression, level in (("weight_pruning", "0.8"), ("channel_pruning", "0.3")):
             chosen = folder / compression / "chosen.safetensors"
@@ -190,7 +184,7 @@ def test_what_is_auto_scheduled_tells_its_layers_and_its_trials(finished):
     assert (tuned.tuned_layers >= 0).all() and table[
         table.tuning == "untuned"
     ].tuned_layers.isna().all()
-    assert len(tuned) == len(study.tuned_choices(merged(finished))) == 3
+    assert len(tuned) == len(study.tuned_choices(SMOKE)) == 3
     curves = pd.read_csv(finished.folder / "results/tuning_curves.csv")
     assert len(curves.groupby(["compression", "format"])) == 3
     best = curves.groupby(["compression", "format"])["network_ms"]

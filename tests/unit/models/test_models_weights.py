@@ -13,7 +13,7 @@ from dlas.models import checkpoint, weights
 from dlas.models.vision import models as torchvision_models
 
 PUBLISHED = ("resnet50", "densenet161", "efficientnet_b0", "mobilenet_v2")
-CONFIG: dict = {"models": {}}
+CONFIG = study.load()
 
 
 class Hostile:

@@ -1,0 +1,86 @@
+"""What the study compares, what its rules depend on and where its artifacts lie, for a config that is typed.
+
+- `paths`: every artifact's path
+- `grid`: the configurations, the networks and what else takes part
+- `files`: the files that jobs read
+- `settings`: the parts of the config that each rule depends on
+- `combinations`: whether the parts of a config fit together
+"""
+
+from dlas.config import PUBLISHED, TRAIN, Config
+from dlas.study.combinations import (
+    check_combinations,
+    image_size,
+    load,
+)
+from dlas.study.files import (
+    artifacts,
+    exported,
+    library_name,
+    row_file_names,
+    row_files,
+    timed_networks,
+    traced_rows,
+    tunings,
+)
+from dlas.study.grid import (
+    BASELINE,
+    SINGLE,
+    Configuration,
+    agrees,
+    choices,
+    configurations,
+    dtype,
+    level_name,
+    levels,
+    networks,
+    pairs,
+    peers,
+    platforms,
+    previous,
+    searches,
+    selectors,
+    sparse,
+    timings,
+    tuned_choices,
+    tunings_shown,
+)
+from dlas.study.paths import (
+    FIGURES,
+    PATHS,
+    PLOT_EXTENSIONS,
+    SUMMARY_TABLES,
+    path,
+)
+from dlas.study.settings import (
+    board_counts,
+    boards,
+    canonical,
+    check,
+    compiled_for,
+    connection,
+    downloads,
+    fine_tuning,
+    from_torchvision,
+    gpus,
+    linker,
+    observation_category,
+    observation_label,
+    observation_module,
+    platform,
+    preparation,
+    preparing_threads,
+    primitive_modules,
+    published,
+    recipe,
+    runtimes,
+    stem,
+    technique,
+    technique_dtype,
+    tolerance,
+    top1_floors,
+    tuning,
+    untrained,
+    value,
+    weights,
+)

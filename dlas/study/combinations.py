@@ -1,0 +1,212 @@
+"""Whether what a config asks for can be run together; if not, one line that names the keys."""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dlas import registry
+from dlas.config import PUBLISHED, TRAIN, Config, read, typed
+from dlas.errors import StudyError
+from dlas.plugins import LAYERS
+from dlas.study import grid, settings
+
+
+def load(*overlays: str | Path | Mapping[str, Any]) -> Config:
+    """Return config.yaml with overlays on it, checked as the workflow checks it.
+
+    Raises
+    ------
+    StudyError
+        For a file that cannot be read, and for the first mistake in what they say together.
+    """
+    config = typed(read(*overlays))
+    check_combinations(config)
+    return config
+
+
+def check_combinations(config: Config) -> None:
+    """Check names that other sections define, and settings that exclude each other.
+
+    Raises
+    ------
+    StudyError
+        For the first mistake.
+    """
+    _check_sections(config)
+    _check_compression(config)
+    _check_weights(config)
+    _check_images(config)
+    _check_recipes(config)
+    _check_platforms(config)
+    _check_selectors(config)
+    _check_observations(config)
+
+
+def _check(key: str, names: Iterable[str], allowed: Collection[str]) -> None:
+    """Check that names are among others."""
+    for name in names:
+        if name not in allowed:
+            raise StudyError(f"config: {key} is {name!r}; allowed: {_join(allowed)}")
+
+
+def _join(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _check_sections(config: Config) -> None:
+    """Check that whatever takes part has the sections that it needs."""
+    study = config.study
+    needed: dict[str, Collection[str]] = {
+        "datasets": config.datasets,
+        "study.models": study.models,
+        "models.training": config.models.training,
+        "recommendation.top1_floor": config.recommendation.top1_floor,
+    }
+    for key, section in needed.items():
+        for dataset in study.datasets:
+            if dataset not in section:
+                raise StudyError(f"config: {key} lacks {dataset}, which study.datasets names")
+    _check("study.platforms", study.platforms, config.platforms)
+
+
+def _check_compression(config: Config) -> None:
+    techniques = config.study.compression
+    if grid.BASELINE not in techniques:
+        raise StudyError(
+            f"config: study.compression lacks {grid.BASELINE}, which every technique is compared with"
+        )
+    for name in techniques:
+        plugin = registry.describe("compression", name)
+        _check(
+            f"dtype in dlas/compression/{name}.py", [plugin.dtype], ("float32", "float16", "int8")
+        )
+        required = any(setting.required for setting in plugin.settings.values())
+        if required and name not in config.compression.techniques:
+            raise StudyError(
+                f"config: compression.techniques lacks {name}, which study.compression names"
+            )
+
+
+def _check_weights(config: Config) -> None:
+    """Check that published weights are asked for only of networks which they are of."""
+    for dataset, model in grid.pairs(config):
+        if not settings.from_torchvision(config, dataset, model):
+            continue
+        key = f"models.weights.{dataset}.{model} is {PUBLISHED}"
+        try:
+            settings.published(config, model)
+        except StudyError as error:
+            raise StudyError(f"config: {key}: {error}") from error
+        if config.models.width != 1:
+            raise StudyError(
+                f"config: {key}, so models.width must be 1; it is {config.models.width:g}"
+            )
+        if settings.stem(config, dataset) != "large_input":
+            raise StudyError(
+                f"config: {key}, which is of networks for large images; allowed with {dataset}: "
+                f"{TRAIN}, or a file"
+            )
+
+
+def _check_images(config: Config) -> None:
+    """Check the images of each data set against its splits and the networks' strides."""
+    for dataset in config.study.datasets:
+        _check_splits(dataset, config.datasets[dataset])
+    for dataset, model in grid.pairs(config):
+        size = image_size(config, dataset)
+        smallest = registry.describe("model", model).smallest[settings.stem(config, dataset)]
+        if size < smallest:
+            raise StudyError(
+                f"config: the images of {dataset} have {size} pixels on each side; {model}, which "
+                f"study.models.{dataset} names, needs at least {smallest}"
+            )
+
+
+def image_size(config: Config, dataset: str) -> int:
+    """Return how many pixels are on each side of the images of a data set."""
+    return _given(config.datasets[dataset], registry.describe("dataset", dataset).size)
+
+
+def _given(section: dict[str, Any], value: int | str) -> int:
+    """Return a number of a description, which may be the name of the setting that gives it."""
+    found: int = section[value] if isinstance(value, str) else value
+    return found
+
+
+def _check_splits(dataset: str, section: dict[str, Any]) -> None:
+    """Check that stratified splits have an image of each class, as far as the images are counted."""
+    shares = {
+        key: section[key] for key in ("validation_fraction", "test_fraction") if key in section
+    }
+    key, plugin = f"config: datasets.{dataset}", registry.describe("dataset", dataset)
+    if sum(shares.values()) >= 1:
+        raise StudyError(f"{key}: the sum of {' and '.join(shares)} must be less than 1")
+    if not shares or plugin.images is None:
+        return
+    classes = _given(section, plugin.classes)
+    counts = {key: round(share * plugin.images) for key, share in shares.items()}
+    rest = plugin.images - sum(counts.values())
+    for name, count in counts.items():
+        if count < classes:
+            raise StudyError(
+                f"{key}.{name} is {shares[name]}, {count} of {plugin.images} images; "
+                f"must give each of the {classes} classes an image"
+            )
+    if rest < classes:
+        raise StudyError(
+            f"{key}: {' and '.join(shares)} leave {rest} of {plugin.images} images to train on; "
+            f"must leave each of the {classes} classes an image"
+        )
+
+
+def _check_recipes(config: Config) -> None:
+    """Check the batches of a training against its processes, and its crops against the images."""
+    processes = config.models.processes
+    for dataset, model in grid.pairs(config):
+        recipes = [("models.training", settings.recipe(config, dataset, model))]
+        for technique in config.study.compression:
+            fine_tuning = settings.fine_tuning(config, technique, dataset, model)
+            recipes.append(("compression.fine_tuning", fine_tuning))
+        for section, recipe in recipes:
+            where, batch = f"of {model} in {section}.{dataset}", recipe["batch_size"]
+            if batch % processes or batch < 2 * processes:
+                raise StudyError(
+                    f"config: batch_size {where} is {batch}; allowed with models.processes "
+                    f"{processes}: a multiple of that, at least twice as large"
+                )
+            pad, size = recipe["pad_crop"], image_size(config, dataset)
+            if pad >= size:
+                raise StudyError(
+                    f"config: pad_crop {where} is {pad}; must be less than the {size} pixels on each "
+                    "side of its images, which are reflected"
+                )
+
+
+def _check_platforms(config: Config) -> None:
+    timed = {platform for platform, _, _ in grid.timings(config)}
+    for platform in config.study.platforms:
+        if platform not in timed:
+            models = {model for _, model in grid.pairs(config)}
+            raise StudyError(
+                f"config: platforms.{platform}.models names no model that takes part; "
+                f"allowed: {_join(models)}"
+            )
+
+
+def _check_selectors(config: Config) -> None:
+    """Check that each selector selects something."""
+    if not any(map(grid.searches, config.study.tuning)):
+        return
+    every = grid.configurations(config)
+    for number, selector in enumerate(grid.selectors(config)):
+        if not any(grid.agrees(one, selector) for one in every):
+            raise StudyError(
+                f"config: tuning.select.{number} selects no configuration; allowed: choices that "
+                "some configuration of the study makes"
+            )
+
+
+def _check_observations(config: Config) -> None:
+    for number, name in config.observations.items():
+        layer = settings.observation_category(config, number)
+        _check(f"layer in dlas/analysis/observations/{name}.py", [layer], LAYERS)

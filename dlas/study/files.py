@@ -1,0 +1,70 @@
+"""Which files the jobs read: those of several configurations, keyed by what tells them apart."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dlas import registry
+from dlas.config import Config
+from dlas.study.grid import Configuration, choices, peers, searches, tuned_choices
+from dlas.study.paths import path
+
+
+def artifacts(name: str, configurations: Iterable[Configuration]) -> list[str]:
+    """Return the path of one kind of artifact for each configuration, in their order."""
+    return [path(name, **vars(one)) for one in configurations]
+
+
+def library_name(configuration: Mapping[str, str]) -> str:
+    """Return the name of a configuration's library within its network and platform: "gemm-dense/untuned"."""
+    return "{primitive}-{format}/{tuning}".format_map(configuration)
+
+
+def tunings(config: Config, **wildcards: str) -> dict[str, str]:
+    """Return the file of what tuning found, by the name of each library of a tuning that searches."""
+    return {library_name(one): path("tuning", **one) for one in tuned_choices(config, **wildcards)}
+
+
+def timed_networks(config: Config, **wildcards: str) -> dict[str, dict[str, str]]:
+    """Return the files of each network of a model that is timed on a platform, by its compression."""
+    names = ("libraries", "builds", "check", "reference")
+    return {
+        compression: {name: path(name, **wildcards, compression=compression) for name in names}
+        for compression in sorted(config.study.compression)
+    }
+
+
+def exported(config: Config, **wildcards: str) -> dict[str, str]:
+    """Return the file that each peer of a platform loads."""
+    return {
+        peer: path("exported", **wildcards, extension=registry.describe("runtime", peer).loads)
+        for peer in peers(config, **wildcards)
+    }
+
+
+def row_files(config: Config, **_: str) -> list[dict[str, str]]:
+    """Return each configuration with the files that its row is made of."""
+    names = row_file_names(config)
+    return [one | {f"{name}_file": path(name, **one) for name in names} for one in choices(config)]
+
+
+def traced_rows(config: Config, **_: str) -> list[dict[str, Any]]:
+    """Return each configuration with the files that its row stems from.
+
+    Those under "made" are its own, and are traced to their beginnings. Those under "shared" are of jobs that take many
+    rows at once, whose inputs belong to other rows too.
+    """
+    shared = ("target", "platform", "builds", "check", "timing")
+    return [
+        one
+        | {
+            "made": [path(name, **one) for name in ("summary", "network")]
+            + ([path("tuning", **one)] if searches(one["tuning"]) else []),
+            "shared": [path(name, **one) for name in shared],
+        }
+        for one in choices(config)
+    ]
+
+
+def row_file_names(config: Config, **_: str) -> list[str]:
+    """Return the names of the files in `row_files`."""
+    return ["summary", "target", "platform", "builds", "check", "timing", "statuses"]

@@ -1,0 +1,157 @@
+"""What a configuration of the study is, and which ones a config asks for.
+
+The study varies one choice on every layer of the stack; a configuration is one choice on each.
+"""
+
+from dataclasses import dataclass
+
+from dlas import registry
+from dlas.config import Config
+from dlas.errors import unknown
+
+BASELINE = "none"  # the technique that all others are compared with
+SINGLE = "single"  # the one level of a technique without a ladder
+
+
+@dataclass(frozen=True, order=True)
+class Configuration:
+    """One choice on every layer of the stack."""
+
+    dataset: str
+    model: str
+    compression: str
+    primitive: str
+    format: str
+    tuning: str
+    platform: str
+
+
+def configurations(config: Config, **choices: str) -> list[Configuration]:
+    """Return the configurations that the config asks for and that agree with `choices`, in a canonical order.
+
+    Sparse formats are for the networks of techniques that make weights zero. Tunings that search are for those that
+    `selectors` select.
+    """
+    study = config.study
+    selected = selectors(config) if any(map(searches, study.tuning)) else []
+
+    def asked(layer: str, names: list[str]) -> list[str]:
+        return [name for name in names if choices.get(layer, name) == name]
+
+    every = (
+        Configuration(dataset, model, compression, primitive, format_, tuning, platform)
+        for platform, dataset, model in timings(config)
+        if asked("platform", [platform]) and asked("dataset", [dataset]) and asked("model", [model])
+        for compression in asked("compression", study.compression)
+        for primitive in asked("primitive", study.primitives)
+        for format_ in asked("format", study.formats)
+        if sparse(compression) or not registry.describe("format", format_).sparse
+        for tuning in asked("tuning", study.tuning)
+    )
+    return sorted(
+        one
+        for one in every
+        if not searches(one.tuning) or any(agrees(one, selector) for selector in selected)
+    )
+
+
+def selectors(config: Config) -> list[dict[str, list[str]]]:
+    """Return which configurations are tuned by a search as well: those that agree with one of these choices."""
+    select = config.tuning.select
+    return [{}] if select == "all" else [selector.layers() for selector in select]
+
+
+def agrees(configuration: Configuration, selector: dict[str, list[str]]) -> bool:
+    """Return whether a configuration makes one of the choices on each layer that a selector names."""
+    return all(getattr(configuration, layer) in names for layer, names in selector.items())
+
+
+def choices(config: Config, **choices: str) -> list[dict[str, str]]:
+    """Return `configurations` as plain dictionaries."""
+    return [dict(vars(one)) for one in configurations(config, **choices)]
+
+
+def tuned_choices(config: Config, **others: str) -> list[dict[str, str]]:
+    """Return the `configurations` whose tuning searches, as plain dictionaries."""
+    return [one for one in choices(config, **others) if searches(one["tuning"])]
+
+
+def tunings_shown(config: Config, **_: str) -> list[dict[str, str]]:
+    """Return `tuned_choices` without those for simulated platforms."""
+    return [one for one in tuned_choices(config) if not config.platforms[one["platform"]].simulated]
+
+
+def pairs(config: Config) -> list[tuple[str, str]]:
+    """Return every (dataset, model) that takes part."""
+    study = config.study
+    return sorted((dataset, model) for dataset in study.datasets for model in study.models[dataset])
+
+
+def networks(config: Config) -> list[dict[str, str]]:
+    """Return every dataset, model and compression that takes part: each is a network of its own."""
+    return [
+        {"dataset": dataset, "model": model, "compression": compression}
+        for dataset, model in pairs(config)
+        for compression in sorted(config.study.compression)
+    ]
+
+
+def timings(config: Config) -> list[tuple[str, str, str]]:
+    """Return every (platform, dataset, model) that is timed: a platform may name a subset of the models."""
+    return sorted(
+        (platform, dataset, model)
+        for platform in config.study.platforms
+        for dataset, model in pairs(config)
+        if model in (config.platforms[platform].models or [model])
+    )
+
+
+def platforms(config: Config) -> list[str]:
+    """Return the platforms that take part, in a canonical order."""
+    return sorted(config.study.platforms)
+
+
+def peers(config: Config, platform: str, **_: str) -> list[str]:
+    """Return the runtimes that are timed beside the libraries of a platform, by name.
+
+    They use every instruction that this machine has, so there are none where the libraries are limited to others.
+    """
+    unlimited = config.platforms[platform].target == "host"
+    return sorted(config.study.peers) if unlimited else []
+
+
+def levels(config: Config, compression: str) -> list[str]:
+    """Return the levels of a technique as they stand in paths, the weakest first: "0.8", or "single" alone."""
+    ladder = config.compression.techniques.get(compression, {}).get("levels", [])
+    return [level_name(level) for level in ladder] or [SINGLE]
+
+
+def level_name(level: float) -> str:
+    """Return a level of a ladder as it stands in paths."""
+    return f"{level:g}"
+
+
+def previous(config: Config, compression: str, level: str, **_: str) -> str | None:
+    """Return the level that a level starts from; None where that is the trained network.
+
+    Raises a StudyError for a level that the technique does not have.
+    """
+    ladder = levels(config, compression)
+    if level not in ladder:
+        raise unknown(f"level of {compression}", level, ladder)
+    return None if level == ladder[0] else ladder[ladder.index(level) - 1]
+
+
+def dtype(compression: str) -> str:
+    """Return the type that the networks of a technique compute in; raise StudyError for an unknown technique."""
+    return registry.describe("compression", compression).dtype
+
+
+def sparse(compression: str) -> bool:
+    """Return whether a technique makes weights zero; raise StudyError for an unknown technique."""
+    return registry.describe("compression", compression).sparse
+
+
+def searches(tuning: str) -> bool:
+    """Return whether a tuning measures candidates first; raise StudyError for an unknown tuning."""
+    return registry.describe("tuning", tuning).searches

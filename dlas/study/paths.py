@@ -1,0 +1,80 @@
+"""Where every artifact of the study lies."""
+
+from string import Formatter
+
+_COMPRESSED = "results/compressed/{dataset}/{model}/{compression}"
+_NETWORK = "results/networks/{dataset}/{model}/{compression}"
+_PLATFORM = "{dataset}/{model}/{compression}/{platform}"
+_TUNING = f"results/tuning/{_PLATFORM}/{{primitive}}-{{format}}/{{tuning}}"
+PATHS = {
+    "archive": "results/downloads/{dataset}.tar.gz",
+    "unfinished_archive": "results/unfinished/downloads/{dataset}.tar.gz",
+    "weights": "results/downloads/{model}.pth",
+    "unfinished_weights": "results/unfinished/downloads/{model}.pth",
+    "dataset": "results/datasets/{dataset}.npz",
+    "checkpoint": "results/models/{dataset}/{model}/checkpoint.safetensors",
+    "history": "results/models/{dataset}/{model}/history.csv",
+    # Like unfinished downloads these outlive the job that writes to them, if it is killed; they are no outputs.
+    "unfinished_training": "results/unfinished/{dataset}/{model}",
+    "unfinished_compression": "results/unfinished/{dataset}/{model}/{compression}/{level}",
+    "compressed": f"{_COMPRESSED}/{{level}}.safetensors",
+    "point": f"{_COMPRESSED}/{{level}}.json",
+    "curve": f"{_COMPRESSED}/curve.csv",
+    "chosen": f"{_COMPRESSED}/chosen.safetensors",
+    "summary": f"{_COMPRESSED}/summary.json",
+    "network": f"{_NETWORK}/network.json",
+    "parameters": f"{_NETWORK}/parameters.safetensors",
+    "reference": f"{_NETWORK}/reference.npz",
+    "exported": "results/exported/{dataset}/{model}.{extension}",
+    "tuning": f"{_TUNING}.json",
+    "tuning_curve": f"{_TUNING}.csv",
+    "records": "results/tuning/records/{platform}",  # a folder that outlives the jobs which write to it
+    "kernels": "results/kernels",  # likewise: a cache of compiled kernels, safe to delete
+    "libraries": f"results/libraries/{_PLATFORM}",  # a folder of primitive-format/tuning.so
+    "builds": f"results/builds/{_PLATFORM}.json",
+    "check": f"results/checks/{_PLATFORM}.json",
+    "target": "results/targets/{platform}.json",
+    "platform": "results/platforms/{platform}.json",
+    "timing": "results/timings/{dataset}/{model}/{platform}.csv",
+    "statuses": "results/timings/{dataset}/{model}/{platform}.json",
+    "study": "results/study.csv",
+    "noise_floor": "results/noise_floor.csv",
+    "peers": "results/peers.csv",
+    "provenance": "results/provenance.json",
+    "accuracy_curves": "results/accuracy_curves.csv",
+    "tuning_curves": "results/tuning_curves.csv",
+    "verdict": "results/observations/{number}.csv",
+    "caption": "results/observations/{number}.rst",
+    "observations": "results/observations.csv",
+    "observations_page": "results/observations.rst",
+    "plot": "plots/observation_{number}.{extension}",
+    "overview": "plots/latency.{extension}",
+    "accuracy_curves_plot": "plots/accuracy_curves.{extension}",
+    "tuning_curves_plot": "plots/tuning_curves.{extension}",
+    "summary_table": "results/tables/{table}.csv",
+    "summary_page": "results/tables/{table}.html",
+    "recommendation": "results/recommendation.csv",
+    "recommendation_page": "results/tables/recommendation.html",
+    "pareto": "plots/pareto.{extension}",
+    "roofline": "plots/roofline.{extension}",
+}
+FIGURES = (
+    "overview",
+    "accuracy_curves_plot",
+    "tuning_curves_plot",
+    "pareto",
+    "roofline",
+)  # of the whole study
+PLOT_EXTENSIONS = ("pdf", "svg", "png")
+SUMMARY_TABLES = ("accuracy_and_compression", "latency", "best_configurations")
+
+
+def path(name: str, **choices: str) -> str:
+    """Return the path of an artifact; each choice that is not given stays a wildcard.
+
+    `path("dataset")` is "results/datasets/{dataset}.npz", `path("dataset", dataset="digits")` is the file of one data
+    set. Choices that the path does not contain are ignored, so that a configuration's fields can be passed as they are.
+    """
+    pattern = PATHS[name]
+    wildcards = [field for _, field, _, _ in Formatter().parse(pattern) if field]
+    return pattern.format(**{field: choices.get(field, f"{{{field}}}") for field in wildcards})

@@ -1,0 +1,221 @@
+"""What the rules depend on: the parts of a config that jobs receive, in plain values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dlas import registry
+from dlas.config import DOWNLOAD, PUBLISHED, TRAIN, Config, Section
+from dlas.errors import unknown
+from dlas.study.grid import SINGLE, configurations, dtype, levels, peers
+
+Settings = dict[str, Any]
+
+
+def value(config: Config, key: str) -> Any:
+    """Return the value at a dotted key."""
+    found: Any = config
+    for part in key.split("."):
+        found = found[part] if isinstance(found, Mapping) else getattr(found, part)
+    return found.plain() if isinstance(found, Section) else found
+
+
+def canonical(value: Any) -> Any:
+    """Return a value in the one form that stands for all equal ones: keys sorted, 1 for 1.0."""
+    if isinstance(value, Mapping):
+        return {key: canonical(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def downloads(config: Config) -> list[str]:
+    """Return the data sets whose archive is downloaded."""
+    return sorted(
+        name for name, settings in config.datasets.items() if settings.get("source") == DOWNLOAD
+    )
+
+
+def preparation(config: Config, dataset: str, **_: str) -> Settings:
+    """Return the settings of a data set without where its archive is found and how it is verified."""
+    settings = config.datasets[dataset]
+    return {key: value for key, value in settings.items() if key not in ("mirrors", "sha256")}
+
+
+def preparing_threads(dataset: str) -> int:
+    """Return how many threads prepare a data set at most."""
+    return registry.describe("dataset", dataset).threads
+
+
+def stem(config: Config, dataset: str, **_: str) -> str:
+    """Return the kind of first layers that networks have for a data set."""
+    return registry.describe("dataset", dataset).stem
+
+
+def recipe(config: Config, dataset: str, model: str) -> Settings:
+    """Return the training recipe of a model: its data set's, with the model's differences, and what all share."""
+    shared = {"device": config.models.device, "processes": config.models.processes}
+    return shared | _of_model(config.models.training[dataset], model)
+
+
+def fine_tuning(config: Config, compression: str, dataset: str, model: str, **_: str) -> Settings:
+    """Return the recipe for fine-tuning a model: that of its training, with what fine-tuning does differently.
+
+    Only the levels of a ladder are fine-tuned; for other techniques it is the recipe of the training.
+    """
+    common = recipe(config, dataset, model)
+    if levels(config, compression) == [SINGLE]:
+        return common
+    return common | _of_model(config.compression.fine_tuning.get(dataset, {}), model)
+
+
+def _of_model(common: Settings, model: str) -> Settings:
+    shared = {key: value for key, value in common.items() if key != "models"}
+    return shared | common.get("models", {}).get(model, {})
+
+
+def gpus(config: Config) -> int:
+    """Return how many of a machine's GPUs one training takes."""
+    return config.models.processes if config.models.device == "cuda" else 0
+
+
+def weights(config: Config, dataset: str, model: str, **_: str) -> str:
+    """Return where the weights of a model come from: TRAIN, PUBLISHED, or the path of a file."""
+    return config.models.weights.get(dataset, {}).get(model, TRAIN)
+
+
+def from_torchvision(config: Config, dataset: str, model: str, **_: str) -> bool:
+    """Return whether the weights of a model are those that torchvision publishes."""
+    return weights(config, dataset, model) == PUBLISHED
+
+
+def untrained(config: Config) -> list[tuple[str, str]]:
+    """Return every (dataset, model) that is not trained here, whether it takes part or not."""
+    return sorted(
+        (dataset, model)
+        for dataset, models in config.models.weights.items()
+        for model, source in models.items()
+        if source != TRAIN
+    )
+
+
+def published(config: Config, model: str, **_: str) -> str:
+    """Return torchvision's name for the published weights of a model; raise StudyError where there are none."""
+    names = {name: registry.describe("model", name).weights for name in registry.names("model")}
+    if not names.get(model):
+        having = [name for name, weights in names.items() if weights]
+        raise unknown(f"model with {PUBLISHED} weights", model, having)
+    return names[model]
+
+
+def technique(config: Config, compression: str, **_: str) -> Settings:
+    """Return the settings of a technique, its levels left out: a level does not depend on the others."""
+    settings = config.compression.techniques.get(compression, {})
+    return {key: value for key, value in settings.items() if key != "levels"}
+
+
+def technique_dtype(config: Config, compression: str, **_: str) -> str:
+    """Return `dtype` of a technique."""
+    return dtype(compression)
+
+
+def tolerance(config: Config, compression: str, **_: str) -> float:
+    """Return how many points of validation top-1 the chosen level may lose; without a ladder nothing is chosen."""
+    return config.compression.tolerance if levels(config, compression) != [SINGLE] else 0.0
+
+
+def check(config: Config, compression: str, **_: str) -> Settings:
+    """Return how closely the libraries of a technique must agree with the framework, by its dtype."""
+    settings, kind = config.compiler.check, dtype(compression)
+    return {
+        "tolerance": getattr(settings.tolerance, kind),
+        "top1_tolerance": getattr(settings.top1_tolerance, kind),
+    }
+
+
+def tuning(config: Config, **_: str) -> Settings:
+    """Return how schedules are found, the selection left out: a network's do not depend on which others are tuned."""
+    return config.tuning.plain("select")
+
+
+def platform(config: Config, platform: str, **_: str) -> Settings:
+    """Return what a platform is and how it is reached: neither how it is timed nor of how many boards there are."""
+    return config.platforms[platform].plain("timing", "models", "boards")
+
+
+def compiled_for(config: Config, platform: str, **_: str) -> Settings:
+    """Return what the target of a platform depends on."""
+    settings = config.platforms[platform].plain()
+    return {key: settings[key] for key in settings if key in ("target", "threads", "host")}
+
+
+def linker(config: Config, platform: str, **_: str) -> list[str]:
+    """Return the command that links for a platform, in words; none for the default one."""
+    return config.platforms[platform].linker or []
+
+
+def primitive_modules(config: Config, **wildcards: str) -> list[str]:
+    """Return the modules of the primitives and formats that the libraries of a network are made with."""
+    found = configurations(config, **wildcards)
+    names = {registry.module_name("primitive", one.primitive) for one in found}
+    return sorted(names | {registry.module_name("format", one.format) for one in found})
+
+
+def runtimes(config: Config, platform: str, **_: str) -> list[str]:
+    """Return the modules of the peer runtimes that are timed on a platform."""
+    return [registry.module_name("runtime", name) for name in peers(config, platform)]
+
+
+def connection(config: Config, platform: str, **_: str) -> str:
+    """Return the module of the kind of connection that a platform is reached over; that of all of them without one."""
+    kinds = [
+        kind
+        for kind in registry.names("connection")
+        if kind in (config.platforms[platform].connection or {})
+    ]
+    return ".".join(["dlas.hardware.connections", *kinds])
+
+
+def boards(config: Config) -> dict[str, str]:
+    """Return for each platform that is reached over a connection the name of its boards.
+
+    Those of one connection are the same boards, named after the first of them: a CPU and a GPU may share one.
+    """
+    first: dict[str, str] = {}
+    found = {}
+    for name, platform in sorted(config.platforms.items()):
+        if platform.connection:
+            reached = {
+                key: platform.connection[key] for key in platform.connection if key != "timeout_s"
+            }
+            found[name] = first.setdefault(str(canonical(reached)), name)
+    return found
+
+
+def board_counts(config: Config) -> dict[str, int]:
+    """Return how many boards there are by their name, which is how many jobs may use them at a time."""
+    counts: dict[str, int] = {}
+    for name, board in boards(config).items():
+        counts[board] = max(counts.get(board, 1), config.platforms[name].boards)
+    return counts
+
+
+def top1_floors(config: Config, **_: str) -> dict[str, float]:
+    """Return the top-1, in percent, that is asked of a recommended configuration, for each data set that takes part."""
+    floors = config.recommendation.top1_floor
+    return {dataset: floors[dataset] for dataset in config.study.datasets}
+
+
+def observation_module(config: Config, number: str) -> str:
+    """Return the name of the module behind an observation's number."""
+    return registry.module_name("observation", config.observations[number])
+
+
+def observation_category(config: Config, number: str) -> str:
+    """Return where an observation stands in the report, one of `dlas.plugins.LAYERS`."""
+    return registry.describe("observation", config.observations[number]).layer
+
+
+def observation_label(config: Config, number: str) -> str:
+    """Return an observation's name in the report: its number and its claim."""
+    claim = registry.describe("observation", config.observations[number]).label
+    return f"Observation {number}: {claim}"
