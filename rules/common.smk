@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from dlas import closure, registry, study, validation
+from dlas import closure, descriptions, registry, study, validation
 from dlas.errors import StudyError
 
 ROOT = Path(workflow.basedir)

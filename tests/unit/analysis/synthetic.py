@@ -5,7 +5,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from dlas import descriptions, registry, status
 from dlas.analysis.observation import Tables
+from dlas.analysis.style import Looks
 from dlas.analysis.table import (
     CURVES_COLUMNS,
     NOISE_FLOOR_COLUMNS,
@@ -29,6 +31,22 @@ MODELS = {
         "mobilenet_v2": (0.26, 2.5, 91.4),
     },
 }
+# As if every plugin took part in the study.
+CONFIG = {
+    "study": {
+        "datasets": registry.names("dataset"),
+        "models": dict.fromkeys(registry.names("dataset"), registry.names("model")),
+        "compression": registry.names("compression"),
+        "primitives": registry.names("primitive"),
+        "formats": registry.names("format"),
+        "tuning": registry.names("tuning"),
+        "platforms": ("local_cpu", "local_cpu_avx2"),
+        "peers": registry.names("runtime"),
+    },
+    "platforms": {"local_cpu": {}, "local_cpu_avx2": {}},
+}
+LOOKS = Looks(descriptions.words(CONFIG))
+GROUPS = descriptions.groups(CONFIG)
 PRIMITIVES = ("direct", "gemm", "spatial_pack")
 PLATFORMS = ("local_cpu", "local_cpu_avx2")
 IMAGES = 400
@@ -56,7 +74,7 @@ def study(
     seed=0,
     top1=None,
     unreached=(),
-    emulated=(),
+    widened=(),
     native=(),
     left=None,
 ):
@@ -64,8 +82,8 @@ def study(
 
     CSR, of weight pruning alone, takes half of it. What is measured deviates from it by normal noise of this standard
     deviation, which the intervals describe.
-    `unreached` are the (dataset, model, compression) without a level within the tolerance, `emulated` the
-    (compression, platform) that the hardware emulates, `native` those of whose type its peak is four times as high.
+    `unreached` are the (dataset, model, compression) without a level within the tolerance, `widened` the
+    (compression, platform) whose arithmetic is widened, `native` those of whose type its peak is four times as high.
     left(dataset, model, compression) is the share of the MACs that a pruned network is left with, of weight pruning
     those of non-zero weights.
     """
@@ -84,7 +102,7 @@ def study(
                             true *= 0.5 if format == "csr" else 1
                             measured = true * np.exp(noise * draw.standard_normal())
                             none = (dataset, model, compression) in unreached
-                            pale = (compression, platform) in emulated
+                            pale = (compression, platform) in widened
                             peak = 118 * (4 if (compression, platform) in native else 1)
                             stored = 1 if none else BYTES[compression]
                             kept = left(dataset, model, compression) if left else 1
@@ -117,7 +135,7 @@ def study(
                                 "peak_fraction": 2 * done / measured / peak,
                                 "native": compression not in ("float16", "int8")
                                 or (compression, platform) in native,
-                                "status": "emulated" if pale else "ok",
+                                "status": status.WIDENED if pale else status.OK,
                             }
                             rows.append(row)
     return table(rows, STUDY_COLUMNS)
@@ -223,6 +241,7 @@ def tables(study=None, floor=None, curves=None):
         pd.DataFrame(columns=STUDY_COLUMNS) if study is None else study,
         pd.DataFrame(columns=NOISE_FLOOR_COLUMNS) if floor is None else floor,
         pd.DataFrame(columns=CURVES_COLUMNS) if curves is None else curves,
+        GROUPS,
     )
 
 

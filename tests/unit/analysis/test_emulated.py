@@ -60,10 +60,10 @@ def lines(make, *arguments):
 
 def test_no_table_ranks_them():
     floor = synthetic.noise_floor()
-    latencies = lines(summaries.latencies, floor)
+    latencies = lines(summaries.latencies, floor, synthetic.LOOKS)
     assert len(latencies) and latencies["fastest"].isna().all()
     assert (latencies["direct_untuned_status"] == EMULATED).all()
-    best = lines(summaries.best_configurations, floor)
+    best = lines(summaries.best_configurations, floor, synthetic.LOOKS)
     assert (best["status"] == EMULATED).all() and best["latency_ms"].isna().all()
 
 
