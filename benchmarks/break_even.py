@@ -131,8 +131,8 @@ def draw(table: pd.DataFrame) -> Figure:
         gmean(best(rows, "onnxruntime", "dense")),
         gmean(best(rows, "dlas", "dense")),
     )
-    for height, style in zip(heights, flat.values(), strict=True):
-        axis.axhline(height, **style)
+    for height, line in zip(heights, flat.values(), strict=True):
+        axis.axhline(height, **line)
 
     low = min(sparse.min().min(), product.min())
     panels.log_axis(axis.yaxis, low, max(sparse.max().max(), product.max()), fine=2.5)
@@ -147,6 +147,6 @@ def draw(table: pd.DataFrame) -> Figure:
         Patch(color=pruned, alpha=0.18, linewidth=0, label="fastest of them, all layers"),
         Line2D([], [], color=GREY, marker="x", linestyle="--", label="library's CSR product"),
     ]
-    entries += [Line2D([], [], label=name, **style) for name, style in flat.items()]
+    entries += [Line2D([], [], label=name, **line) for name, line in flat.items()]
     figure.legend(handles=entries, loc="outside lower center", ncols=2)
     return figure

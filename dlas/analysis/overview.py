@@ -11,6 +11,7 @@ from dlas.analysis import marks, panels, statuses
 from dlas.analysis.columns import MODEL
 from dlas.analysis.observation import distinct, measured, unreached
 from dlas.analysis.style import GREY, Looks, no_level_handle, style
+from dlas.status import MEASURED
 
 LINE = ["compression", "format", "tuning"]
 # Of print, for one line.
@@ -34,6 +35,7 @@ def draw(study: pd.DataFrame, peers: pd.DataFrame, looks: Looks) -> Figure:
     rows are no measurement stands below.
     """
     rows, no_level = distinct(measured(study)), unreached(study)
+    peers = peers[peers["status"].isin(MEASURED)]
     platforms = looks.ordered("platform", study["platform"])
     there = set(study[LINE].itertuples(index=False, name=None))
     lines = [

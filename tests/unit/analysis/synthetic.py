@@ -160,7 +160,7 @@ def noise_floor(factor=1.01, *, models=MODELS, platforms=PLATFORMS):
 def peers(factors=None, *, models=MODELS, platform="local_cpu"):
     """Return a table of peers that take so many times as long as direct does on the uncompressed network."""
     rows = [
-        (platform, dataset, model, runtime, latency, latency / 1.01, latency * 1.01, 1)
+        (platform, dataset, model, runtime, latency, latency / 1.01, latency * 1.01, 1, status.OK)
         for dataset, nets in models.items()
         for model in nets
         for runtime, factor in (factors or {}).items()

@@ -203,7 +203,7 @@ def test_what_is_native_everywhere_or_nowhere_is_not_judged():
     assert found.verdict == "supported" and set(found.evidence["compression"]) == {"int8"}
 
 
-@pytest.mark.parametrize("columns", [{"peak_fraction": np.nan}, {"status": "emulated"}])
+@pytest.mark.parametrize("columns", [{"peak_fraction": np.nan}, {"status": "widened"}])
 def test_the_study_alone_says_what_is_native(columns):
     """A GPU has no measured peak; float16 may be widened in a platform's status."""
     study = quantized(gaining(2.0, 0.7))
