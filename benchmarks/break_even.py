@@ -10,12 +10,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.stats import gmean
 
-from dlas.analysis import figures
+from dlas import registry
+from dlas.analysis import panels
+from dlas.analysis.style import GREY, Looks, style
+from dlas.study import descriptions
 
 RATIO = "ratio_to_pytorch_float32"
 SHOWN = (0, 50, 60, 70, 80, 90, 99)  # percent, on the axis
 STRONG = 0.9  # the sparsity at which the slowest layer is named
 DENSE = "#404040"
+KINDS: tuple[registry.Kind, ...] = ("compression", "primitive")
 
 
 def resnet18(table: pd.DataFrame) -> pd.DataFrame:
@@ -96,55 +100,54 @@ def summary(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-@figures.style()
+@style()
 def draw(table: pd.DataFrame) -> Figure:
     """Return the figure: latency against sparsity, relative to PyTorch's dense convolution."""
     rows = resnet18(table)
-    figure, axes = figures.columns([""], height=3.1)
+    looks = Looks({kind: descriptions.described(kind, registry.names(kind)) for kind in KINDS})
+    figure, axes = panels.columns(looks, [""], height=3.1)
     axis = axes[0, 0]
     axis.set_title("3x3 layers of ResNet18, one core")
-    pruned = figures.colour("weight_pruning")
+    pruned = looks.colour("weight_pruning")
 
     sparse = best(rows, "dlas", "csr").groupby("sparsity")
     levels = 100 * sparse.min().index.to_numpy(float)
     axis.fill_between(levels, sparse.min(), sparse.max(), color=pruned, alpha=0.18, linewidth=0)
     own = rows[(rows["runtime"] == "dlas") & (rows["format"] == "csr")]
     look: dict[str, Any] = {"color": pruned, "markeredgecolor": "white", "markeredgewidth": 0.4}
-    names = figures.ordered(own["primitive"], figures.MARKERS)
+    names = looks.ordered("primitive", own["primitive"])
     for name in names:
         means = over_layers(own[own["primitive"] == name].set_index("sparsity")[RATIO])
-        axis.plot(levels, means, marker=figures.marker(name), **look)
+        axis.plot(levels, means, marker=looks.marker(name), **look)
     product = over_layers(best(rows, "pytorch", "csr"))
-    axis.plot(100 * product.index, product, color=figures.GREY, marker="x", linestyle="--")
+    axis.plot(100 * product.index, product, color=GREY, marker="x", linestyle="--")
 
     flat: dict[str, dict[str, Any]] = {
         "PyTorch dense": {"color": DENSE, "linestyle": "-"},
         "ONNX Runtime dense": {"color": DENSE, "linestyle": ":"},
-        "fastest primitive, dense": {"color": figures.colour("none"), "linestyle": "-"},
+        "fastest primitive, dense": {"color": looks.colour("none"), "linestyle": "-"},
     }
     heights = (
         1.0,
         gmean(best(rows, "onnxruntime", "dense")),
         gmean(best(rows, "dlas", "dense")),
     )
-    for height, style in zip(heights, flat.values(), strict=True):
-        axis.axhline(height, **style)
+    for height, line in zip(heights, flat.values(), strict=True):
+        axis.axhline(height, **line)
 
     low = min(sparse.min().min(), product.min())
-    figures.log_axis(axis.yaxis, low, max(sparse.max().max(), product.max()), fine=2.5)
+    panels.log_axis(axis.yaxis, low, max(sparse.max().max(), product.max()), fine=2.5)
     axis.set_xticks(SHOWN)
     axis.set_xlabel("sparsity, %")
     axis.set_ylabel("latency / PyTorch dense float32")
     entries: list[Artist] = [
-        Line2D([], [], marker=figures.marker(name), label=f"{figures.label(name)}, CSR", **look)
+        Line2D([], [], marker=looks.marker(name), label=f"{looks.label(name)}, CSR", **look)
         for name in names
     ]
     entries += [
         Patch(color=pruned, alpha=0.18, linewidth=0, label="fastest of them, all layers"),
-        Line2D(
-            [], [], color=figures.GREY, marker="x", linestyle="--", label="library's CSR product"
-        ),
+        Line2D([], [], color=GREY, marker="x", linestyle="--", label="library's CSR product"),
     ]
-    entries += [Line2D([], [], label=name, **style) for name, style in flat.items()]
+    entries += [Line2D([], [], label=name, **line) for name, line in flat.items()]
     figure.legend(handles=entries, loc="outside lower center", ncols=2)
     return figure

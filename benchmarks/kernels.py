@@ -21,7 +21,7 @@ from benchmarks.interleaved import write
 from benchmarks.layers import all_layers
 from benchmarks.onnx_layers import onnx_runtime
 from benchmarks.roofline import Roofline
-from dlas.analysis import figures
+from dlas.analysis import panels
 from dlas.compiler.build import OPTIMIZATION_LEVEL
 from dlas.hardware import host
 from dlas.hardware.platforms import Platform, target
@@ -59,7 +59,7 @@ def main() -> None:
         print("no figure: none of these is a 3x3 layer of ResNet18")
         return
     paths = [arguments.results / f"kernels_break_even.{suffix}" for suffix in ("pdf", "png")]
-    figures.save(break_even.draw(table), paths)
+    panels.save(break_even.draw(table), paths)
     print(break_even.summary(table))
 
 

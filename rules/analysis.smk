@@ -112,8 +112,7 @@ rule assess_observation:
         noise_floor=study.path("noise_floor"),
         curves=study.path("accuracy_curves"),
     output:
-        verdict=study.path("verdict"),
-        caption=study.path("caption"),
+        assessment=study.path("assessment"),
     log:
         "results/logs/assess_observation/{number}.log",
     benchmark:
@@ -121,7 +120,7 @@ rule assess_observation:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(observation="observations.{number}"),
+        settings=settings(observation="observations.{number}", groups=study.descriptions.groups),
         code=code("assess_observation", study.observation_module),
     script:
         "../workflow/scripts/assess_observation.py"
@@ -129,11 +128,9 @@ rule assess_observation:
 
 rule draw_observation:
     input:
-        study=study.path("study"),
-        noise_floor=study.path("noise_floor"),
-        curves=study.path("accuracy_curves"),
-        caption=study.path("caption"),
+        assessment=study.path("assessment"),
     output:
+        caption=study.path("caption"),
         pdf=study.path("plot", extension="pdf"),
         svg=report(
             study.path("plot", extension="svg"),
@@ -149,7 +146,11 @@ rule draw_observation:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(observation="observations.{number}"),
+        settings=settings(
+            observation="observations.{number}",
+            claim=study.descriptions.claim,
+            words=study.descriptions.words,
+        ),
         code=code("draw_observation", study.observation_module),
     script:
         "../workflow/scripts/draw_observation.py"
@@ -175,6 +176,7 @@ rule draw_overview:
     conda:
         "../envs/plotting.yaml"
     params:
+        settings=settings(words=study.descriptions.words),
         code=code("draw_overview"),
     script:
         "../workflow/scripts/draw_overview.py"
@@ -199,7 +201,7 @@ rule draw_curves:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(tolerance="compression.tolerance"),
+        settings=settings(tolerance="compression.tolerance", words=study.descriptions.words),
         code=code("draw_curves"),
     script:
         "../workflow/scripts/draw_curves.py"
@@ -224,6 +226,7 @@ rule draw_tuning:
     conda:
         "../envs/plotting.yaml"
     params:
+        settings=settings(words=study.descriptions.words),
         code=code("draw_tuning"),
     script:
         "../workflow/scripts/draw_tuning.py"
@@ -231,7 +234,7 @@ rule draw_tuning:
 
 rule tabulate_observations:
     input:
-        verdicts=observations("verdict"),
+        assessments=observations("assessment"),
     output:
         observations=report(
             study.path("observations"),
@@ -247,6 +250,7 @@ rule tabulate_observations:
     conda:
         "../envs/plotting.yaml"
     params:
+        settings=settings(claims=study.descriptions.claims, words=study.descriptions.words),
         code=code("tabulate_observations"),
     script:
         "../workflow/scripts/tabulate_observations.py"
@@ -271,6 +275,7 @@ rule tabulate_summary:
     conda:
         "../envs/plotting.yaml"
     params:
+        settings=settings(words=study.descriptions.words),
         code=code("tabulate_summary"),
     script:
         "../workflow/scripts/tabulate_summary.py"
@@ -295,7 +300,7 @@ rule recommend:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(top1_floor=study.top1_floors),
+        settings=settings(top1_floor=study.top1_floors, words=study.descriptions.words),
         code=code("recommend"),
     script:
         "../workflow/scripts/recommend.py"
@@ -320,6 +325,7 @@ rule draw_pareto:
     conda:
         "../envs/plotting.yaml"
     params:
+        settings=settings(words=study.descriptions.words),
         code=code("draw_pareto"),
     script:
         "../workflow/scripts/draw_pareto.py"
@@ -345,7 +351,7 @@ rule draw_roofline:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(platforms=study.platforms),
+        settings=settings(platforms=study.platforms, words=study.descriptions.words),
         code=code("draw_roofline"),
     script:
         "../workflow/scripts/draw_roofline.py"

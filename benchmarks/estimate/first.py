@@ -76,10 +76,11 @@ def plots() -> None:
     """Load an observation, draw and write an empty figure."""
     import io
 
-    from dlas.analysis import figures
+    from dlas.analysis import panels
+    from dlas.analysis.style import Looks
 
     analysis()
-    figure, axes = figures.columns([""], height=3.0)
+    figure, axes = panels.columns(Looks(), [""], height=3.0)
     axes[0, 0].plot([0, 1])
     for form in study.PLOT_EXTENSIONS:
         figure.savefig(io.BytesIO(), format=form)

@@ -2,12 +2,13 @@
 
 import math
 import re
-from types import ModuleType
+from collections.abc import Mapping
 from typing import get_args
 
 import pandas as pd
 
-from dlas.analysis.observation import Observation, Verdict
+from dlas.analysis.observation import Module, Observation, Verdict
+from dlas.analysis.words import Words
 
 VERDICTS = get_args(Verdict)
 ORIGINS = {
@@ -18,19 +19,22 @@ ORIGINS = {
 ROLES = "".join(f".. role:: {verdict}(strong)\n" for verdict in VERDICTS)
 
 
-def caption(module: ModuleType, observation: Observation) -> str:
+def caption(
+    module: Module, observation: Observation, claim: Mapping[str, str], words: Words
+) -> str:
     """Return the caption of an observation's figure: claim, verdict with effect size, how to read it, rule and data.
 
-    `module` is as `observation.load` returns it.
+    `claim` is that of `dlas.study.descriptions.claim`.
     """
+    reason = words.text(observation.reason)
     size = effect(observation.estimate, observation.ci_low, observation.ci_high)
     size = f"**{escaped(size)}**, n = {observation.n}"
     verdict = f":{observation.verdict}:`{observation.verdict.capitalize()}`"
     return "\n".join(
         [
             ROLES,
-            f"**{escaped(sentence(module.PLUGIN.label))}** {escaped(sentence(ORIGINS[module.PLUGIN.origin]))}\n",
-            f"{verdict}: {escaped(sentence(observation.reason, capital=False))}\n",
+            f"**{escaped(sentence(claim['claim']))}** {escaped(sentence(ORIGINS[claim['origin']]))}\n",
+            f"{verdict}: {escaped(sentence(reason, capital=False))}\n",
             f"Effect size [95 % interval]: {size}. {escaped(sentence(observation.statistic))}\n",
             *(
                 f"{name}\n    {escaped(text)}\n"
@@ -44,17 +48,17 @@ def caption(module: ModuleType, observation: Observation) -> str:
     )
 
 
-def table(verdicts: pd.DataFrame) -> str:
+def table(verdicts: pd.DataFrame, words: Words) -> str:
     """Return observations.csv as a table whose claims are links to the targets "observation 01" and so on.
 
     Above it stands how many observations have which verdict; without an effect size the reason takes its place. Who
     includes it has to define the targets.
     """
     counts = verdicts["verdict"].value_counts().reindex(VERDICTS, fill_value=0)
-    told = ", ".join(f":{verdict}:`{count} {verdict}`" for verdict, count in counts.items())
+    summary = ", ".join(f":{verdict}:`{count} {verdict}`" for verdict, count in counts.items())
     lines = [
         ROLES,
-        f"Verdicts on {len(verdicts)} observations: {told}.\n",
+        f"Verdicts on {len(verdicts)} observations: {summary}.\n",
         ".. list-table::",
         "   :class: verdicts",
         "   :widths: auto",
@@ -68,7 +72,7 @@ def table(verdicts: pd.DataFrame) -> str:
             f"`{escaped(sentence(row.claim))} <observation {row.observation}_>`__",
             row.origin,
             f":{row.verdict}:`{row.verdict}`",
-            escaped(row.reason)
+            escaped(words.text(row.reason))
             if math.isnan(row.estimate)
             else f"**{escaped(size)}**\n\n       {escaped(row.statistic)}",
             str(row.n),

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from dlas.analysis import curves, figures, statistics
-from dlas.analysis.observation import LATENCY, distinct, measured, speedup
+from dlas.analysis import curves, statistics
+from dlas.analysis.columns import LATENCY, PLACE
+from dlas.analysis.observation import distinct, measured, speedup
 from dlas.analysis.statistics import Interval
 
-PLACE = ["platform", "dataset", "model"]
 STACK = (["compression", "format"], ["primitive"], ["tuning"])
 DEFAULT = {"compression": "none", "format": "dense", "tuning": "untuned"}
 Layers = Sequence[Sequence[str]]  # the columns of each layer's choice
@@ -144,9 +144,7 @@ def gains(found: Mapping[Place, Choice], floor: Mapping[Any, float]) -> dict[Pla
 
 
 def in_words(configuration: Mapping[Any, Any]) -> str:
-    """Return compression, format, primitive and tuning in words."""
+    """Return compression, format, primitive and tuning in words, with names in backquotes."""
     stored = configuration["format"]
-    compressed = figures.label(configuration["compression"])
-    compressed += "" if stored == "dense" else f" in {figures.label(stored)}"
-    others = [figures.label(configuration[name]) for name in ("primitive", "tuning")]
-    return ", ".join([compressed, *others])
+    compressed = f"`{configuration['compression']}`" + f" in `{stored}`" * (stored != "dense")
+    return f"{compressed}, `{configuration['primitive']}`, `{configuration['tuning']}`"

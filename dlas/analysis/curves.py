@@ -13,10 +13,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from dlas.analysis import figures, statistics
+from dlas.analysis import marks, panels, statistics
+from dlas.analysis.columns import MODEL, NETWORK
+from dlas.analysis.style import DARK, GREY, Looks, style
 
-CURVE = ["dataset", "model", "compression"]
-LOSS = 1.0  # percentage points of test top-1 that an equally accurate network may lose
+# Percentage points of test top-1 that an equally accurate network may lose.
+LOSS = 1.0
 ALLOWED = (
     f"top-1 on the test split at most {LOSS:g} point below the uncompressed network's, or one standard error of it "
     "if that is more"
@@ -26,13 +28,12 @@ RESAMPLES = 500
 COLUMNS = 4  # of panels
 BAND = "#E4E7EB"
 RING: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 1.0}
-LINEAR = (
-    2.0  # percentage points of change that are drawn on a linear scale, more on a logarithmic one
-)
+# Percentage points of change that are drawn on a linear scale; more are on a logarithmic one.
+LINEAR = 2.0
 
 
 def reaches(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return how far each ladder compresses at equal accuracy: CURVE, factor, low, high, bound.
+    """Return how far each ladder compresses at equal accuracy: NETWORK, factor, low, high, bound.
 
     `factor` is the parameters of the uncompressed network over the non-zero ones that are left, see `reach`. `bound`
     says that the strongest level still holds, so that the factor is a lower bound. `low` and `high` are the limits of
@@ -40,7 +41,7 @@ def reaches(curves: pd.DataFrame) -> pd.DataFrame:
     """
     images = curves.groupby("dataset")["top1"].agg(statistics.fewest_images)
     rows = []
-    for name, curve in curves.groupby(CURVE):
+    for name, curve in curves.groupby(NETWORK):
         if len(curve) < 2:  # no ladder
             continue
         ladder = curve[["params", "nonzero_params", "top1"]].to_numpy(float)
@@ -52,7 +53,7 @@ def reaches(curves: pd.DataFrame) -> pd.DataFrame:
         again = 100 * draw.binomial(tested, shares, (RESAMPLES, len(curve))) / tested
         limits = np.quantile(reach(factors, again, tested)[0], [0.025, 0.975])
         rows.append((*name, float(factor), *limits, bool(bound)))
-    return pd.DataFrame(rows, columns=[*CURVE, "factor", "low", "high", "bound"]).astype(
+    return pd.DataFrame(rows, columns=[*NETWORK, "factor", "low", "high", "bound"]).astype(
         {"bound": bool}
     )
 
@@ -89,12 +90,12 @@ def comparable(factors: pd.Series, bounds: pd.Series) -> pd.Series:
     return np.minimum(factors, factors.to_numpy()[bounds].min(initial=np.inf))
 
 
-def draw_reach(axis: Axes, rows: pd.DataFrame, height: float) -> None:
+def draw_reach(axis: Axes, looks: Looks, rows: pd.DataFrame, height: float) -> None:
     """Draw rows of `reaches` along x at one height; a lower bound gets an arrow."""
     for row in rows.itertuples():
-        colour = figures.colour(row.compression)
+        colour = looks.colour(row.compression)
         one = rows.loc[[row.Index]]
-        figures.intervals(axis, one, [height], ("factor", "low", "high"), color=colour, marker="o")
+        marks.intervals(axis, one, [height], ("factor", "low", "high"), color=colour, marker="o")
         if row.bound:
             axis.annotate(
                 "",
@@ -116,7 +117,7 @@ def bound_handle() -> Line2D:
     return Line2D(
         [],
         [],
-        color="#404040",
+        color=DARK,
         linestyle="",
         marker=r"$\rightarrow$",
         markersize=7,
@@ -125,40 +126,42 @@ def bound_handle() -> Line2D:
     )
 
 
-@figures.style()
-def draw(curves: pd.DataFrame, tolerance: float) -> Figure:
+@style()
+def draw(curves: pd.DataFrame, tolerance: float, looks: Looks) -> Figure:
     """Return top-1 against compression, one panel for each network.
 
     Both are relative to the uncompressed network: top-1 in percentage points of the same split, compression in bytes
     of the stored model. `tolerance` is what a chosen level was allowed to lose on the validation split.
     """
+    if curves.empty:
+        return panels.empty(looks, [], "no accuracy curve was measured")[0]
     curves = relative(curves)
     lines = [
         (dataset, models[start : start + COLUMNS])
-        for dataset, group in curves.groupby("dataset")
-        for models in [sorted(set(group["model"]))]
+        for dataset in looks.ordered("dataset", curves["dataset"])
+        for group in [curves[curves["dataset"] == dataset]]
+        for models in [looks.ordered("model", group["model"])]
         for start in range(0, len(models), COLUMNS)
     ]
-    figure = Figure(figsize=(figures.PAGE_INCHES, 0.75 + 1.75 * len(lines)), layout="constrained")
+    figure = Figure(figsize=(panels.PAGE_INCHES, 0.75 + 1.75 * len(lines)), layout="constrained")
     FigureCanvasAgg(figure)
     width = max(len(models) for _, models in lines)
     axes = figure.subplots(len(lines), width, squeeze=False, sharex=True, sharey=True)
     for row, (dataset, models) in zip(axes, lines, strict=True):
-        row[0].set_ylabel(f"{figures.label(dataset)}\nchange of top-1 (points)")
+        row[0].set_ylabel(f"{looks.label(dataset)}\nchange of top-1 (points)")
         for axis in row[len(models) :]:
             axis.set_axis_off()
         for axis, model in zip(row, models, strict=False):
             here = curves[(curves["dataset"] == dataset) & (curves["model"] == model)]
             baseline = here.loc[here["compression"] == "none", "top1"].iloc[0]
-            axis.set_title(f"{figures.label(model)}, {baseline:.1f} %")
-            _panel(axis, here, tolerance)
+            axis.set_title(f"{looks.label(model)}, {baseline:.1f} %")
+            _panel(axis, here, tolerance, looks)
     for column in range(width):
         lowest = max(line for line, (_, models) in enumerate(lines) if column < len(models))
         axes[lowest, column].set_xlabel("compression (stored bytes)")
         axes[lowest, column].tick_params(labelbottom=True)
     _scales(axes[0, 0], curves)
-    compressions = figures.ordered(curves["compression"], figures.COLOURS)
-    figures.legend_below(figure, figures.handles("compression", compressions), _entries(tolerance))
+    panels.legend_below(figure, looks.legend(curves, "compression"), _entries(tolerance))
     return figure
 
 
@@ -168,8 +171,8 @@ def relative(curves: pd.DataFrame) -> pd.DataFrame:
     The changes are from the uncompressed network's top-1 on the same split; the error is the standard error of the
     test top-1.
     """
-    baseline = curves[curves["compression"] == "none"].set_index(["dataset", "model"])
-    of = baseline.reindex(pd.MultiIndex.from_frame(curves[["dataset", "model"]]))
+    baseline = curves[curves["compression"] == "none"].set_index(MODEL)
+    of = baseline.reindex(pd.MultiIndex.from_frame(curves[MODEL]))
     images = curves.groupby("dataset")["top1"].transform(statistics.fewest_images)
     return curves.assign(
         factor=of["model_bytes"].to_numpy() / curves["model_bytes"],
@@ -179,20 +182,21 @@ def relative(curves: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _panel(axis: Axes, curves: pd.DataFrame, tolerance: float) -> None:
+def _panel(axis: Axes, curves: pd.DataFrame, tolerance: float, looks: Looks) -> None:
     axis.axhspan(-tolerance, 0, color=BAND, linewidth=0, zorder=0)
-    axis.axhline(0, color=figures.GREY, linewidth=0.6, zorder=0)
-    compressions = figures.ordered(curves["compression"], figures.COLOURS)
-    for rank, compression in enumerate(compressions):
+    axis.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+    for rank, compression in enumerate(looks.ordered("compression", curves["compression"])):
         curve = curves[curves["compression"] == compression].sort_values("level")
-        look: dict[str, Any] = {"color": figures.colour(compression)}
+        look: dict[str, Any] = {"color": looks.colour(compression)}
         if len(curve) > 1:
             axis.plot(curve["factor"], curve["change"], **look)
             axis.plot(curve["factor"], curve["validation_change"], ":", linewidth=0.8, **look)
             chosen = curve[curve["chosen"]]
-            ring = {**look, **RING, "markersize": 7 + 1.5 * (rank % 2)}  # two may be chosen alike
+            # Two may be chosen alike.
+            ring = {**look, **RING, "markersize": 7 + 1.5 * (rank % 2)}
             axis.plot(chosen["factor"], chosen["change"], "o", **ring)
-            curve = curve[curve["level"] != 0]  # the uncompressed network has a point of its own
+            # The uncompressed network has a point of its own.
+            curve = curve[curve["level"] != 0]
         axis.errorbar(
             curve["factor"],
             curve["change"],
@@ -206,7 +210,7 @@ def _panel(axis: Axes, curves: pd.DataFrame, tolerance: float) -> None:
 
 
 def _scales(axis: Axes, curves: pd.DataFrame) -> None:
-    figures.log_axis(axis.xaxis, min(curves["factor"].min(), 1), max(curves["factor"].max(), 2))
+    panels.log_axis(axis.xaxis, min(curves["factor"].min(), 1), max(curves["factor"].max(), 2))
     low = min((curves["change"] - curves["error"]).min(), curves["validation_change"].min(), -2)
     high = max((curves["change"] + curves["error"]).max(), curves["validation_change"].max(), 1)
     axis.set_yscale("symlog", linthresh=LINEAR, linscale=1.2)
@@ -219,7 +223,7 @@ def _scales(axis: Axes, curves: pd.DataFrame) -> None:
 
 def _entries(tolerance: float) -> list[Artist]:
     test, chosen = "test split, \N{PLUS-MINUS SIGN}1 standard error", "chosen on validation"
-    grey: dict[str, Any] = {"color": "#404040"}
+    grey: dict[str, Any] = {"color": DARK}
     return [
         Line2D([], [], marker="o", markersize=3, label=test, **grey),
         Line2D([], [], linestyle=":", label="validation split", **grey),

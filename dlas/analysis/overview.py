@@ -5,12 +5,17 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from dlas.analysis import figures
+from dlas.analysis import marks, panels, statuses
+from dlas.analysis.columns import MODEL
 from dlas.analysis.observation import distinct, measured, unreached
+from dlas.analysis.style import GREY, Looks, no_level_handle, style
+from dlas.status import MEASURED
 
 LINE = ["compression", "format", "tuning"]
-LINE_INCHES = 0.145  # of print, for one of them
+# Of print, for one line.
+LINE_INCHES = 0.145
 HEADING_INCHES = 0.22
 SMALL: dict[str, Any] = {
     "markersize": 2.8,
@@ -21,40 +26,40 @@ SMALL: dict[str, Any] = {
 }
 
 
-@figures.style()
-def draw(study: pd.DataFrame, peers: pd.DataFrame) -> Figure:
+@style()
+def draw(study: pd.DataFrame, peers: pd.DataFrame, looks: Looks) -> Figure:
     """Return the latency of every network by compression, format, primitive and platform, with intervals.
 
     A model has one line for each compression and format of its weights, and on it one mark for each primitive, a little
-    lower each. A grey line over all of them is the uncompressed network in another runtime, from peers.csv.
+    lower each. A grey line over all of them is the uncompressed network in another runtime, from peers.csv. How many
+    rows are no measurement stands below.
     """
     rows, no_level = distinct(measured(study)), unreached(study)
-    platforms = figures.ordered(study["platform"], figures.NAMES)
-    compressions = figures.ordered(study["compression"], figures.COLOURS)
-    tunings = figures.ordered(study["tuning"], figures.FILLS)
-    formats = figures.ordered(study["format"], figures.EDGES)
+    peers = peers[peers["status"].isin(MEASURED)]
+    platforms = looks.ordered("platform", study["platform"])
     there = set(study[LINE].itertuples(index=False, name=None))
-    lines = [line for line in product(compressions, formats, tunings) if line in there]
-    places = study[["dataset", "model"]].drop_duplicates().sort_values(["dataset", "model"])
-    inches = LINE_INCHES * (len(lines) + 0.8)  # of one model, with a gap to the next
+    lines = [
+        line
+        for line in product(*(looks.ordered(kind, study[kind]) for kind in LINE))
+        if line in there
+    ]
+    places = looks.sort(study[MODEL].drop_duplicates(), MODEL)
+    # Of one model, with a gap to the next.
+    inches = LINE_INCHES * (len(lines) + 0.8)
     headings = HEADING_INCHES * places["dataset"].nunique()
-    figure, axes = figures.columns(
-        platforms, height=0.9 + inches * len(places) + headings, sharey=True
+    figure, axes = panels.columns(
+        looks,
+        platforms,
+        height=0.9 + inches * len(places) + headings,
+        width=panels.PAGE_INCHES,
+        sharey=True,
     )
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(max(figures.PAGE_INCHES, width), height)
-    heights = figures.rows_of(axes, places, heading=HEADING_INCHES / inches)
-    offsets = {
-        line: ((len(lines) - 1) / 2 - index) * LINE_INCHES / inches
-        for index, line in enumerate(lines)
-    }
-    primitives = figures.ordered(study["primitive"], figures.MARKERS)
+    heights = panels.rows_of(axes, places, looks.label, heading=HEADING_INCHES / inches)
+    share = LINE_INCHES / inches
+    offsets = {line: ((len(lines) - 1) / 2 - index) * share for index, line in enumerate(lines)}
+    primitives = looks.ordered("primitive", study["primitive"])
     steps = {
-        primitive: ((len(primitives) - 1) / 2 - index)
-        * 0.7
-        / len(primitives)
-        * LINE_INCHES
-        / inches
+        primitive: ((len(primitives) - 1) / 2 - index) * 0.7 / len(primitives) * share
         for index, primitive in enumerate(primitives)
     }
     for axis, platform in zip(axes[0], platforms, strict=False):
@@ -62,28 +67,29 @@ def draw(study: pd.DataFrame, peers: pd.DataFrame) -> Figure:
             here = _at(rows, dataset, model, platform)
             missing = _at(no_level, dataset, model, platform)
             if here.empty:
-                figures.absent(axis, centre)
-            reach = len(lines) / 2 * LINE_INCHES / inches
+                marks.absent(axis, centre)
+            reach = len(lines) / 2 * share
             beside = _at(peers, dataset, model, platform)
-            figures.peers(axis, beside, centre - reach, centre + reach)
+            marks.peers(axis, looks, beside, centre - reach, centre + reach)
             for line, offset in offsets.items():
                 compression, format, tuning = line
+                colour = looks.colour(compression)
                 if (missing[LINE] == list(line)).all(axis=1).any():
-                    figures.no_level(axis, centre + offset, compression)
+                    marks.no_level(axis, centre + offset, colour)
                 one = here[(here[LINE] == list(line)).all(axis=1)]
+                look = {"color": colour, "fillstyle": looks.fill(tuning), **looks.edge(format)}
                 for primitive, step in steps.items():
-                    look = {"color": figures.colour(compression), "fillstyle": figures.fill(tuning)}
-                    look |= figures.edge(format)
-                    marks = one[one["primitive"] == primitive]
-                    at = [centre + offset + step] * len(marks)
-                    look |= {"marker": figures.marker(primitive)}
-                    figures.intervals(axis, marks, at, **look, **SMALL)
+                    shown = one[one["primitive"] == primitive]
+                    at = [centre + offset + step] * len(shown)
+                    look |= {"marker": looks.marker(primitive)}
+                    marks.intervals(axis, shown, at, **look, **SMALL)
         if len(rows):
             shown = [rows["latency_ms_low"], rows["latency_ms_high"], peers["latency_ms"]]
             limits = pd.concat(shown).astype(float)
-            figures.log_axis(axis.xaxis, limits.min(), limits.max(), fine=2.7)
+            panels.log_axis(axis.xaxis, limits.min(), limits.max(), fine=2.7)
         axis.set_xlabel("latency (ms, log scale)")
-    _legend(figure, study, rows, peers, formats, tunings)
+    panels.legend_below(figure, *_legend(study, rows, peers, looks))
+    figure.supxlabel(statuses.counted(study), fontsize=6, color=GREY)
     return figure
 
 
@@ -94,21 +100,11 @@ def _at(rows: pd.DataFrame, dataset: str, model: str, platform: str) -> pd.DataF
 
 
 def _legend(
-    figure: Figure,
-    study: pd.DataFrame,
-    rows: pd.DataFrame,
-    peers: pd.DataFrame,
-    formats: list[str],
-    tunings: list[str],
-) -> None:
-    compressions = figures.ordered(study["compression"], figures.COLOURS)
-    first = figures.handles("compression", compressions if len(compressions) > 1 else [])
-    second = figures.handles("primitive", figures.ordered(study["primitive"], figures.MARKERS))
-    if len(tunings) > 1:
-        second += figures.handles("tuning", tunings)
-    third = figures.handles("format", formats if len(formats) > 1 else [])
-    if (rows["status"] == "emulated").any():
-        third.append(figures.emulated_handle())
+    study: pd.DataFrame, rows: pd.DataFrame, peers: pd.DataFrame, looks: Looks
+) -> tuple[list[Line2D], ...]:
+    several = study["compression"].nunique() > 1
+    first = looks.legend(study, "compression") if several else []
+    third = looks.legend(study, "format") + looks.legend(rows, "status")
     if len(unreached(study)):
-        third.append(figures.no_level_handle())
-    figures.legend_below(figure, first, second, third, figures.peer_handles(peers["runtime"]))
+        third.append(no_level_handle())
+    return first, looks.legend(study, "primitive", "tuning"), third, looks.legend(peers, "runtime")

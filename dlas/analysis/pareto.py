@@ -17,10 +17,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import choices, figures, statistics
+from dlas.analysis import choices, marks, panels, statistics
+from dlas.analysis.columns import DEPLOYED
 from dlas.analysis.observation import distinct, fastest, measured
+from dlas.analysis.style import Looks, style
 
-NETWORK = ["platform", "dataset", "model", "compression"]
 FRONT = "#404040"
 LARGEST_MARK, SMALLEST_MARK = 9.0, 1.8  # points across, of the largest model and at least
 ROW_INCHES = 2.6
@@ -36,7 +37,7 @@ def networks(study: pd.DataFrame) -> pd.DataFrame:
     `accuracy` is the top-1 of the compiled network in percent, `error` its binomial standard error in points, `front`
     is that of `front` among the networks of the data set and platform.
     """
-    rows = fastest(distinct(measured(study)), NETWORK)
+    rows = fastest(distinct(measured(study)), DEPLOYED)
     images = rows.groupby("dataset")["top1"].transform(statistics.fewest_images)
     accuracy = choices.top1(rows)
     rows = rows.assign(
@@ -60,46 +61,44 @@ def front(*costs: pd.Series) -> np.ndarray:
     return np.logical_not((no_worse & better).any(axis=0))
 
 
-@figures.style()
-def draw(study: pd.DataFrame) -> Figure:
+@style()
+def draw(study: pd.DataFrame, looks: Looks) -> Figure:
     """Return top-1 over latency of every network, a line of panels for each data set, one for each platform.
 
     The area of a mark is the model's bytes. Networks on the front are ringed and named.
     """
     rows = networks(study)
-    platforms, datasets = (
-        figures.ordered(study[name], figures.NAMES) for name in ("platform", "dataset")
-    )
+    platforms, datasets = (looks.ordered(kind, study[kind]) for kind in ("platform", "dataset"))
     height = 0.75 + ROW_INCHES * len(datasets)
-    figure, axes = figures.columns(
-        platforms, len(datasets), height, figures.PAGE_INCHES, sharex="row", sharey="row"
+    lines = max(1, len(datasets))
+    figure, axes = panels.columns(
+        looks, platforms, lines, height, panels.PAGE_INCHES, sharex="row", sharey="row"
     )
     largest = float(rows["model_bytes"].max()) if len(rows) else 1.0
     for (line, dataset), (column, platform) in product(enumerate(datasets), enumerate(platforms)):
         axis, of_dataset = axes[line, column], rows[rows["dataset"] == dataset]
         here = of_dataset[of_dataset["platform"] == platform]
-        axis.set_title(f"{figures.label(platform)}, {figures.label(dataset)}")
+        axis.set_title(f"{looks.label(platform)}, {looks.label(dataset)}")
         if len(of_dataset):
             _scales(axis, of_dataset)
         if here.empty:
-            where: dict[str, Any] = {"transform": axis.transAxes, "ha": "center"}
-            axis.text(0.5, 0.5, "not measured", color=figures.GREY, **where)
+            marks.not_measured(axis)
             continue
         for row in here.sort_values("model_bytes", ascending=False).itertuples():
-            _mark(axis, here.loc[[row.Index]], row, largest)
+            _mark(axis, looks, here.loc[[row.Index]], row, largest)
         axis.set_xlabel("latency (ms, log scale)")
     for axis in axes[:, 0]:
         axis.set_ylabel("top-1 (%)")
-    figures.legend_below(figure, *_legend(rows, largest))
+    panels.legend_below(figure, *_legend(looks, rows, largest))
     figure.canvas.draw()  # the panels get their size, which the names are placed by
     for (line, dataset), (column, platform) in product(enumerate(datasets), enumerate(platforms)):
         here = rows[(rows["dataset"] == dataset) & (rows["platform"] == platform)]
-        _names(axes[line, column], here)
+        _names(axes[line, column], looks, here)
     return figure
 
 
 def _scales(axis: Axes, rows: pd.DataFrame) -> None:
-    figures.log_axis(
+    panels.log_axis(
         axis.xaxis, rows["latency_ms_low"].min() / 1.3, rows["latency_ms_high"].max() * 1.3
     )
     low, high = ((rows["accuracy"] + sign * rows["error"]) for sign in (-1, 1))
@@ -113,24 +112,24 @@ def _across(size: float, largest: float) -> float:
     return max(SMALLEST_MARK, LARGEST_MARK * float(np.sqrt(size / largest)))
 
 
-def _mark(axis: Axes, rows: pd.DataFrame, row: Any, largest: float) -> None:
+def _mark(axis: Axes, looks: Looks, rows: pd.DataFrame, row: Any, largest: float) -> None:
     """Draw one network with the errors of its latency and its top-1, and a ring if it is on the front."""
-    colour, size = figures.colour(row.compression), _across(row.model_bytes, largest)
+    colour, size = looks.colour(row.compression), _across(row.model_bytes, largest)
     reach = [[row.accuracy - row.error], [row.accuracy + row.error]]
     axis.plot(
         [row.latency_ms] * 2, np.ravel(reach), color=colour, linewidth=0.4, alpha=0.6, zorder=1
     )
-    figures.intervals(
+    marks.intervals(
         axis,
         rows,
         [row.accuracy],
         color=colour,
-        marker=figures.marker(row.primitive),
-        fillstyle=figures.fill(row.tuning),
+        marker=looks.marker(row.primitive),
+        fillstyle=looks.fill(row.tuning),
         markersize=size,
         markeredgewidth=0.7,
         capsize=0,
-        **figures.edge(row.format),
+        **looks.edge(row.format),
     )
     if row.front:
         axis.plot(
@@ -142,14 +141,14 @@ def _mark(axis: Axes, rows: pd.DataFrame, row: Any, largest: float) -> None:
         )
 
 
-def _names(axis: Axes, here: pd.DataFrame) -> None:
+def _names(axis: Axes, looks: Looks, here: pd.DataFrame) -> None:
     """Name the networks on the front, with their size."""
     best = here[here["front"]].sort_values("latency_ms")
-    figures.name_points(
+    marks.name_points(
         axis,
         list(best[["latency_ms", "accuracy"]].itertuples(index=False, name=None)),
-        [f"{figures.label(row.model)}\n{_bytes(row.model_bytes)}" for row in best.itertuples()],
-        figures.size_in_points(axis),
+        [f"{looks.label(row.model)}\n{_bytes(row.model_bytes)}" for row in best.itertuples()],
+        marks.size_in_points(axis),
         list(here[["latency_ms", "accuracy"]].itertuples(index=False, name=None)),
         NAME_POINTS,
     )
@@ -161,18 +160,11 @@ def _bytes(size: float) -> str:
     return f"{size / 1000**power:.3g} {('B', 'kB', 'MB', 'GB')[power]}"
 
 
-def _legend(rows: pd.DataFrame, largest: float) -> tuple[Sequence[Artist], ...]:
-    first = figures.handles("compression", figures.ordered(rows["compression"], figures.COLOURS))
-    second = figures.handles("primitive", figures.ordered(rows["primitive"], figures.MARKERS))
-    tunings = figures.ordered(rows["tuning"], figures.FILLS)
-    second += figures.handles("tuning", tunings if tunings != ["untuned"] else [])
+def _legend(looks: Looks, rows: pd.DataFrame, largest: float) -> tuple[Sequence[Artist], ...]:
+    first, second = looks.legend(rows, "compression"), looks.legend(rows, "primitive", "tuning")
     third: list[Artist] = [Line2D([], [], linestyle="", markersize=7, label="Pareto front", **RING)]
     third += [_size_handle(largest * share, largest) for share in (1, 0.1)]
-    if (rows["format"] == "csr").any():
-        third += figures.handles("format", ["csr"])
-    if (rows["status"] == "emulated").any():
-        third.append(figures.emulated_handle())
-    return first, second, third
+    return first, second, third + looks.legend(rows, "format", "status")
 
 
 def _size_handle(size: float, largest: float) -> Line2D:

@@ -10,10 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from dlas.analysis import choices, figures
+from dlas.analysis import choices
 from dlas.analysis.choices import Choice, Place
-from dlas.analysis.observation import LATENCY, distinct, floors, measured
+from dlas.analysis.columns import LATENCY
+from dlas.analysis.observation import distinct, floors, measured
 from dlas.analysis.pages import Page, estimate
+from dlas.analysis.words import Words
 
 LAYERS = {
     "model": ["model"],
@@ -21,11 +23,11 @@ LAYERS = {
     "primitive": ["primitive"],
     "tuning": ["tuning"],
 }
-CONFIGURATION = ["model", "compression", "level", "primitive", "format", "tuning"]
+RECOMMENDED = ["model", "compression", "level", "primitive", "format", "tuning"]
 CONTRIBUTIONS = [f"contribution_{layer}" for layer in LAYERS]
 JOINT = ["joint_speedup", "joint_speedup_low", "joint_speedup_high"]
 COLUMNS = [
-    *("platform", "dataset", "top1_floor", *CONFIGURATION, "top1_compiled", *LATENCY),
+    *("platform", "dataset", "top1_floor", *RECOMMENDED, "top1_compiled", *LATENCY),
     *("candidates", "reason", *CONTRIBUTIONS),
     *("layer_by_layer", "layer_by_layer_ms", "layer_by_layer_status", *JOINT),
 ]
@@ -60,7 +62,7 @@ def recommend(
             continue
         best = candidates.loc[[candidates["latency_ms"].idxmin()]]
         usual = _default(candidates, choices.default(of_platform))
-        line |= best[[*CONFIGURATION, "top1_compiled", *LATENCY]].iloc[0].to_dict()
+        line |= best[[*RECOMMENDED, "top1_compiled", *LATENCY]].iloc[0].to_dict()
         line |= _contributions(here, best.iloc[0], usual)
         if "model" in usual:
             chosen = choices.layer_by_layer(candidates, usual, list(LAYERS.values()))
@@ -109,25 +111,23 @@ def _contributions(
 def _layer_by_layer(
     chosen: Mapping[str, str], measured: pd.DataFrame, allowed: pd.DataFrame
 ) -> dict[str, Any]:
-    """Return what is told of the configuration chosen layer by layer."""
-    words = f"{figures.label(chosen['model'])}, {choices.in_words(chosen)}"
+    """Return the columns of the configuration chosen layer by layer."""
+    text = f"`{chosen['model']}`, {choices.in_words(chosen)}"
     if measured.empty:
-        return {"layer_by_layer": words, "layer_by_layer_status": UNMEASURED}
+        return {"layer_by_layer": text, "layer_by_layer_status": UNMEASURED}
     status = BELOW if allowed.empty else measured["status"].iloc[0]
     latency = measured["latency_ms"].iloc[0]
     return {
-        "layer_by_layer": words,
+        "layer_by_layer": text,
         "layer_by_layer_ms": latency,
         "layer_by_layer_status": status,
     }
 
 
-def page(rows: pd.DataFrame) -> Page:
+def page(rows: pd.DataFrame, words: Words) -> Page:
     """Return the page of recommendations: a column for each platform and data set."""
-    columns = [
-        (figures.label(row.platform), figures.label(row.dataset)) for row in rows.itertuples()
-    ]
-    texts = [_texts(row) for row in rows.to_dict("records")]
+    columns = [(words.label(row.platform), words.label(row.dataset)) for row in rows.itertuples()]
+    texts = [_texts(row, words) for row in rows.to_dict("records")]
     table = pd.DataFrame(
         texts, index=pd.MultiIndex.from_tuples(columns, names=["platform", "dataset"])
     ).T
@@ -145,14 +145,14 @@ def page(rows: pd.DataFrame) -> Page:
     )
 
 
-def _texts(row: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+def _texts(row: Mapping[str, Any], words: Words) -> dict[tuple[str, str], str]:
     """Return the cells of a recommendation, by group and name."""
 
     def number(name: str, form: str, unit: str = "") -> str:
         return "" if pd.isna(row[name]) else f"{row[name]:{form}}{unit}"
 
     def word(name: str) -> str:
-        return "" if pd.isna(row[name]) else figures.label(str(row[name]))
+        return "" if pd.isna(row[name]) else words.label(str(row[name]))
 
     def interval(names: list[str]) -> str:
         return estimate(*(float(row[name]) for name in names))
@@ -173,7 +173,7 @@ def _texts(row: Mapping[str, Any]) -> dict[tuple[str, str], str]:
         (needed[1], "top-1 (%)"): number("top1_compiled", ".1f"),
         (needed[1], "latency (ms)"): interval(LATENCY),
         **{(needed[2], layer): number(f"contribution_{layer}", ".2f") for layer in LAYERS},
-        (needed[3], "configuration"): text("layer_by_layer"),
+        (needed[3], "configuration"): words.text(text("layer_by_layer")),
         (needed[3], "latency (ms)"): estimate(row["layer_by_layer_ms"]),
         (needed[3], "status"): text("layer_by_layer_status"),
         (needed[3], "speedup of the recommended (x)"): interval(JOINT),

@@ -9,6 +9,7 @@ makes (im2col, packing) nor what is read again. Where the weights themselves sta
 next the memory does not limit, and a network may lie above the slope.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,16 +20,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import figures
+from dlas.analysis import marks, panels
+from dlas.analysis.columns import DEPLOYED
 from dlas.analysis.observation import distinct, fastest, macs_done, measured
+from dlas.analysis.style import DARK, Looks, face, style
+from dlas.status import OK
 
-NETWORK = ["platform", "dataset", "model", "compression"]
 DTYPES = ("float32", "float16", "int8")
 INDEX_BYTES = np.dtype("int32").itemsize  # of a non-zero's place in CSR
 PERCENTAGES = (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)  # of the peak, which lines stand for
 LINE = "#D0D4D8"
 ROW_INCHES = 2.3
-ROOF = "#404040"
 MOST_NAMES = 8  # of networks in a panel; where there are more, uncompressed ones only are named
 MARGIN = 1.6  # of the axes, beyond the marks and the ceilings
 
@@ -39,7 +41,7 @@ def networks(study: pd.DataFrame) -> pd.DataFrame:
     Operations are those of gflops: two for each MAC, in CSR of non-zero weights only; bytes are `weight_bytes`.
     """
     rows = distinct(measured(study))
-    rows = fastest(rows[rows["peak_fraction"].notna()], NETWORK)
+    rows = fastest(rows[rows["peak_fraction"].notna()], DEPLOYED)
     return rows.assign(intensity=2 * macs_done(rows) / weight_bytes(rows))
 
 
@@ -63,42 +65,42 @@ def ceiling(intensity: np.ndarray, peak: float, bandwidth: float) -> np.ndarray:
     return np.minimum(peak, intensity * bandwidth)
 
 
-@figures.style()
-def draw(study: pd.DataFrame, platforms: Mapping[str, Mapping[str, Any]]) -> Figure:
+@style()
+def draw(study: pd.DataFrame, platforms: Mapping[str, Mapping[str, Any]], looks: Looks) -> Figure:
     """Return GFLOP/s over intensity of every network, a line of panels for each type of numbers.
 
     `platforms` are the records of `dlas.hardware.peak.measure_platform` by name. Lines stand for shares of the
     platform's peak in the panel's type.
     """
     rows = networks(study)
-    names = figures.ordered(platforms, figures.NAMES)
-    dtypes = figures.ordered(rows["dtype"], DTYPES) or list(DTYPES[:1])
+    names = looks.ordered("platform", platforms)
+    dtypes = [dtype for dtype in DTYPES if dtype in set(rows["dtype"])] or list(DTYPES[:1])
     height = 0.6 + ROW_INCHES * len(dtypes)
-    figure, axes = figures.columns(
-        names, len(dtypes), height, figures.PAGE_INCHES, sharex="row", sharey="row"
+    figure, axes = panels.columns(
+        looks, names, len(dtypes), height, panels.PAGE_INCHES, sharex="row", sharey="row"
     )
-    panels = {}
+    filled = {}
     for line, dtype in zip(axes, dtypes, strict=True):
         of_dtype = rows[rows["dtype"] == dtype]
         if len(of_dtype):
             limits = [_limits(platforms[name], dtype) for name in of_dtype["platform"].unique()]
             _scales(line[0], of_dtype, limits)
-        for axis, name in zip(line, names, strict=True):
+        for axis, name in zip(line, names, strict=False):
             here = of_dtype[of_dtype["platform"] == name]
-            axis.set_title(f"{figures.label(name)}, {dtype}")
+            axis.set_title(f"{looks.label(name)}, {dtype}")
             if here.empty:
                 _absent(axis, platforms[name])
                 continue
-            panels[axis] = here
+            filled[axis] = here
             _ceilings(axis, *_limits(platforms[name], dtype))
             for row in here.itertuples():
-                _mark(axis, row)
+                _mark(axis, looks, row)
             axis.set_xlabel("operations a byte, at most (log scale)")
         line[0].set_ylabel("10\N{SUPERSCRIPT NINE} operations/s (log scale)")
-    figures.legend_below(figure, *_legend(rows))
+    panels.legend_below(figure, *_legend(looks, rows))
     figure.canvas.draw()  # the panels get their size, which the names are placed by
-    for axis, here in panels.items():
-        _names(axis, here)
+    for axis, here in filled.items():
+        _names(axis, looks, here)
     return figure
 
 
@@ -110,11 +112,11 @@ def _limits(platform: Mapping[str, Any], dtype: str) -> tuple[float, float]:
 def _absent(axis: Axes, platform: Mapping[str, Any]) -> None:
     """Say in an empty panel why it is empty; its axes belong to its neighbours as well."""
     status, reason = platform["status"], "not measured"
-    if status != "ok":
+    if status != OK:
         reason += f": {status}"
     elif platform["peak_gflops"] is None:
         reason = "its peak is not measured"
-    axis.text(0.5, 0.5, reason, color=figures.GREY, transform=axis.transAxes, ha="center")
+    marks.not_measured(axis, textwrap.fill(reason, 30))
 
 
 def _scales(axis: Axes, rows: pd.DataFrame, limits: list[tuple[float, float]]) -> None:
@@ -122,16 +124,16 @@ def _scales(axis: Axes, rows: pd.DataFrame, limits: list[tuple[float, float]]) -
     ridges = [peak / bandwidth for peak, bandwidth in limits]
     low, high = min(rows["intensity"].min(), *ridges), max(rows["intensity"].max(), *ridges)
     top = max(peak for peak, _ in limits)
-    figures.log_axis(axis.xaxis, low / MARGIN, high * MARGIN)
-    figures.log_axis(axis.yaxis, rows["gflops"].min() / MARGIN, top * MARGIN)
+    panels.log_axis(axis.xaxis, low / MARGIN, high * MARGIN)
+    panels.log_axis(axis.yaxis, rows["gflops"].min() / MARGIN, top * MARGIN)
 
 
 def _ceilings(axis: Axes, peak: float, bandwidth: float) -> None:
     """Draw what a platform allows at most, and lines at shares of its peak."""
     (low, high), bottom = axis.get_xlim(), axis.get_ylim()[0]
     at = np.array([low / 10, peak / bandwidth, high * 10])
-    axis.plot(at, ceiling(at, peak, bandwidth), color=ROOF, linewidth=1.2, zorder=1)
-    look: dict[str, Any] = {"fontsize": 5.8, "color": ROOF, "textcoords": "offset points"}
+    axis.plot(at, ceiling(at, peak, bandwidth), color=DARK, linewidth=1.2, zorder=1)
+    look: dict[str, Any] = {"fontsize": 5.8, "color": DARK, "textcoords": "offset points"}
     look |= {"xycoords": axis.get_yaxis_transform()}
     for side, place, text in (
         ("left", 0, f"memory {bandwidth:,.0f} GB/s"),
@@ -147,40 +149,32 @@ def _ceilings(axis: Axes, peak: float, bandwidth: float) -> None:
             axis.annotate(f"{percentage:g} %", (1, rate), (3, 0), va="center", **look)
 
 
-def _mark(axis: Axes, row: Any) -> None:
-    colour = figures.colour(row.compression)
+def _mark(axis: Axes, looks: Looks, row: Any) -> None:
+    colour = looks.colour(row.compression)
     axis.plot(
         row.intensity,
         row.gflops,
         linestyle="",
         color=colour,
-        marker=figures.marker(row.primitive),
-        fillstyle=figures.fill(row.tuning),
-        **figures.edge(row.format),
-        **figures.face(colour, row.status, figures.fill(row.tuning)),
+        marker=looks.marker(row.primitive),
+        fillstyle=looks.fill(row.tuning),
+        **looks.edge(row.format) | face(colour, row.status, looks.fill(row.tuning)),
     )
 
 
-def _names(axis: Axes, here: pd.DataFrame) -> None:
+def _names(axis: Axes, looks: Looks, here: pd.DataFrame) -> None:
     """Name the networks of a panel, or, where they are many, the uncompressed ones."""
     some = here if len(here) <= MOST_NAMES else here[here["compression"] == "none"]
-    figures.name_points(
+    marks.name_points(
         axis,
         list(some[["intensity", "gflops"]].itertuples(index=False, name=None)),
-        [f"{figures.label(row.model)}\n{figures.label(row.dataset)}" for row in some.itertuples()],
-        figures.size_in_points(axis),
+        [f"{looks.label(row.model)}\n{looks.label(row.dataset)}" for row in some.itertuples()],
+        marks.size_in_points(axis),
         list(here[["intensity", "gflops"]].itertuples(index=False, name=None)),
     )
 
 
-def _legend(rows: pd.DataFrame) -> tuple[Sequence[Artist], ...]:
-    first = figures.handles("compression", figures.ordered(rows["compression"], figures.COLOURS))
-    second = figures.handles("primitive", figures.ordered(rows["primitive"], figures.MARKERS))
-    tunings = figures.ordered(rows["tuning"], figures.FILLS)
-    second += figures.handles("tuning", tunings if tunings != ["untuned"] else [])
-    third: list[Artist] = [Line2D([], [], color=ROOF, linewidth=1.2, label="measured ceiling")]
-    if (rows["format"] == "csr").any():
-        third += figures.handles("format", ["csr"])
-    if (rows["status"] == "emulated").any():
-        third.append(figures.emulated_handle())
-    return first, second, third
+def _legend(looks: Looks, rows: pd.DataFrame) -> tuple[Sequence[Artist], ...]:
+    first, second = looks.legend(rows, "compression"), looks.legend(rows, "primitive", "tuning")
+    third: list[Artist] = [Line2D([], [], color=DARK, linewidth=1.2, label="measured ceiling")]
+    return first, second, third + looks.legend(rows, "format", "status")

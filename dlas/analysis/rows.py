@@ -7,6 +7,7 @@ import pandas as pd
 
 from dlas import status
 from dlas.analysis import statistics
+from dlas.analysis.columns import VARIANT
 
 Record = Mapping[str, Any]
 
@@ -19,7 +20,6 @@ PEERS_COLUMNS = (
     "platform dataset model runtime latency_ms latency_ms_low latency_ms_high threads status"
 ).split()
 NOISE_FLOOR_COLUMNS = ["platform", "dataset", "model", "ratio", "low", "high"]
-VARIANT = ["compression", "primitive", "format", "tuning"]
 # The roles of samples that are not a peer's, see `dlas.hardware.timing`.
 MEASURED, AA_REPLICATE, REFERENCE = "measured", "aa_replicate", "reference"
 

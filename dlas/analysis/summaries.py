@@ -9,12 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dlas.analysis import choices, curves, figures, statistics
-from dlas.analysis.choices import PLACE
+from dlas.analysis import choices, curves, statistics
+from dlas.analysis.columns import LATENCY, MODEL, NETWORK, PLACE, SPEEDUP
 from dlas.analysis.observation import (
-    LATENCY,
-    SPEEDUP,
-    USABLE,
     distinct,
     floors,
     latency,
@@ -23,15 +20,17 @@ from dlas.analysis.observation import (
     unreached,
 )
 from dlas.analysis.pages import BEST, QUIET, TIED, Page, estimate
+from dlas.analysis.words import Words
+from dlas.status import MEASURED, OK
 
-NETWORK = ["dataset", "model", "compression"]
 ACCURACY_COLUMNS = (
     "dataset model compression level dtype top1 top1_change params nonzero_params macs model_bytes factor status"
 ).split()
 UNREACHED = "no level within the tolerance"
 TIMED = ["platform", *NETWORK, "level", "format"]
-VARIANT = ["primitive", "tuning"]
-CELL = [*LATENCY, "status"]  # what the table of latencies has of each VARIANT
+CODE = ["primitive", "tuning"]
+# The columns that the table of latencies has of each CODE.
+CELL = [*LATENCY, "status"]
 RANKED = ["fastest", "tied"]
 OVER_DEFAULT = ["speedup", "speedup_low", "speedup_high"]
 BEST_COLUMNS = [
@@ -39,50 +38,48 @@ BEST_COLUMNS = [
     *(*LATENCY, *OVER_DEFAULT, "status"),
 ]
 CHOICES = {"fastest": "fastest", "fastest_accurate": "fastest of equal accuracy"}
-_ORDERS: dict[str, Mapping[str, Any]] = {
-    "platform": figures.NAMES,
-    "compression": figures.COLOURS,
-    "format": figures.EDGES,
-    "primitive": figures.MARKERS,
-    "tuning": figures.FILLS,
-}
 
 
 class Summary(NamedTuple):
-    """A table and its page: rows(study, noise_floor) for the CSV, page(rows) for readers."""
+    """A table and its page: rows(study, noise_floor, words) for the CSV, page(rows, words) for readers.
 
-    rows: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
-    page: Callable[[pd.DataFrame], Page]
+    The CSV has plain names; the words give the order of its rows.
+    """
+
+    rows: Callable[[pd.DataFrame, pd.DataFrame, Words], pd.DataFrame]
+    page: Callable[[pd.DataFrame, Words], Page]
 
 
-def accuracy_and_compression(study: pd.DataFrame, noise_floor: pd.DataFrame) -> pd.DataFrame:
+def accuracy_and_compression(
+    study: pd.DataFrame, noise_floor: pd.DataFrame, words: Words
+) -> pd.DataFrame:
     """Return one row for each network: ACCURACY_COLUMNS.
 
     `top1_change` is in percentage points and `factor` the bytes of the uncompressed network over its own. The noise
     floor has no part in it.
     """
-    networks = _ordered(study.drop_duplicates(NETWORK), NETWORK)
-    uncompressed = networks[networks["compression"] == "none"].set_index(["dataset", "model"])
+    networks = _sorted(study.drop_duplicates(NETWORK), NETWORK, words)
+    uncompressed = networks[networks["compression"] == "none"].set_index(MODEL)
     before = uncompressed[["top1", "model_bytes"]].add_suffix("_before")
-    networks = networks.join(before, on=["dataset", "model"])
+    networks = networks.join(before, on=MODEL)
     networks = networks.assign(
         top1_change=networks["top1"] - networks["top1_before"],
         factor=networks["model_bytes_before"] / networks["model_bytes"],
-        status="ok",
+        status=OK,
     )
     networks.loc[unreached(networks).index, "status"] = UNREACHED
     return networks[ACCURACY_COLUMNS]
 
 
-def latencies(study: pd.DataFrame, noise_floor: pd.DataFrame) -> pd.DataFrame:
+def latencies(study: pd.DataFrame, noise_floor: pd.DataFrame, words: Words) -> pd.DataFrame:
     """Return one row for each network, platform and format of its weights: TIMED, CELL of each variant, and RANKED.
 
     The columns of a primitive and tuning begin with both: direct_untuned_latency_ms. They are empty where the study
     does not ask for it. `fastest` names the variant of lowest latency, `tied` those that are not clearly slower, see
     `statistics.clearly_above`, with a family-wise error of 5 % in each row.
     """
-    rows, floor = _ordered(study, [*TIMED, *VARIANT]), floors(noise_floor)
-    variants = _ordered(study[VARIANT].drop_duplicates(), VARIANT).itertuples(index=False)
+    rows, floor = _sorted(study, [*TIMED, *CODE], words), floors(noise_floor)
+    variants = _sorted(study[CODE].drop_duplicates(), CODE, words).itertuples(index=False)
     columns = [f"{_variant(variant)}_{name}" for variant in variants for name in CELL]
     lines = []
     for place, group in rows.groupby(TIMED, sort=False, dropna=False):
@@ -111,7 +108,9 @@ def _not_clearly_slower(rows: pd.DataFrame, floor: float) -> list[str]:
     ]
 
 
-def best_configurations(study: pd.DataFrame, noise_floor: pd.DataFrame) -> pd.DataFrame:
+def best_configurations(
+    study: pd.DataFrame, noise_floor: pd.DataFrame, words: Words
+) -> pd.DataFrame:
     """Return two rows for each network of a platform: BEST_COLUMNS of its configuration of each of CHOICES.
 
     Equal accuracy is that of `choices.accurate`. The speedup is over the default: see `choices.default`. The noise
@@ -121,7 +120,7 @@ def best_configurations(study: pd.DataFrame, noise_floor: pd.DataFrame) -> pd.Da
     usual = {platform: choices.default(own) for platform, own in rows.groupby("platform")}
     options = dict(zip(CHOICES, (rows, choices.accurate(study)), strict=True))
     lines = []
-    for place, asked in _ordered(study, PLACE).groupby(PLACE, sort=False):
+    for place, asked in _sorted(study, PLACE, words).groupby(PLACE, sort=False):
         network = dict(zip(PLACE, place, strict=True))
         for choice, allowed in options.items():
             line, here = network | {"choice": choice}, choices.having(allowed, network)
@@ -147,21 +146,14 @@ def _speedup(row: pd.Series, default: pd.Series) -> dict[str, float]:
     return dict(zip(OVER_DEFAULT, found[SPEEDUP], strict=True))
 
 
-def _ordered(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Return a table sorted by these columns, each in the order in which the figures have its values."""
-    places = {
-        name: {value: place for place, value in enumerate(figures.ordered(table[name], known))}
-        for name, known in ((name, _ORDERS.get(name, ())) for name in names if name != "level")
-    }
-    sorted_ = table.sort_values(
-        list(places), key=lambda column: column.map(places[column.name]), kind="stable"
-    )
-    return sorted_.reset_index(drop=True)
+def _sorted(table: pd.DataFrame, names: list[str], words: Words) -> pd.DataFrame:
+    """Return a table sorted by these columns but the level, each in the order of its methods."""
+    kinds = [name for name in names if name != "level"]
+    return words.sort(table, kinds).reset_index(drop=True)
 
 
-def accuracy_page(rows: pd.DataFrame) -> Page:
+def accuracy_page(rows: pd.DataFrame, words: Words) -> Page:
     """Return the page of `accuracy_and_compression`."""
-    index = ["dataset", "model", "compression"]
     names = {
         "level": "level",
         "dtype": "type",
@@ -174,8 +166,8 @@ def accuracy_page(rows: pd.DataFrame) -> Page:
         "factor": "compression (x)",
         "status": "",
     }
-    shown = rows.assign(status=rows["status"].replace("ok", ""))
-    table = _labelled(shown, index).rename(columns=names)[list(names.values())]
+    shown = rows.assign(status=rows["status"].replace(OK, ""))
+    table = _labelled(shown, NETWORK, words).rename(columns=names)[list(names.values())]
     counts = dict.fromkeys(("parameters", "not zero", "MACs", "bytes"), "{:,.0f}")
     classes = pd.DataFrame("", table.index, table.columns)
     classes[""] = QUIET
@@ -194,7 +186,7 @@ def accuracy_page(rows: pd.DataFrame) -> Page:
     )
 
 
-def latency_page(rows: pd.DataFrame) -> Page:
+def latency_page(rows: pd.DataFrame, words: Words) -> Page:
     """Return the page of `latencies`: primitive and tuning are its columns."""
     variants = [name.removesuffix("_status") for name in rows if name.endswith("_status")]
     cells: dict[str, list[str]] = {variant: [] for variant in variants}
@@ -203,48 +195,50 @@ def latency_page(rows: pd.DataFrame) -> Page:
         equal = [row["fastest"], *row["tied"].split(", ")]
         for variant in variants:
             status, *timed = (row[f"{variant}_{name}"] for name in ("status", *LATENCY))
-            usable = status in USABLE
+            usable = status in MEASURED
             cells[variant].append(
                 estimate(*timed) if usable else "" if pd.isna(status) else str(status)
             )
             looks = (
                 BEST * (variant == row["fastest"]),
                 TIED * (variant in equal),
-                QUIET * (status != "ok"),
+                QUIET * (status != OK),
             )
             classes[variant].append(" ".join(filter(None, looks)))
-    index = ["platform", "dataset", "model", "compression", "level", "format"]
     shown = rows.assign(level=rows["level"].map(_level))
-    table = _labelled(shown.assign(**cells), index)[variants]
-    pairs = [_parts(variant) for variant in variants]
-    table.columns = pd.MultiIndex.from_tuples(pairs, names=VARIANT)
+    table = _labelled(shown.assign(**cells), TIMED, words)[variants]
+    pairs = [_parts(variant, words) for variant in variants]
+    table.columns = pd.MultiIndex.from_tuples(pairs, names=CODE)
     return Page(
         "Latency (ms) by primitive and tuning",
         "Median latency of one image in milliseconds, with its 95 % interval. Bold: the lowest of a row. Tinted: with "
         "it, all that are not clearly slower, that is, by more than the noise floor (what two timings of the same "
         "library differ by) and the intervals, at a family-wise error of 5 % in each row. Grey: arithmetic that the "
-        "platform does not have and that is emulated, or the reason why there is no measurement. Empty: not asked for. "
+        "platform does not have and that is widened, or the reason why there is no measurement. Empty: not asked for. "
         "At level 0 no level of a technique was within the tolerance, and the network is the uncompressed one.",
         table,
         classes=pd.DataFrame(classes, index=table.index).set_axis(table.columns, axis=1),
     )
 
 
-def _parts(variant: str) -> tuple[str, str]:
+def _parts(variant: str, words: Words) -> tuple[str, str]:
     """Return primitive and tuning of a variant in words."""
-    tuning = next(name for name in figures.FILLS if variant.endswith(f"_{name}"))
-    return figures.label(variant.removesuffix(f"_{tuning}")), figures.label(tuning)
+    tunings = words.methods["tuning"]
+    tuning = next(name for name in tunings if variant.endswith(f"_{name}"))
+    return words.label(variant.removesuffix(f"_{tuning}")), words.label(tuning)
 
 
-def best_page(rows: pd.DataFrame) -> Page:
+def best_page(rows: pd.DataFrame, words: Words) -> Page:
     """Return the page of `best_configurations`."""
     shown = rows.assign(
         choice=rows["choice"].map(CHOICES),
-        **{name: rows[name].map(_label) for name in ("primitive", "format", "tuning")},
-        technique=(rows["compression"].map(_label) + " " + rows["level"].map(_level)).str.strip(),
+        **{name: _labels(rows[name], words) for name in ("primitive", "format", "tuning")},
+        technique=(
+            _labels(rows["compression"], words) + " " + rows["level"].map(_level)
+        ).str.strip(),
         latency=_estimates(rows, LATENCY),
         speedup=_estimates(rows, OVER_DEFAULT),
-        status=rows["status"].replace("ok", ""),
+        status=rows["status"].replace(OK, ""),
     )
     names = {
         "technique": "compression",
@@ -257,7 +251,7 @@ def best_page(rows: pd.DataFrame) -> Page:
         "status": "",
     }
     index = [*PLACE, "choice"]
-    table = _labelled(shown.drop(columns="compression"), index)
+    table = _labelled(shown.drop(columns="compression"), index, words)
     table = table.rename(columns=names)[list(names.values())]
     classes = pd.DataFrame("", table.index, table.columns)
     classes[""] = QUIET
@@ -282,18 +276,17 @@ def _estimates(rows: pd.DataFrame, names: list[str]) -> list[str]:
     return [estimate(*row) for row in rows[names].astype(float).itertuples(index=False)]
 
 
-def _label(name: Any) -> str:
-    return figures.label(name) if isinstance(name, str) else ""
+def _labels(names: pd.Series, words: Words) -> pd.Series:
+    return names.map(lambda name: words.label(name) if isinstance(name, str) else "")
 
 
 def _level(level: float) -> str:
     return "" if np.isnan(level) else f"{level:g}"
 
 
-def _labelled(rows: pd.DataFrame, index: list[str]) -> pd.DataFrame:
+def _labelled(rows: pd.DataFrame, index: list[str], words: Words) -> pd.DataFrame:
     """Return rows with these columns as the index, in words."""
-    words = {name: rows[name].map(_label) for name in index}
-    return rows.assign(**words).set_index(index)
+    return rows.assign(**{name: _labels(rows[name], words) for name in index}).set_index(index)
 
 
 SUMMARIES: Mapping[str, Summary] = {

@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from dlas.analysis.observation import Observation, Tables
-from dlas.analysis.rows import NOISE_FLOOR_COLUMNS, PEERS_COLUMNS, STUDY_COLUMNS, VARIANT
+from dlas.analysis.columns import CONFIGURATION
+from dlas.analysis.observation import Module, Observation
+from dlas.analysis.rows import NOISE_FLOOR_COLUMNS, PEERS_COLUMNS, STUDY_COLUMNS
 from dlas.compression.elbow import CURVE_COLUMNS
 from dlas.files import whole
 
@@ -15,7 +16,6 @@ CURVES_COLUMNS = ["dataset", "model", "compression", *CURVE_COLUMNS]
 OBSERVATION_COLUMNS = (
     "observation claim origin verdict statistic estimate ci_low ci_high n reason rule"
 ).split()
-CONFIGURATION = ["dataset", "model", *VARIANT, "platform"]
 TUNING_CURVE = ["trial", "layer", "latency_ms", "best_layer_ms", "network_ms"]
 
 
@@ -62,26 +62,24 @@ def curves_table(
     return pd.concat(named, ignore_index=True)[CURVES_COLUMNS]
 
 
-def observation_row(number: str, module: Any, observation: Observation) -> dict[str, Any]:
-    """Return one row of observations.csv from an observation's module and what it observed."""
-    return {
-        "observation": number,
-        "claim": module.PLUGIN.label,
-        "origin": module.PLUGIN.origin,
-        "verdict": observation.verdict,
-        "statistic": observation.statistic,
-        "estimate": observation.estimate,
-        "ci_low": observation.ci_low,
-        "ci_high": observation.ci_high,
-        "n": observation.n,
-        "reason": observation.reason,
-        "rule": " ".join(module.RULE.split()),
-    }
+def observation_row(record: Mapping[str, Any], claim: Mapping[str, str]) -> dict[str, Any]:
+    """Return one row of observations.csv from the record of an observation and what it claims.
+
+    `record` is that of `observation_record`, `claim` that of `dlas.study.descriptions.claim`.
+    """
+    return {name: {**claim, **record}[name] for name in OBSERVATION_COLUMNS}
+
+
+def observation_record(number: str, module: Module, observation: Observation) -> dict[str, Any]:
+    """Return everything about what was observed under a number, but the claim: values that JSON has."""
+    rule = " ".join(module.RULE.split())
+    return {"observation": number, "rule": rule, **observation.record()}
 
 
 def observations_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return observations.csv's table from its rows."""
-    return pd.DataFrame(list(rows), columns=OBSERVATION_COLUMNS)
+    numbers = dict.fromkeys(("estimate", "ci_low", "ci_high"), float)
+    return pd.DataFrame(list(rows), columns=OBSERVATION_COLUMNS).astype(numbers)
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
@@ -93,8 +91,3 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a table; names such as "none" and numbers such as "01" stay text."""
     return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"observation": str})
-
-
-def read_tables(study: str, noise_floor: str, curves: str) -> Tables:
-    """Read what an observation reads, each from its path."""
-    return Tables(read_table(study), read_table(noise_floor), read_table(curves))

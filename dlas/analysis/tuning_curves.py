@@ -9,8 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dlas.analysis import figures
-from dlas.analysis.table import CONFIGURATION
+from dlas.analysis import marks, panels
+from dlas.analysis.columns import CONFIGURATION, MODEL, VARIANT
+from dlas.analysis.style import GREY, Looks, style
 
 COLUMNS = 4  # of panels
 
@@ -25,65 +26,59 @@ def relative(curves: pd.DataFrame) -> pd.DataFrame:
     return timed.assign(share=timed["network_ms"] / first)
 
 
-@figures.style()
-def draw(curves: pd.DataFrame) -> Figure:
+@style()
+def draw(curves: pd.DataFrame, looks: Looks) -> Figure:
     """Return the time of each network's layers over the trials of its search, one panel for each network and platform.
 
     It is relative to the default schedules. A line ends with the mark of its primitive.
     """
-    platforms = figures.ordered(curves["platform"], figures.NAMES)
+    platforms = looks.ordered("platform", curves["platform"])
     lines = [
         (platform, networks[start : start + COLUMNS])
         for platform in platforms
         for here in [curves[curves["platform"] == platform]]
-        for networks in [sorted(set(zip(here["dataset"], here["model"], strict=True)))]
+        for places in [looks.sort(here[MODEL].drop_duplicates(), MODEL)]
+        for networks in [list(places.itertuples(index=False, name=None))]
         for start in range(0, len(networks), COLUMNS)
     ]
     figure = Figure(
-        figsize=(figures.PAGE_INCHES, 0.8 + 1.75 * max(1, len(lines))), layout="constrained"
+        figsize=(panels.PAGE_INCHES, 0.8 + 1.75 * max(1, len(lines))), layout="constrained"
     )
     FigureCanvasAgg(figure)
     width = max((len(networks) for _, networks in lines), default=1)
     axes = figure.subplots(max(1, len(lines)), width, squeeze=False, sharey=True)
     if curves.empty:
-        figures.note(axes[0, 0], "no configuration was auto-scheduled")
+        marks.note(axes[0, 0], "no configuration was auto-scheduled")
         return figure
     shares = relative(curves)
     for row, (platform, networks) in zip(axes, lines, strict=True):
-        row[0].set_ylabel(f"{figures.label(platform)}\nlatency / default schedules")
+        row[0].set_ylabel(f"{looks.label(platform)}\nlatency / default schedules")
         for axis in row[len(networks) :]:
             axis.set_axis_off()
         for axis, (dataset, model) in zip(row, networks, strict=False):
-            axis.set_title(f"{figures.label(model)}, {figures.label(dataset)}")
+            axis.set_title(f"{looks.label(model)}, {looks.label(dataset)}")
             here = (shares["dataset"] == dataset) & (shares["model"] == model)
-            _panel(axis, shares[here & (shares["platform"] == platform)])
+            _panel(axis, looks, shares[here & (shares["platform"] == platform)])
     for column in range(width):
         lowest = max(line for line, (_, networks) in enumerate(lines) if column < len(networks))
         axes[lowest, column].set_xlabel("trials")
-    figures.log_axis(axes[0, 0].yaxis, min([*shares["share"], 0.9]), 1)
-    _legend(figure, curves)
+    panels.log_axis(axes[0, 0].yaxis, min([*shares["share"], 0.9]), 1)
+    panels.legend_below(
+        figure, looks.legend(curves, "compression"), looks.legend(curves, "primitive", "format")
+    )
     return figure
 
 
-def _panel(axis: Axes, shares: pd.DataFrame) -> None:
-    axis.axhline(1, color=figures.GREY, linewidth=0.6, zorder=0)
+def _panel(axis: Axes, looks: Looks, shares: pd.DataFrame) -> None:
+    axis.axhline(1, color=GREY, linewidth=0.6, zorder=0)
     if shares.empty:
-        axis.text(
-            0.5,
-            0.5,
-            "some layer has no time",
-            transform=axis.transAxes,
-            ha="center",
-            color=figures.GREY,
-        )
-    for (compression, primitive, format), curve in shares.groupby(
-        ["compression", "primitive", "format"]
-    ):
-        look: dict[str, Any] = {"color": figures.colour(compression)}
+        marks.not_measured(axis, "some layer has no time")
+    for (compression, primitive, format, tuning), curve in shares.groupby(VARIANT):
+        look: dict[str, Any] = {"color": looks.colour(compression)}
         steps = curve[(curve["share"] != curve["share"].shift()).to_numpy() | _last(curve)]
         axis.plot(steps["trial"], steps["share"], drawstyle="steps-post", linewidth=0.8, **look)
-        mark: dict[str, Any] = {"marker": figures.marker(primitive), "linestyle": ""}
-        look |= {"fillstyle": figures.fill("auto_scheduled"), **figures.edge(format)}
+        mark: dict[str, Any] = {"marker": looks.marker(primitive), "linestyle": ""}
+        look |= {"fillstyle": looks.fill(tuning), **looks.edge(format)}
         axis.plot(steps["trial"].iloc[-1:], steps["share"].iloc[-1:], zorder=3, **mark, **look)
     axis.set_xlim(left=0)
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -91,15 +86,3 @@ def _panel(axis: Axes, shares: pd.DataFrame) -> None:
 
 def _last(curve: pd.DataFrame) -> np.ndarray:
     return np.arange(len(curve)) == len(curve) - 1
-
-
-def _legend(figure: Figure, curves: pd.DataFrame) -> None:
-    compressions = figures.ordered(curves["compression"], figures.COLOURS)
-    primitives = figures.ordered(curves["primitive"], figures.MARKERS)
-    formats = figures.ordered(curves["format"], figures.EDGES)
-    figures.legend_below(
-        figure,
-        figures.handles("compression", compressions),
-        figures.handles("primitive", primitives)
-        + figures.handles("format", formats if len(formats) > 1 else []),
-    )

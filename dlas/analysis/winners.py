@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dlas.analysis import figures, statistics
-from dlas.analysis.observation import LATENCY, Verdict, log_errors
+from dlas.analysis import marks, panels, statistics
+from dlas.analysis.columns import LATENCY
+from dlas.analysis.observation import Verdict, log_errors
+from dlas.analysis.style import GREY, Looks
 
 Latencies = Mapping[str, pd.DataFrame]  # by condition: LATENCY and status; a row is a primitive
 
@@ -88,18 +90,48 @@ def changing(evidence: pd.DataFrame, names: list[str]) -> set[tuple[str, ...]]:
     return set(rows.itertuples(index=False, name=None))
 
 
+def table(
+    networks: Mapping[tuple[str, ...], Latencies], names: list[str], kind: str
+) -> pd.DataFrame:
+    """Return the latencies of networks in one table.
+
+    Its columns are `names`, those of a network's key, `kind`, that of the condition, primitive, LATENCY and status.
+    """
+    parts = [
+        rows.reset_index().assign(**dict(zip(names, network, strict=True)), **{kind: condition})
+        for network, latencies in networks.items()
+        for condition, rows in latencies.items()
+    ]
+    columns = [*names, kind, "primitive", *LATENCY, "status"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def by_network(
+    rows: pd.DataFrame, names: list[str], kind: str
+) -> dict[tuple[str, ...], dict[str, pd.DataFrame]]:
+    """Return the latencies of each network by condition from what `table` returned."""
+    return {
+        network: {
+            str(condition): own.set_index("primitive")[[*LATENCY, "status"]]
+            for condition, own in group.groupby(kind, sort=False)
+        }
+        for network, group in rows.groupby(names, sort=False)
+    }
+
+
 def draw(
     axis: Axes,
+    looks: Looks,
     latencies: Latencies,
     heights: Mapping[str, float],
-    looks: Mapping[str, dict[str, Any]],
+    styles: Mapping[str, dict[str, Any]],
     joined: str,
     clear: bool,
     apart: float = 0.0,
 ) -> tuple[float, float]:
     """Draw each primitive's latency over the lowest of its condition, and return the limits of what was drawn.
 
-    A condition has its height and its look; its primitives lie `apart` by this much, one above another. Lines of the
+    A condition has its height and its style; its primitives lie `apart` by this much, one above another. Lines of the
     colour `joined` run from a primitive's mark to its next: where they cross the order changes. The fastest are named
     at the right, bold where it is `clear` that they change.
     """
@@ -107,32 +139,22 @@ def draw(
         condition: rows.assign(**rows[LATENCY] / rows["latency_ms"].min())
         for condition, rows in latencies.items()
     }
-    primitives = figures.ordered(next(iter(relative.values())).index, figures.MARKERS)
+    primitives = looks.ordered("primitive", next(iter(relative.values())).index)
     for rank, primitive in enumerate(primitives):
         offset = apart * ((len(primitives) - 1) / 2 - rank)
         along = [rows.loc[primitive, "latency_ms"] for rows in relative.values()]
         at = [heights[condition] + offset for condition in relative]
         axis.plot(along, at, color=joined, linewidth=0.6, zorder=1)
         for height, (condition, rows) in zip(at, relative.items(), strict=True):
-            figures.intervals(
+            marks.intervals(
                 axis,
                 rows.loc[[primitive]],
                 [height],
-                marker=figures.marker(primitive),
-                **looks[condition],
+                marker=looks.marker(primitive),
+                **styles[condition],
             )
     for condition, primitive in fastest(latencies).items():
-        axis.text(
-            0.985,
-            heights[condition],
-            figures.label(primitive),
-            transform=axis.get_yaxis_transform(),
-            ha="right",
-            va="center",
-            fontsize=5.8,
-            fontweight="bold" if clear else "normal",
-            color="#202020" if clear else figures.GREY,
-        )
+        marks.remark(axis, heights[condition], looks.label(primitive), clear)
     drawn = pd.concat(relative.values())
     return float(drawn["latency_ms_low"].min()), float(drawn["latency_ms_high"].max())
 
@@ -142,6 +164,6 @@ def scale(axes: np.ndarray, limits: Sequence[float], text: str) -> None:
     low, high = limits
     names = (high / low) ** (NAMES_SHARE / (1 - NAMES_SHARE))
     for axis in axes.flat:
-        figures.log_axis(axis.xaxis, low, high * names, fine=2.2)
-        axis.axvline(1, color=figures.GREY, linewidth=0.8)
+        panels.log_axis(axis.xaxis, low, high * names, fine=2.2)
+        axis.axvline(1, color=GREY, linewidth=0.8)
         axis.set_xlabel(text)

@@ -319,6 +319,9 @@ def _connections() -> Any:
 class Platform(Section):
     """A platform of layer 6."""
 
+    label: Text | None = Field(
+        None, description="the name that readers know it by; its own name by default"
+    )
     target: Annotated[
         Annotated[Literal["host", "cuda"], Tag("<word>")] | Annotated[Target, Tag("<value>")],
         choice("host, cuda, or a TVM target with its kind", dict, "host", "cuda"),

@@ -3,11 +3,13 @@
 - `paths`: every artifact's path
 - `grid`: the configurations, the networks and what else takes part
 - `files`: the files that jobs read
+- `descriptions`: what figures and pages show of the plugins
 - `settings`: the parts of the config that each rule depends on
 - `combinations`: whether the parts of a config fit together
 """
 
 from dlas.config import PUBLISHED, TRAIN, Config
+from dlas.study import descriptions
 from dlas.study.combinations import (
     check_combinations,
     image_size,

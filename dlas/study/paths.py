@@ -43,7 +43,7 @@ PATHS = {
     "provenance": "results/provenance.json",
     "accuracy_curves": "results/accuracy_curves.csv",
     "tuning_curves": "results/tuning_curves.csv",
-    "verdict": "results/observations/{number}.csv",
+    "assessment": "results/observations/{number}.json",
     "caption": "results/observations/{number}.rst",
     "observations": "results/observations.csv",
     "observations_page": "results/observations.rst",

@@ -139,7 +139,7 @@ def tuning(config: Config, **_: str) -> Settings:
 
 def platform(config: Config, platform: str, **_: str) -> Settings:
     """Return what a platform is and how it is reached: neither how it is timed nor of how many boards there are."""
-    return config.platforms[platform].plain("timing", "models", "boards")
+    return config.platforms[platform].plain("label", "timing", "models", "boards")
 
 
 def compiled_for(config: Config, platform: str, **_: str) -> Settings:

@@ -1,13 +1,14 @@
-"""Judge one observation by the study's tables."""
+"""Judge one observation by the study's tables, and store what was found."""
 
 from job import job
-from dlas.analysis import captions, observation, table
-from dlas.files import write_text
+from dlas.analysis import observation, table
+from dlas.files import write_json
 
 with job(snakemake):
-    tables = table.read_tables(**{name: snakemake.input[name] for name in observation.TABLES})
-    module = observation.load(snakemake.params.settings["observation"])
-    found = module.observe(tables)
-    write_text(snakemake.output.caption, captions.caption(module, found))
-    row = table.observation_row(snakemake.wildcards.number, module, found)
-    table.write_table(snakemake.output.verdict, table.observations_table([row]))
+    settings = snakemake.params.settings
+    module = observation.load(settings["observation"])
+    names = ("study", "noise_floor", "curves")
+    tables = {name: table.read_table(snakemake.input[name]) for name in names}
+    found = module.observe(observation.Tables(**tables, groups=settings["groups"]))
+    record = table.observation_record(snakemake.wildcards.number, module, found)
+    write_json(snakemake.output.assessment, record)

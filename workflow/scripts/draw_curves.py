@@ -1,12 +1,13 @@
 """Draw the accuracy that each network keeps while it is compressed."""
 
 from job import job
-from dlas.analysis import curves, figures, table
+from dlas.analysis import curves, panels, table
+from dlas.analysis.style import Looks
 
 with job(snakemake):
-    figures.save(
-        curves.draw(
-            table.read_table(snakemake.input.curves), snakemake.params.settings["tolerance"]
-        ),
+    settings = snakemake.params.settings
+    study = table.read_table(snakemake.input.curves)
+    panels.save(
+        curves.draw(study, settings["tolerance"], Looks(settings["words"])),
         [snakemake.output.pdf, snakemake.output.svg, snakemake.output.png],
     )

@@ -1,10 +1,12 @@
 """Draw which networks are best in accuracy, latency and size taken together."""
 
 from job import job
-from dlas.analysis import figures, pareto, table
+from dlas.analysis import panels, pareto, table
+from dlas.analysis.style import Looks
 
 with job(snakemake):
-    figures.save(
-        pareto.draw(table.read_table(snakemake.input.study)),
+    looks = Looks(snakemake.params.settings["words"])
+    panels.save(
+        pareto.draw(table.read_table(snakemake.input.study), looks),
         [snakemake.output.pdf, snakemake.output.svg, snakemake.output.png],
     )

@@ -1,10 +1,12 @@
 """Draw what auto-scheduling finds over its trials."""
 
 from job import job
-from dlas.analysis import figures, table, tuning_curves
+from dlas.analysis import panels, table, tuning_curves
+from dlas.analysis.style import Looks
 
 with job(snakemake):
-    figures.save(
-        tuning_curves.draw(table.read_table(snakemake.input.curves)),
+    looks = Looks(snakemake.params.settings["words"])
+    panels.save(
+        tuning_curves.draw(table.read_table(snakemake.input.curves), looks),
         [snakemake.output.pdf, snakemake.output.svg, snakemake.output.png],
     )

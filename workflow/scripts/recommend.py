@@ -2,6 +2,7 @@
 
 from job import job
 from dlas.analysis import pages, recommendation, table
+from dlas.analysis.words import Words
 from dlas.files import write_text
 
 with job(snakemake):
@@ -11,4 +12,7 @@ with job(snakemake):
         snakemake.params.settings["top1_floor"],
     )
     table.write_table(snakemake.output.recommendation, rows)
-    write_text(snakemake.output.page, pages.html(recommendation.page(rows)))
+    write_text(
+        snakemake.output.page,
+        pages.html(recommendation.page(rows, Words(snakemake.params.settings["words"]))),
+    )

@@ -3,12 +3,15 @@
 from job import job
 from dlas.analysis import pages, table
 from dlas.analysis.summaries import SUMMARIES
+from dlas.analysis.words import Words
 from dlas.files import write_text
 
 with job(snakemake):
     summary = SUMMARIES[snakemake.wildcards.table]
-    rows = summary.rows(
-        table.read_table(snakemake.input.study), table.read_table(snakemake.input.noise_floor)
+    words = Words(snakemake.params.settings["words"])
+    study, noise_floor = (
+        table.read_table(snakemake.input[name]) for name in ("study", "noise_floor")
     )
+    rows = summary.rows(study, noise_floor, words)
     table.write_table(snakemake.output.table, rows)
-    write_text(snakemake.output.page, pages.html(summary.page(rows)))
+    write_text(snakemake.output.page, pages.html(summary.page(rows, words)))

@@ -8,17 +8,21 @@ and the claim is on the techniques, not on a format. Of one network the primitiv
 they are no independent witnesses. Auto-scheduled code has no part in it: some configurations only have it. See RULE.
 """
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from dlas.analysis import figures, statistics
+from dlas.analysis import marks, panels, statistics
+from dlas.analysis.columns import LATENCY, MODEL, PLACE
 from dlas.analysis.observation import (
-    LATENCY,
     Observation,
     Tables,
     Verdict,
     distinct,
+    distinct_names,
     fastest,
     floors,
     macs_done,
@@ -28,6 +32,7 @@ from dlas.analysis.observation import (
     unreached,
     untuned,
 )
+from dlas.analysis.style import GREY, Looks, no_level_handle
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
@@ -36,7 +41,6 @@ PLUGIN = ObservationPlugin(
     origin="formulated",
     layer="3 Model optimizations",
 )
-CLAIM = PLUGIN.label
 
 RULE = """
 Share: the speedup over the uncompressed network, same primitive and platform, untuned, over the promised one: the
@@ -60,8 +64,8 @@ noise floor of each platform and data set.
 """
 STATISTIC = "geometric mean ratio of the shares of the promised speedup that channel and weight pruning reach"
 TECHNIQUES = ("channel_pruning", "weight_pruning")
-NETWORK = ["dataset", "model"]
-SAME = ["platform", *NETWORK, "primitive"]
+SAME = [*PLACE, "primitive"]
+LIMITS = ["share", "low", "high"]
 
 
 def shares(study: pd.DataFrame) -> pd.DataFrame:
@@ -93,9 +97,19 @@ def shares(study: pd.DataFrame) -> pd.DataFrame:
 
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each network and its mean share by technique."""
-    found = shares(tables.study).pivot(index=SAME, columns="compression", values="share")
+    study = untuned(tables.study)
+    found, missing = shares(study), unreached(study)
+    return _verdict(found, floors(tables.noise_floor)).showing(
+        shares=found,
+        no_level=missing[[*SAME, "compression"]].drop_duplicates(),
+        platform=distinct_names(study, "platform"),
+    )
+
+
+def _verdict(shares: pd.DataFrame, floor: dict[tuple[str, str], float]) -> Observation:
+    found = shares.pivot(index=SAME, columns="compression", values="share")
     both = found.reindex(columns=list(TECHNIQUES)).dropna()
-    evidence = np.exp(np.log(both.clip(upper=1)).groupby(level=NETWORK).mean()).reset_index()
+    evidence = np.exp(np.log(both.clip(upper=1)).groupby(level=MODEL).mean()).reset_index()
     if len(evidence) < 2:
         return needs(
             "two networks, uncompressed, channel-pruned and weight-pruned in CSR, with the same primitive",
@@ -103,7 +117,6 @@ def observe(tables: Tables) -> Observation:
         )
     channel, weight = (evidence[technique] for technique in TECHNIQUES)
     ratio = statistics.geometric_mean_ratio(channel, weight)
-    floor = floors(tables.noise_floor)
     noise = max(floor.get((platform, dataset), np.inf) for platform, dataset, *_ in both.index)
     verdict: Verdict = "inconclusive"
     if ratio.low > noise:
@@ -119,56 +132,41 @@ def observe(tables: Tables) -> Observation:
     return Observation(verdict, reason, STATISTIC, *ratio, n=len(evidence), evidence=evidence)
 
 
-@figures.style()
-def draw(tables: Tables, observation: Observation) -> Figure:
+def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return the share of its promised speedup that each pruned network reaches; 1 is the promise."""
-    study = untuned(tables.study)
-    platforms = figures.ordered(study["platform"], figures.NAMES)
-    found, missing = shares(study), unreached(study)
+    found, missing = observation.shown["shares"], observation.shown["no_level"]
+    platforms = looks.ordered("platform", observation.names("platform"))
     if found.empty:
-        figure, axes = figures.columns(platforms, height=1.2)
-        for axis in axes[0]:
-            figures.note(axis, "no pruned network was measured beside the uncompressed one")
-        return figures.finish(figure, CLAIM, observation, RULE)
-    compressions = figures.ordered(found["compression"], figures.COLOURS)
-    primitives = figures.ordered(found["primitive"], figures.MARKERS)
-    places = found[NETWORK].drop_duplicates().sort_values(NETWORK)
-    figure, axes = figures.columns(
-        platforms, height=0.5 + 0.4 * len(places), width=figures.PAGE_INCHES, sharey=True
+        text = "no pruned network was measured beside the uncompressed one"
+        return panels.empty(looks, platforms, text)
+    kinds = ("compression", "primitive")
+    offsets = panels.spread(list(product(*(looks.ordered(kind, found[kind]) for kind in kinds))))
+    figure, axes, heights = panels.model_rows(
+        looks, platforms, found, 0.4, height=0.5, width=panels.PAGE_INCHES
     )
-    heights = figures.rows_of(axes, places)
-    marks = figures.spread([(one, other) for one in compressions for other in primitives])
-    no_level = missing[[*SAME, "compression"]].drop_duplicates().merge(places, on=NETWORK)
+    no_level = missing.merge(found[MODEL].drop_duplicates(), on=MODEL)
     for axis, platform in zip(axes[0], platforms, strict=True):
         for (dataset, model), height in heights.items():
-            here = found[
-                (found["dataset"] == dataset)
-                & (found["model"] == model)
-                & (found["platform"] == platform)
-            ]
+            here = found[panels.of(found, platform, dataset, model)]
             if here.empty:
-                figures.absent(axis, height)
+                marks.absent(axis, height)
             for row in here.itertuples():
-                figures.intervals(
+                marks.intervals(
                     axis,
                     here.loc[[row.Index]],
-                    [height + marks[row.compression, row.primitive]],
-                    ("share", "low", "high"),
-                    color=figures.colour(row.compression),
-                    marker=figures.marker(row.primitive),
-                    **figures.edge(row.format),
+                    [height + offsets[row.compression, row.primitive]],
+                    LIMITS,
+                    color=looks.colour(row.compression),
+                    marker=looks.marker(row.primitive),
+                    **looks.edge(row.format),
                 )
         for row in no_level[no_level["platform"] == platform].itertuples():
-            offset = marks.get((row.compression, row.primitive))
+            offset = offsets.get((row.compression, row.primitive))
             if offset is not None:
-                figures.no_level(axis, heights[row.dataset, row.model] + offset, row.compression)
-        figures.log_axis(axis.xaxis, min(found["low"].min(), 0.9), max(found["high"].max(), 1.1))
-        axis.axvline(1, color=figures.GREY, linewidth=0.8)
+                height = heights[row.dataset, row.model] + offset
+                marks.no_level(axis, height, looks.colour(row.compression))
+        panels.log_axis(axis.xaxis, min(found["low"].min(), 0.9), max(found["high"].max(), 1.1))
+        axis.axvline(1, color=GREY, linewidth=0.8)
         axis.set_xlabel("reached / promised speedup")
-    legend = figures.handles("compression", compressions)
-    legend += figures.handles("primitive", primitives)
-    if (found["format"] == "csr").any():
-        legend += figures.handles("format", ["csr"])
-    if len(no_level):
-        legend.append(figures.no_level_handle())
-    return figures.finish(figure, CLAIM, observation, RULE, legend)
+    legend = looks.legend(found, *kinds, "format")
+    return figure, legend + [no_level_handle()] * bool(len(no_level))

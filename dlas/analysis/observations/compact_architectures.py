@@ -3,16 +3,21 @@
 The compression that a network tolerates under a pruning technique comes from its accuracy curve. The two groups are
 few networks on different data, some of which are harder: the data sets are blocks of the comparison, and the interval
 is Student's t with the few degrees of freedom that are left. An exact permutation within the data sets could not
-reach 5 % with so few. DenseNet161 is in neither group. See RULE.
+reach 5 % with so few. Each model says itself in which group it is, if in any. See RULE.
 """
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from dlas.analysis import curves, figures, statistics
+from dlas.analysis import curves, marks, panels, statistics
+from dlas.analysis.columns import MODEL
 from dlas.analysis.observation import Observation, Tables, Verdict, needs
+from dlas.analysis.style import Looks
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
@@ -21,7 +26,6 @@ PLUGIN = ObservationPlugin(
     origin="formulated",
     layer="3 Model optimizations",
 )
-CLAIM = PLUGIN.label
 
 RULE = f"""
 Compression: parameters of the uncompressed network over the non-zero ones left. Tolerated: the largest with equal
@@ -29,9 +33,9 @@ accuracy, {curves.ALLOWED}; between two levels top-1 is interpolated over the lo
 ladder's strongest level still holds its compression is a lower bound, and all networks count only up to the smallest
 such bound of the technique. For each of weight and channel pruning: ratio of the groups' geometric means, compact over
 large, within the data sets (least squares on logarithms), with a t interval at a family-wise 95 %. Compact:
-MobileNetV1, MobileNetV2, EfficientNetB0; large: VGG-16, ResNet18, ResNet50. Supported: the interval of a technique
-lies below 1/{curves.FURTHER} and that of none above {curves.FURTHER}, since less may come from the spacing of the
-levels. Contradicted: one lies above and none below. Inconclusive otherwise.
+architectures designed to be small (MobileNets, EfficientNet); large: VGG-16 and the ResNets; each model describes its
+group. Supported: the interval of a technique lies below 1/{curves.FURTHER} and that of none above {curves.FURTHER},
+since less may come from the spacing of the levels. Contradicted: one lies above and none below. Inconclusive otherwise.
 """
 READING = """
 A panel is a pruning technique, a row a network, grouped into compact and large architectures and those in neither. A
@@ -47,27 +51,22 @@ STATISTIC = (
     "ratio of the compressions that compact and large architectures tolerate, where it is clearest"
 )
 TECHNIQUES = ("weight_pruning", "channel_pruning")
-GROUPS = {
-    "mobilenet_v1": "compact",
-    "mobilenet_v2": "compact",
-    "efficientnet_b0": "compact",
-    "vgg16": "large",
-    "resnet18": "large",
-    "resnet50": "large",
-}
+GROUPS = ("compact", "large", "neither")
 
 
 def tolerated(tables: Tables) -> pd.DataFrame:
     """Return `curves.reaches` of the pruned networks, with group and counted, the compression that counts."""
     found = curves.reaches(tables.curves[tables.curves["compression"].isin(TECHNIQUES)])
-    found = found.assign(
-        group=found["model"].map(GROUPS).fillna("neither"), counted=found["factor"]
-    )
+    found = found.assign(group=_group(found["model"], tables.groups), counted=found["factor"])
     for _, technique in found[found["group"] != "neither"].groupby("compression"):
         found.loc[technique.index, "counted"] = curves.comparable(
             technique["factor"], technique["bound"]
         )
     return found
+
+
+def _group(models: pd.Series, groups: Mapping[str, str]) -> pd.Series:
+    return models.map(lambda model: groups.get(model, "neither")).astype(object)
 
 
 def _ratios(found: pd.DataFrame) -> dict[str, statistics.Interval]:
@@ -93,8 +92,20 @@ def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is the table of `tolerated`."""
     found = tolerated(tables)
     ratios = _ratios(found)
+    members = tables.curves[MODEL].drop_duplicates()
+    return _verdict(found, ratios).showing(
+        members=members.assign(group=_group(members["model"], tables.groups)),
+        ratios=pd.DataFrame(
+            [(name, *ratio) for name, ratio in ratios.items()],
+            columns=["compression", "ratio", "low", "high"],
+        ),
+    )
+
+
+def _verdict(found: pd.DataFrame, ratios: Mapping[str, statistics.Interval]) -> Observation:
     if not ratios:
-        return needs("accuracy curves of two compact and two large networks", STATISTIC)
+        needed = needs("accuracy curves of two compact and two large networks", STATISTIC)
+        return replace(needed, evidence=found)
     below = [name for name, ratio in ratios.items() if ratio.high < 1 / curves.FURTHER]
     above = [name for name, ratio in ratios.items() if ratio.low > curves.FURTHER]
     verdict: Verdict = "inconclusive"
@@ -107,7 +118,7 @@ def observe(tables: Tables) -> Observation:
     )
     reason = (
         "compact networks tolerate this many times the compression of large ones: "
-        + ", ".join(f"{_text(ratio)} under {figures.label(name)}" for name, ratio in ratios.items())
+        + ", ".join(f"{_text(*ratio)} under `{name}`" for name, ratio in ratios.items())
     )
     judged = found[(found["group"] != "neither") & found["bound"]]
     reason += f"; ladders that end before accuracy is lost: {len(judged)}"
@@ -115,37 +126,37 @@ def observe(tables: Tables) -> Observation:
     return Observation(verdict, reason, STATISTIC, *ratios[clearest], n=count, evidence=found)
 
 
-def _text(ratio: statistics.Interval) -> str:
-    return f"{ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
+def _text(ratio: float, low: float, high: float) -> str:
+    return f"{ratio:.2f} [{low:.2f}, {high:.2f}]"
 
 
-@figures.style()
-def draw(tables: Tables, observation: Observation) -> Figure:
+def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return the compression that each network tolerates, by group and technique; an arrow is a lower bound."""
-    found = tolerated(tables)
-    techniques = figures.ordered(found["compression"], figures.COLOURS) or list(TECHNIQUES)
-    members = tables.curves[["dataset", "model"]].drop_duplicates()
-    members["group"] = members["model"].map(GROUPS).fillna("neither")
-    members["name"] = members["model"] + ", " + members["dataset"]
-    order = {"compact": 0, "large": 1, "neither": 2}
-    members = members.sort_values(["group", "name"], key=lambda names: names.replace(order))
-    figure, axes = figures.columns(techniques, height=0.7 + 0.2 * (len(members) + 2), sharey=True)
+    found, members = observation.evidence, observation.shown["members"]
+    techniques = looks.ordered("compression", found["compression"]) or list(TECHNIQUES)
+    height = 0.7 + 0.2 * (len(members) + 2)
+    figure, axes = panels.columns(looks, techniques, height=height, sharey=True)
     if found.empty:
         for axis in axes[0]:
-            figures.note(axis, "no accuracy curve was measured")
-        return figures.finish(figure, CLAIM, observation, RULE)
-    heights = figures.rows_of(axes, members[["group", "name"]], figures.labels)
-    ratios = _ratios(found)
+            marks.note(axis, "no accuracy curve was measured")
+        return figure, []
+    members = looks.sort(members, ["model", "dataset"])
+    members = members.sort_values("group", key=lambda names: names.map(GROUPS.index), kind="stable")
+    members = members.assign(name=members["model"] + ", " + members["dataset"])
+    heights = panels.rows_of(axes, members[["group", "name"]], looks.labels)
+    ratios = observation.shown["ratios"].set_index("compression")
     for axis, technique in zip(axes[0], techniques, strict=True):
         rows = found[found["compression"] == technique]
         for member in members.itertuples():
             one = rows[(rows["dataset"] == member.dataset) & (rows["model"] == member.model)]
             height = heights[member.group, member.name]
-            curves.draw_reach(axis, one, height)
+            curves.draw_reach(axis, looks, one, height)
             if one.empty:
-                figures.absent(axis, height)
+                marks.absent(axis, height)
         if len(rows):
-            figures.log_axis(axis.xaxis, 1, curves.right_end(rows), fine=2.2)
-        text = _text(ratios[technique]) if technique in ratios else "not enough networks"
+            panels.log_axis(axis.xaxis, 1, curves.right_end(rows), fine=2.2)
+        text = "not enough networks"
+        if technique in ratios.index:
+            text = _text(*ratios.loc[technique])
         axis.set_xlabel(f"compression\ncompact / large:\n{text}")
-    return figures.finish(figure, CLAIM, observation, RULE, [curves.bound_handle()])
+    return figure, [curves.bound_handle()]

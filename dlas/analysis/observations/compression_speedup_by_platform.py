@@ -5,7 +5,7 @@ each in its fastest untuned configuration there. For every compression and pair 
 speedups of each model are divided; their geometric mean over the models, with Student's t interval, says by which
 factor the hardware changes what the compression is worth. Auto-scheduled code has no part in it: some networks only
 have it, and each is to count once. A network whose compression has no level within the tolerance was not compressed
-and has no speedup; an emulated one was measured and has. See RULE.
+and has no speedup; a widened one was measured and has. See RULE.
 """
 
 from itertools import combinations
@@ -13,14 +13,16 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from dlas.analysis import figures, statistics
+from dlas.analysis import marks, panels, statistics
+from dlas.analysis.columns import DEPLOYED, LATENCY, NETWORK, PLACE, SPEEDUP
 from dlas.analysis.observation import (
-    LATENCY,
     Observation,
     Tables,
     Verdict,
     distinct,
+    distinct_names,
     fastest,
     floors,
     measured,
@@ -29,6 +31,7 @@ from dlas.analysis.observation import (
     unreached,
     untuned,
 )
+from dlas.analysis.style import GREY, Looks, no_level_handle
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
@@ -37,7 +40,6 @@ PLUGIN = ObservationPlugin(
     origin="abstract",
     layer="6 Hardware",
 )
-CLAIM = PLUGIN.label
 
 VERY = 1.25
 RULE = f"""
@@ -50,7 +52,7 @@ READING = """
 A panel is a platform, a row a network, a colour a compression. A mark is the uncompressed network's latency over the
 compressed one's, each in its fastest untuned configuration there, with a 95 % interval on a logarithmic axis: right of
 the line at 1 compression makes it faster. It supports the claim where a colour lies in one panel clearly elsewhere
-than in the other, row by row. Pale marks are emulated arithmetic; a cross at the edge says that no level of the
+than in the other, row by row. Pale marks are widened arithmetic; a cross at the edge says that no level of the
 technique kept the accuracy.
 """
 DATA = """
@@ -58,37 +60,47 @@ results/study.csv: of each network on each platform the fastest of the measured 
 uncompressed. results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = "geometric mean ratio of a compression's speedups on two platforms, where it is largest"
-NETWORK = ["dataset", "model", "compression", "level"]
+LEVEL = [*NETWORK, "level"]
 
 
 def speedups(study: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each compressed network and platform: NETWORK, platform, status, speedup, low and high.
+    """Return one row for each compressed network and platform: LEVEL, platform, status and SPEEDUP.
 
     The limits come from the two latencies' intervals, taken as independent.
     """
     rows = untuned(distinct(measured(study))).assign(level=lambda table: table["level"].fillna(0))
-    best = fastest(rows, [*NETWORK, "platform"])
-    same = ["dataset", "model", "platform"]
-    baseline = best.loc[best["compression"] == "none", [*same, *LATENCY]]
-    both = best[best["compression"] != "none"].merge(baseline, on=same, suffixes=("", "_baseline"))
-    return both[[*NETWORK, "platform", "status"]].join(speedup_over(both, "_baseline"))
+    best = fastest(rows, [*LEVEL, "platform"])
+    baseline = best.loc[best["compression"] == "none", [*PLACE, *LATENCY]]
+    both = best[best["compression"] != "none"].merge(baseline, on=PLACE, suffixes=("", "_baseline"))
+    return both[[*LEVEL, "platform", "status"]].join(speedup_over(both, "_baseline"))
 
 
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each compression and pair of platforms."""
-    study = untuned(distinct(tables.study))
+    study = untuned(tables.study)
+    found = speedups(study)
+    return _verdict(distinct(study), found, floors(tables.noise_floor)).showing(
+        speedups=found,
+        no_level=unreached(study)[DEPLOYED].drop_duplicates(),
+        platform=distinct_names(study, "platform"),
+        compression=distinct_names(study[study["compression"] != "none"], "compression"),
+    )
+
+
+def _verdict(
+    study: pd.DataFrame, speedups: pd.DataFrame, floor: dict[tuple[str, str], float]
+) -> Observation:
     if study.loc[study["compression"] != "none"].empty:
         return needs("compressed networks", STATISTIC)
     if study["platform"].nunique() < 2:
         return needs("a second platform", STATISTIC)
-    table = speedups(study).pivot(index=NETWORK, columns="platform", values="speedup")
+    table = speedups.pivot(index=LEVEL, columns="platform", values="speedup")
     pairs = [
         (compression, first, second, group[[first, second]].dropna())
         for compression, group in table.groupby(level="compression")
         for first, second in combinations(table.columns, 2)
     ]
     pairs = [pair for pair in pairs if len(pair[3]) > 1]
-    floor = floors(tables.noise_floor)
     if not pairs:
         return needs("two networks with the same compression measured on two platforms", STATISTIC)
     confidence = 1 - statistics.ERROR_RATE / len(pairs)
@@ -117,8 +129,8 @@ def observe(tables: Tables) -> Observation:
     shown = beyond if len(beyond) else evidence
     top = shown.loc[np.log(shown["ratio"]).abs().idxmax()]
     reason = (
-        f"{figures.label(top['compression'])} speeds networks up {top['ratio']:.2f} times as much on "
-        f"{figures.label(top['first'])} as on {figures.label(top['second'])} "
+        f"`{top['compression']}` speeds networks up {top['ratio']:.2f} times as much on "
+        f"`{top['first']}` as on `{top['second']}` "
         f"[{top['low']:.2f}, {top['high']:.2f}]; beyond the threshold: {len(beyond)} of {len(evidence)} comparisons"
     )
     return Observation(
@@ -133,50 +145,28 @@ def observe(tables: Tables) -> Observation:
     )
 
 
-@figures.style()
-def draw(tables: Tables, observation: Observation) -> Figure:
+def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return the speedup of each compressed network by platform; 1 is the uncompressed network."""
-    study = untuned(tables.study)
-    platforms = figures.ordered(study["platform"], figures.NAMES)
-    compressions = figures.ordered(set(study["compression"]) - {"none"}, figures.COLOURS)
-    found, missing = speedups(study), unreached(study)
+    found, missing = observation.shown["speedups"], observation.shown["no_level"]
+    platforms = looks.ordered("platform", observation.names("platform"))
+    compressions = looks.ordered("compression", observation.names("compression"))
     if found.empty:
-        figure, axes = figures.columns(platforms, height=1.2)
-        for axis in axes[0]:
-            figures.note(axis, "no compressed network was measured")
-        return figures.finish(figure, CLAIM, observation, RULE)
-    places = found[["dataset", "model"]].drop_duplicates().sort_values(["dataset", "model"])
-    figure, axes = figures.columns(platforms, height=0.6 + 0.3 * len(places), sharey=True)
-    heights = figures.rows_of(axes, places)
-    where = ["dataset", "model", "platform", "compression"]
-    no_level = set(missing[where].itertuples(index=False, name=None))
-    for axis, platform in zip(axes[0], platforms, strict=False):
+        return panels.empty(looks, platforms, "no compressed network was measured")
+    figure, axes, heights = panels.model_rows(looks, platforms, found, 0.3, height=0.6)
+    no_level = set(missing.itertuples(index=False, name=None))
+    for axis, platform in zip(axes[0], platforms, strict=True):
         for (dataset, model), height in heights.items():
-            here = found[
-                (found["dataset"] == dataset)
-                & (found["model"] == model)
-                & (found["platform"] == platform)
-            ]
+            here = found[panels.of(found, platform, dataset, model)]
             if here.empty:
-                figures.absent(axis, height)
-            for compression, offset in figures.spread(compressions).items():
-                one = here[here["compression"] == compression]
-                figures.intervals(
-                    axis,
-                    one,
-                    [height + offset] * len(one),
-                    ("speedup", "low", "high"),
-                    color=figures.colour(compression),
-                    marker="o",
-                )
-                if (dataset, model, platform, compression) in no_level:
-                    figures.no_level(axis, height + offset, compression)
-        figures.log_axis(axis.xaxis, min(found["low"].min(), 0.9), max(found["high"].max(), 1.1))
-        axis.axvline(1, color=figures.GREY, linewidth=0.8)
+                marks.absent(axis, height)
+            for compression, offset in panels.spread(compressions).items():
+                one, colour = here[here["compression"] == compression], looks.colour(compression)
+                at = [height + offset] * len(one)
+                marks.intervals(axis, one, at, SPEEDUP, color=colour, marker="o")
+                if (platform, dataset, model, compression) in no_level:
+                    marks.no_level(axis, height + offset, colour)
+        panels.log_axis(axis.xaxis, min(found["low"].min(), 0.9), max(found["high"].max(), 1.1))
+        axis.axvline(1, color=GREY, linewidth=0.8)
         axis.set_xlabel("speedup")
-    legend = figures.handles("compression", compressions)
-    if (found["status"] == "emulated").any():
-        legend.append(figures.emulated_handle())
-    if no_level:
-        legend.append(figures.no_level_handle())
-    return figures.finish(figure, CLAIM, observation, RULE, legend)
+    legend = looks.handles("compression", compressions) + looks.legend(found, "status")
+    return figure, legend + [no_level_handle()] * bool(no_level)

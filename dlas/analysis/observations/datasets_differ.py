@@ -21,19 +21,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import figures, statistics
+from dlas.analysis import marks, panels, statistics
+from dlas.analysis.columns import LATENCY, PLACE
 from dlas.analysis.observation import (
-    LATENCY,
     Observation,
     Tables,
     Verdict,
     distinct,
+    distinct_names,
     floors,
     log_errors,
     measured,
     needs,
     untuned,
 )
+from dlas.analysis.style import GREY, Looks, face
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
@@ -42,10 +44,10 @@ PLUGIN = ObservationPlugin(
     origin="formulated",
     layer="1 Datasets",
 )
-CLAIM = PLUGIN.label
 
 LARGEST_SHARE = 0.25
-FEWEST = 10  # a share of fewer conclusions says nothing
+# A share of fewer conclusions says nothing.
+FEWEST = 10
 RULE = f"""
 Conclusions: on each platform, for each model that two data sets have, all pairs of its configurations (compression,
 format, primitive; untuned) that are clearly ordered on at least one of the two. A conclusion is reversed if the order
@@ -66,31 +68,35 @@ results/study.csv: the measured untuned rows of models that take part on two dat
 and primitive. results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = "share of conclusions that are reversed on another data set, among those clear on both"
-VARIANT = ["compression", "format", "primitive"]
-EVERY = "all models"  # in the place of a model: the means, which are not judged
+METHOD = ["compression", "format", "primitive"]
+# In the place of a model: the means, which are not judged.
+EVERY = "all models"
 COLUMNS = ["platform", "model", "first", "second", "one", "other", "outcome"]
 REVERSED = "#B34700"
-MOST_LINES = 10  # of reversed pairs in a panel; more would hide the points
-LEAST_INCHES, ROW_INCHES = 5.2, 2.4  # the figure's width, and the height of a row of panels
+# Of reversed pairs in a panel: more would hide the points.
+MOST_LINES = 10
+# The width of the figure, and the height of a row of panels.
+LEAST_INCHES, ROW_INCHES = 5.2, 2.4
 
-Place = tuple[str, str, str, str]  # platform, model, and the two data sets
-Sides = tuple[pd.DataFrame, pd.DataFrame]  # a model on one and on the other of them
+# A platform, a model and two data sets; and the model on one and on the other of them.
+Place = tuple[str, str, str, str]
+Sides = tuple[pd.DataFrame, pd.DataFrame]
 
 
 def pairs(study: pd.DataFrame) -> dict[Place, Sides]:
-    """Return the latencies of the same configurations of a model on two data sets: LATENCY and status by VARIANT.
+    """Return the latencies of the same configurations of a model on two data sets: LATENCY and status by METHOD.
 
     EVERY stands for the geometric mean over all models of a data set.
     """
     rows = untuned(distinct(measured(study)))
-    rows = rows[["platform", "dataset", "model", *VARIANT, *LATENCY, "status"]]
+    rows = rows[[*PLACE, *METHOD, *LATENCY, "status"]]
     found: dict[Place, Sides] = {}
     for platform, here in rows.groupby("platform"):
         for first, second in combinations(sorted(set(here["dataset"])), 2):
             both = [here[here["dataset"] == name] for name in (first, second)]
             shared = sorted(set(both[0]["model"]) & set(both[1]["model"]))
             sides = {
-                model: [own[own["model"] == model].set_index(VARIANT) for own in both]
+                model: [own[own["model"] == model].set_index(METHOD) for own in both]
                 for model in shared
             }
             sides[EVERY] = [_means(own) for own in both]
@@ -107,7 +113,7 @@ def pairs(study: pd.DataFrame) -> dict[Place, Sides]:
 def _means(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the geometric mean of the latencies over the models, for each configuration that all of them have."""
     values = rows.assign(logarithm=np.log(rows["latency_ms"]), variance=np.square(log_errors(rows)))
-    groups = values.groupby(VARIANT)
+    groups = values.groupby(METHOD)
     models, logarithm = groups.size(), groups["logarithm"].mean()
     reach = statistics.REACH * np.sqrt(groups["variance"].sum()) / models
     limits = zip(LATENCY, (0, -reach, reach), strict=True)
@@ -121,10 +127,29 @@ def observe(tables: Tables) -> Observation:
     `first` and `second` are the data sets, `one` and `other` the configurations, `outcome` is reversed, holds or
     unclear. The means over all models are in it too.
     """
-    floor = floors(tables.noise_floor)
+    found = pairs(tables.study)
+    return _verdict(found, floors(tables.noise_floor)).showing(
+        latencies=_table(found), platform=distinct_names(tables.study, "platform")
+    )
+
+
+def _table(found: dict[Place, Sides]) -> pd.DataFrame:
+    """Return the latencies of `pairs` in one table: COLUMNS of the place, METHOD, LATENCY of both sides, and status."""
+    parts = [
+        one.join(other[LATENCY].add_suffix("_other"))
+        .reset_index()
+        .assign(**dict(zip(COLUMNS[:4], place, strict=True)))
+        for place, (one, other) in found.items()
+    ]
+    others = [f"{name}_other" for name in LATENCY]
+    columns = [*COLUMNS[:4], *METHOD, *LATENCY, *others, "status"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _verdict(found: dict[Place, Sides], floor: dict[tuple[str, str], float]) -> Observation:
     found = {
         place: sides
-        for place, sides in pairs(tables.study).items()
+        for place, sides in found.items()
         if all((place[0], dataset) in floor for dataset in place[2:])
     }
     shared = {place: sides for place, sides in found.items() if place[1] != EVERY}
@@ -146,7 +171,7 @@ def observe(tables: Tables) -> Observation:
 
 def _conclusions(found: dict[Place, Sides], floor: dict[tuple[str, str], float]) -> pd.DataFrame:
     """Return the evidence."""
-    # each pair has two orders on each of two data sets, and each of them could be a false one
+    # Each pair has two orders on each of two data sets, and each of them could be a false one.
     comparisons = sum(2 * len(one) * (len(one) - 1) for one, _ in found.values())
     tables = []
     for (platform, *names), sides in found.items():
@@ -180,84 +205,77 @@ def _cost(shared: dict[Place, Sides]) -> str:
             cost = float(latencies.loc[here["latency_ms"].idxmin()] / latencies.min())
             costs[platform, model, chosen, used] = cost
     worst = max(costs, key=lambda choice: costs[choice])
-    platform, model, chosen, used = map(figures.label, worst)
+    platform, model, chosen, used = worst
     return (
         f"what is fastest on one data set takes at most {costs[worst]:.2f} times as long as the fastest on the other: "
-        f"{model} on {platform}, chosen on {chosen}, used on {used}"
+        f"`{model}` on `{platform}`, chosen on `{chosen}`, used on `{used}`"
     )
 
 
-@figures.style()
-def draw(tables: Tables, observation: Observation) -> Figure:
+def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return the latency of each configuration on one data set over that on the other, each over the fastest there.
 
     On the line the data sets agree. Dotted lines join the reversed pairs, unless they are many.
     """
-    found = pairs(tables.study)
-    platforms = figures.ordered(tables.study["platform"], figures.NAMES)
-    lines = sorted({place[1:] for place in found}, key=lambda line: (line[0] == EVERY, line))
-    if not lines:
-        figure, axes = figures.columns(platforms, height=1.2)
-        for axis in axes[0]:
-            figures.note(axis, "no configuration was measured on two data sets")
-        return figures.finish(figure, CLAIM, observation, RULE)
-    figure, axes = figures.columns(platforms, len(lines), ROW_INCHES * len(lines))
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(max(LEAST_INCHES, width), height)
+    shown = observation.shown["latencies"]
+    platforms = looks.ordered("platform", observation.names("platform"))
+    if shown.empty:
+        return panels.empty(looks, platforms, "no configuration was measured on two data sets")
+    found = {place: rows for place, rows in shown.groupby(COLUMNS[:4])}
+    lines = shown[COLUMNS[1:4]].drop_duplicates().itertuples(index=False, name=None)
+    lines = sorted(lines, key=lambda line: (line[0] == EVERY, line))
+    figure, axes = panels.columns(
+        looks, platforms, len(lines), ROW_INCHES * len(lines), LEAST_INCHES
+    )
     evidence = observation.evidence if len(observation.evidence) else pd.DataFrame(columns=COLUMNS)
     few = False
     for row, (model, first, second) in zip(axes, lines, strict=True):
         for axis, platform in zip(row, platforms, strict=True):
-            axis.set_title(f"{figures.label(platform)}, {figures.label(model)}")
+            axis.set_title(f"{looks.label(platform)}, {looks.label(model)}")
             if (platform, model, first, second) not in found:
-                figures.note(axis, "not measured on both data sets")
+                marks.note(axis, "not measured on both data sets")
                 continue
             here = (evidence[COLUMNS[:4]] == [platform, model, first, second]).all(axis=1)
             conclusions = evidence[here]
             counted = _count(conclusions) + (", not judged" if model == EVERY else "")
-            axis.set_xlabel(f"{figures.label(first)}: latency / fastest\n{counted}", fontsize=6.2)
-            axis.set_ylabel(f"{figures.label(second)}: latency / fastest", fontsize=6.2)
-            few |= _panel(axis, *found[platform, model, first, second], conclusions)
-    drawn = pd.concat([rows for sides in found.values() for rows in sides]).reset_index()
-    legend = figures.handles("primitive", figures.ordered(drawn["primitive"], figures.MARKERS))
-    legend += figures.handles("compression", figures.ordered(drawn["compression"], figures.COLOURS))
-    if (drawn["format"] == "csr").any():
-        legend += figures.handles("format", ["csr"])
-    if (drawn["status"] == "emulated").any():
-        legend.append(figures.emulated_handle())
+            axis.set_xlabel(f"{looks.label(first)}: latency / fastest\n{counted}", fontsize=6.2)
+            axis.set_ylabel(f"{looks.label(second)}: latency / fastest", fontsize=6.2)
+            few |= _panel(axis, looks, found[platform, model, first, second], conclusions)
+    legend = looks.legend(shown, "primitive", "compression", "format", "status")
     if few:
         legend.append(Line2D([], [], color=REVERSED, linestyle=":", label="reversed pair"))
-    return figures.finish(figure, CLAIM, observation, RULE, legend)
+    return figure, legend
 
 
 def _count(conclusions: pd.DataFrame) -> str:
-    """Return in words what became of a panel's conclusions."""
+    """Return how a panel's conclusions are carried over, in words."""
     if conclusions.empty:
         return "no conclusion"
     turned, held = ((conclusions["outcome"] == name).sum() for name in ("reversed", "holds"))
     return f"{len(conclusions)} conclusions:\n{turned} reversed, {held} hold"
 
 
-def _panel(
-    axis: Axes, first: pd.DataFrame, second: pd.DataFrame, conclusions: pd.DataFrame
-) -> bool:
+def _panel(axis: Axes, looks: Looks, rows: pd.DataFrame, conclusions: pd.DataFrame) -> bool:
     """Draw a panel, and return whether lines join its reversed pairs."""
-    x, y = (rows[LATENCY] / rows["latency_ms"].min() for rows in (first, second))
+    indexed = rows.set_index(METHOD)
+    x = indexed[LATENCY] / indexed["latency_ms"].min()
+    y = indexed[[f"{name}_other" for name in LATENCY]].set_axis(LATENCY, axis=1)
+    y = y / y["latency_ms"].min()
     low = min(x["latency_ms_low"].min(), y["latency_ms_low"].min(), 0.95)
     high = max(x["latency_ms_high"].max(), y["latency_ms_high"].max(), 1.2)
     for side in (axis.xaxis, axis.yaxis):
-        figures.log_axis(side, low, high)
-    axis.plot([low, high], [low, high], color=figures.GREY, linewidth=0.8, zorder=1)
+        panels.log_axis(side, low, high)
+    axis.plot([low, high], [low, high], color=GREY, linewidth=0.8, zorder=1)
     turned = conclusions[conclusions["outcome"] == "reversed"]
     joined = 0 < len(turned) <= MOST_LINES
     if joined:
         for pair in turned.itertuples():
-            ends = (rows.loc[[pair.one, pair.other], "latency_ms"] for rows in (x, y))
+            ends = (side.loc[[pair.one, pair.other], "latency_ms"] for side in (x, y))
             axis.plot(*ends, ":", color=REVERSED, zorder=1)
-    for variant, status in first["status"].items():
+    for variant, status in indexed["status"].items():
         compression, format, primitive = variant
         (across, *width), (up, *height) = x.loc[variant], y.loc[variant]
-        colour = figures.colour(compression)
+        colour = looks.colour(compression)
         axis.errorbar(
             across,
             up,
@@ -266,7 +284,7 @@ def _panel(
             elinewidth=0.6,
             markersize=3.6,
             color=colour,
-            marker=figures.marker(primitive),
-            **figures.edge(format) | figures.face(colour, status),
+            marker=looks.marker(primitive),
+            **looks.edge(format) | face(colour, status),
         )
     return joined

@@ -10,18 +10,21 @@ primitive with which this mean is smallest. Its interval is a percentile bootstr
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from scipy import stats
 
-from dlas.analysis import figures, statistics
+from dlas.analysis import marks, panels, statistics
+from dlas.analysis.columns import LATENCY, MODEL, PLACE
 from dlas.analysis.observation import (
-    LATENCY,
     Observation,
     Tables,
     Verdict,
+    distinct_names,
     floors,
     measured,
     needs,
 )
+from dlas.analysis.style import GREY, Looks
 from dlas.analysis.winners import slower
 from dlas.plugins import ObservationPlugin
 
@@ -31,7 +34,6 @@ PLUGIN = ObservationPlugin(
     origin="formulated",
     layer="4 Algorithms and data formats",
 )
-CLAIM = PLUGIN.label
 
 RULE = """
 Networks: each model on each platform with every primitive measured, uncompressed, dense, untuned. A primitive wins
@@ -50,7 +52,6 @@ results/study.csv: the measured rows that are uncompressed, dense and untuned. r
 noise floor of each platform and data set.
 """
 STATISTIC = "geometric mean slowdown of the best single primitive against each network's fastest"
-NETWORK = ["dataset", "model", "platform"]
 
 
 def candidates(study: pd.DataFrame) -> pd.DataFrame:
@@ -66,28 +67,35 @@ def candidates(study: pd.DataFrame) -> pd.DataFrame:
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each network with its clear winner, or "none"."""
     rows = candidates(tables.study)
+    timed = measured(rows)[[*PLACE, "primitive", *LATENCY, "status"]]
     primitives = sorted(set(rows["primitive"]))
-    floor = floors(tables.noise_floor)
-    timed = measured(rows)[[*NETWORK, "primitive", *LATENCY]]
-    latencies = timed.pivot(index=NETWORK, columns="primitive", values="latency_ms").dropna()
+    return _verdict(timed, primitives, floors(tables.noise_floor)).showing(
+        latencies=timed,
+        members=rows[MODEL].drop_duplicates(),
+        platform=distinct_names(rows, "platform"),
+        primitive=distinct_names(rows, "primitive"),
+    )
+
+
+def _verdict(
+    timed: pd.DataFrame, primitives: list[str], floor: dict[tuple[str, str], float]
+) -> Observation:
+    latencies = timed.pivot(index=PLACE, columns="primitive", values="latency_ms").dropna()
     complete = {
         network: group
-        for network, group in timed.set_index("primitive").groupby(NETWORK)
-        if set(group.index) == set(primitives) and (network[2], network[0]) in floor
+        for network, group in timed.set_index("primitive").groupby(PLACE)
+        if set(group.index) == set(primitives) and network[:2] in floor
     }
     if len(primitives) < 2 or len(complete) < 2:
         return needs("two networks, each measured with the same two or more primitives", STATISTIC)
     comparisons = len(complete) * len(primitives) * (len(primitives) - 1)
-    evidence = pd.DataFrame(list(complete), columns=NETWORK)
+    evidence = pd.DataFrame(list(complete), columns=PLACE)
     evidence["winner"] = [
-        _clear_winner(group, floor[network[2], network[0]], comparisons)
-        for network, group in complete.items()
+        _clear_winner(group, floor[network[:2]], comparisons) for network, group in complete.items()
     ]
     slowdown = _slowdown(latencies.loc[list(complete)].to_numpy())
     wins = evidence["winner"][evidence["winner"] != "none"].value_counts()
-    counted = (
-        ", ".join(f"{figures.label(name)} on {count}" for name, count in wins.items()) or "none"
-    )
+    counted = ", ".join(f"`{name}` on {count}" for name, count in wins.items()) or "none"
     reason = f"clear winners: {counted}, of {len(complete)} networks"
     verdict: Verdict = "inconclusive"
     if len(wins) > 1:
@@ -121,46 +129,38 @@ def _slowdown(latencies: np.ndarray) -> statistics.Interval:
     )
 
 
-@figures.style()
-def draw(tables: Tables, observation: Observation) -> Figure:
+def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return each primitive's latency over the network's lowest; the clear winner is named at the right."""
-    rows = candidates(tables.study)
-    winners = observation.evidence.set_index(NETWORK)["winner"] if len(observation.evidence) else {}
-    platforms, primitives = (
-        figures.ordered(rows[name], known)
-        for name, known in (("platform", figures.NAMES), ("primitive", figures.MARKERS))
-    )
-    places = rows[["dataset", "model"]].drop_duplicates().sort_values(["dataset", "model"])
-    figure, axes = figures.columns(platforms, height=0.6 + 0.26 * len(places), sharey=True)
-    relative = measured(rows).copy()
-    best = relative.groupby(NETWORK)["latency_ms"].transform("min")
-    for name in ("latency_ms", "latency_ms_low", "latency_ms_high"):
-        relative[name] /= best
-    heights = figures.rows_of(axes, places)
-    for axis, platform in zip(axes[0], platforms, strict=False):
+    rows, members = observation.shown["latencies"], observation.shown["members"]
+    platforms = looks.ordered("platform", observation.names("platform"))
+    primitives = looks.ordered("primitive", observation.names("primitive"))
+    if members.empty:
+        return panels.empty(looks, platforms, "no dense, untuned, uncompressed network")
+    evidence = observation.evidence
+    winners = evidence.set_index(PLACE)["winner"].to_dict() if len(evidence) else {}
+    best = rows.groupby(PLACE)["latency_ms"].transform("min")
+    relative = rows.assign(**{name: rows[name] / best for name in LATENCY})
+    figure, axes, heights = panels.model_rows(looks, platforms, members, 0.26, height=0.6)
+    for axis, platform in zip(axes[0], platforms, strict=True):
         for (dataset, model), height in heights.items():
-            here = relative[
-                (relative["dataset"] == dataset)
-                & (relative["model"] == model)
-                & (relative["platform"] == platform)
-            ]
+            here = relative[panels.of(relative, platform, dataset, model)]
             if here.empty:
-                figures.absent(axis, height)
-            for primitive, offset in figures.spread(primitives).items():
+                marks.absent(axis, height)
+            for primitive, offset in panels.spread(primitives).items():
                 one = here[here["primitive"] == primitive]
-                figures.intervals(
+                marks.intervals(
                     axis,
                     one,
                     [height + offset] * len(one),
-                    color=figures.colour("none"),
-                    marker=figures.marker(primitive),
+                    color=looks.colour("none"),
+                    marker=looks.marker(primitive),
                 )
-            winner = winners.get((dataset, model, platform), "none")
+            winner = winners.get((platform, dataset, model), "none")
             if winner != "none":
                 axis.text(
                     0.97,
                     height,
-                    figures.label(winner),
+                    looks.label(winner),
                     transform=axis.get_yaxis_transform(),
                     ha="right",
                     va="center",
@@ -168,9 +168,7 @@ def draw(tables: Tables, observation: Observation) -> Figure:
                     fontstyle="italic",
                 )
         if len(relative):
-            figures.log_axis(axis.xaxis, 1, relative["latency_ms_high"].max() * 2)
-        axis.axvline(1, color=figures.GREY, linewidth=0.8)
+            panels.log_axis(axis.xaxis, 1, relative["latency_ms_high"].max() * 2)
+        axis.axvline(1, color=GREY, linewidth=0.8)
         axis.set_xlabel("latency / fastest")
-    return figures.finish(
-        figure, CLAIM, observation, RULE, figures.handles("primitive", primitives)
-    )
+    return figure, [*looks.handles("primitive", primitives), *looks.legend(rows, "status")]

@@ -4,17 +4,23 @@ What is compared on each network and platform, and how its interval comes about,
 interval of the mean holds for the networks of the study, it says nothing on others. See RULE.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import choices, curves, figures, statistics
-from dlas.analysis.choices import PLACE, Choice, Place
-from dlas.analysis.observation import Observation, Tables, Verdict, floors, needs
+from dlas.analysis import choices, curves, marks, panels, statistics
+from dlas.analysis.choices import Choice, Place
+from dlas.analysis.columns import PLACE, SPEEDUP, VARIANT
+from dlas.analysis.observation import (
+    Observation,
+    Tables,
+    Verdict,
+    distinct_names,
+    floors,
+    needs,
+)
+from dlas.analysis.style import GREY, Looks
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
@@ -23,7 +29,6 @@ PLUGIN = ObservationPlugin(
     origin="abstract",
     layer="Across the stack",
 )
-CLAIM = PLUGIN.label
 
 WORTH = 1.1
 RULE = f"""
@@ -50,13 +55,12 @@ uncompressed network. results/noise_floor.csv: the largest noise floor of each p
 STATISTIC = (
     "geometric mean speedup of the joint optimum over the configuration chosen layer by layer"
 )
-COLUMNS = [*PLACE, "configurations", "combination", "joint", "speedup", "low", "high"]
-LIMITS = ("speedup", "low", "high")
-STEPS = (
-    0.2,
-    -0.2,
-)  # of the marks of combination and joint optimum, from the middle of a network's line
-TEXT_SHARE = 0.15  # of a panel's width, kept free for the speedup
+COLUMNS = [*PLACE, "configurations", "combination", "joint", *SPEEDUP]
+CHOICES = ("combination", "joint")
+# From the middle of a network's line to the marks of combination and joint optimum.
+STEPS = dict(zip(CHOICES, (0.2, -0.2), strict=True))
+# Of a panel's width, kept free for the speedup.
+TEXT_SHARE = 0.15
 
 
 def observe(tables: Tables) -> Observation:
@@ -65,13 +69,19 @@ def observe(tables: Tables) -> Observation:
     `low` and `high` are the limits of its speedup, `configurations` is how many there were.
     """
     found = choices.by_network(tables.study)
-    evidence = _speedups(found, floors(tables.noise_floor))
+    return _verdict(found, floors(tables.noise_floor)).showing(
+        speedups=_over_default(found), platform=distinct_names(tables.study, "platform")
+    )
+
+
+def _verdict(found: dict[Place, Choice], floor: dict[tuple[str, str], float]) -> Observation:
+    evidence = _speedups(found, floor)
     if evidence.empty:
         return needs(
             "a network with options on two layers of the stack and the combination of those that are fastest alone",
             STATISTIC,
         )
-    mean = statistics.Interval(*np.exp(np.log(evidence[list(LIMITS)]).mean()))
+    mean = statistics.Interval(*np.exp(np.log(evidence[SPEEDUP]).mean()))
     verdict: Verdict = "inconclusive"
     if mean.low > WORTH:
         verdict = "supported"
@@ -83,8 +93,8 @@ def observe(tables: Tables) -> Observation:
         top = clear.loc[clear["speedup"].idxmax()]
         reason += (
             f"; most, {top['speedup']:.2f} times [{top['low']:.2f}, {top['high']:.2f}], on "
-            f"{figures.label(top['model'])}, {figures.label(top['dataset'])} on {figures.label(top['platform'])} with "
-            f"{top['joint']} in place of {top['combination']}"
+            f"`{top['model']}`, `{top['dataset']}` on `{top['platform']}` with {top['joint']} in place of "
+            f"{top['combination']}"
         )
     unmeasured = sum(choice.combination.empty for choice in found.values())
     if unmeasured:
@@ -102,102 +112,57 @@ def _speedups(found: dict[Place, Choice], floor: dict[tuple[str, str], float]) -
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
-@figures.style()
-def draw(tables: Tables, observation: Observation) -> Figure:
+def _over_default(found: dict[Place, Choice]) -> pd.DataFrame:
+    """Return PLACE, `choice` of CHOICES, VARIANT, status and SPEEDUP over the default's median latency."""
+    columns = [*PLACE, "choice", *VARIANT, "status", *SPEEDUP]
+    parts = []
+    for choice in found.values():
+        before = choice.default["latency_ms"].iloc[0]
+        for name, rows in zip(CHOICES, (choice.combination, choice.joint), strict=True):
+            over = {
+                "speedup": before / rows["latency_ms"],
+                "low": before / rows["latency_ms_high"],
+                "high": before / rows["latency_ms_low"],
+            }
+            parts.append(rows.assign(choice=name, **over)[columns])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return the speedups of combination and joint optimum over the default, and their ratio where it is clear."""
-    found = choices.by_network(tables.study)
-    platforms = figures.ordered(tables.study["platform"], figures.NAMES)
-    if not found:
-        figure, axes = figures.columns(platforms, height=1.2)
-        for axis in axes[0]:
-            figures.note(axis, "no network has options on two layers of the stack")
-        return figures.finish(figure, CLAIM, observation, RULE)
-    marks = {
-        place: [_over_default(rows, choice.default) for rows in (choice.combination, choice.joint)]
-        for place, choice in found.items()
-    }
-    shown = pd.concat([rows for pair in marks.values() for rows in pair])
+    shown = observation.shown["speedups"]
+    platforms = looks.ordered("platform", observation.names("platform"))
+    if shown.empty:
+        return panels.empty(looks, platforms, "no network has options on two layers of the stack")
     low, high = min(0.9, shown["low"].min()), max(1.1, shown["high"].max())
     room = (high / low) ** (TEXT_SHARE / (1 - TEXT_SHARE))
-    places = pd.DataFrame(list(found), columns=PLACE)[["dataset", "model"]].drop_duplicates()
-    places = places.sort_values(["dataset", "model"])
-    figure, axes = figures.columns(
-        platforms, height=0.7 + 0.33 * len(places), width=figures.PAGE_INCHES, sharey=True
+    figure, axes, heights = panels.model_rows(
+        looks, platforms, shown, 0.33, height=0.7, width=panels.PAGE_INCHES
     )
-    heights = figures.rows_of(axes, places)
     for axis, platform in zip(axes[0], platforms, strict=True):
         for (dataset, model), height in heights.items():
-            pair = marks.get((platform, dataset, model), [])
-            if not pair:
-                figures.absent(axis, height)
-            for rows, step in zip(pair, STEPS, strict=False):
-                _marks(axis, rows, height + step)
+            here = shown[panels.of(shown, platform, dataset, model)]
+            if here.empty:
+                marks.absent(axis, height)
+            elif "combination" not in set(here["choice"]):
+                marks.absent(axis, height + STEPS["combination"], "not measured together")
+            for row in here.itertuples():
+                marks.intervals(
+                    axis,
+                    here.loc[[row.Index]],
+                    [height + STEPS[row.choice]],
+                    SPEEDUP,
+                    color=looks.colour(row.compression),
+                    marker=looks.marker(row.primitive),
+                    fillstyle=looks.fill(row.tuning),
+                    **looks.edge(row.format),
+                )
         for row in observation.evidence.itertuples():
             if row.platform == platform:
-                _gain(axis, row, heights[row.dataset, row.model])
-        figures.log_axis(axis.xaxis, low, high * room)
-        axis.axvline(1, color=figures.GREY, linewidth=0.8)
+                clear, same = row.low > 1, row.joint == row.combination
+                text = f"{row.speedup:.2f}x" if clear else "same" if same else "unclear"
+                marks.remark(axis, heights[row.dataset, row.model], text, clear)
+        panels.log_axis(axis.xaxis, low, high * room)
+        axis.axvline(1, color=GREY, linewidth=0.8)
         axis.set_xlabel("speedup over the default\nabove: layer by layer, below: joint")
-    return figures.finish(figure, CLAIM, observation, RULE, _legend(shown))
-
-
-def _over_default(rows: pd.DataFrame, default: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with LIMITS, their speedup over the default's median latency."""
-    before = default["latency_ms"].iloc[0]
-    return rows.assign(
-        speedup=before / rows["latency_ms"],
-        low=before / rows["latency_ms_high"],
-        high=before / rows["latency_ms_low"],
-    )
-
-
-def _marks(axis: Axes, rows: pd.DataFrame, height: float) -> None:
-    """Draw the one configuration of these rows, or say that it was not measured."""
-    if rows.empty:
-        figures.absent(axis, height, "not measured together")
-    for row in rows.itertuples():
-        figures.intervals(
-            axis,
-            rows.loc[[row.Index]],
-            [height],
-            LIMITS,
-            color=figures.colour(row.compression),
-            marker=figures.marker(row.primitive),
-            fillstyle=figures.fill(row.tuning),
-            **figures.edge(row.format),
-        )
-
-
-def _gain(axis: Axes, row: Any, height: float) -> None:
-    """Write by how much the joint optimum of a row of the evidence is faster, where it clearly is."""
-    clear, same = row.low > 1, row.joint == row.combination
-    axis.text(
-        0.985,
-        height,
-        f"{row.speedup:.2f}x" if clear else "same" if same else "unclear",
-        transform=axis.get_yaxis_transform(),
-        ha="right",
-        va="center",
-        fontsize=5.8,
-        fontweight="bold" if clear else "normal",
-        color="#202020" if clear else figures.GREY,
-    )
-
-
-def _legend(shown: pd.DataFrame) -> list[Line2D]:
-    """Return the entries of what these rows have."""
-    known = {
-        "compression": figures.COLOURS,
-        "primitive": figures.MARKERS,
-        "tuning": figures.FILLS,
-    }
-    legend = [
-        handle
-        for kind, names in known.items()
-        for handle in figures.handles(kind, figures.ordered(shown[kind], names))
-    ]
-    if (shown["format"] == "csr").any():
-        legend += figures.handles("format", ["csr"])
-    if (shown["status"] == "emulated").any():
-        legend.append(figures.emulated_handle())
-    return legend
+    return figure, looks.legend(shown, "compression", "primitive", "tuning", "format", "status")

@@ -13,16 +13,17 @@ for the networks of the study. See RULE.
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from scipy import stats
 
-from dlas.analysis import figures, statistics
+from dlas.analysis import marks, panels, statistics
+from dlas.analysis.columns import LATENCY, PLACE, SPEEDUP, STORED
 from dlas.analysis.observation import (
-    LATENCY,
-    SPEEDUP,
     Observation,
     Tables,
     Verdict,
     distinct,
+    distinct_names,
     floors,
     log_errors,
     measured,
@@ -30,7 +31,9 @@ from dlas.analysis.observation import (
     speedup_over,
     untuned,
 )
+from dlas.analysis.style import GREY, Looks, widened_handle
 from dlas.plugins import ObservationPlugin
+from dlas.status import OK, WIDENED
 
 PLUGIN = ObservationPlugin(
     label="float16 and int8 pay off only where the hardware supports them natively",
@@ -38,7 +41,6 @@ PLUGIN = ObservationPlugin(
     origin="formulated",
     layer="6 Hardware",
 )
-CLAIM = PLUGIN.label
 
 TECHNIQUES = ("float16", "int8")
 WORTH = 1.1
@@ -74,7 +76,7 @@ def speedups(study: pd.DataFrame) -> pd.DataFrame:
     rows = untuned(distinct(measured(study)))
     rows = rows[(rows["format"] == "dense") & rows["native"].notna()]
     rows = rows.assign(native=rows["native"].astype(bool))
-    same = ["platform", "dataset", "model", "primitive"]
+    same = [*PLACE, "primitive"]
     baseline = rows.loc[rows["compression"] == "none", [*same, *LATENCY]]
     both = rows[rows["compression"].isin(TECHNIQUES)].merge(
         baseline, on=same, suffixes=("", "_baseline")
@@ -88,7 +90,14 @@ def observe(tables: Tables) -> Observation:
 
     Its columns are MEANS, speedup, low, high, floor, networks and outcome: "pays off", "does not" or "unclear".
     """
-    evidence = _means(speedups(tables.study), floors(tables.noise_floor))
+    rows = speedups(tables.study)
+    return _verdict(_means(rows, floors(tables.noise_floor))).showing(
+        speedups=rows[[*STORED, "primitive", "native", *SPEEDUP]],
+        platform=distinct_names(tables.study, "platform"),
+    )
+
+
+def _verdict(evidence: pd.DataFrame) -> Observation:
     if evidence.empty:
         return needs(
             "float16 or int8 measured on a platform with native arithmetic and on one without",
@@ -162,72 +171,66 @@ def _text(means: pd.DataFrame, native: bool) -> str:
     top = _most(means, native)
     return (
         f"{top['speedup']:.2f} [{top['low']:.2f}, {top['high']:.2f}] where {WHERE[native]} "
-        f"({figures.label(top['primitive'])} on {figures.label(top['platform'])}, noise floor {top['floor']:.2f})"
+        f"(`{top['primitive']}` on `{top['platform']}`, noise floor {top['floor']:.2f})"
     )
 
 
-@figures.style()
-def draw(tables: Tables, observation: Observation) -> Figure:
+def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return the speedup of each network by platform; pale marks where the type is not native there.
 
     Below a panel are the geometric means that are judged, or, where a technique is not, that it is not.
     """
-    rows = speedups(tables.study)
-    platforms = figures.ordered(tables.study["platform"], figures.NAMES)
+    rows = observation.shown["speedups"]
+    platforms = looks.ordered("platform", observation.names("platform"))
     if rows.empty:
-        figure, axes = figures.columns(platforms, height=1.2)
-        for axis in axes[0]:
-            figures.note(axis, "no network was measured in float16 or int8")
-        return figures.finish(figure, CLAIM, observation, RULE)
-    primitives = figures.ordered(rows["primitive"], figures.MARKERS)
-    techniques = figures.ordered(rows["compression"], TECHNIQUES)
-    figure, axes, heights = figures.network_rows(
-        platforms, rows, 0.24, below=0.1 * len(techniques) * (1 + len(primitives))
+        return panels.empty(looks, platforms, "no network was measured in float16 or int8")
+    primitives = looks.ordered("primitive", rows["primitive"])
+    techniques = looks.ordered("compression", rows["compression"])
+    figure, axes, heights = panels.network_rows(
+        looks, platforms, rows, 0.24, below=0.1 * len(techniques) * (1 + len(primitives))
     )
-    drawn = rows.assign(status=rows["native"].map({True: "ok", False: "emulated"}))
+    drawn = rows.assign(status=rows["native"].map({True: OK, False: WIDENED}))
     for axis, platform in zip(axes[0], platforms, strict=True):
         here = drawn[drawn["platform"] == platform]
         for place, height in heights.items():
-            own = here[figures.at(here, *place)]
+            own = here[panels.at(here, *place)]
             if own.empty:
-                figures.absent(axis, height)
-            for primitive, offset in figures.spread(primitives).items():
-                figures.intervals(
+                marks.absent(axis, height)
+            for primitive, offset in panels.spread(primitives).items():
+                one = own[own["primitive"] == primitive]
+                marks.intervals(
                     axis,
-                    own[own["primitive"] == primitive],
-                    [height + offset] * (own["primitive"] == primitive).sum(),
-                    ("speedup", "low", "high"),
-                    color=figures.colour(place[1]),
-                    marker=figures.marker(primitive),
+                    one,
+                    [height + offset] * len(one),
+                    SPEEDUP,
+                    color=looks.colour(place[1]),
+                    marker=looks.marker(primitive),
                 )
-        figures.log_axis(axis.xaxis, min(rows["low"].min(), 0.9), max(rows["high"].max(), 1.1))
-        axis.axvline(1, color=figures.GREY, linewidth=0.8)
+        panels.log_axis(axis.xaxis, min(rows["low"].min(), 0.9), max(rows["high"].max(), 1.1))
+        axis.axvline(1, color=GREY, linewidth=0.8)
         texts = ["speedup"]
         for technique in techniques:
-            texts += _below(here[here["compression"] == technique], technique, observation)
+            texts += _below(here[here["compression"] == technique], technique, observation, looks)
         axis.set_xlabel("\n".join(texts), fontsize=6.2, linespacing=1.15)
-    legend = figures.handles("primitive", primitives)
-    legend += figures.handles("compression", techniques)
-    if not rows["native"].all():
-        legend.append(figures.emulated_handle("not native"))
-    return figures.finish(figure, CLAIM, observation, RULE, legend)
+    legend = looks.handles("primitive", primitives) + looks.handles("compression", techniques)
+    return figure, legend + [widened_handle("not native")] * (not rows["native"].all())
 
 
-def _below(rows: pd.DataFrame, technique: str, observation: Observation) -> list[str]:
+def _below(rows: pd.DataFrame, technique: str, observation: Observation, looks: Looks) -> list[str]:
     """Return the lines below a panel on its rows of a technique."""
     if rows.empty:
         return []
-    kind = WHERE[bool((rows["status"] == "ok").any())]
+    title = f"{looks.label(technique)}, {WHERE[bool(rows['native'].any())]}"
     means = observation.evidence
     if len(means):
         own = (means["compression"] == technique) & (means["platform"] == rows["platform"].iloc[0])
-        means = means[own]
+        means = looks.sort(means[own], ["primitive"])
     if means.empty:
-        return [f"{technique}, {kind}: not judged"]
+        return [f"{title}: not judged"]
     return [
-        f"{technique}, {kind}:",
+        f"{title}:",
         *(
-            f"{figures.label(row.primitive)} {row.speedup:.2f} [{row.low:.2f}, {row.high:.2f}]: {row.outcome}"
+            f"{looks.label(row.primitive)} {row.speedup:.2f} [{row.low:.2f}, {row.high:.2f}]: {row.outcome}"
             for row in means.itertuples()
         ),
     ]

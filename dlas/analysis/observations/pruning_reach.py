@@ -5,11 +5,16 @@ size is the geometric mean of the two factors' ratio, with Student's t interval 
 error of the curves too. A ladder whose strongest level still holds says only "at least so far". See RULE.
 """
 
+from dataclasses import replace
+
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from dlas.analysis import curves, figures, statistics
+from dlas.analysis import curves, marks, panels, statistics
+from dlas.analysis.columns import MODEL
 from dlas.analysis.observation import Observation, Tables, Verdict, needs
+from dlas.analysis.style import Looks
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
@@ -18,7 +23,6 @@ PLUGIN = ObservationPlugin(
     origin="formulated",
     layer="3 Model optimizations",
 )
-CLAIM = PLUGIN.label
 
 RULE = f"""
 Compression: parameters of the uncompressed network over the non-zero ones left. Equal accuracy: {curves.ALLOWED};
@@ -42,7 +46,6 @@ STATISTIC = (
     "geometric mean ratio of the compressions of weight and channel pruning at equal accuracy"
 )
 TECHNIQUES = ("weight_pruning", "channel_pruning")
-NETWORK = ["dataset", "model"]
 
 
 def observe(tables: Tables) -> Observation:
@@ -50,11 +53,16 @@ def observe(tables: Tables) -> Observation:
 
     Its column `counted` is the compression that counts.
     """
-    evidence = _reaches(tables)
-    both = evidence.pivot(index=NETWORK, columns="compression", values="counted")
+    members = tables.curves[MODEL].drop_duplicates()
+    return _verdict(_reaches(tables)).showing(members=members)
+
+
+def _verdict(evidence: pd.DataFrame) -> Observation:
+    both = evidence.pivot(index=MODEL, columns="compression", values="counted")
     both = both.reindex(columns=list(TECHNIQUES)).dropna()
     if len(both) < 2:
-        return needs("the accuracy curves of both techniques on two networks", STATISTIC)
+        needed = needs("the accuracy curves of both techniques on two networks", STATISTIC)
+        return replace(needed, evidence=evidence)
     weight, channel = (both[name] for name in TECHNIQUES)
     ratio = statistics.geometric_mean_ratio(weight, channel)
     verdict: Verdict = "inconclusive"
@@ -63,9 +71,7 @@ def observe(tables: Tables) -> Observation:
     elif ratio.high < 1 / curves.FURTHER:
         verdict = "contradicted"
     bounds = evidence[evidence["bound"]].groupby("compression").size()
-    open_ended = (
-        ", ".join(f"{count} of {figures.label(name)}" for name, count in bounds.items()) or "none"
-    )
+    open_ended = ", ".join(f"{count} of `{name}`" for name, count in bounds.items()) or "none"
     reason = (
         f"weight pruning compresses {ratio.estimate:.2f} times as far [{ratio.low:.2f}, {ratio.high:.2f}], further on "
         f"{(weight > channel).sum()} and less far on {(weight < channel).sum()} of {len(both)} networks; "
@@ -78,29 +84,27 @@ def _reaches(tables: Tables) -> pd.DataFrame:
     found = curves.reaches(tables.curves[tables.curves["compression"].isin(TECHNIQUES)])
     counted = [
         curves.comparable(network["factor"], network["bound"])
-        for _, network in found.groupby(NETWORK)
+        for _, network in found.groupby(MODEL)
     ]
     return found.assign(counted=pd.concat(counted) if counted else [])
 
 
-@figures.style()
-def draw(tables: Tables, observation: Observation) -> Figure:
+def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return the compression that each network tolerates by technique; an arrow is a lower bound."""
-    found = _reaches(tables)
-    places = tables.curves[NETWORK].drop_duplicates().sort_values(NETWORK)
-    figure, axes = figures.columns([], height=0.9 + 0.22 * max(1, len(places)))
+    found, places = observation.evidence, looks.sort(observation.shown["members"], MODEL)
+    figure, axes = panels.columns(looks, [], height=0.9 + 0.22 * max(1, len(places)))
     axis = axes[0, 0]
     if found.empty:
-        figures.note(axis, "no accuracy curve was measured")
-        return figures.finish(figure, CLAIM, observation, RULE)
-    heights = figures.rows_of(axes, places)
+        marks.note(axis, "no accuracy curve was measured")
+        return figure, []
+    heights = panels.rows_of(axes, places, looks.label)
     for (dataset, model), height in heights.items():
         here = found[(found["dataset"] == dataset) & (found["model"] == model)]
         if here.empty:
-            figures.absent(axis, height)
-        for technique, offset in figures.spread(TECHNIQUES).items():
-            curves.draw_reach(axis, here[here["compression"] == technique], height + offset)
-    figures.log_axis(axis.xaxis, 1, curves.right_end(found))
+            marks.absent(axis, height)
+        for technique, offset in panels.spread(TECHNIQUES).items():
+            own = here[here["compression"] == technique]
+            curves.draw_reach(axis, looks, own, height + offset)
+    panels.log_axis(axis.xaxis, 1, curves.right_end(found))
     axis.set_xlabel("compression at equal accuracy\n(parameters / non-zero parameters left)")
-    legend = figures.handles("compression", figures.ordered(found["compression"], figures.COLOURS))
-    return figures.finish(figure, CLAIM, observation, RULE, [*legend, curves.bound_handle()])
+    return figure, [*looks.legend(found, "compression"), curves.bound_handle()]

@@ -15,11 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import figures, statistics
+from dlas.analysis import marks, panels, statistics
+from dlas.analysis.columns import LATENCY
 from dlas.analysis.observation import (
     Observation,
     Tables,
     distinct,
+    distinct_names,
     fastest,
     floors,
     log_errors,
@@ -27,6 +29,7 @@ from dlas.analysis.observation import (
     needs,
     untuned,
 )
+from dlas.analysis.style import Looks, face
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
@@ -35,7 +38,6 @@ PLUGIN = ObservationPlugin(
     origin="abstract",
     layer="Across the stack",
 )
-CLAIM = PLUGIN.label
 
 RULE = """
 All pairs of networks (model and compression) on a data set and platform; a network is timed in its fastest untuned
@@ -47,7 +49,7 @@ upper limit of their share among the clearly ordered pairs is below 25 %. Inconc
 """
 READING = """
 A panel is a platform and a data set, a mark a network: across its stored size, up its latency with the 95 % interval,
-both logarithmic; colour is the compression, shape the primitive that is fastest for it, a pale mark emulated
+both logarithmic; colour is the compression, shape the primitive that is fastest for it, a pale mark widened
 arithmetic. If size decided about latency, the marks would rise from left to right: look for a mark that is further
 right and yet lower than another. Dotted lines join the pairs that are discordant in size and latency, where they are
 few. Below a panel are their number and Spearman's rank correlations.
@@ -59,10 +61,13 @@ set.
 """
 STATISTIC = "share of clearly ordered pairs of networks that are discordant"
 LARGEST_SHARE = 0.25
+PLACE = ["platform", "dataset"]
 RELATIONS = (("size", "latency"), ("size", "accuracy"), ("accuracy", "latency"))
 NETWORK = ["model", "compression"]
+SHOWN = [*PLACE, *NETWORK, "primitive", "model_bytes", "top1", *LATENCY, "status"]
 DISCORDANT = "#B34700"
-MOST_LINES = 10  # of discordant pairs in a panel; more would hide the points
+# Of discordant pairs in a panel: more would hide the points.
+MOST_LINES = 10
 
 
 def networks(study: pd.DataFrame) -> pd.DataFrame:
@@ -72,11 +77,18 @@ def networks(study: pd.DataFrame) -> pd.DataFrame:
 
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each clearly ordered pair."""
-    floor = floors(tables.noise_floor)
+    rows = networks(tables.study)
+    return _verdict(rows, floors(tables.noise_floor)).showing(
+        networks=rows[SHOWN],
+        correlations=_correlations(rows),
+        platform=distinct_names(tables.study, "platform"),
+        dataset=distinct_names(tables.study, "dataset"),
+    )
+
+
+def _verdict(rows: pd.DataFrame, floor: dict[tuple[str, str], float]) -> Observation:
     groups = {
-        place: group
-        for place, group in networks(tables.study).groupby(["platform", "dataset"])
-        if len(group) > 1 and place in floor
+        place: group for place, group in rows.groupby(PLACE) if len(group) > 1 and place in floor
     }
     if not groups:
         return needs("two networks timed on one data set and platform", STATISTIC)
@@ -140,45 +152,53 @@ def _accuracy_order(first: float, second: float, images: int, comparisons: int) 
     return better - statistics.accuracy_clearly_above(second, first, images, comparisons)
 
 
-@figures.style()
-def draw(tables: Tables, observation: Observation) -> Figure:
+def _correlations(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return Spearman's rho of each relation on each platform and data set, with its interval."""
+    names = {"size": "model_bytes", "accuracy": "top1", "latency": "latency_ms"}
+    found = [
+        (*place, *relation, *statistics.rank_correlation(*(here[names[one]] for one in relation)))
+        for place, here in rows.groupby(PLACE)
+        for relation in RELATIONS
+    ]
+    return pd.DataFrame(found, columns=[*PLACE, "one", "other", "rho", "low", "high"])
+
+
+def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return latency over size, with top-1 beside each model.
 
     Lines join the pairs that are discordant in size and latency, unless they are many.
     """
-    study, rows = tables.study, networks(tables.study)
-    platforms, datasets = (
-        figures.ordered(study[name], figures.NAMES) for name in ("platform", "dataset")
+    rows, correlations = observation.shown["networks"], observation.shown["correlations"]
+    platforms, datasets = (looks.ordered(kind, observation.names(kind)) for kind in PLACE)
+    if rows.empty:
+        return panels.empty(looks, platforms, "no network was measured")
+    figure, axes = panels.columns(
+        looks, platforms, len(datasets), 0.3 + 1.75 * len(datasets), sharex="row", sharey="row"
     )
-    figure, axes = figures.columns(
-        platforms, len(datasets), 0.3 + 1.75 * len(datasets), sharex="row", sharey="row"
-    )
-    panels = {
+    discordant = {
         place: _size_latency(observation.evidence, *place) for place in product(platforms, datasets)
     }
-    few = max(map(len, panels.values()), default=0) <= MOST_LINES
+    few = max(map(len, discordant.values()), default=0) <= MOST_LINES
     for (line, dataset), (column, platform) in product(enumerate(datasets), enumerate(platforms)):
         axis, rows_here = axes[line, column], rows[rows["dataset"] == dataset]
-        axis.set_title(f"{figures.label(platform)}, {figures.label(dataset)}")
-        figures.log_axis(axis.xaxis, *_range(rows_here["model_bytes"] / 1e6, 3.0))
-        figures.log_axis(axis.yaxis, *_range(rows_here["latency_ms"], 1.4))
+        axis.set_title(f"{looks.label(platform)}, {looks.label(dataset)}")
+        panels.log_axis(axis.xaxis, *_range(rows_here["model_bytes"] / 1e6, 3.0))
+        panels.log_axis(axis.yaxis, *_range(rows_here["latency_ms"], 1.4))
         if column == 0:
             axis.set_ylabel("latency (ms)")
+        pairs = discordant[platform, dataset]
         here = rows_here[rows_here["platform"] == platform]
-        discordant = panels[platform, dataset]
-        _panel(axis, here, discordant if few else discordant.head(0))
-        texts = ["model size (MB)", f"size-latency discordant: {len(discordant)}"]
-        axis.set_xlabel("\n".join([*texts, *_correlations(here)]), fontsize=6.2, linespacing=1.15)
-    legend = figures.handles("primitive", figures.ordered(rows["primitive"], figures.MARKERS))
+        _panel(axis, looks, here, pairs if few else pairs.head(0))
+        own = correlations[(correlations[PLACE] == [platform, dataset]).all(axis=1)]
+        texts = ["model size (MB)", f"size-latency discordant: {len(pairs)}"]
+        axis.set_xlabel("\n".join([*texts, *_rhos(own)]), fontsize=6.2, linespacing=1.15)
+    legend = looks.legend(rows, "primitive")
     if rows["compression"].nunique() > 1:
-        legend += figures.handles(
-            "compression", figures.ordered(rows["compression"], figures.COLOURS)
-        )
-    if (rows["status"] == "emulated").any():
-        legend.append(figures.emulated_handle())
+        legend += looks.legend(rows, "compression")
+    legend += looks.legend(rows, "status")
     if few:
         legend.append(Line2D([], [], color=DISCORDANT, linestyle=":", label="discordant pair"))
-    return figures.finish(figure, CLAIM, observation, RULE, legend)
+    return figure, legend
 
 
 def _size_latency(evidence: pd.DataFrame, platform: str, dataset: str) -> pd.DataFrame:
@@ -193,51 +213,41 @@ def _range(values: pd.Series, margin: float) -> tuple[float, float]:
     return (values.min() / margin, values.max() * margin) if len(values) else (0.1, 10)
 
 
-def _correlations(here: pd.DataFrame) -> list[str]:
-    """Return Spearman's rho of each relation in words, with its interval."""
-    quantity = {
-        "size": here["model_bytes"],
-        "accuracy": here["top1"],
-        "latency": here["latency_ms"],
-    }
+def _rhos(correlations: pd.DataFrame) -> list[str]:
+    """Return the rank correlations of a panel in words."""
     texts = ["Spearman's \N{GREEK SMALL LETTER RHO} [95 % interval]"]
-    for one, other in RELATIONS:
-        rho = statistics.rank_correlation(quantity[one], quantity[other])
+    for row in correlations.itertuples():
         value = "undefined"
-        if np.isfinite(rho.estimate):
-            value = f"{rho.estimate:.1f} [{rho.low:.1f}, {rho.high:.1f}]"
-        texts.append(f"{one}-{other}: {value}")
+        if np.isfinite(row.rho):
+            value = f"{row.rho:.1f} [{row.low:.1f}, {row.high:.1f}]"
+        texts.append(f"{row.one}-{row.other}: {value}")
     return texts
 
 
-def _panel(axis: Axes, here: pd.DataFrame, pairs: pd.DataFrame) -> None:
+def _panel(axis: Axes, looks: Looks, here: pd.DataFrame, pairs: pd.DataFrame) -> None:
     if here.empty:
-        axis.text(
-            0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", color=figures.GREY
-        )
+        marks.not_measured(axis)
         return
     points = {
-        tuple(row[NETWORK]): (row["model_bytes"] / 1e6, row["latency_ms"])
-        for _, row in here.iterrows()
+        (row.model, row.compression): (row.model_bytes / 1e6, row.latency_ms)
+        for row in here.itertuples()
     }
     for pair in pairs.itertuples():
         ends = zip(points[pair.first], points[pair.second], strict=True)
         axis.plot(*ends, ":", color=DISCORDANT, zorder=1)
-    for _, row in here.iterrows():
-        low, centre, high = row["latency_ms_low"], row["latency_ms"], row["latency_ms_high"]
+    for row in here.itertuples():
+        low, centre, high = row.latency_ms_low, row.latency_ms, row.latency_ms_high
         axis.errorbar(
-            row["model_bytes"] / 1e6,
+            row.model_bytes / 1e6,
             centre,
             yerr=[[centre - low], [high - centre]],
             capsize=1.5,
             elinewidth=0.8,
-            color=figures.colour(row["compression"]),
-            marker=figures.marker(row["primitive"]),
-            **figures.face(figures.colour(row["compression"]), row["status"]),
+            color=looks.colour(row.compression),
+            marker=looks.marker(row.primitive),
+            **face(looks.colour(row.compression), row.status),
         )
-    if set(here["compression"]) == {"none"}:  # with compressed networks there is no room for names
-        figures.name_points(
-            axis,
-            list(points.values()),
-            [f"{figures.label(row['model'])}\n{row['top1']:.1f} %" for _, row in here.iterrows()],
-        )
+    # With compressed networks there is no room for names.
+    if set(here["compression"]) == {"none"}:
+        names = [f"{looks.label(row.model)}\n{row.top1:.1f} %" for row in here.itertuples()]
+        marks.name_points(axis, list(points.values()), names)

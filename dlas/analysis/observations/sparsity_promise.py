@@ -18,19 +18,21 @@ from matplotlib.lines import Line2D
 from scipy import stats
 from scipy.special import stdtrit
 
-from dlas.analysis import figures, statistics
+from dlas.analysis import panels, statistics
+from dlas.analysis.columns import LATENCY, MODEL
 from dlas.analysis.observation import (
-    LATENCY,
     Observation,
     Tables,
     Verdict,
     distinct,
+    distinct_names,
     floors,
     macs_done,
     measured,
     needs,
     speedup_over,
 )
+from dlas.analysis.style import GREY, Looks
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
@@ -40,7 +42,6 @@ PLUGIN = ObservationPlugin(
     origin="formulated",
     layer="4 Algorithms and data formats",
 )
-CLAIM = PLUGIN.label
 
 SHORT = 1.1
 APART = 0.1
@@ -69,23 +70,23 @@ results/study.csv: the measured rows of weight pruning in CSR, and the uncompres
 primitive, tuning and platform. results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = "geometric mean of reached over promised speedup, where sparse code comes closest"
+TECHNIQUE = "weight_pruning"
 GROUP = ["primitive", "tuning", "platform"]
-NETWORK = ["dataset", "model"]
 COLUMNS = ["factor", "first", "second", "difference", "low", "high", "noise", "networks"]
-PROMISED: dict[str, Any] = {"color": figures.GREY, "linestyle": ":", "linewidth": 0.8}
+PROMISED: dict[str, Any] = {"color": GREY, "linestyle": ":", "linewidth": 0.8}
 BREAK_EVEN: dict[str, Any] = {"color": "#202020", "linestyle": "", "marker": "|", "markersize": 7}
 Group = tuple[str, ...]
 
 
 def networks(study: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each pruned network in CSR: GROUP, NETWORK, density, relative, low and high.
+    """Return one row for each pruned network in CSR: GROUP, MODEL, density, relative, low and high.
 
     `relative` is its latency over that of the uncompressed network in dense, with a 95 % interval.
     """
     rows = distinct(measured(study))
-    same = [*GROUP, *NETWORK]
+    same = [*GROUP, *MODEL]
     dense = rows.loc[rows["compression"] == "none", [*same, *LATENCY]]
-    sparse = rows[(rows["compression"] == "weight_pruning") & (rows["format"] == "csr")]
+    sparse = rows[(rows["compression"] == TECHNIQUE) & (rows["format"] == "csr")]
     both = sparse.merge(dense, on=same, suffixes=("", "_dense"))
     relative = speedup_over(both, "", "_dense")
     return both[same].assign(
@@ -132,7 +133,26 @@ def observe(tables: Tables) -> Observation:
 
     A group is named by its primitive, tuning and platform. The difference is NaN where one has no clear break-even.
     """
-    groups = _groups(networks(tables.study), floors(tables.noise_floor))
+    rows = networks(tables.study)
+    return _verdict(_groups(rows, floors(tables.noise_floor))).showing(
+        networks=rows, lines=_lines(rows), platform=distinct_names(tables.study, "platform")
+    )
+
+
+def _lines(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return for each group with enough networks its line, and its break-even, NaN where there is none."""
+    found = []
+    for name, group in rows.groupby(GROUP):
+        if len(group) >= FEWEST:
+            at = break_even(group["density"], group["relative"])
+            line = np.full(2, np.nan)
+            if not np.isnan(at.low):
+                line = np.polyfit(group["density"], group["relative"], 1)
+            found.append((*name, *line, *at))
+    return pd.DataFrame(found, columns=[*GROUP, "slope", "intercept", "at", "low", "high"])
+
+
+def _verdict(groups: dict[Group, pd.DataFrame]) -> Observation:
     evidence = _comparisons(groups)
     if evidence["factor"].nunique() < 2:
         return needs(
@@ -214,7 +234,7 @@ def _comparisons(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
 
 def _values(rows: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:
     """Return density, relative and floor of each network."""
-    names = zip(*(rows[name] for name in NETWORK), strict=True)
+    names = zip(*(rows[name] for name in MODEL), strict=True)
     return dict(zip(names, rows[["density", "relative", "floor"]].to_numpy(float), strict=True))
 
 
@@ -241,8 +261,8 @@ def _difference(both: np.ndarray) -> tuple[float, float, float]:
 
 def _name(group: Group) -> str:
     """Return a group's name in words."""
-    primitive, tuning, platform = map(figures.label, group)
-    return f"{primitive}, {tuning}, on {platform}"
+    primitive, tuning, platform = group
+    return f"`{primitive}`, `{tuning}`, on `{platform}`"
 
 
 def _text(comparisons: pd.DataFrame, factor: str) -> str:
@@ -258,23 +278,19 @@ def _text(comparisons: pd.DataFrame, factor: str) -> str:
     )
 
 
-@figures.style()
-def draw(tables: Tables, observation: Observation) -> Figure:
+def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return relative latency over density with the line of each group; a bar at 1 is its break-even."""
-    rows = networks(tables.study)
-    platforms = figures.ordered(tables.study["platform"], figures.NAMES)
+    rows, lines = observation.shown["networks"], observation.shown["lines"].set_index(GROUP)
+    platforms = looks.ordered("platform", observation.names("platform"))
     if rows.empty:
-        figure, axes = figures.columns(platforms, height=1.2)
-        for axis in axes[0]:
-            figures.note(axis, "no weight-pruned network was measured in CSR")
-        return figures.finish(figure, CLAIM, observation, RULE)
-    primitives = figures.ordered(rows["primitive"], figures.MARKERS)
-    tunings = figures.ordered(rows["tuning"], figures.FILLS)
-    figure, axes = figures.columns(
+        return panels.empty(looks, platforms, "no weight-pruned network was measured in CSR")
+    primitives, tunings = (looks.ordered(kind, rows[kind]) for kind in ("primitive", "tuning"))
+    figure, axes = panels.columns(
+        looks,
         platforms,
         len(primitives),
         height=0.4 + 1.3 * len(primitives),
-        width=figures.PAGE_INCHES,
+        width=panels.PAGE_INCHES,
         sharex=True,
         sharey=True,
     )
@@ -282,16 +298,16 @@ def draw(tables: Tables, observation: Observation) -> Figure:
         enumerate(primitives), enumerate(platforms)
     ):
         axis = axes[line, column]
-        axis.set_title(f"{figures.label(platform)}, {figures.label(primitive)}")
+        axis.set_title(f"{looks.label(platform)}, {looks.label(primitive)}")
         axis.plot([0, 2], [0, 2], **PROMISED)
-        axis.axhline(1, color=figures.GREY, linewidth=0.8)
-        here = rows[(rows["primitive"] == primitive) & (rows["platform"] == platform)]
-        groups = {tuning: here[here["tuning"] == tuning] for tuning in tunings}
-        texts = [
-            f"{figures.label(tuning) + ': ' if len(tunings) > 1 else ''}{_group(axis, group)}"
-            for tuning, group in groups.items()
-            if len(group)
-        ]
+        axis.axhline(1, color=GREY, linewidth=0.8)
+        texts = []
+        for name in [(primitive, tuning, platform) for tuning in tunings]:
+            group = rows[(rows[GROUP] == list(name)).all(axis=1)]
+            if len(group):
+                _marks(axis, looks, group)
+                text = _break_even(axis, looks, name[1], group, lines.reindex([name]).iloc[0])
+                texts.append(f"{looks.label(name[1])}: {text}" if len(tunings) > 1 else text)
         axis.text(
             0.03,
             0.97,
@@ -300,50 +316,52 @@ def draw(tables: Tables, observation: Observation) -> Figure:
             va="top",
             fontsize=5.8,
             linespacing=1.15,
-            color="#202020" if texts else figures.GREY,
+            color="#202020" if texts else GREY,
         )
-    top = max(1.4, 1.4 * rows["relative"].max(), rows["high"].max())  # with room for the texts
+    # With room for the texts.
+    top = max(1.4, 1.4 * rows["relative"].max(), rows["high"].max())
     axes[0, 0].set(xlim=(0, 1.1), ylim=(0, top))
     for axis in axes[-1]:
         axis.set_xlabel("non-zero MACs / MACs")
     for axis in axes[:, 0]:
         axis.set_ylabel("latency / dense")
-    legend = figures.handles("primitive", primitives)
-    legend += figures.handles("tuning", tunings) if len(tunings) > 1 else []
+    legend = looks.legend(rows, "primitive")
+    legend += looks.handles("tuning", tunings) if len(tunings) > 1 else []
     legend += [Line2D([], [], label="as promised", **PROMISED)]
     legend += [Line2D([], [], label="break-even", **BREAK_EVEN)]
-    return figures.finish(figure, CLAIM, observation, RULE, legend)
+    return figure, legend
 
 
-def _group(axis: Axes, group: pd.DataFrame) -> str:
-    """Draw one group with its line and its break-even, and return that in words."""
-    primitive, tuning = group["primitive"].iloc[0], group["tuning"].iloc[0]
-    look: dict[str, Any] = {"color": figures.colour("weight_pruning")}
+def _marks(axis: Axes, looks: Looks, group: pd.DataFrame) -> None:
+    """Draw the networks of a group."""
     axis.errorbar(
         group["density"],
         group["relative"],
         yerr=[group["relative"] - group["low"], group["high"] - group["relative"]],
         linestyle="",
         elinewidth=0.8,
-        marker=figures.marker(primitive),
-        fillstyle=figures.fill(tuning),
-        **figures.edge("csr"),
-        **look,
+        color=looks.colour(TECHNIQUE),
+        marker=looks.marker(group["primitive"].iloc[0]),
+        fillstyle=looks.fill(group["tuning"].iloc[0]),
+        **looks.edge("csr"),
     )
+
+
+def _break_even(axis: Axes, looks: Looks, tuning: str, group: pd.DataFrame, line: pd.Series) -> str:
+    """Draw the line and the break-even of a group, and return that in words."""
     if len(group) < FEWEST:
         return f"fewer than {FEWEST} networks"
-    at = break_even(group["density"], group["relative"])
-    if np.isnan(at.low):
+    if np.isnan(line["at"]):
         return "no clear break-even"
-    line = stats.linregress(group["density"], group["relative"])
-    ends = np.array([0, max(at.estimate, group["density"].max())])
-    axis.plot(ends, line.intercept + line.slope * ends, figures.line(tuning), zorder=1, **look)
+    ends = np.array([0, max(line["at"], group["density"].max())])
+    style: dict[str, Any] = {"color": looks.colour(TECHNIQUE), "linestyle": looks.line(tuning)}
+    axis.plot(ends, line["intercept"] + line["slope"] * ends, zorder=1, **style)
     axis.errorbar(
-        at.estimate,
+        line["at"],
         1,
-        xerr=[[at.estimate - at.low], [at.high - at.estimate]],
+        xerr=[[line["at"] - line["low"]], [line["high"] - line["at"]]],
         capsize=2,
         elinewidth=1.2,
         **BREAK_EVEN,
     )
-    return f"break-even {at.estimate:.2f} [{at.low:.2f}, {at.high:.2f}]"
+    return f"break-even {line['at']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"

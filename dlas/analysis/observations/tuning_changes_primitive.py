@@ -6,19 +6,24 @@ tuning can do it needs one such change; their share says how often it does, amon
 with a clear change, and those on which one primitive wins clearly both ways. See RULE.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from dlas.analysis import figures, winners
+from dlas.analysis import marks, panels, winners
+from dlas.analysis.columns import LATENCY, STORED
 from dlas.analysis.observation import (
-    CONFIGURATION,
-    LATENCY,
     Observation,
     Tables,
+    distinct_names,
     floors,
     needs,
     retimed,
 )
+from dlas.analysis.style import Looks
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
@@ -27,7 +32,6 @@ PLUGIN = ObservationPlugin(
     origin="abstract",
     layer="5 Systems software",
 )
-CLAIM = PLUGIN.label
 
 RULE = """
 Networks: each model, compression and format on a platform with every primitive measured untuned and auto-scheduled. A
@@ -50,9 +54,9 @@ the largest noise floor of each platform and data set.
 STATISTIC = (
     "share of networks whose fastest primitive changes, among those that change or stay clearly"
 )
-NETWORK = [name for name in CONFIGURATION if name != "primitive"]  # platform and dataset first
 TUNINGS = ("untuned", "auto_scheduled")
-STEPS = (0.2, -0.2)  # of their marks, from the middle of a network's line
+# From the middle of a network's line to the marks of each.
+STEPS = (0.2, -0.2)
 
 
 def networks(study: pd.DataFrame) -> dict[tuple[str, ...], dict[str, pd.DataFrame]]:
@@ -65,40 +69,47 @@ def networks(study: pd.DataFrame) -> dict[tuple[str, ...], dict[str, pd.DataFram
             )
             for tuning, suffix in zip(TUNINGS, ("", "_tuned"), strict=True)
         }
-        for network, group in retimed(study).set_index("primitive").groupby(NETWORK)
+        for network, group in retimed(study).set_index("primitive").groupby(STORED)
         if set(group.index) == primitives and len(primitives) > 1
     }
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each network: NETWORK, first, last, outcome, cost.
+    """Return the verdict under RULE; the evidence is one row for each network: STORED, first, last, outcome, cost.
 
     `first` and `last` are the fastest primitives untuned and auto-scheduled, `outcome` is changes, stays or unclear,
     `cost` the latency of the first over that of the last, auto-scheduled.
     """
-    floor = floors(tables.noise_floor)
-    complete = {
-        network: latencies
-        for network, latencies in networks(tables.study).items()
-        if (network[0], network[1]) in floor
-    }
+    found, primitives = networks(tables.study), distinct_names(tables.study, "primitive")
+    return _verdict(found, len(primitives), floors(tables.noise_floor)).showing(
+        latencies=winners.table(found, STORED, "tuning"),
+        platform=distinct_names(tables.study, "platform"),
+        primitive=primitives,
+    )
+
+
+def _verdict(
+    found: Mapping[tuple[str, ...], Mapping[str, pd.DataFrame]],
+    primitives: int,
+    floor: Mapping[Any, float],
+) -> Observation:
+    complete = {place: latencies for place, latencies in found.items() if place[:2] in floor}
     if not complete:
         return needs(
             "a network measured untuned and auto-scheduled with every primitive", STATISTIC
         )
-    count = tables.study["primitive"].nunique()
-    comparisons = len(complete) * count * (count - 1) * len(TUNINGS)
+    comparisons = len(complete) * primitives * (primitives - 1) * len(TUNINGS)
     evidence = pd.DataFrame(
         [
             (
                 *network,
                 *winners.fastest(latencies).values(),
-                winners.outcome(latencies, floor[network[0], network[1]], comparisons),
+                winners.outcome(latencies, floor[network[:2]], comparisons),
                 winners.cost(latencies, *TUNINGS),
             )
             for network, latencies in complete.items()
         ],
-        columns=[*NETWORK, "first", "last", "outcome", "cost"],
+        columns=[*STORED, "first", "last", "outcome", "cost"],
     )
     changes = evidence[evidence["outcome"] == "changes"]
     verdict, share, decided = winners.judge(evidence["outcome"])
@@ -109,51 +120,46 @@ def observe(tables: Tables) -> Observation:
     if len(changes):
         top = changes.loc[changes["cost"].idxmax()]
         reason += (
-            f"; most on {figures.label(top['model'])}, {figures.label(top['dataset'])} "
-            f"({figures.label(top['compression'])}, {figures.label(top['format'])}) on "
-            f"{figures.label(top['platform'])}, where {figures.label(top['first'])} is fastest untuned and takes "
-            f"{top['cost']:.2f} times as long as {figures.label(top['last'])} auto-scheduled"
+            f"; most on `{top['model']}`, `{top['dataset']}` (`{top['compression']}`, `{top['format']}`) on "
+            f"`{top['platform']}`, where `{top['first']}` is fastest untuned and takes {top['cost']:.2f} times as "
+            f"long as `{top['last']}` auto-scheduled"
         )
     return Observation(verdict, reason, STATISTIC, *share, n=decided, evidence=evidence)
 
 
-@figures.style()
-def draw(tables: Tables, observation: Observation) -> Figure:
+def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return each primitive's latency over the lowest of its tuning: untuned above, auto-scheduled below it.
 
     Lines join the two of a primitive: where they cross the order changes. The fastest ones are named at the right, bold
     where the network changes clearly.
     """
-    complete = networks(tables.study)
-    platforms = figures.ordered(tables.study["platform"], figures.NAMES)
-    if not complete:
-        figure, axes = figures.columns(platforms, height=1.2)
-        for axis in axes[0]:
-            figures.note(axis, "no network was measured auto-scheduled with every primitive")
-        return figures.finish(figure, CLAIM, observation, RULE)
-    shown = pd.DataFrame(list(complete), columns=NETWORK)
-    figure, axes, heights = figures.network_rows(platforms, shown, 0.33)
-    clear = winners.changing(observation.evidence, NETWORK)
+    shown = observation.shown["latencies"]
+    platforms = looks.ordered("platform", observation.names("platform"))
+    if shown.empty:
+        text = "no network was measured auto-scheduled with every primitive"
+        return panels.empty(looks, platforms, text)
+    complete = winners.by_network(shown, STORED, "tuning")
+    figure, axes, heights = panels.network_rows(looks, platforms, shown, 0.33)
+    clear = winners.changing(observation.evidence, STORED)
     limits = [0.95, 1.2]
     for axis, platform in zip(axes[0], platforms, strict=True):
         for place, height in heights.items():
-            here = shown[figures.at(shown, *place) & (shown["platform"] == platform)]
+            here = shown[panels.at(shown, *place) & (shown["platform"] == platform)]
             if here.empty:
-                figures.absent(axis, height, "not auto-scheduled")
-            for network in here.itertuples(index=False, name=None):
-                colour = figures.colour(network[NETWORK.index("compression")])
+                marks.absent(axis, height, "not auto-scheduled")
+            for network in here[STORED].drop_duplicates().itertuples(index=False, name=None):
+                colour = looks.colour(network[STORED.index("compression")])
                 low, high = winners.draw(
                     axis,
+                    looks,
                     complete[network],
                     {tuning: height + step for tuning, step in zip(TUNINGS, STEPS, strict=True)},
-                    {name: {"color": colour, "fillstyle": figures.fill(name)} for name in TUNINGS},
+                    {name: {"color": colour, "fillstyle": looks.fill(name)} for name in TUNINGS},
                     colour,
                     network in clear,
                 )
                 limits = [min(limits[0], low), max(limits[1], high)]
     winners.scale(axes, limits, "latency / fastest of the same tuning")
-    primitives = figures.ordered(tables.study["primitive"], figures.MARKERS)
-    legend = [*figures.handles("primitive", primitives), *figures.handles("tuning", TUNINGS)]
-    if any((latencies["untuned"]["status"] == "emulated").any() for latencies in complete.values()):
-        legend.append(figures.emulated_handle())
-    return figures.finish(figure, CLAIM, observation, RULE, legend)
+    primitives = looks.ordered("primitive", observation.names("primitive"))
+    legend = [*looks.handles("primitive", primitives), *looks.handles("tuning", TUNINGS)]
+    return figure, legend + looks.legend(shown, "status")

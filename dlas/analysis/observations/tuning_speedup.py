@@ -14,21 +14,23 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from scipy import stats
 
-from dlas.analysis import figures, statistics
+from dlas.analysis import marks, panels, statistics
+from dlas.analysis.columns import SCHEDULED, SPEEDUP
 from dlas.analysis.observation import (
-    CONFIGURATION,
-    SPEEDUP,
     Observation,
     Tables,
     Verdict,
+    distinct_names,
     floors,
     log_errors,
     needs,
     retimed,
     speedup_over,
 )
+from dlas.analysis.style import GREY, Looks
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
@@ -37,7 +39,6 @@ PLUGIN = ObservationPlugin(
     origin="abstract",
     layer="5 Systems software",
 )
-CLAIM = PLUGIN.label
 
 STRONG = 1.5
 RULE = f"""
@@ -52,7 +53,7 @@ READING = """
 A panel is a platform, a row a network with its compression and format, a shape a primitive. A mark is the untuned
 latency over the auto-scheduled one with its 95 % interval, on a logarithmic axis: right of the line at 1
 auto-scheduling gains. It supports the claim where shapes, rows or panels lie far from one another, not where all lie
-far from 1. Black edges are weights in CSR, pale marks emulated arithmetic; below a panel are the geometric means of
+far from 1. Black edges are weights in CSR, pale marks widened arithmetic; below a panel are the geometric means of
 its primitives.
 """
 DATA = """
@@ -81,7 +82,22 @@ def speedups(study: pd.DataFrame) -> pd.DataFrame:
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each two primitives, models or platforms."""
     rows = speedups(tables.study)
-    evidence = _comparisons(rows, floors(tables.noise_floor))
+    return _verdict(rows, floors(tables.noise_floor)).showing(
+        speedups=rows[[*SCHEDULED, *SPEEDUP, "status"]],
+        means=_means(rows),
+        platform=distinct_names(tables.study, "platform"),
+    )
+
+
+def _means(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the geometric mean speedup of each primitive on each platform."""
+    logarithms = rows.assign(mean=np.log(rows["speedup"].astype(float)))
+    means = logarithms.groupby(["platform", "primitive"], as_index=False)["mean"].mean()
+    return means.assign(mean=np.exp(means["mean"]))
+
+
+def _verdict(rows: pd.DataFrame, floor: dict[tuple[str, str], float]) -> Observation:
+    evidence = _comparisons(rows, floor)
     if evidence["factor"].nunique() < 2:
         return needs(
             "auto-scheduled configurations that differ in one of primitive, model and platform alone, for two of the "
@@ -119,7 +135,7 @@ def _comparisons(rows: pd.DataFrame, floor: dict[tuple[str, str], float]) -> pd.
     )
     found = []
     for factor, names in FACTORS.items():
-        alike = [name for name in CONFIGURATION if name not in names]
+        alike = [name for name in SCHEDULED if name not in names]
         members = [(", ".join(key), _values(group, alike)) for key, group in rows.groupby(names)]
         for (first, one), (second, other) in combinations(members, 2):
             both = np.array([(one[key], other[key]) for key in one if key in other])
@@ -156,56 +172,47 @@ def _text(comparisons: pd.DataFrame, factor: str) -> str:
     top = comparisons.loc[comparisons["ratio"].idxmax()]
     return (
         f"{factor}: {top['ratio']:.2f} [{top['low']:.2f}, {top['high']:.2f}], "
-        f"{figures.labels(top['first'])} over {figures.labels(top['second'])}, threshold {top['threshold']:.2f}"
+        f"{_names(top['first'])} over {_names(top['second'])}, threshold {top['threshold']:.2f}"
     )
 
 
-@figures.style()
-def draw(tables: Tables, observation: Observation) -> Figure:
+def _names(value: str) -> str:
+    """Return a value of a factor, which may be several names, with each in backquotes."""
+    return ", ".join(f"`{name}`" for name in value.split(", "))
+
+
+def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return the speedup of each configuration by platform; below a panel are its primitives' geometric means."""
-    rows = speedups(tables.study)
-    platforms = figures.ordered(tables.study["platform"], figures.NAMES)
+    rows, means = observation.shown["speedups"], observation.shown["means"]
+    platforms = looks.ordered("platform", observation.names("platform"))
     if rows.empty:
-        figure, axes = figures.columns(platforms, height=1.2)
-        for axis in axes[0]:
-            figures.note(axis, "no auto-scheduled configuration was measured")
-        return figures.finish(figure, CLAIM, observation, RULE)
-    primitives = figures.ordered(rows["primitive"], figures.MARKERS)
-    figure, axes, heights = figures.network_rows(
-        platforms, rows, 0.24, below=0.1 * (1 + len(primitives))
+        return panels.empty(looks, platforms, "no auto-scheduled configuration was measured")
+    primitives = looks.ordered("primitive", rows["primitive"])
+    figure, axes, heights = panels.network_rows(
+        looks, platforms, rows, 0.24, below=0.1 * (1 + len(primitives))
     )
     for axis, platform in zip(axes[0], platforms, strict=True):
         here = rows[rows["platform"] == platform]
         for place, height in heights.items():
-            own = here[figures.at(here, *place)]
+            own = here[panels.at(here, *place)]
             if own.empty:
-                figures.absent(axis, height, "not auto-scheduled")
-            for primitive, offset in figures.spread(primitives).items():
+                marks.absent(axis, height, "not auto-scheduled")
+            for primitive, offset in panels.spread(primitives).items():
                 one = own[own["primitive"] == primitive]
                 for row in one.itertuples():
-                    figures.intervals(
+                    marks.intervals(
                         axis,
                         one.loc[[row.Index]],
                         [height + offset],
-                        ("speedup", "low", "high"),
-                        color=figures.colour(row.compression),
-                        marker=figures.marker(primitive),
-                        **figures.edge(row.format),
+                        SPEEDUP,
+                        color=looks.colour(row.compression),
+                        marker=looks.marker(primitive),
+                        **looks.edge(row.format),
                     )
-        figures.log_axis(axis.xaxis, min(rows["low"].min(), 0.9), max(rows["high"].max(), 1.1))
-        axis.axvline(1, color=figures.GREY, linewidth=0.8)
-        means = [
-            f"{figures.label(primitive)} {np.exp(np.log(values).mean()):.2f}"
-            for primitive in primitives
-            for values in [here.loc[here["primitive"] == primitive, "speedup"]]
-            if len(values)
-        ]
-        texts = ["speedup", *(["geometric means:", *means] if means else [])]
+        panels.log_axis(axis.xaxis, min(rows["low"].min(), 0.9), max(rows["high"].max(), 1.1))
+        axis.axvline(1, color=GREY, linewidth=0.8)
+        below = looks.sort(means[means["platform"] == platform], ["primitive"])
+        texts = [f"{looks.label(row.primitive)} {row.mean:.2f}" for row in below.itertuples()]
+        texts = ["speedup", *(["geometric means:", *texts] if texts else [])]
         axis.set_xlabel("\n".join(texts), fontsize=6.2, linespacing=1.15)
-    legend = figures.handles("primitive", primitives)
-    legend += figures.handles("compression", figures.ordered(rows["compression"], figures.COLOURS))
-    if (rows["format"] == "csr").any():
-        legend += figures.handles("format", ["csr"])
-    if (rows["status"] == "emulated").any():
-        legend.append(figures.emulated_handle())
-    return figures.finish(figure, CLAIM, observation, RULE, legend)
+    return figure, looks.legend(rows, "primitive", "compression", "format", "status")

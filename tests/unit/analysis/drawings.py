@@ -1,13 +1,18 @@
 """Figures of synthetic studies, each drawn once, and what can be asked of one."""
 
+import json
 from functools import cache
 from itertools import combinations
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from dlas.analysis import figures, observation, overview
+from dlas import registry
+from dlas.analysis import observation, overview, panels
+from dlas.analysis.observation import restored
 from tests.unit.analysis import synthetic
 
+LOOKS = synthetic.LOOKS
+MARKERS = {LOOKS.marker(name) for name in registry.names("primitive")}
 COMPRESSED = ("none", "weight_pruning", "int8")
 UNTUNED = ("size_accuracy_latency", "fastest_primitive", "compression_speedup_by_platform")
 TUNED = ("tuning_speedup", "tuning_changes_primitive")
@@ -27,7 +32,7 @@ FULL = synthetic.study(
     formats=("dense", "csr"),
     tunings=("untuned", "auto_scheduled"),
     unreached=[("photos", "efficientnet_b0", "weight_pruning")],
-    emulated=[("float16", "local_cpu_avx2")],
+    widened=[("float16", "local_cpu_avx2")],
 )
 SOME = FULL.model.isin(["resnet18", "mobilenet_v1"]) & (FULL.compression == "none")
 THERE = (FULL.platform == "local_cpu_avx2") & FULL.compression.isin(["none", "float16"])
@@ -67,7 +72,9 @@ def draw(name, table):
     study, ladders = (table, None) if name in STUDY else (None, table)
     tables = synthetic.tables(study, synthetic.noise_floor(), ladders)
     found = module.observe(tables)
-    return module, found, module.draw(tables, found)
+    # As the job that draws gets it.
+    stored = restored(json.loads(json.dumps(found.record(), allow_nan=False)))
+    return module, found, panels.draw(module, stored, module.PLUGIN.label, LOOKS)
 
 
 @cache
@@ -77,7 +84,7 @@ def drawn(name, table):
 
 @cache
 def overview_of(table):
-    return overview.draw(TABLES[table], PEERS)
+    return overview.draw(TABLES[table], PEERS, LOOKS)
 
 
 def nothing_is_clipped(figure):
@@ -112,8 +119,4 @@ def texts(figure):
 
 
 def markers(axis):
-    return [
-        line
-        for line in axis.lines
-        if line.get_marker() in figures.MARKERS.values() and len(line.get_xdata())
-    ]
+    return [line for line in axis.lines if line.get_marker() in MARKERS and len(line.get_xdata())]

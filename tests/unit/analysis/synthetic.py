@@ -5,7 +5,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from dlas import registry, status
 from dlas.analysis.observation import Tables
+from dlas.analysis.style import Looks
 from dlas.analysis.table import (
     CURVES_COLUMNS,
     NOISE_FLOOR_COLUMNS,
@@ -13,6 +15,7 @@ from dlas.analysis.table import (
     STUDY_COLUMNS,
     TUNING_CURVE,
 )
+from dlas.study import descriptions
 
 # parameters (millions), MACs (millions) and top-1 of networks like those of the embedded study
 MODELS = {
@@ -28,6 +31,18 @@ MODELS = {
         "efficientnet_b0": (0.4, 3.0, 92.1),
         "mobilenet_v2": (0.26, 2.5, 91.4),
     },
+}
+# As if every plugin took part in the study.
+KINDS = ("dataset", "model", "compression", "primitive", "format", "tuning", "runtime")
+LABELS = {"local_cpu": {"label": "this CPU"}, "local_cpu_avx2": {"label": "this CPU, AVX2"}}
+LOOKS = Looks(
+    {kind: descriptions.described(kind, registry.names(kind)) for kind in KINDS}
+    | {"platform": LABELS}
+)
+GROUPS = {
+    name: group
+    for name in registry.names("model")
+    if (group := registry.describe("model", name).group)
 }
 PRIMITIVES = ("direct", "gemm", "spatial_pack")
 PLATFORMS = ("local_cpu", "local_cpu_avx2")
@@ -56,7 +71,7 @@ def study(
     seed=0,
     top1=None,
     unreached=(),
-    emulated=(),
+    widened=(),
     native=(),
     left=None,
 ):
@@ -64,8 +79,8 @@ def study(
 
     CSR, of weight pruning alone, takes half of it. What is measured deviates from it by normal noise of this standard
     deviation, which the intervals describe.
-    `unreached` are the (dataset, model, compression) without a level within the tolerance, `emulated` the
-    (compression, platform) that the hardware emulates, `native` those of whose type its peak is four times as high.
+    `unreached` are the (dataset, model, compression) without a level within the tolerance, `widened` the
+    (compression, platform) whose arithmetic is widened, `native` those of whose type its peak is four times as high.
     left(dataset, model, compression) is the share of the MACs that a pruned network is left with, of weight pruning
     those of non-zero weights.
     """
@@ -84,7 +99,7 @@ def study(
                             true *= 0.5 if format == "csr" else 1
                             measured = true * np.exp(noise * draw.standard_normal())
                             none = (dataset, model, compression) in unreached
-                            pale = (compression, platform) in emulated
+                            pale = (compression, platform) in widened
                             peak = 118 * (4 if (compression, platform) in native else 1)
                             stored = 1 if none else BYTES[compression]
                             kept = left(dataset, model, compression) if left else 1
@@ -117,7 +132,7 @@ def study(
                                 "peak_fraction": 2 * done / measured / peak,
                                 "native": compression not in ("float16", "int8")
                                 or (compression, platform) in native,
-                                "status": "emulated" if pale else "ok",
+                                "status": status.WIDENED if pale else status.OK,
                             }
                             rows.append(row)
     return table(rows, STUDY_COLUMNS)
@@ -142,7 +157,7 @@ def noise_floor(factor=1.01, *, models=MODELS, platforms=PLATFORMS):
 def peers(factors=None, *, models=MODELS, platform="local_cpu"):
     """Return a table of peers that take so many times as long as direct does on the uncompressed network."""
     rows = [
-        (platform, dataset, model, runtime, latency, latency / 1.01, latency * 1.01, 1)
+        (platform, dataset, model, runtime, latency, latency / 1.01, latency * 1.01, 1, status.OK)
         for dataset, nets in models.items()
         for model in nets
         for runtime, factor in (factors or {}).items()
@@ -223,6 +238,7 @@ def tables(study=None, floor=None, curves=None):
         pd.DataFrame(columns=STUDY_COLUMNS) if study is None else study,
         pd.DataFrame(columns=NOISE_FLOOR_COLUMNS) if floor is None else floor,
         pd.DataFrame(columns=CURVES_COLUMNS) if curves is None else curves,
+        GROUPS,
     )
 
 

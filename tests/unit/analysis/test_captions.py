@@ -8,16 +8,22 @@ import pandas as pd
 import pytest
 from docutils import nodes
 from docutils.core import publish_doctree
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlas import registry
-from dlas.analysis import captions, figures, observation, table
+from dlas.analysis import captions, observation, style, table
 from dlas.analysis.observation import Observation
+from tests.unit.analysis import synthetic
 
 ROOT = Path(__file__).parents[3]
+LOOKS = synthetic.LOOKS
 NAMES = registry.names("observation")
 PARTS = ["How to read it", "Decision rule", "Data"]
+
+
+def claim(module):
+    return {"claim": module.PLUGIN.label, "origin": module.PLUGIN.origin}
 
 
 def parsed(text):
@@ -29,6 +35,7 @@ def plain(text):
     return " ".join(text.split())
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=60))
 def test_an_escaped_text_reads_as_it_was_written(text):
     assert parsed(captions.escaped(text)).astext() == plain(text)
@@ -37,11 +44,13 @@ def test_an_escaped_text_reads_as_it_was_written(text):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_caption_has_the_claim_the_verdict_and_the_four_parts(name):
     module = observation.load(name)
-    found = Observation("contradicted", "it_is 2*3 [a, b]", "a share", 0.25, 0.125, 0.5, n=7)
-    document = parsed(captions.caption(module, found))
+    found = Observation(
+        "contradicted", "it_is 2*3 [a, b], with `gemm`", "a share", 0.25, 0.125, 0.5, n=7
+    )
+    document = parsed(captions.caption(module, found, claim(module), LOOKS))
     paragraphs = [node.astext() for node in document.children if isinstance(node, nodes.paragraph)]
     assert paragraphs[0].lower().startswith(module.PLUGIN.label.lower())
-    assert paragraphs[1] == "Contradicted: it_is 2*3 [a, b]."
+    assert paragraphs[1] == "Contradicted: it_is 2*3 [a, b], with GEMM."
     assert paragraphs[2] == "Effect size [95 % interval]: 0.25 [0.12, 0.50], n = 7. A share."
     verdict = next(node for node in document.findall(nodes.strong) if node["classes"])
     assert verdict["classes"] == ["contradicted"]
@@ -63,7 +72,9 @@ def test_an_observation_says_how_it_is_read_and_what_it_takes(name):
 
 def test_missing_data_has_no_effect_size():
     module = observation.load(NAMES[0])
-    text = captions.caption(module, observation.needs("a second platform", module.STATISTIC))
+    text = captions.caption(
+        module, observation.needs("a second platform", module.STATISTIC), claim(module), LOOKS
+    )
     told = parsed(text).astext()
     assert "Inconclusive: needs a second platform." in told
     assert "Effect size [95 % interval]: none, n = 0." in told
@@ -90,7 +101,10 @@ def verdicts():
         observation.needs("a second platform", "a ratio"),
     ]
     rows = [
-        table.observation_row(f"{number:02d}", observation.load(name), one)
+        table.observation_row(
+            table.observation_record(f"{number:02d}", observation.load(name), one),
+            claim(observation.load(name)),
+        )
         for number, (name, one) in enumerate(zip(NAMES[:3], found, strict=True), 1)
     ]
     return table.observations_table(rows)
@@ -98,7 +112,7 @@ def verdicts():
 
 def test_the_table_has_a_row_for_each_verdict_and_links_its_figure():
     targets = "\n".join(f".. _observation 0{number}: javascript:{number}" for number in (1, 2, 3))
-    document = parsed(f"{captions.table(verdicts())}\n{targets}")
+    document = parsed(f"{captions.table(verdicts(), LOOKS)}\n{targets}")
     assert document[0].astext() == (
         "Verdicts on 3 observations: 1 supported, 1 contradicted, 1 inconclusive."
     )
@@ -120,11 +134,11 @@ def test_the_table_is_the_same_from_the_file(tmp_path):
     table.write_table(tmp_path / "observations.csv", verdicts())
     back = table.read_table(tmp_path / "observations.csv")
     pd.testing.assert_series_equal(back["n"], verdicts()["n"])
-    assert captions.table(back) == captions.table(verdicts())
+    assert captions.table(back, LOOKS) == captions.table(verdicts(), LOOKS)
 
 
 def test_verdicts_have_the_colours_of_the_figures():
-    style = (ROOT / "report/report.css").read_text()
-    colours = dict(re.findall(r"^#app \.(\w+) \{ color: (#\w+); \}$", style, re.MULTILINE))
-    assert colours == figures.VERDICT_COLOURS
+    sheet = (ROOT / "report/report.css").read_text()
+    colours = dict(re.findall(r"^#app \.(\w+) \{ color: (#\w+); \}$", sheet, re.MULTILINE))
+    assert colours == style.VERDICT_COLOURS
     assert set(captions.VERDICTS) == set(colours)

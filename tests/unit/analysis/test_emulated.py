@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dlas.analysis import observation, pareto, recommendation, roofline, summaries
-from dlas.analysis.table import EMULATED
+from dlas.status import SIMULATED
 from tests.unit.analysis import synthetic
 
 OBSERVATIONS = (
@@ -26,7 +26,7 @@ MEASURED = synthetic.study(
 def with_emulated():
     """The same study with a third platform, which would be the fastest of all."""
     rows = MEASURED[MEASURED["platform"] == "local_cpu"].assign(
-        platform="emulated_arm", status=EMULATED, gflops=math.nan, peak_fraction=math.nan
+        platform="emulated_arm", status=SIMULATED, gflops=math.nan, peak_fraction=math.nan
     )
     rows[observation.LATENCY] /= 100
     return pd.concat([MEASURED, rows], ignore_index=True)
@@ -60,14 +60,14 @@ def lines(make, *arguments):
 
 def test_no_table_ranks_them():
     floor = synthetic.noise_floor()
-    latencies = lines(summaries.latencies, floor)
+    latencies = lines(summaries.latencies, floor, synthetic.LOOKS)
     assert len(latencies) and latencies["fastest"].isna().all()
-    assert (latencies["direct_untuned_status"] == EMULATED).all()
-    best = lines(summaries.best_configurations, floor)
-    assert (best["status"] == EMULATED).all() and best["latency_ms"].isna().all()
+    assert (latencies["direct_untuned_status"] == SIMULATED).all()
+    best = lines(summaries.best_configurations, floor, synthetic.LOOKS)
+    assert (best["status"] == SIMULATED).all() and best["latency_ms"].isna().all()
 
 
 def test_none_is_recommended():
     floors = {"digits": 90, "photos": 90}
     found = lines(recommendation.recommend, synthetic.noise_floor(), floors)
-    assert found["model"].isna().all() and found["reason"].str.contains(EMULATED).all()
+    assert found["model"].isna().all() and found["reason"].str.contains(SIMULATED).all()

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from dlas.analysis import curves, figures, overview
+from dlas.analysis import curves, overview, panels, style
+from dlas.analysis.columns import MODEL
 from tests.unit.analysis import synthetic
 from tests.unit.analysis.drawings import (
     AUTO_SCHEDULED,
     CURVES,
     LADDERS,
     LARGE,
+    LOOKS,
     PEERS,
     PROMISES,
     SMALL,
@@ -44,11 +46,11 @@ def test_claim_verdict_and_rule_are_printed_and_nothing_is_clipped(name, table):
     module, found, figure = drawn(name, table)
     printed = " ".join(" ".join(text.get_text() for text in texts(figure)).split())
     assert module.PLUGIN.label[1:] in printed
-    assert found.headline in printed
+    assert LOOKS.text(found.headline) in printed
     assert " ".join(module.RULE.split()) in printed
     if name in STUDY:
         platforms = TABLES[table]["platform"].unique()
-        assert {figures.label(platform) in printed for platform in platforms} == {True}
+        assert {LOOKS.label(platform) in printed for platform in platforms} == {True}
     assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
     for first, second in zip(figure.texts, figure.texts[1:], strict=False):
         assert not first.get_window_extent().overlaps(second.get_window_extent())
@@ -66,7 +68,7 @@ def test_one_mark_for_each_primitive_of_each_network():
     figure = draw("fastest_primitive", SMALL)[2]
     counted = {axis.get_title(): len(markers(axis)) for axis in figure.axes}
     expected = SMALL.groupby("platform").size()
-    assert counted == {figures.label(platform): count for platform, count in expected.items()}
+    assert counted == {LOOKS.label(platform): count for platform, count in expected.items()}
 
 
 def test_one_mark_for_each_compressed_network():
@@ -74,7 +76,7 @@ def test_one_mark_for_each_compressed_network():
     networks = 8 * 2  # models, compressions; untuned alone
     assert [len(markers(axis)) for axis in figure.axes] == [networks, networks]
     colours = {line.get_color() for axis in figure.axes for line in markers(axis)}
-    assert colours == {figures.COLOURS["weight_pruning"], figures.COLOURS["int8"]}
+    assert colours == {LOOKS.colour("weight_pruning"), LOOKS.colour("int8")}
 
 
 def test_overview_has_every_measurement_on_a_log_scale():
@@ -88,7 +90,7 @@ def test_overview_has_every_measurement_on_a_log_scale():
         drawn = sorted(float(line.get_xdata()[0]) for line in markers(axis))
         assert drawn == pytest.approx(sorted(own["latency_ms"])) and len(drawn) == 8 * 6 * 3 - 6
         crosses = [line for line in axis.lines if line.get_marker() == "x"]
-        assert [line.get_color() for line in crosses] == [figures.COLOURS["weight_pruning"]] * 2
+        assert [line.get_color() for line in crosses] == [LOOKS.colour("weight_pruning")] * 2
         black = [line for line in markers(axis) if line.get_markeredgecolor() == "#000000"]
         assert len(black) == (own["format"] == "csr").sum() == 21
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
@@ -98,7 +100,7 @@ def test_overview_has_every_measurement_on_a_log_scale():
 def grey_lines(axis):
     """Return where each stands, and from where to where it reaches."""
     grey = [
-        lines for lines in axis.collections if to_hex(lines.get_color()[0]) == figures.GREY.lower()
+        lines for lines in axis.collections if to_hex(lines.get_color()[0]) == style.GREY.lower()
     ]
     return [(x, low, high) for lines in grey for (x, low), (_, high) in lines.get_segments()]
 
@@ -107,7 +109,8 @@ def test_overview_has_a_line_for_each_peer_over_the_rows_of_its_network():
     figure = overview_of("full")
     drawn = [grey_lines(axis) for axis in figure.axes]
     assert [len(lines) for lines in drawn] == [len(PEERS), 0]
-    networks = sorted(set(PEERS[["dataset", "model"]].itertuples(index=False, name=None)))
+    places = LOOKS.sort(PEERS[MODEL].drop_duplicates(), MODEL)
+    networks = list(places.itertuples(index=False, name=None))
     heights = dict(zip(networks, figure.axes[0].get_yticks(), strict=True))
     for peer in PEERS.itertuples():
         ((low, high),) = [reach for x, *reach in drawn[0] if x == pytest.approx(peer.latency_ms)]
@@ -118,7 +121,7 @@ def test_overview_has_a_line_for_each_peer_over_the_rows_of_its_network():
 
 
 def test_overview_without_peers_has_no_entry_of_any():
-    figure = overview.draw(TABLES["small"], synthetic.peers())
+    figure = overview.draw(TABLES["small"], synthetic.peers(), LOOKS)
     assert nothing_is_clipped(figure)
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "PyTorch" not in entries and "ONNX Runtime" not in entries
@@ -151,18 +154,18 @@ def test_the_fastest_primitive_of_each_tuning_is_at_one_and_named():
         at_one = [line for line in marks if line.get_xdata()[0] == pytest.approx(1)]
         for fill, name in (("full", "first"), ("none", "last")):
             shown = [line.get_marker() for line in at_one if line.get_fillstyle() == fill]
-            assert sorted(shown) == sorted(figures.marker(winner) for winner in own[name])
+            assert sorted(shown) == sorted(LOOKS.marker(winner) for winner in own[name])
         names = [text.get_text() for text in axis.texts if text.get_fontsize() < 6]
-        winners = [figures.label(winner) for name in ("first", "last") for winner in own[name]]
+        winners = [LOOKS.label(winner) for name in ("first", "last") for winner in own[name]]
         assert sorted(names) == sorted(winners)
 
 
-def test_emulated_arithmetic_has_pale_marks():
+def test_widened_arithmetic_has_pale_marks():
     for axis in overview_of("full").axes:
-        half = [line for line in markers(axis) if line.get_color() == figures.COLOURS["float16"]]
+        half = [line for line in markers(axis) if line.get_color() == LOOKS.colour("float16")]
         pale = [line for line in half if line.get_markerfacecolor() != line.get_color()]
         assert len(half) == 24
-        assert len(pale) == (24 if axis.get_title() == figures.label("local_cpu_avx2") else 0)
+        assert len(pale) == (24 if axis.get_title() == LOOKS.label("local_cpu_avx2") else 0)
 
 
 def in_order(points):
@@ -172,11 +175,12 @@ def in_order(points):
 @pytest.mark.parametrize("table", LADDERS)
 def test_curves_show_every_level_and_the_chosen_one(table):
     ladders = curves.relative(LADDERS[table])
-    figure = curves.draw(LADDERS[table], 1.0)
+    figure = curves.draw(LADDERS[table], 1.0, LOOKS)
     assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
     assert len(figure.axes) == 8
     titles = [axis.get_title() for axis in figure.axes]
-    for axis, (_, network) in zip(figure.axes, ladders.groupby(["dataset", "model"]), strict=True):
+    networks = LOOKS.sort(ladders, MODEL).groupby(MODEL, sort=False)
+    for axis, (_, network) in zip(figure.axes, networks, strict=True):
         points = network[network["level"] != 0]
         drawn = [
             pair
@@ -188,29 +192,19 @@ def test_curves_show_every_level_and_the_chosen_one(table):
         rings = [line.get_xydata()[0] for line in markers(axis) if line.get_fillstyle() == "none"]
         chosen = network[network["chosen"] & network["level"].notna()]
         assert in_order(rings) == pytest.approx(in_order(chosen[["factor", "change"]].to_numpy()))
-    assert titles[0].startswith("MobileNetV1, 9")
+    assert titles[0].startswith("ResNet18, 9")
 
 
 def test_curves_of_a_few_networks_leave_no_empty_panel_behind():
     some = LADDERS["exact"][LADDERS["exact"].model.isin(["resnet18", "resnet50", "densenet161"])]
-    shown = [axis for axis in curves.draw(some, 2.0).axes if axis.axison]
+    shown = [axis for axis in curves.draw(some, 2.0, LOOKS).axes if axis.axison]
     assert len(shown) == 3 and sum(bool(axis.get_xlabel()) for axis in shown) == 2
-
-
-def test_colours_are_distinct_and_each_method_has_a_look():
-    assert len(set(figures.COLOURS.values())) == len(figures.COLOURS)
-    assert len(set(figures.MARKERS.values())) == len(figures.MARKERS)
-    assert figures.colour("something new") not in figures.COLOURS.values()
-    assert figures.marker("something new") not in figures.MARKERS.values()
-    assert figures.label("some_board") == "some board"
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path):
     for run in ("first", "second"):
         figure = draw("fastest_primitive", SMALL)[2]
-        figures.save(
-            figure, [tmp_path / run / f"plot.{suffix}" for suffix in ("pdf", "svg", "png")]
-        )
+        panels.save(figure, [tmp_path / run / f"plot.{suffix}" for suffix in ("pdf", "svg", "png")])
     for suffix in ("pdf", "svg", "png"):
         first, second = (
             (tmp_path / run / f"plot.{suffix}").read_bytes() for run in ("first", "second")
@@ -220,6 +214,6 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
 
 
 def test_an_svg_names_fonts_for_a_browser_that_lacks_the_first(tmp_path):
-    figures.save(draw("fastest_primitive", SMALL)[2], [tmp_path / "plot.svg"])
+    panels.save(draw("fastest_primitive", SMALL)[2], [tmp_path / "plot.svg"])
     families = set(re.findall(r"font-family: ([^;\"]+)", (tmp_path / "plot.svg").read_text()))
     assert families == {"'DejaVu Sans', 'Verdana', 'Arial', 'Helvetica', sans-serif"}

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.testing.compare import compare_images
 from matplotlib.testing.exceptions import ImageComparisonFailure
 
-from dlas.analysis import figures
+from dlas.analysis.style import style
 from tests.unit.analysis.drawings import CURVES, PROMISES, STUDY, drawn, overview_of
 
 pytestmark = pytest.mark.xdist_group("figures")  # which one worker has drawn already
@@ -31,7 +31,7 @@ def picture(name):
 
 
 def save(figure, path):
-    with figures.style():
+    with style():
         figure.savefig(path, dpi=DOTS_PER_INCH)
 
 

@@ -157,12 +157,12 @@ def test_a_ladder_that_still_holds_gives_a_lower_bound_only():
     """Channel pruning loses nothing up to its end: that weight pruning goes on says nothing on the claim."""
     found = observe_curves("02", reaching(12, 50))
     assert found.verdict == "inconclusive" and found.estimate == pytest.approx(1)
-    assert "8 of channel pruning" in found.reason
+    assert "8 of `channel_pruning`" in found.reason
     beyond = found.evidence[found.evidence["compression"] == "weight_pruning"]
     assert (beyond["factor"] > beyond["counted"]).all()
     # but that weight pruning goes at least so far says it
     found = observe_curves("02", reaching(1000, 2))
-    assert found.verdict == "supported" and "8 of weight pruning" in found.reason
+    assert found.verdict == "supported" and "8 of `weight_pruning`" in found.reason
 
 
 def test_networks_are_compared_up_to_the_first_ladder_that_ends():
@@ -173,7 +173,7 @@ def test_networks_are_compared_up_to_the_first_ladder_that_ends():
         & (found.evidence["group"] != "neither")
     ]
     assert channel["counted"].nunique() == 1
-    assert "1.00 [1.00, 1.00] under channel pruning" in found.reason
+    assert "1.00 [1.00, 1.00] under `channel_pruning`" in found.reason
 
 
 def test_the_splits_behind_the_choice_have_no_part_in_the_verdict():
@@ -315,10 +315,10 @@ def test_without_any_level_there_are_no_compressed_networks():
     assert found.headline == "inconclusive: needs compressed networks"
 
 
-def test_emulated_arithmetic_is_measured():
-    emulated = [("int8", "local_cpu_avx2")]
+def test_widened_arithmetic_is_measured():
+    widened = [("int8", "local_cpu_avx2")]
     plain = synthetic.study(hardware_speedup, compressions=COMPRESSED)
-    study = synthetic.study(hardware_speedup, compressions=COMPRESSED, emulated=emulated)
+    study = synthetic.study(hardware_speedup, compressions=COMPRESSED, widened=widened)
     for number in ("01", "04", "07"):
         assert observe(NAMES[number], study) == observe(NAMES[number], plain)
 
@@ -365,7 +365,7 @@ def test_share_and_cost_of_changes_are_those_that_were_put_in():
     assert set(changes["model"]) == set(synthetic.COMPACT)
     assert set(changes["first"]) == {"direct"} and set(changes["last"]) == {"gemm"}
     assert changes["cost"].to_numpy() == pytest.approx(2 / 1.3, rel=0.03)
-    assert "takes 1.5" in found.reason and "GEMM" in found.reason
+    assert "takes 1.5" in found.reason and "`gemm`" in found.reason
 
 
 @pytest.mark.parametrize(("untuned", "tuned_gain"), [(1.001, 1.5), (1.3, 1.301)])

@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dlas.analysis import figures, statistics, winners
+from dlas.analysis import statistics, winners
 from dlas.analysis.statistics import Interval
 from tests.unit.analysis import synthetic
 from tests.unit.analysis.drawings import draw, markers
 from tests.unit.analysis.verdicts import (
     AVX512,
-    EMULATED,
     FLOOR,
     QUANTIZED,
+    WIDENED,
     check,
     check_missing,
     direct_wins,
@@ -120,7 +120,7 @@ def test_missing_rows(name, study, needs):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_verdict_without_a_noise_floor(name):
-    study = everything(turned(1.0), native=AVX512, emulated=EMULATED)
+    study = everything(turned(1.0), native=AVX512, widened=WIDENED)
     check_missing(observe(name, study, FLOOR.head(0)), "needs")
 
 
@@ -137,7 +137,7 @@ def test_share_and_cost_of_varying_networks_are_those_that_were_put_in():
     assert set(varying["none"]) == set(varying["float16"]) == {"direct"}
     assert set(varying["int8"]) == {"gemm"} and set(varying["second"]) == {"int8"}
     assert varying["cost"].to_numpy() == pytest.approx(1.5, rel=0.03)
-    assert "takes 1.5" in found.reason and "GEMM in int8" in found.reason
+    assert "takes 1.5" in found.reason and "`gemm` in int8" in found.reason
 
 
 @pytest.mark.parametrize(("before", "after"), [(1.001, 1.5), (1.3, 1.001)])
@@ -189,7 +189,7 @@ def test_mean_speedups_are_those_that_were_put_in():
         assert not one["native"] and one["speedup"] == pytest.approx(0.7, rel=0.02)
         one = means.loc[technique, "local_cpu", "direct"]
         assert one["outcome"] == "does not" and one["speedup"] == pytest.approx(0.8, rel=0.02)
-    assert "where native (GEMM on this CPU" in found.reason
+    assert "where native (`gemm` on `local_cpu`" in found.reason
 
 
 def test_what_is_native_everywhere_or_nowhere_is_not_judged():
@@ -197,13 +197,13 @@ def test_what_is_native_everywhere_or_nowhere_is_not_judged():
     study = quantized(
         gaining(2.0, 0.7, techniques=["int8"]),
         native=[("int8", "local_cpu")],
-        emulated=[("float16", platform) for platform in synthetic.PLATFORMS],
+        widened=[("float16", platform) for platform in synthetic.PLATFORMS],
     )
     found = observe(NATIVE, study)
     assert found.verdict == "supported" and set(found.evidence["compression"]) == {"int8"}
 
 
-@pytest.mark.parametrize("columns", [{"peak_fraction": np.nan}, {"status": "emulated"}])
+@pytest.mark.parametrize("columns", [{"peak_fraction": np.nan}, {"status": "widened"}])
 def test_the_study_alone_says_what_is_native(columns):
     """A GPU has no measured peak; float16 may be widened in a platform's status."""
     study = quantized(gaining(2.0, 0.7))
@@ -320,7 +320,7 @@ def test_one_clear_change_supports_and_none_of_few_does_not_contradict():
     assert judged(0, 12, 9)[0] == "inconclusive" == judged(0, 0, 9)[0]
 
 
-FULL = everything(synthetic.realistic, formats=("dense", "csr"), native=AVX512, emulated=EMULATED)
+FULL = everything(synthetic.realistic, formats=("dense", "csr"), native=AVX512, widened=WIDENED)
 
 
 def test_the_fastest_primitive_of_each_precision_is_at_one_and_named():
@@ -332,11 +332,13 @@ def test_the_fastest_primitive_of_each_precision_is_at_one_and_named():
         at_one = [line for line in marks if line.get_xdata()[0] == pytest.approx(1)]
         for name in QUANTIZED:
             shown = [
-                line.get_marker() for line in at_one if line.get_color() == figures.colour(name)
+                line.get_marker()
+                for line in at_one
+                if line.get_color() == synthetic.LOOKS.colour(name)
             ]
-            assert sorted(shown) == sorted(figures.marker(winner) for winner in own[name])
+            assert sorted(shown) == sorted(synthetic.LOOKS.marker(winner) for winner in own[name])
         names = [text for text in axis.texts if text.get_fontsize() < 6]
-        winning = [figures.label(winner) for name in QUANTIZED for winner in own[name]]
+        winning = [synthetic.LOOKS.label(winner) for name in QUANTIZED for winner in own[name]]
         assert sorted(text.get_text() for text in names) == sorted(winning)
         bold = sum(text.get_fontweight() == "bold" for text in names)
         assert bold == 3 * (own["outcome"] == "changes").sum()

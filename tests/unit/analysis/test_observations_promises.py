@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from dlas.analysis import figures, observation
+from dlas.analysis import observation
 from dlas.analysis.observations import sparsity_promise
 from tests.unit.analysis import synthetic
 from tests.unit.analysis.drawings import markers
@@ -23,6 +23,7 @@ from tests.unit.analysis.verdicts import (
     unmeasured,
 )
 
+LOOKS = synthetic.LOOKS
 NAMES = {
     "08": "sparsity_promise",
     "09": "channel_pruning_promise",
@@ -201,8 +202,8 @@ def test_to_exceed_a_promise_is_not_to_come_closer():
 def test_the_joint_optimum_and_the_combination_are_the_ones_that_were_put_in():
     found = observe("13", JOINT)
     assert found.n == 16 and found.estimate == pytest.approx(0.5 / 0.3, rel=0.02)
-    assert set(found.evidence["combination"]) == {"channel pruning, direct, untuned"}
-    assert set(found.evidence["joint"]) == {"int8, GEMM, untuned"}
+    assert set(found.evidence["combination"]) == {"`channel_pruning`, `direct`, `untuned`"}
+    assert set(found.evidence["joint"]) == {"`int8`, `gemm`, `untuned`"}
     assert set(found.evidence["configurations"]) == {9}
     assert "16 of 16" in found.reason
 
@@ -215,16 +216,18 @@ def test_the_default_primitive_is_the_fastest_on_average():
         return together(platform, dataset, model, compression, primitive, tuning) / gain
 
     found = observe("13", joint(latency))
-    assert set(found.evidence["combination"]) == {"int8, GEMM, untuned"}
+    assert set(found.evidence["combination"]) == {"`int8`, `gemm`, `untuned`"}
     assert found.verdict == "contradicted"
 
 
 def test_a_compression_that_costs_accuracy_is_no_choice():
     """By more than a point, and by more than the standard error of the few images."""
-    for loss, chosen in ((0.9, "int8"), (8.0, "channel pruning")):
+    for loss, chosen in ((0.9, "int8"), (8.0, "channel_pruning")):
         study = JOINT.copy()
         study.loc[study["compression"] == "int8", "top1_compiled"] -= loss
-        assert {text.split(",")[0] for text in observe("13", study).evidence["joint"]} == {chosen}
+        assert {text.split(",")[0] for text in observe("13", study).evidence["joint"]} == {
+            f"`{chosen}`"
+        }
 
 
 def test_a_network_whose_combination_was_not_measured_is_left_out():
@@ -240,7 +243,7 @@ def test_a_network_whose_combination_was_not_measured_is_left_out():
 def drawn(number, study):
     tables = synthetic.tables(study, FLOOR)
     module = observation.load(NAMES[number])
-    return module.draw(tables, module.observe(tables)).axes
+    return module.draw(module.observe(tables), LOOKS)[0].axes
 
 
 def test_every_sparse_network_and_each_break_even_is_drawn():
@@ -259,7 +262,7 @@ def test_every_sparse_network_and_each_break_even_is_drawn():
 def test_each_pruned_network_has_a_mark_for_each_technique_and_primitive():
     for axis in drawn("09", DIFFERENT):
         colours = [line.get_color() for line in markers(axis)]
-        assert {colours.count(figures.colour(name)) for name in PRUNED[1:]} == {8 * 3}
+        assert {colours.count(LOOKS.colour(name)) for name in PRUNED[1:]} == {8 * 3}
         black = [line for line in markers(axis) if line.get_markeredgecolor() == "#000000"]
         assert len(black) == 8 * 3  # weight pruning is faster in CSR
 
@@ -269,6 +272,6 @@ def test_combination_and_joint_optimum_stand_one_above_the_other():
         assert len(markers(axis)) == 8 * 2
         upper, lower = markers(axis)[:2]
         assert upper.get_ydata()[0] > lower.get_ydata()[0]
-        assert upper.get_color() == figures.colour("channel_pruning")
-        assert lower.get_color() == figures.colour("int8")
+        assert upper.get_color() == LOOKS.colour("channel_pruning")
+        assert lower.get_color() == LOOKS.colour("int8")
         assert sum(text.get_text() in ("1.66x", "1.67x", "1.68x") for text in axis.texts) >= 6

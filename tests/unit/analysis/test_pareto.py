@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlas.analysis import figures, pareto
+from dlas.analysis import pareto
+from dlas.analysis.columns import DEPLOYED
 from tests.unit.analysis import synthetic
 from tests.unit.analysis.drawings import (
     FULL,
+    LOOKS,
     axis_labels_overlap,
     markers,
     nothing_is_clipped,
@@ -70,9 +72,9 @@ def test_the_front_is_the_one_that_was_put_in():
 def test_a_network_is_in_its_fastest_configuration():
     found = pareto.networks(FULL)
     usable = FULL[(FULL["level"] != 0)]
-    lowest = usable.groupby(pareto.NETWORK)["latency_ms"].min()
+    lowest = usable.groupby(DEPLOYED)["latency_ms"].min()
     assert len(found) == len(lowest) == 2 * (8 * 5) - 2
-    own = found.set_index(pareto.NETWORK)["latency_ms"]
+    own = found.set_index(DEPLOYED)["latency_ms"]
     assert np.allclose(own, lowest[own.index])
     images = synthetic.IMAGES
     share = found["accuracy"] / 100
@@ -83,13 +85,16 @@ def test_a_network_is_in_its_fastest_configuration():
 def test_every_network_has_a_mark_and_those_on_the_front_a_ring_and_a_name(name):
     study = STUDIES[name]
     found = pareto.networks(study)
-    figure = pareto.draw(study)
+    figure = pareto.draw(study, LOOKS)
     assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
-    platforms, datasets = figures.ordered(study.platform, figures.NAMES), sorted(set(study.dataset))
+    platforms, datasets = (
+        LOOKS.ordered("platform", study.platform),
+        LOOKS.ordered("dataset", study.dataset),
+    )
     panels = [(dataset, platform) for dataset in datasets for platform in platforms]
     assert len(figure.axes) == len(panels)
     for axis, (dataset, platform) in zip(figure.axes, panels, strict=True):
-        assert axis.get_title() == f"{figures.label(platform)}, {figures.label(dataset)}"
+        assert axis.get_title() == f"{LOOKS.label(platform)}, {LOOKS.label(dataset)}"
         here = found[(found["dataset"] == dataset) & (found["platform"] == platform)]
         if here.empty:
             assert axis.texts[0].get_text() == "not measured"
@@ -102,18 +107,18 @@ def test_every_network_has_a_mark_and_those_on_the_front_a_ring_and_a_name(name)
         best = here[here["front"]]
         assert len(rings) == len(axis.texts) == len(best) > 0
         named = sorted(text.get_text().split("\n")[0] for text in axis.texts)
-        assert named == sorted(map(figures.label, best["model"]))
+        assert named == sorted(map(LOOKS.label, best["model"]))
     if len(found):
         assert figure.axes[0].get_ylabel() == "top-1 (%)"
         entries = {text.get_text() for text in figure.legends[0].get_texts()}
-        assert {"Pareto front", *map(figures.label, found["compression"])} <= entries
+        assert {"Pareto front", *map(LOOKS.label, found["compression"])} <= entries
         assert ("auto-scheduled" in entries) == (found["tuning"] == "auto_scheduled").any()
-        assert ("emulated arithmetic" in entries) == (found["status"] == "emulated").any()
+        assert ("widened arithmetic" in entries) == (found["status"] == "widened").any()
 
 
 def test_the_area_of_a_mark_is_the_size_of_the_model():
-    found = pareto.networks(FULL).set_index(pareto.NETWORK)
-    figure = pareto.draw(FULL)
+    found = pareto.networks(FULL).set_index(DEPLOYED)
+    figure = pareto.draw(FULL, LOOKS)
     sizes = {}
     for axis in figure.axes:
         for line in markers(axis):
@@ -126,6 +131,6 @@ def test_the_area_of_a_mark_is_the_size_of_the_model():
 
 
 def test_sizes_are_told_in_a_unit_of_their_own():
-    figure = pareto.draw(FULL)
+    figure = pareto.draw(FULL, LOOKS)
     units = {text.get_text().split()[-1] for text in texts(figure) if "\n" in text.get_text()}
     assert units and units <= {"kB", "MB"}

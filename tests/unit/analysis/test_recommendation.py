@@ -75,7 +75,7 @@ def test_contributions_are_the_factors_that_were_put_in():
         found = [getattr(row, name) for name in recommendation.CONTRIBUTIONS]
         assert found == pytest.approx([4.0, 2.0, 1.0, 1 / 0.8], rel=0.01)
         # layer by layer is as good where each layer has a factor of its own
-        assert row.layer_by_layer == "MobileNetV1, int8, direct, auto-scheduled"
+        assert row.layer_by_layer == "`mobilenet_v1`, `int8`, `direct`, `auto_scheduled`"
         assert row.layer_by_layer_status == "ok"
         assert row.layer_by_layer_ms == row.latency_ms
         assert row.joint_speedup == 1 and row.joint_speedup_low == 1
@@ -85,7 +85,7 @@ def test_the_joint_optimum_beats_what_is_chosen_layer_by_layer():
     """Layer by layer nobody takes integers or GEMM, each of which is slow alone."""
     for row in recommend(94.0, TOGETHER).itertuples():
         assert (row.model, row.compression, row.primitive) == ("mobilenet_v1", "int8", "gemm")
-        assert row.layer_by_layer == "MobileNetV1, no compression, direct, untuned"
+        assert row.layer_by_layer == "`mobilenet_v1`, `none`, `direct`, `untuned`"
         assert row.joint_speedup == pytest.approx(1 / 0.25, rel=0.01)
         assert row.joint_speedup_low < row.joint_speedup < row.joint_speedup_high
         assert row.contribution_compression == pytest.approx(1.5 / 0.25, rel=0.01)
@@ -96,7 +96,7 @@ def test_the_joint_optimum_beats_what_is_chosen_layer_by_layer():
 def test_what_is_chosen_layer_by_layer_may_miss_the_floor():
     """MobileNetV1 and integers are each accurate enough, but not together."""
     for row in recommend(96.0).itertuples():
-        assert row.layer_by_layer.startswith("MobileNetV1, int8")
+        assert row.layer_by_layer.startswith("`mobilenet_v1`, `int8`")
         assert row.layer_by_layer_status == recommendation.BELOW
         assert row.layer_by_layer_ms < row.latency_ms and np.isnan(row.joint_speedup)
 
@@ -109,7 +109,7 @@ def test_what_was_not_measured_has_no_contribution():
     for row in table.itertuples():
         assert row.tuning == "auto_scheduled" and row.contribution_tuning > 1.2
         assert np.isnan(row.contribution_model) and np.isnan(row.contribution_compression)
-        assert row.layer_by_layer == "MobileNetV1, int8, direct, untuned"
+        assert row.layer_by_layer == "`mobilenet_v1`, `int8`, `direct`, `untuned`"
         assert row.joint_speedup == pytest.approx(1 / 0.8, rel=0.02)
 
 
@@ -119,7 +119,7 @@ def test_a_combination_that_was_not_measured_is_told_in_words():
         (APART["model"] == "mobilenet_v1") | (APART["compression"] == "int8")
     )
     for row in recommend(94.0, APART[~tuned]).itertuples():
-        assert row.layer_by_layer == "MobileNetV1, int8, direct, auto-scheduled"
+        assert row.layer_by_layer == "`mobilenet_v1`, `int8`, `direct`, `auto_scheduled`"
         assert row.layer_by_layer_status == recommendation.UNMEASURED
         assert np.isnan(row.layer_by_layer_ms) and np.isnan(row.joint_speedup)
 
@@ -181,7 +181,7 @@ def test_the_joint_speedup_is_that_of_observation_13_where_there_is_one_model():
 @pytest.mark.parametrize("floor", [94.0, 96.0, 99.5])
 def test_the_page_has_a_column_for_each_place_and_what_is_in_the_table(floor):
     table = recommend(floor)
-    shown = recommendation.page(table)
+    shown = recommendation.page(table, synthetic.LOOKS)
     assert shown.table.shape[1] == 2
     assert list(shown.table.columns) == [("this CPU", "digits"), ("this CPU, AVX2", "digits")]
     text = pages.html(shown)
@@ -189,4 +189,4 @@ def test_the_page_has_a_column_for_each_place_and_what_is_in_the_table(floor):
     words = " ".join(text.split())
     for name in ("layer_by_layer", "reason"):
         for value in table[name].dropna():
-            assert value in words
+            assert synthetic.LOOKS.text(value) in words

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dlas.analysis import figures, roofline
+from dlas.analysis import roofline
 from tests.unit.analysis import synthetic
-from tests.unit.analysis.drawings import axis_labels_overlap, markers, nothing_is_clipped
+from tests.unit.analysis.drawings import LOOKS, axis_labels_overlap, markers, nothing_is_clipped
 
 PEAK = {"float32": 300.0, "float16": 300.0, "int8": 1200.0}
 
@@ -24,7 +24,7 @@ STUDY = synthetic.study(
     compressions=synthetic.COMPRESSIONS,
     formats=("dense", "csr"),
     tunings=("untuned", "auto_scheduled"),
-    emulated=[("float16", "local_cpu_avx2")],
+    widened=[("float16", "local_cpu_avx2")],
     left=synthetic.left,
 )
 STUDY["nonzero_params"] = np.where(
@@ -70,13 +70,13 @@ def test_every_network_is_below_the_ceilings_of_its_panel(name):
     records = dict(PLATFORMS)
     if name == "one platform":
         records["local_cpu_avx2"] = platform("no such CPU")
-    found, figure = roofline.networks(study), roofline.draw(study, records)
+    found, figure = roofline.networks(study), roofline.draw(study, records, LOOKS)
     assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
     dtypes = [dtype for dtype in roofline.DTYPES if dtype in set(found["dtype"])]
     panels = [(dtype, name) for dtype in dtypes for name in records]
     assert len(figure.axes) == len(panels)
     for axis, (dtype, platform_name) in zip(figure.axes, panels, strict=True):
-        assert axis.get_title() == f"{figures.label(platform_name)}, {dtype}"
+        assert axis.get_title() == f"{LOOKS.label(platform_name)}, {dtype}"
         here = found[(found["dtype"] == dtype) & (found["platform"] == platform_name)]
         if here.empty:
             assert axis.texts[0].get_text().split() == ["not", "measured:", "no", "such", "CPU"]
@@ -100,16 +100,16 @@ def test_every_network_is_below_the_ceilings_of_its_panel(name):
         )
 
 
-def test_emulated_arithmetic_is_pale_and_sparse_weights_have_a_black_edge():
-    figure = roofline.draw(STUDY, PLATFORMS)
+def test_widened_arithmetic_is_pale_and_sparse_weights_have_a_black_edge():
+    figure = roofline.draw(STUDY, PLATFORMS, LOOKS)
     panels = {axis.get_title(): markers(axis) for axis in figure.axes}
-    half = panels[f"{figures.label('local_cpu_avx2')}, float16"]
+    half = panels[f"{LOOKS.label('local_cpu_avx2')}, float16"]
     assert all(line.get_markeredgecolor() != line.get_color() for line in half)
     sparse = [
         line
-        for line in panels[f"{figures.label('local_cpu')}, float32"]
-        if line.get_markeredgecolor() == figures.EDGES["csr"]
+        for line in panels[f"{LOOKS.label('local_cpu')}, float32"]
+        if line.get_markeredgecolor() == LOOKS.edge("csr")["markeredgecolor"]
     ]
     assert len(sparse) == 8
     entries = {text.get_text() for text in figure.legends[0].get_texts()}
-    assert {"measured ceiling", "emulated arithmetic", "CSR"} <= entries
+    assert {"measured ceiling", "widened arithmetic", "CSR"} <= entries

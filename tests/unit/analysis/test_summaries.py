@@ -12,6 +12,7 @@ from dlas.analysis import pages, summaries
 from dlas.analysis.pages import BEST, QUIET, TIED
 from tests.unit.analysis import synthetic
 
+LOOKS = synthetic.LOOKS
 FLOOR = synthetic.noise_floor()
 TUNINGS = ("untuned", "auto_scheduled")
 COST = {"direct": 1.0, "gemm": 2.0, "spatial_pack": 1.002}
@@ -30,7 +31,7 @@ STUDY = synthetic.study(
     formats=("dense", "csr"),
     tunings=TUNINGS,
     unreached=[UNREACHED],
-    emulated=[("float16", "local_cpu_avx2")],
+    widened=[("float16", "local_cpu_avx2")],
 )
 GONE = (STUDY["platform"] == "local_cpu_avx2") & (STUDY["dataset"] == "photos")
 MEASUREMENTS = ["latency_ms", "latency_ms_low", "latency_ms_high", "top1_compiled"]
@@ -46,11 +47,11 @@ TABLES = {
 
 
 def rows(name, study=STUDY):
-    return summaries.SUMMARIES[name].rows(study, FLOOR)
+    return summaries.SUMMARIES[name].rows(study, FLOOR, LOOKS)
 
 
 def page(name, study=STUDY):
-    return summaries.SUMMARIES[name].page(rows(name, study))
+    return summaries.SUMMARIES[name].page(rows(name, study), LOOKS)
 
 
 class Cells(HTMLParser):
@@ -119,7 +120,7 @@ def test_tied_is_all_that_is_not_clearly_slower_than_the_fastest():
     assert (equal["fastest"] != equal["tied"]).all()
     assert set(equal.to_numpy().ravel()) == {"direct_auto_scheduled", "spatial_pack_auto_scheduled"}
     quiet = synthetic.study(known, compressions=("none",), noise=1e-6)
-    table = summaries.latencies(quiet, synthetic.noise_floor(1.0))
+    table = summaries.latencies(quiet, synthetic.noise_floor(1.0), LOOKS)
     assert set(table["fastest"]) == {"direct_untuned"} and set(table["tied"]) == {""}
 
 
@@ -167,7 +168,7 @@ def test_the_fastest_of_equal_accuracy_leaves_out_what_costs_accuracy():
 
 def test_the_default_is_one_time_as_fast_as_itself():
     only = synthetic.study(known, primitives=("gemm",))
-    table = summaries.best_configurations(only, FLOOR)
+    table = summaries.best_configurations(only, FLOOR, LOOKS)
     assert (table[summaries.OVER_DEFAULT] == 1).all(axis=None)
 
 
@@ -200,13 +201,13 @@ def test_the_order_of_the_rows_of_the_study_does_not_matter():
         pd.testing.assert_frame_equal(rows(name), rows(name, TABLES["shuffled"]))
 
 
-def test_the_fastest_are_bold_those_that_are_tied_tinted_and_emulated_ones_grey():
+def test_the_fastest_are_bold_those_that_are_tied_tinted_and_widened_ones_grey():
     table = rows("latency")
     cells = Cells(pages.html(page("latency"))).cells
     assert sum(BEST in look for look, _ in cells) == len(table)
     assert sum(TIED in look for look, _ in cells) == 2 * len(table)
-    emulated = (STUDY["status"] == "emulated").sum()
-    assert sum(QUIET in look for look, _ in cells) == emulated > 0
+    widened = (STUDY["status"] == "widened").sum()
+    assert sum(QUIET in look for look, _ in cells) == widened > 0
 
 
 def test_text_is_escaped_and_stands_at_the_left():

@@ -130,11 +130,11 @@ def test_what_could_not_be_measured_is_there_with_its_reason(platform, build, ch
         assert row[name] is None
 
 
-def test_emulated_is_measured():
+def test_widened_is_measured():
     row = study_row(
-        CONFIGURATION, SUMMARY, PLATFORM, {**BUILD, "status": "emulated"}, CHECK, timings()
+        CONFIGURATION, SUMMARY, PLATFORM, {**BUILD, "status": "widened"}, CHECK, timings()
     )
-    assert row["status"] == "emulated" and row["latency_ms"] > 0
+    assert row["status"] == "widened" and row["latency_ms"] > 0
 
 
 def test_a_row_of_an_emulated_processor_keeps_its_latency_and_is_no_measurement():
@@ -229,7 +229,8 @@ def test_tables_survive_the_file(tmp_path):
 def test_observation_row_and_numbers_survive_the_file(tmp_path):
     module = observation.load("fastest_primitive")
     found = observation.needs("a second platform", module.STATISTIC)
-    row = table.observation_row("04", module, found)
+    record = table.observation_record("04", module, found)
+    row = table.observation_row(record, {"claim": module.PLUGIN.label, "origin": "formulated"})
     assert (
         list(row)[:9]
         == "observation claim origin verdict statistic estimate ci_low ci_high n".split()

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dlas.analysis import figures, table, tuning_curves
+from dlas.analysis import table, tuning_curves
+from dlas.analysis.columns import CONFIGURATION, PLACE
 from tests.unit.analysis import synthetic
-from tests.unit.analysis.drawings import axis_labels_overlap, markers, nothing_is_clipped
+from tests.unit.analysis.drawings import LOOKS, axis_labels_overlap, markers, nothing_is_clipped
 
 
 def choices(models, platforms=synthetic.PLATFORMS, compressions=("none",), formats=("dense",)):
@@ -84,7 +85,7 @@ def test_a_search_without_a_trial_adds_no_row():
 def test_shares_start_at_the_default_schedules_and_never_rise():
     curves = TABLES["two networks"]
     shares = tuning_curves.relative(curves.sample(frac=1, random_state=0))
-    for _, curve in shares.groupby(table.CONFIGURATION):
+    for _, curve in shares.groupby(CONFIGURATION):
         assert curve["share"].iloc[0] == 1 and curve["trial"].iloc[0] == 5  # one of each layer
         assert (curve["share"].diff().dropna() <= 0).all()
 
@@ -92,23 +93,23 @@ def test_shares_start_at_the_default_schedules_and_never_rise():
 @pytest.mark.parametrize("name", TABLES)
 def test_a_line_for_each_configuration_ends_with_the_mark_of_its_primitive(name):
     curves = TABLES[name]
-    figure = tuning_curves.draw(curves)
+    figure = tuning_curves.draw(curves, LOOKS)
     assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
     shown = [axis for axis in figure.axes if axis.axison]
-    panels = curves[["platform", "dataset", "model"]].drop_duplicates()
+    panels = curves[PLACE].drop_duplicates()
     assert len(shown) == max(1, len(panels))
     if name in ("unfinished", "nothing"):
         assert all(axis.texts and not markers(axis) for axis in shown)
         return
-    for axis, (_, panel) in zip(shown, panels.sort_values(list(panels)).iterrows(), strict=True):
+    for axis, (_, panel) in zip(shown, LOOKS.sort(panels, PLACE).iterrows(), strict=True):
         here = (curves[list(panels)] == panel).all(axis=1)
-        ends = tuning_curves.relative(curves[here]).groupby(table.CONFIGURATION).tail(1)
+        ends = tuning_curves.relative(curves[here]).groupby(CONFIGURATION).tail(1)
         marks = markers(axis)
         drawn = sorted((line.get_ydata()[0], line.get_marker()) for line in marks)
         assert drawn == sorted(
-            zip(ends["share"], map(figures.marker, ends["primitive"]), strict=True)
+            zip(ends["share"], map(LOOKS.marker, ends["primitive"]), strict=True)
         )
-        assert {line.get_color() for line in marks} == set(map(figures.colour, ends["compression"]))
+        assert {line.get_color() for line in marks} == set(map(LOOKS.colour, ends["compression"]))
         black = [line for line in marks if line.get_markeredgecolor() == "#000000"]
         assert len(black) == (ends["format"] == "csr").sum()
         steps = [line for line in axis.lines if line.get_drawstyle() == "steps-post"]
@@ -116,5 +117,5 @@ def test_a_line_for_each_configuration_ends_with_the_mark_of_its_primitive(name)
 
 
 def test_a_figure_of_nothing_says_so():
-    texts = [text.get_text() for text in tuning_curves.draw(TABLES["nothing"]).axes[0].texts]
+    texts = [text.get_text() for text in tuning_curves.draw(TABLES["nothing"], LOOKS).axes[0].texts]
     assert " ".join(texts[0].split()) == "no configuration was auto-scheduled"

@@ -62,12 +62,12 @@ def both_tunings(latency, **options):
 
 QUANTIZED = ("none", "float16", "int8")
 AVX512 = [("float16", "local_cpu"), ("int8", "local_cpu")]
-EMULATED = [("float16", "local_cpu_avx2")]
+WIDENED = [("float16", "local_cpu_avx2")]
 
 
 def quantized(latency, **options):
     """Return a table of a platform with arithmetic of every type, and one with float32 alone."""
-    defaults = {"compressions": QUANTIZED, "native": AVX512, "emulated": EMULATED}
+    defaults = {"compressions": QUANTIZED, "native": AVX512, "widened": WIDENED}
     return synthetic.study(latency, **defaults | options)
 
 

@@ -1,0 +1,170 @@
+"""Marks and texts within the panels of figures."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+
+from dlas.analysis.columns import LATENCY
+from dlas.analysis.style import GREY, Looks, face
+from dlas.status import OK
+
+
+def intervals(
+    axis: Axes,
+    rows: pd.DataFrame,
+    at: Sequence[float],
+    names: Sequence[str] = LATENCY,
+    **look: Any,
+) -> None:
+    """Draw estimates along x with their intervals, at these heights; `names` are the three columns.
+
+    Rows of widened arithmetic have pale marks.
+    """
+    style: dict[str, Any] = {
+        "linestyle": "",
+        "markersize": 4.2,
+        "elinewidth": 0.8,
+        "capsize": 1.5,
+        "capthick": 0.8,
+    }
+    fillstyle = look.get("fillstyle", "full")
+    status = rows["status"] if "status" in rows else pd.Series(OK, rows.index)
+    for kind in status.unique():
+        some, heights = rows[status == kind], np.asarray(at, float)[(status == kind).to_numpy()]
+        centre, low, high = (some[name].to_numpy(float) for name in names)
+        error = np.clip(np.nan_to_num([centre - low, high - centre]), 0, None)
+        axis.errorbar(
+            centre, heights, xerr=error, **style | look | face(look["color"], kind, fillstyle)
+        )
+
+
+def peers(axis: Axes, looks: Looks, rows: pd.DataFrame, low: float, high: float) -> None:
+    """Draw the latency of each peer, rows of peers.csv, as a line over these heights, behind all marks."""
+    for peer in rows.itertuples():
+        axis.vlines(peer.latency_ms, low, high, zorder=1.5, **looks.runtime(peer.runtime))
+
+
+def no_level(axis: Axes, height: float, colour: str) -> None:
+    """Mark in a row that no level of the compression of this colour was within the tolerance."""
+    where = axis.get_yaxis_transform()
+    look: dict[str, Any] = {"color": colour, "markersize": 3, "clip_on": False}
+    axis.plot(0.025, height, "x", transform=where, **look)
+
+
+def absent(axis: Axes, height: float, text: str = "not measured") -> None:
+    """Say in a row that it has no data in this panel."""
+    axis.text(
+        0.5,
+        height,
+        text,
+        transform=axis.get_yaxis_transform(),
+        color=GREY,
+        fontsize=6,
+        ha="center",
+        va="center",
+        # Lines of the axis pass behind it.
+        path_effects=[withStroke(linewidth=2, foreground="white")],
+    )
+
+
+def note(axis: Axes, text: str) -> None:
+    """Say in an otherwise empty panel why it is empty."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.text(
+        0.5,
+        0.5,
+        textwrap.fill(text, 22, break_on_hyphens=False),
+        ha="center",
+        va="center",
+        transform=axis.transAxes,
+        color=GREY,
+    )
+
+
+def not_measured(axis: Axes, text: str = "not measured") -> None:
+    """Say in an empty panel that shares its axes with others why it is empty."""
+    axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", color=GREY)
+
+
+def remark(axis: Axes, height: float, text: str, strong: bool) -> None:
+    """Write a short result at the right end of a row, bold where it is clear."""
+    axis.text(
+        0.985,
+        height,
+        text,
+        transform=axis.get_yaxis_transform(),
+        ha="right",
+        va="center",
+        fontsize=5.8,
+        fontweight="bold" if strong else "normal",
+        color="#202020" if strong else GREY,
+    )
+
+
+def name_points(
+    axis: Axes,
+    points: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    panel: tuple[float, float] = (105.0, 85.0),
+    others: Sequence[tuple[float, float]] = (),
+    gap: float = 4.0,
+) -> None:
+    """Write a name of two lines beside each point, where it covers least of the points and of the other names.
+
+    The axes' limits and scales must be final; `panel` is the panel's width and height in points, roughly. `others` are
+    points that have no name and are not to be covered either. `gap` are the points between a name and the middle of
+    its mark.
+    """
+
+    def place(point: tuple[float, float]) -> np.ndarray:
+        return axis.transAxes.inverted().transform(axis.transData.transform(point)) * panel
+
+    taken = [(*place(point) - 3, *place(point) + 3) for point in (*points, *others)]
+    for point, name in zip(points, names, strict=True):
+        x, y = place(point)
+        width, height = 3.4 * max(map(len, name.splitlines())), 6.5 * len(name.splitlines())
+        options = [
+            (x + gap if side == 1 else x - gap - width, y + shift - height / 2, side, shift)
+            for shift in sorted(range(-16, 17, 2), key=abs)
+            for side in (1, -1)
+        ]
+
+        def cost(option: tuple[float, float, int, int]) -> float:
+            left, bottom, _, shift = option
+            box = (left, bottom, left + width, bottom + height)  # noqa: B023 (used in this turn only)
+            outside = max(0, -left, box[2] - panel[0]) + max(0, -bottom, box[3] - panel[1])
+            return sum(_overlap(box, other) for other in taken) + 10 * outside + 0.5 * abs(shift)
+
+        left, bottom, side, shift = min(options, key=cost)
+        taken.append((left, bottom, left + width, bottom + height))
+        text = axis.annotate(
+            name,
+            point,
+            (gap * side, shift),
+            textcoords="offset points",
+            ha="left" if side == 1 else "right",
+            va="center",
+            fontsize=5.8,
+            linespacing=0.95,
+        )
+        text.set_path_effects([withStroke(linewidth=1.5, foreground="white")])
+
+
+def size_in_points(axis: Axes) -> tuple[float, float]:
+    """Return a panel's width and height in points; the figure must have been drawn, which gives it its size."""
+    box, points = axis.get_window_extent(), 72 / axis.figure.dpi
+    return box.width * points, box.height * points
+
+
+def _overlap(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the common area of two boxes (left, bottom, right, top)."""
+    sides = [
+        min(first[axis + 2], second[axis + 2]) - max(first[axis], second[axis]) for axis in (0, 1)
+    ]
+    return max(0.0, sides[0]) * max(0.0, sides[1])

@@ -1,0 +1,273 @@
+"""Panels of figures: their axes and rows, their legends, what stands around them, and how they are written."""
+
+import textwrap
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from dlas.analysis import marks
+from dlas.analysis.captions import sentence
+from dlas.analysis.columns import MODEL, NETWORK
+from dlas.analysis.observation import Module, Observation
+from dlas.analysis.style import DARK, VERDICT_COLOURS, Looks, style
+from dlas.files import whole
+
+Name = TypeVar("Name", bound=Hashable)
+
+# The widths of print: of one column, of two, and what each platform after the second one adds.
+COLUMN_INCHES = 3.5
+PAGE_INCHES = 7.2
+PLATFORM_INCHES = 1.5
+
+
+def columns(
+    looks: Looks,
+    platforms: Sequence[str],
+    rows: int = 1,
+    height: float = 2.2,
+    width: float = COLUMN_INCHES,
+    **share: Any,
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its axes [rows, platforms], one column for each platform, titled with its name.
+
+    It is at least this many inches wide.
+    """
+    needed = COLUMN_INCHES + PLATFORM_INCHES * max(0, len(platforms) - 2)
+    figure = Figure(figsize=(max(width, needed), height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, max(1, len(platforms)), squeeze=False, **share)
+    for axis, platform in zip(axes[0], platforms, strict=False):
+        axis.set_title(looks.label(platform))
+    return figure, axes
+
+
+def empty(looks: Looks, platforms: Sequence[str], text: str) -> tuple[Figure, list[Line2D]]:
+    """Return a figure whose panels say why they are empty, and no legend."""
+    figure, axes = columns(looks, platforms, height=1.2)
+    for axis in axes[0]:
+        marks.note(axis, text)
+    return figure, []
+
+
+@style()
+def draw(module: Module, observation: Observation, claim: str, looks: Looks) -> Figure:
+    """Return the figure of an observation, with its claim, verdict and rule."""
+    figure, legend = module.draw(observation, looks)
+    return finish(figure, claim, observation, module.RULE, legend, looks)
+
+
+def finish(
+    figure: Figure,
+    claim: str,
+    observation: Observation,
+    rule: str,
+    legend: Sequence[Line2D],
+    looks: Looks,
+) -> Figure:
+    """Put claim and verdict above a figure, and legend, reason and decision rule below it, wrapped to its width."""
+    width, height = figure.get_size_inches()
+    title = _wrapped(claim[0].upper() + claim[1:], int(16.5 * width))
+    verdict = _wrapped(looks.text(observation.headline), int(15.5 * width))
+    texts = (
+        [] if observation.reason.startswith("needs") else [sentence(looks.text(observation.reason))]
+    )
+    below = _paragraphs([*texts, "Rule: " + " ".join(rule.split())], int(22 * width))
+    columns = max(1, int(width / 1.15))
+    lines = {
+        name: text.count("\n") + 1
+        for name, text in (("title", title), ("verdict", verdict), ("below", below))
+    }
+    above_inches = 0.135 * (lines["title"] + lines["verdict"]) + 0.1
+    below_inches = 0.092 * lines["below"] + 0.08
+    legend_inches = 0.15 * -(-len(legend) // columns)
+    total = height + above_inches + below_inches + legend_inches
+    figure.set_size_inches(width, total)
+    bottom = (below_inches + legend_inches) / total
+    figure.set_layout_engine("constrained", rect=(0, bottom, 1, height / total))
+    figure.text(0.02, 1 - 0.03 / total, title, va="top", fontsize=7.5)
+    top = 1 - (0.05 + 0.135 * lines["title"]) / total
+    look: dict[str, Any] = {
+        "color": VERDICT_COLOURS[observation.verdict],
+        "fontweight": "bold",
+        "fontsize": 7.5,
+    }
+    figure.text(0.02, top, verdict, va="top", **look)
+    figure.text(0.02, 0.03 / total, below, va="bottom", fontsize=6, color=DARK, linespacing=1.1)
+    if legend:
+        figure.legend(
+            handles=legend,
+            loc="lower center",
+            bbox_to_anchor=(0.5, below_inches / total),
+            ncols=min(columns, len(legend)),
+            handletextpad=0.3,
+            columnspacing=1.0,
+            borderpad=0.1,
+            labelspacing=0.25,
+        )
+    return figure
+
+
+def _paragraphs(texts: Sequence[str], width: int) -> str:
+    return "\n".join(_wrapped(text, width) for text in texts)
+
+
+def _wrapped(text: str, width: int) -> str:
+    return textwrap.fill(text, width, break_on_hyphens=False)
+
+
+def log_axis(axis: Any, low: float, high: float, fine: float = 1.6) -> None:
+    """Make an x- or y-axis logarithmic over at least this range, with plain numbers.
+
+    They stand at 1, 2 and 5 up to this many decades, beyond at 1 only.
+    """
+    margin = max((high / low) ** 0.06, 1.03)
+    limits = low / margin, high * margin
+    axis.axes.set(**{f"{axis.axis_name}scale": "log", f"{axis.axis_name}lim": limits})
+    decades = np.log10(high / low)
+    if decades < 0.35:
+        axis.set_major_locator(FixedLocator(_fine_ticks(*limits)))
+    else:
+        axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if decades < fine else (1,)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _fine_ticks(low: float, high: float) -> list[float]:
+    step = 10 ** np.floor(np.log10((high - low) / 2))
+    step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (factor * step) <= 4)
+    return [
+        float(f"{value:.6g}")
+        for value in np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    ]
+
+
+def legend_below(figure: Figure, *rows: Sequence[Artist]) -> None:
+    """Put a legend below a figure whose lines are these."""
+    longest = max(map(len, rows))
+    blank = Line2D([], [], linestyle="", label=" ")
+    filled = [[*row, *[blank] * (longest - len(row))] for row in rows if row]
+    by_column = [row[column] for column in range(longest) for row in filled]  # as matplotlib fills
+    figure.legend(
+        handles=by_column,
+        loc="outside lower center",
+        ncols=longest,
+        handletextpad=0.4,
+        columnspacing=1.2,
+    )
+
+
+def rows_of(
+    axes: np.ndarray,
+    places: pd.DataFrame,
+    naming: Callable[[str], str],
+    heading: float = 0.8,
+) -> dict[tuple[str, str], float]:
+    """Lay out one row a model on the shared y-axis of one line of panels, and return the rows' heights.
+
+    `places` are the distinct (dataset, model), sorted; data sets stand apart, with their name as a heading. Other
+    groups and members can take their place; `naming` gives the text of both. A heading has this part of a row's height.
+    """
+    heights: dict[tuple[str, str], float] = {}
+    first = axes[0, 0]
+    height, last = 0.0, None
+    for dataset, model in places.itertuples(index=False):
+        height -= 1.0 if dataset == last else 1.0 + heading
+        if dataset != last:
+            first.text(
+                -0.03,
+                height + 0.5 + 0.15 * heading,
+                naming(dataset),
+                transform=first.get_yaxis_transform(),
+                ha="right",
+                va="bottom",
+                fontweight="bold",
+                fontsize=7,
+            )
+        heights[dataset, model] = height
+        last = dataset
+    for axis in axes[0]:
+        axis.grid(axis="y", visible=False)
+        for stripe in list(heights.values())[::2]:
+            axis.axhspan(stripe - 0.5, stripe + 0.5, color="#F2F5F8", linewidth=0, zorder=0)
+    first.set_yticks(list(heights.values()), [naming(model) for _, model in heights])
+    first.set_ylim(min(heights.values(), default=0) - 0.6, -0.5)
+    return heights
+
+
+def model_rows(
+    looks: Looks, platforms: Sequence[str], rows: pd.DataFrame, inches: float, **options: Any
+) -> tuple[Figure, np.ndarray, dict[tuple[str, str], float]]:
+    """Return a figure, its axes [1, platforms], and the height of each model that `rows` have in them.
+
+    A model takes this many inches. The keys of the heights are (dataset, model); `options` are those of `columns`.
+    """
+    places = looks.sort(rows[MODEL].drop_duplicates(), MODEL)
+    height = options.pop("height", 0.0) + inches * len(places)
+    figure, axes = columns(looks, platforms, height=height, sharey=True, **options)
+    return figure, axes, rows_of(axes, places, looks.label)
+
+
+def network_rows(
+    looks: Looks, platforms: Sequence[str], rows: pd.DataFrame, inches: float, below: float = 0.0
+) -> tuple[Figure, np.ndarray, dict[tuple[str, str], float]]:
+    """Return a figure of the width of a page, its axes [1, platforms], and the height of each network in them.
+
+    Models stand apart, with a line of this many inches for each of their compressions and formats that `rows` have;
+    `below` are the inches that the axes' labels take beyond one line. The keys of the heights are as `at` takes them.
+    """
+    kinds = [*NETWORK, "format"]
+    places = looks.sort(rows[kinds].drop_duplicates(), kinds)
+    named = pd.DataFrame(
+        {
+            "network": places["model"] + ", " + places["dataset"],
+            "variant": places["compression"]
+            + places["format"].map(lambda format: "" if format == "dense" else f", {format}"),
+        }
+    )
+    lines = len(named) + 0.8 * named["network"].nunique()
+    height = 0.65 + below + inches * lines
+    figure, axes = columns(looks, platforms, height=height, width=PAGE_INCHES, sharey=True)
+    return figure, axes, rows_of(axes, named, looks.labels)
+
+
+def of(rows: pd.DataFrame, platform: str, dataset: str, model: str) -> pd.Series:
+    """Return which rows are of a model on a platform."""
+    return (rows["platform"] == platform) & (rows["dataset"] == dataset) & (rows["model"] == model)
+
+
+def at(rows: pd.DataFrame, network: str, variant: str) -> pd.Series:
+    """Return which rows are of a line of `network_rows`."""
+    model, dataset = network.split(", ")
+    compression, format = (*variant.split(", "), "dense")[:2]
+    return (
+        (rows["model"] == model)
+        & (rows["dataset"] == dataset)
+        & (rows["compression"] == compression)
+        & (rows["format"] == format)
+    )
+
+
+def spread(names: Sequence[Name]) -> dict[Name, float]:
+    """Return an offset from a row's height for each name, so that their marks stand one above another."""
+    step = min(0.24, 0.75 / max(1, len(names)))
+    return {name: step * ((len(names) - 1) / 2 - index) for index, name in enumerate(names)}
+
+
+def save(figure: Figure, paths: Iterable[str | Path]) -> None:
+    """Write a figure to each path, whole or not at all; the suffix (pdf, svg, png) is the format.
+
+    The same figure gives the same bytes.
+    """
+    for path in map(Path, paths):
+        metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix)
+        with style(), whole(path) as temporary:
+            figure.savefig(temporary, metadata=metadata)

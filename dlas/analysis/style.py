@@ -1,0 +1,211 @@
+"""The one visual language of all figures.
+
+Colour is the compression, marker the primitive, line style of a curve and fill of a marker the tuning, edge of a marker
+the format of the weights, column the platform. A pale marker stands for arithmetic that is widened. A grey line is a
+peer, its style the runtime.
+
+A method may describe its look. Each one that does not gets a look that no other has. The colours are those of Okabe and
+Ito (2008), which colour-blind readers can tell apart; behind them come colours that are farthest from all others.
+"""
+
+import colorsys
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, count, cycle, islice, product
+from typing import Any
+
+import matplotlib
+import pandas as pd
+import seaborn
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.lines import Line2D
+
+from dlas.analysis.words import Words
+from dlas.status import OK, WIDENED
+
+# Else it logs each glyph of a PDF.
+logging.getLogger("fontTools").setLevel(logging.WARNING)
+
+VERDICT_COLOURS = {"supported": "#007A5A", "contradicted": "#B34700", "inconclusive": "#5A5A5A"}
+GREY = "#8C8C8C"
+DARK = "#404040"
+# The share of the colour that is left where arithmetic is widened.
+PALE = 0.5
+_SETTINGS = {
+    "font.size": 7.5,
+    # DejaVu Sans comes with matplotlib: the same on every machine. A browser without it takes the next for an SVG.
+    "font.family": ["DejaVu Sans", "sans-serif"],
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "grid.linewidth": 0.4,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 4.0,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    # Else every SVG has random identifiers.
+    "svg.hashsalt": "dlas",
+    "savefig.dpi": 300,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the study's style; serves as a decorator too."""
+    with seaborn.axes_style("whitegrid"), matplotlib.rc_context(_SETTINGS):
+        yield
+
+
+class Looks(Words):
+    """The words of methods, and how their marks look."""
+
+    def colour(self, compression: str) -> str:
+        """Return the colour of a compression."""
+        return str(self._look("compression", "colour", compression, _colours))
+
+    def marker(self, primitive: str) -> Any:
+        """Return the marker of a primitive."""
+        return self._look("primitive", "marker", primitive, _markers)
+
+    def line(self, tuning: str) -> Any:
+        """Return the line style of a tuning."""
+        return self._look("tuning", "line", tuning, _lines)
+
+    def fill(self, tuning: str) -> Any:
+        """Return the marker fill of a tuning."""
+        return self._look("tuning", "fill", tuning, _fills)
+
+    def edge(self, format: str) -> dict[str, Any]:
+        """Return the edge of a mark: of a dense format as its style says, of each sparse one a colour of its own."""
+        if not self.methods.get("format", {}).get(format, {}).get("sparse"):
+            return {}
+        return {"markeredgecolor": self._look("format", "edge", format, _edges)}
+
+    def runtime(self, name: str) -> dict[str, Any]:
+        """Return the line of a peer."""
+        line = self._look("runtime", "line", name, _lines)
+        return {"color": GREY, "linestyle": line, "linewidth": 0.9}
+
+    def handles(self, kind: str, names: Sequence[str]) -> list[Line2D]:
+        """Return legend entries for compressions, primitives, formats, tunings or runtimes."""
+        dark = {"color": DARK, "linestyle": ""}
+        looks: dict[str, Callable[[str], dict[str, Any]]] = {
+            "compression": lambda name: {**dark, "color": self.colour(name), "marker": "o"},
+            "primitive": lambda name: {**dark, "marker": self.marker(name)},
+            "format": lambda name: {**dark, "color": "#A0A0A0", "marker": "o", **self.edge(name)},
+            "tuning": lambda name: {**dark, "marker": "o", "fillstyle": self.fill(name)},
+            "runtime": self.runtime,
+        }
+        return [Line2D([], [], label=self.label(name), **looks[kind](name)) for name in names]
+
+    def legend(self, rows: pd.DataFrame, *kinds: str) -> list[Line2D]:
+        """Return the legend entries of what rows have in these columns, in their order.
+
+        Formats and tunings have some only where a mark differs from the usual one; so has the column status.
+        """
+        entries = []
+        for kind in kinds:
+            if kind == "status":
+                entries += [widened_handle()] * int((rows[kind] == WIDENED).any())
+                continue
+            names = self.ordered(kind, rows[kind])
+            if kind == "format":
+                names = [name for name in names if self.edge(name)]
+            if kind == "tuning" and all(self.fill(name) == "full" for name in names):
+                names = []
+            entries += self.handles(kind, names)
+        return entries
+
+    def _look(
+        self, kind: str, attribute: str, name: str, others: Callable[[list[Any]], Iterator[Any]]
+    ) -> Any:
+        """Return the look that a method describes, or else one of `others`, which no other method of its kind has."""
+        known = self.methods.get(kind, {})
+        described = {
+            other: _plain(look[attribute]) for other, look in known.items() if attribute in look
+        }
+        if name in described:
+            return described[name]
+        waiting = self.ordered(kind, [*(known.keys() - described.keys()), name])
+        free = others(list(described.values()))
+        return next(islice(free, waiting.index(name), None))
+
+
+def _plain(look: Any) -> Any:
+    """Return a look as matplotlib takes it: dashes, which may have come as lists, as tuples."""
+    return tuple(map(_plain, look)) if isinstance(look, list | tuple) else look
+
+
+def _colours(used: list[str]) -> Iterator[str]:
+    """Yield colours that are not used: the rest of the palette, then those that are farthest from all others."""
+    used = list(map(str.upper, used))
+    for colour in ("#56B4E9", "#F0E442"):
+        if colour not in used:
+            used.append(colour)
+            yield colour
+    every = [
+        to_hex(colorsys.hls_to_rgb(hue / 36, lightness, 0.7)).upper()
+        for hue, lightness in product(range(36), (0.3, 0.45, 0.6))
+    ]
+    while True:
+        avoided = [to_rgb(colour) for colour in (*used, GREY, DARK)]
+        used.append(max(every, key=lambda colour: _distance(to_rgb(colour), avoided)))
+        yield used[-1]
+
+
+def _distance(colour: Sequence[float], others: Sequence[Sequence[float]]) -> float:
+    """Return the distance of a colour from the nearest of others, red, green and blue weighted as the eye does."""
+    weights = (0.30, 0.59, 0.11)
+    return min(
+        sum(w * (a - b) ** 2 for w, a, b in zip(weights, colour, other, strict=True))
+        for other in others
+    )
+
+
+def _edges(used: list[str]) -> Iterator[str]:
+    """Yield colours of edges that are not used."""
+    return (colour for colour in chain(["#000000"], _colours(used)) if colour not in used)
+
+
+def _markers(used: list[Any]) -> Iterator[Any]:
+    """Yield markers that are not used: matplotlib's own, then stars of ever more points."""
+    every = chain("DvPXph<>d*8", ((points, 1, 0) for points in count(6)))
+    return (marker for marker in every if marker not in used)
+
+
+def _lines(used: list[Any]) -> Iterator[Any]:
+    """Yield line styles that are not used: matplotlib's own, then ever longer dashes."""
+    every = chain((":", "-.", "-", "--"), ((0, (dash, 1)) for dash in count(6)))
+    return (line for line in every if line not in used)
+
+
+def _fills(used: list[Any]) -> Iterator[Any]:
+    """Yield fills of marks that are not used; matplotlib has few, so that they repeat."""
+    every = ["left", "right", "top", "bottom"]
+    return cycle([fill for fill in every if fill not in used] or every)
+
+
+def face(colour: str, status: str = OK, fill: str = "full") -> dict[str, Any]:
+    """Return the face of a mark, or the edge of an open one: pale for widened arithmetic, else as its style says."""
+    if status != WIDENED:
+        return {}
+    pale = [PALE * part + 1 - PALE for part in to_rgb(colour)]
+    return {"markeredgecolor" if fill == "none" else "markerfacecolor": pale}
+
+
+def widened_handle(text: str = "widened arithmetic") -> Line2D:
+    """Return the legend entry of pale marks."""
+    look: dict[str, Any] = {"color": DARK, "markerfacecolor": "#D0D0D0", "linestyle": ""}
+    return Line2D([], [], marker="o", label=text, **look)
+
+
+def no_level_handle() -> Line2D:
+    """Return the legend entry of `marks.no_level`."""
+    look: dict[str, Any] = {"color": DARK, "markersize": 3, "linestyle": ""}
+    return Line2D([], [], marker="x", label="no level within the tolerance", **look)

@@ -1,0 +1,44 @@
+"""What reaches jobs of the plugins' descriptions."""
+
+import json
+
+from dlas import registry, study
+from dlas.study import descriptions
+
+CONFIG = study.load()
+
+
+def test_words_have_what_takes_part_and_survive_json():
+    words = study.canonical(descriptions.words(CONFIG))
+    assert words["primitive"]["gemm"] == {"label": "GEMM", "order": 2, "marker": "s"}
+    assert set(words["model"]) == {name for _, name in study.pairs(CONFIG)}
+    assert set(words["platform"]) == set(CONFIG.study.platforms)
+    assert words["platform"]["local_cpu"] == {"label": "this CPU"}
+    assert json.loads(json.dumps(words)) == words
+
+
+def test_another_plugin_changes_nothing_until_it_takes_part():
+    config = study.load({"study": {"primitives": ["gemm"]}})
+    assert set(descriptions.words(config)["primitive"]) == {"gemm"}
+
+
+def test_a_method_without_a_plugin_is_there_under_its_name():
+    assert descriptions.described("compression", ["pruned_then_int8"]) == {"pruned_then_int8": {}}
+
+
+def test_a_platform_may_have_a_label():
+    config = study.load({"platforms": {"local_cpu": {"label": "my board"}}})
+    assert descriptions.words(config)["platform"]["local_cpu"] == {"label": "my board"}
+
+
+def test_groups_are_those_of_the_models_that_take_part():
+    groups = descriptions.groups(CONFIG)
+    assert groups["mobilenet_v2"] == "compact" and groups["resnet18"] == "large"
+    assert "densenet161" not in groups
+
+
+def test_each_observation_has_its_claim():
+    claims = descriptions.claims(CONFIG)
+    assert set(claims) == set(CONFIG.observations)
+    for number, name in CONFIG.observations.items():
+        assert claims[number]["claim"] == registry.describe("observation", name).label
