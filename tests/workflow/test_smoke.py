@@ -57,7 +57,7 @@ def test_each_row_is_traced_to_the_jobs_that_made_it(finished):
         made = {traced["jobs"][job]["rule"] for job in row["made_by"]}
         tuned = study.searches(row["tuning"])
         assert made == rules - (set() if tuned else {"tune_network"})
-        assert study.path("library", **row) in row["made_by"]
+        assert study.path("libraries", **row) in row["made_by"]
 
 
 def test_each_row_is_measured_or_says_why_not(finished):
