@@ -18,7 +18,7 @@ class DeviceError(UnreachableError):
 
 
 class LostError(DeviceError):
-    """A device that disconnected or gives no answer."""
+    """A device that cannot be reached, disconnected or gives no answer."""
 
 
 class Device(Protocol):

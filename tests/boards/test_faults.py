@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from dlas.compiler.build import build_library, complete
+from dlas.compiler.device import DeviceError, LostError
 from dlas.compiler.importer import import_network
 from dlas.compiler.library import load_library
 from dlas.compiler.lowering import layers
@@ -21,7 +22,6 @@ from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference
 from dlas.compiler.tuning.network import tune_network
 from dlas.compiler.tuning.records import Records
 from dlas.compiler.tuning.settings import Settings
-from dlas.errors import StudyError
 from dlas.hardware import peak
 from dlas.hardware.connections.remote import RemoteDevice
 from dlas.hardware.devices import device_opener, open_device
@@ -65,10 +65,10 @@ def library(network, tmp_path_factory):
     return file
 
 
-def fails(said, within, run):
+def fails(said, within, run, kind=DeviceError):
     """Check that something ends in time with one line on the platform."""
     start = time.monotonic()
-    with pytest.raises(StudyError, match=said) as error:
+    with pytest.raises(kind, match=said) as error:
         run()
     assert time.monotonic() - start < within
     assert str(error.value).startswith("platform 'paperweight': ")
@@ -98,7 +98,7 @@ def time_for_long(address, library):
 def test_a_board_that_disappears_while_timing(library):
     with serving.server() as board:
         later(board.kill, 1.5)
-        fails("the board is gone", 10, lambda: time_for_long(board.address, library))
+        fails("the board is gone", 10, lambda: time_for_long(board.address, library), LostError)
 
 
 def tuned(network, address, records, settings=SETTINGS):
@@ -186,12 +186,18 @@ def test_a_tracker_without_a_free_board():
 @pytest.mark.parametrize(("kind", "more"), [("server", {}), ("tracker", {"key": "unicorn"})])
 def test_nobody_at_the_address(kind, more):
     platform = platform_at("127.0.0.1:9", 2, kind, **more)
-    fails(f"no free board at the {kind} 127.0.0.1:9 within 2 s", 6, lambda: RemoteDevice(platform))
+    said = f"no free board at the {kind} 127.0.0.1:9 within 2 s"
+    fails(said, 6, lambda: RemoteDevice(platform), LostError)
 
 
 def test_a_board_that_another_client_keeps(server):
     with RemoteDevice(platform_at(server)):
-        fails("no free board at the server", 6, lambda: RemoteDevice(platform_at(server, 2)))
+        fails(
+            "no free board at the server",
+            6,
+            lambda: RemoteDevice(platform_at(server, 2)),
+            LostError,
+        )
     with RemoteDevice(platform_at(server)) as board:
         assert board.status(1) == "ok"
 
@@ -264,7 +270,7 @@ def test_a_timing_that_never_returns_and_the_board_is_free_again(server):
 def test_a_session_that_crashes_ends_no_server(library):
     with serving.server() as board:
         later(lambda: session_of(board).kill(), 1.5)
-        fails("the board is gone", 10, lambda: time_for_long(board.address, library))
+        fails("the board is gone", 10, lambda: time_for_long(board.address, library), LostError)
         with open_device(platform_at(board.address), 1) as again:
             assert load_library(library, again).run(IMAGE).shape == (1, 4)
 

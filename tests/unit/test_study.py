@@ -348,6 +348,22 @@ def test_platforms_of_one_connection_share_its_boards():
     assert list(registry.describe("connection", "tracker").settings) == ["tracker", "key"]
 
 
+def test_a_timing_depends_on_the_runtimes_of_its_platform():
+    platforms = {"mine": {"target": "host"}, "limited": {"target": {"kind": "llvm"}}}
+    config = {"platforms": platforms, "study": {"peers": ["pytorch", "onnxruntime"]}}
+    modules = ["dlas.runtimes.onnxruntime", "dlas.runtimes.pytorch"]
+    assert study.runtimes(config, "mine") == modules
+    assert study.runtimes(config, "limited") == []
+
+
+def test_the_search_of_a_study_is_a_plugin():
+    one = {"study": {"tuning": ["untuned", "auto_scheduled"]}}
+    assert study.scheduler(one) == "auto_scheduled"
+    assert study.scheduler_module(one) == "dlas.compiler.schedulers.auto_scheduled"
+    with pytest.raises(StudyError, match="has 0 tunings that search; allowed: one of auto_sch"):
+        study.scheduler({"study": {"tuning": ["untuned"]}})
+
+
 def test_code_depends_on_the_target_alone_and_measurements_on_the_way_too():
     entry = {"target": "host", "threads": 1, "linker": ["ld"], "boards": 2, "timing": {}}
     config = {"platforms": {"one": entry | {"connection": {"server": "a:1"}, "models": []}}}

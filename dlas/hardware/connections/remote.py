@@ -39,8 +39,8 @@ class RemoteDevice:
     Raises
     ------
     DeviceError
-        In one line that begins with the platform, where no device is free in time or this machine
-        cannot work with it.
+        In one line that begins with the platform, where this machine cannot work with the device;
+        `LostError` where no device is free in time.
     """
 
     observable = False
@@ -173,7 +173,8 @@ class RemoteDevice:
                     if time.monotonic() + RETRY_S > deadline:
                         where = self.settings[kind]
                         raise self.error(
-                            f"no free board at the {kind} {where} within {self.timeout_s:g} s: {lines[-1].strip()}"
+                            f"no free board at the {kind} {where} within {self.timeout_s:g} s: {lines[-1].strip()}",
+                            LostError,
                         ) from error
                 time.sleep(RETRY_S)
         finally:
