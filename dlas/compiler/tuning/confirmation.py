@@ -27,13 +27,25 @@ Decided = Mapping[str, Mapping[str, int]]  # decisions by workload; those left o
 class InNetwork:
     """A network that can be built by any choices, and in whose runs the kernels of each layer are timed.
 
-    `library` builds it by choices; `input_shape` is that of its image, and `labels` are the layers'. They are
-    measured in so many `rounds`, and libraries lie in `folder` until then.
+    Parameters
+    ----------
+    library : callable
+        Builds it by choices.
+    input_shape : tuple of int
+        The shape of its image.
+    labels : mapping of str to str
+        The label of each layer by workload.
+    measurer : Measurer
+        The process that runs it.
+    rounds : int
+        The number of samples of each library.
+    folder : Path
+        Where libraries lie until they are measured.
     """
 
     library: Callable[[Mapping[str, Any]], Library]
     input_shape: tuple[int, ...]
-    labels: Sequence[str]
+    labels: Mapping[str, str]
     measurer: Measurer
     rounds: int
     folder: Path
@@ -49,11 +61,12 @@ class InNetwork:
                 if reason is not None:
                     raise CandidateError(f"building the network: {reason}")
             libraries = [job.folder / LIBRARY for job in jobs]
-            return self.measurer.in_network(libraries, self.input_shape, self.labels, self.rounds)
+            labels = list(self.labels.values())
+            return self.measurer.in_network(libraries, self.input_shape, labels, self.rounds)
 
     def write(self, decided: Decided, folder: Path) -> None:
         """Write the library of the network with its layers as decided."""
-        choices = {workload: {"decisions": decisions} for workload, decisions in decided.items()}
+        choices = {workload: {"decisions": decided.get(workload, {})} for workload in self.labels}
         self.library(choices).export(folder / LIBRARY, self.measurer.opener.linker)
 
 

@@ -102,7 +102,7 @@ def tune_network(
             measure = InNetwork(
                 partial(build_library, network, primitive, format, target, kernels=kernels),
                 network.input_shape,
-                [task.layer.label for task in tasks],
+                {task.workload: task.layer.label for task in tasks},
                 measurer,
                 settings.confirmation["repeats"],
                 Path(folder),
