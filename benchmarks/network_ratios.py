@@ -4,7 +4,7 @@ from itertools import product
 
 import pandas as pd
 
-from dlas.study import TUNINGS
+from dlas import registry
 
 # What is compared, and with which peer's column of ratios.
 FORMS = (
@@ -28,7 +28,7 @@ def summary(table: pd.DataFrame) -> str:
     for network, rows in table.groupby("network", sort=False):
         lines += ["", f"{network}:"]
         dense = fastest(rows, "dense", "float32", "untuned")
-        for (format, dtype, column, peer), tuning in product(FORMS, TUNINGS):
+        for (format, dtype, column, peer), tuning in product(FORMS, registry.names("tuning")):
             row = fastest(rows, format, dtype, tuning)
             if row is None or dense is None:
                 continue
