@@ -21,8 +21,8 @@ class Words:
     Parameters
     ----------
     methods : mapping
-        By kind and name what is shown of each method, see `dlas.study.descriptions.words`. A kind is named as its column in
-        tables is. A method without a label is called by its name.
+        What is shown of each method by kind and name, see `dlas.study.descriptions.words`. A kind has the name of its
+        column in tables. A method without a label is called by its name.
     """
 
     methods: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
