@@ -355,3 +355,33 @@ rule draw_roofline:
         code=code("draw_roofline"),
     script:
         "../workflow/scripts/draw_roofline.py"
+
+
+# All that a study is made for.
+RESULTS = [
+    *(study.path(name) for name in ("study", "noise_floor", "peers", "provenance")),
+    *(study.path(name) for name in ("observations", "recommendation")),
+    *observations("plot", extension=list(study.PLOT_EXTENSIONS)),
+    *expand([study.path(figure) for figure in study.FIGURES], extension=study.PLOT_EXTENSIONS),
+    *expand(study.path("summary_table"), table=study.SUMMARY_TABLES),
+]
+
+
+# Last of all, so that nothing is missing where it fails because of `strict`.
+rule summarize_statuses:
+    input:
+        study=study.path("study"),
+        results=RESULTS,
+    output:
+        summary=study.path("status_summary"),
+    log:
+        "results/logs/summarize_statuses.log",
+    benchmark:
+        "results/benchmarks/summarize_statuses.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(strict="study.strict"),
+        code=code("summarize_statuses"),
+    script:
+        "../workflow/scripts/summarize_statuses.py"

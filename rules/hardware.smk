@@ -79,7 +79,7 @@ rule time_libraries:
             tolerance=f"compiler.check.tolerance.{study.dtype(study.BASELINE)}",
             seed="seed",
         ),
-        code=code("time_libraries", study.connection),
+        code=code("time_libraries", study.connection, study.runtimes),
     script:
         "../workflow/scripts/time_libraries.py"
 

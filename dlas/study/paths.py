@@ -57,6 +57,7 @@ PATHS = {
     "recommendation_page": "results/tables/recommendation.html",
     "pareto": "plots/pareto.{extension}",
     "roofline": "plots/roofline.{extension}",
+    "status_summary": "results/statuses.txt",
 }
 FIGURES = (
     "overview",

@@ -18,8 +18,8 @@ def test_words_have_what_takes_part_and_survive_json():
 
 
 def test_another_plugin_changes_nothing_until_it_takes_part():
-    config = study.load({"study": {"primitives": ["gemm"]}})
-    assert set(descriptions.words(config)["primitive"]) == {"gemm"}
+    config = study.load({"study": {"primitives": ["spatial_pack"]}})
+    assert set(descriptions.words(config)["primitive"]) == {"spatial_pack"}
 
 
 def test_a_method_without_a_plugin_is_there_under_its_name():
