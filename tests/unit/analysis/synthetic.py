@@ -43,6 +43,7 @@ CONFIG = {
         "platforms": ("local_cpu", "local_cpu_avx2"),
         "peers": registry.names("runtime"),
     },
+    "tuning": {"select": "all"},
     "platforms": {"local_cpu": {}, "local_cpu_avx2": {}},
 }
 LOOKS = Looks(descriptions.words(CONFIG))
