@@ -201,7 +201,9 @@ rule draw_curves:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(tolerance="compression.tolerance", words=study.descriptions.words),
+        settings=settings(
+            tolerance="compression.tolerance", words=study.descriptions.words_of_curves
+        ),
         code=code("draw_curves"),
     script:
         "../workflow/scripts/draw_curves.py"
@@ -226,7 +228,7 @@ rule draw_tuning:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(words=study.descriptions.words),
+        settings=settings(words=study.descriptions.words_of_tuning),
         code=code("draw_tuning"),
     script:
         "../workflow/scripts/draw_tuning.py"

@@ -8,43 +8,73 @@ from typing import Any
 
 from dlas import registry
 from dlas.config import Config
+from dlas.study import grid
 
+# What is shown of a method, where its description or the config has it.
 SHOWN = ("label", "order", "sparse", "colour", "marker", "edge", "fill", "line")
+Words = dict[str, dict[str, dict[str, Any]]]
 
 
-def words(config: Config, **_: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return for each kind and name what figures, pages and captions show of a method: see SHOWN."""
-    study = config.study
+def words(config: Config, **_: str) -> Words:
+    """Return for each kind and name what figures, pages and captions show of the methods of study.csv and peers.csv."""
+    chosen, searched = config.study, grid.selectors(config)
+    formats = [
+        name
+        for name in chosen.formats
+        if not registry.describe("format", name).sparse or any(map(grid.sparse, chosen.compression))
+    ]
     return {
-        "platform": {name: _shown(vars(config.platforms[name])) for name in study.platforms},
-        "dataset": described("dataset", study.datasets),
-        "model": described("model", _models(config)),
-        "compression": described("compression", study.compression),
-        "primitive": described("primitive", study.primitives),
-        "format": described("format", study.formats),
-        "tuning": described("tuning", study.tuning),
-        "runtime": described("runtime", study.peers),
+        "platform": _platforms(config, chosen.platforms),
+        "dataset": described("dataset", chosen.datasets),
+        "model": described("model", (name for _, name in grid.pairs(config))),
+        "compression": described("compression", chosen.compression),
+        "primitive": described("primitive", chosen.primitives),
+        "format": described("format", formats),
+        "tuning": described(
+            "tuning", (name for name in chosen.tuning if searched or not grid.searches(name))
+        ),
+        "runtime": described("runtime", chosen.peers),
     }
 
 
-def _models(config: Config) -> set[str]:
-    study = config.study
-    return {name for dataset in study.datasets for name in study.models[dataset]}
+def words_of_curves(config: Config, **_: str) -> Words:
+    """Return the same for the methods of accuracy_curves.csv."""
+    return _words_of(config, grid.networks(config))
+
+
+def words_of_tuning(config: Config, **_: str) -> Words:
+    """Return the same for the methods of tuning_curves.csv."""
+    return _words_of(config, grid.tunings_shown(config))
+
+
+def _words_of(config: Config, rows: Iterable[Mapping[str, str]]) -> Words:
+    names: dict[str, set[str]] = {}
+    for row in rows:
+        for kind, name in row.items():
+            names.setdefault(kind, set()).add(name)
+    return {
+        kind: _platforms(config, found) if kind == "platform" else described(kind, found)  # type: ignore[arg-type]
+        for kind, found in names.items()
+    }
+
+
+def _platforms(config: Config, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    return {name: _shown(vars(config.platforms[name])) for name in names}
 
 
 def described(kind: registry.Kind, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return what is shown of methods; one without a plugin of its own is called by its name."""
+    """Return what is shown of methods; nothing of one without a plugin of its own."""
     plugins = registry.all_of(kind)
     return {name: _shown(vars(plugins[name]) if name in plugins else {}) for name in names}
 
 
-def _shown(described: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: described[name] for name in SHOWN if described.get(name) is not None}
+def _shown(description: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: description[name] for name in SHOWN if description.get(name) is not None}
 
 
 def groups(config: Config, **_: str) -> dict[str, str]:
     """Return the group of each model that is in one, see `dlas.plugins.ModelPlugin`."""
-    found = {name: registry.describe("model", name).group for name in _models(config)}
+    found = {name: registry.describe("model", name).group for _, name in grid.pairs(config)}
     return {name: group for name, group in found.items() if group}
 
 

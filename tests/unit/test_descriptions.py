@@ -22,6 +22,25 @@ def test_another_plugin_changes_nothing_until_it_takes_part():
     assert set(descriptions.words(config)["primitive"]) == {"spatial_pack"}
 
 
+def test_a_format_and_a_tuning_that_no_configuration_has_are_no_words():
+    chosen = {"compression": ["none", "int8"], "formats": ["dense", "csr"]}
+    config = {
+        **CONFIG,
+        "study": {**CONFIG["study"], **chosen},
+        "tuning": {**CONFIG["tuning"], "select": []},
+    }
+    words = descriptions.words(config)
+    assert set(words["format"]) == {"dense"} and "auto_scheduled" not in words["tuning"]
+
+
+def test_the_words_of_curves_and_of_tuning_are_those_of_their_tables():
+    curves, tuning = descriptions.words_of_curves(CONFIG), descriptions.words_of_tuning(CONFIG)
+    assert set(curves) == {"dataset", "model", "compression"}
+    assert set(tuning["tuning"]) == {one["tuning"] for one in study.tuned_choices(CONFIG)}
+    assert set(tuning) == set(descriptions.words(CONFIG)) - {"runtime"}
+    assert curves["model"] == descriptions.words(CONFIG)["model"]
+
+
 def test_a_method_without_a_plugin_is_there_under_its_name():
     assert descriptions.described("compression", ["pruned_then_int8"]) == {"pruned_then_int8": {}}
 

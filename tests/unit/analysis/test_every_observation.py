@@ -6,7 +6,7 @@ import pytest
 from dlas import registry
 from dlas.analysis import observation
 from tests.unit.analysis import synthetic
-from tests.unit.analysis.verdicts import AVX512, EMULATED, FLOOR, TUNINGS, observe
+from tests.unit.analysis.verdicts import AVX512, FLOOR, TUNINGS, WIDENED, observe
 
 NAMES = registry.names("observation")
 # On gains from tuning, or from configurations of which tuning is a part.
@@ -17,7 +17,7 @@ STUDY = synthetic.study(
     formats=("dense", "csr"),
     tunings=TUNINGS,
     native=AVX512,
-    emulated=EMULATED,
+    widened=WIDENED,
     left=synthetic.left,
 )
 CURVES = synthetic.curves(synthetic.holding)
@@ -35,7 +35,7 @@ def test_a_verdict_is_a_pure_function_of_the_rows_in_any_order(name):
     tables = synthetic.tables(STUDY.copy(), FLOOR.copy(), CURVES.copy())
     module = observation.load(name)
     found = module.observe(tables)
-    module.draw(tables, found)
+    module.draw(found, synthetic.LOOKS)
     pd.testing.assert_frame_equal(tables.study, STUDY)
     pd.testing.assert_frame_equal(tables.noise_floor, FLOOR)
     pd.testing.assert_frame_equal(tables.curves, CURVES)
