@@ -87,7 +87,7 @@ def _jobs(rule: str, config: study.Config, choices: Choices) -> Iterator[str]:
             continue
         others: dict[str, Iterable[str]] = {
             "level": study.levels(config, compression),
-            "number": config["observations"],
+            "number": config.observations,
             "table": study.SUMMARY_TABLES,
         }
         names = others.keys() & WILDCARDS[rule]
