@@ -10,7 +10,7 @@ import yaml
 
 from dlas import study
 from dlas.config import read
-from tests.workflow.chains import BUILD, LADDERS, LISTING, alone, nothing, starting, together
+from tests.workflow.chains import BUILD, LADDERS, LISTING, SHOWN, alone, nothing, starting, together
 from tests.workflow.project import ROOT, jobs_of
 
 SMOKE = ROOT / "config/smoke.yaml"
@@ -22,12 +22,6 @@ WEIGHT_PRUNING, CHANNEL_PRUNING, INT8 = (
     starting("compress_model", compression=name) for name in (*LADDERS, "int8")
 )
 SEARCHED = starting("tune_network", tuning="auto_scheduled")
-
-# What shows the labels of platforms.
-SHOWN = alone(
-    *("draw_observation", "draw_overview", "draw_curves", "draw_tuning", "draw_pareto"),
-    *("draw_roofline", "tabulate_observations", "tabulate_summary", "recommend"),
-)
 
 # (leaves, how each is changed, the jobs that must run); the first that fits a leaf counts
 EXPECTED = [
@@ -77,7 +71,7 @@ EXPECTED = [
     ),
     ("study.platforms", ["local_cpu"], starting("tabulate_study")),
     ("study.peers", ["pytorch"], starting("time_libraries", platform="local_cpu")),
-    ("study.strict", True, nothing),
+    ("study.strict", True, alone("summarize_statuses")),
     ("datasets.digits.*", 0.9, starting("prepare_dataset", dataset="digits")),
     ("datasets.photos.*", 0.9, starting("prepare_dataset", dataset="photos")),
     ("models.width", 2, starting("train_model")),
@@ -162,7 +156,7 @@ EXPECTED = [
         starting(BUILD, platform="local_cpu_avx2", model="resnet18"),
     ),
     ("platforms.local_cpu_avx2.timing.*", 2, starting("time_libraries", platform="local_cpu_avx2")),
-    ("platforms.*.label", "another", SHOWN),
+    ("platforms.*.label", "another", together(*map(starting, SHOWN))),
     ("platforms.local_cuda.target", "host", nothing),  # takes no part, and neither do the boards
     ("platforms.*.timing.*", 2, nothing),
     ("platforms.*.threads", 2, nothing),
@@ -182,7 +176,7 @@ EXPECTED = [
         (f"observations.{number}", "joint_choice", starting("assess_observation", number=number))
         for number in read(SMOKE)["observations"]
     ),
-    ("recommendation.top1_floor.*", 50, alone("recommend")),
+    ("recommendation.top1_floor.*", 50, starting("recommend")),
 ]
 
 
