@@ -45,6 +45,12 @@ AFTER = {
     "tabulate_tuning": ["draw_tuning"],
     "assess_observation": ["draw_observation", "tabulate_observations"],
 }
+# What readers see, after all of which the statuses are summarized.
+SHOWN = (
+    *("draw_observation", "draw_overview", "draw_curves", "draw_tuning", "draw_pareto"),
+    *("draw_roofline", "tabulate_observations", "tabulate_summary", "recommend"),
+)
+AFTER |= {rule: ["summarize_statuses"] for rule in (*SHOWN, "trace_rows")}
 
 
 def starting(first: str, **choices: str | tuple[str, ...]) -> Chain:
@@ -87,7 +93,7 @@ def _jobs(rule: str, config: study.Config, choices: Choices) -> Iterator[str]:
             continue
         others: dict[str, Iterable[str]] = {
             "level": study.levels(config, compression),
-            "number": config["observations"],
+            "number": config.observations,
             "table": study.SUMMARY_TABLES,
         }
         names = others.keys() & WILDCARDS[rule]

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from snakemake.utils import update_config
+
+from dlas import study
 
 ROOT = Path(__file__).parents[2]
 PARTS = (
@@ -151,17 +151,10 @@ def job(rule: str, wildcards: Mapping[str, str]) -> str:
     return " ".join([rule, *(f"{name}={wildcards[name]}" for name in sorted(wildcards))])
 
 
-def smoke_config(folder: Path = ROOT) -> dict[str, Any]:
+def smoke_config(folder: Path = ROOT) -> study.Config:
     """Return the config of the smoke study, as a project has it."""
-    return read_config(folder / "config.yaml", folder / "config/smoke.yaml")
-
-
-def read_config(*files: Path) -> dict[str, Any]:
-    """Return the merged content of config files."""
-    config: dict[str, Any] = {}
-    for file in files:
-        update_config(config, yaml.safe_load(file.read_text()))
-    return config
+    files = (folder / "config.yaml", folder / "config/smoke.yaml")
+    return study.load(*(yaml.safe_load(file.read_text()) for file in files))
 
 
 def lack(reason: str) -> None:

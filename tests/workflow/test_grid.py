@@ -4,17 +4,15 @@ import subprocess
 
 from dlas import study
 from tests.workflow.chains import BUILD, alone, starting, together
-from tests.workflow.project import ROOT, read_config
+from tests.workflow.project import ROOT
 
 
 def test_the_papers_grid_is_planned(fresh):
     """All of it on boards; the networks of ImageNet are published ones."""
-    config = read_config(ROOT / "config.yaml", ROOT / "config/paper.yaml")
+    config = study.load(ROOT / "config/paper.yaml")
     jobs = fresh.plan(config="config/paper.yaml")
     rules = {name.split()[0] for name in jobs}
-    trained = {
-        "train_model dataset=cifar10 model=" + one for one in config["study"]["models"]["cifar10"]
-    }
+    trained = {"train_model dataset=cifar10 model=" + one for one in config.study.models["cifar10"]}
     assert {name for name in jobs if name.startswith("train_model")} == trained
     assert {"download_archive", "download_weights", "load_weights"} <= rules
     enumerated = alone("compress_model", "choose_level", "import_network", BUILD)(config)
@@ -34,14 +32,14 @@ def test_one_figure_can_be_asked_for(fresh):
 
 
 def test_the_embedded_study_is_planned_as_it_is_enumerated(fresh):
-    config = read_config(ROOT / "config.yaml")
+    config = study.load()
     jobs = fresh.plan("--cores", "8", "all", config=None)
     assert jobs == together(starting("prepare_dataset"), starting("resolve_target"))(config)
     # Both platforms, and each technique and form of one model with every primitive.
     assert alone("probe_platform", platform=("local_cpu", "local_cpu_avx2"))(config) <= jobs
     tuned = study.tuned_choices(config)
-    assert {one["primitive"] for one in tuned} == set(config["study"]["primitives"])
-    assert {one["compression"] for one in tuned} == set(config["study"]["compression"])
+    assert {one["primitive"] for one in tuned} == set(config.study.primitives)
+    assert {one["compression"] for one in tuned} == set(config.study.compression)
 
 
 def test_without_peers_nothing_is_exported(fresh):

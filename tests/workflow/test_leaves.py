@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from snakemake.utils import update_config
 
-from tests.workflow.chains import BUILD, LADDERS, LISTING, alone, nothing, starting, together
-from tests.workflow.project import jobs_of, smoke_config
+from dlas import study
+from dlas.config import read
+from tests.workflow.chains import BUILD, LADDERS, LISTING, SHOWN, alone, nothing, starting, together
+from tests.workflow.project import ROOT, jobs_of
 
+SMOKE = ROOT / "config/smoke.yaml"
 pytestmark = pytest.mark.xdist_group("smoke")  # the worker that has made the study plans once
 
 FLOAT32 = ("none", "weight_pruning", "channel_pruning")
@@ -69,7 +71,7 @@ EXPECTED = [
     ),
     ("study.platforms", ["local_cpu"], starting("tabulate_study")),
     ("study.peers", ["pytorch"], starting("time_libraries", platform="local_cpu")),
-    ("study.strict", True, nothing()),
+    ("study.strict", True, alone("summarize_statuses")),
     ("datasets.digits.*", 0.9, starting("prepare_dataset", dataset="digits")),
     ("datasets.photos.*", 0.9, starting("prepare_dataset", dataset="photos")),
     ("models.width", 2, starting("train_model")),
@@ -154,6 +156,7 @@ EXPECTED = [
         starting(BUILD, platform="local_cpu_avx2", model="resnet18"),
     ),
     ("platforms.local_cpu_avx2.timing.*", 2, starting("time_libraries", platform="local_cpu_avx2")),
+    ("platforms.*.label", "another", together(*map(starting, SHOWN))),
     ("platforms.local_cuda.target", "host", nothing),  # takes no part, and neither do the boards
     ("platforms.*.timing.*", 2, nothing),
     ("platforms.*.threads", 2, nothing),
@@ -171,9 +174,9 @@ EXPECTED = [
     ("observations.13", "size_accuracy_latency", starting("assess_observation", number="13")),
     *(
         (f"observations.{number}", "joint_choice", starting("assess_observation", number=number))
-        for number in smoke_config()["observations"]
+        for number in read(SMOKE)["observations"]
     ),
-    ("recommendation.top1_floor.*", 50, alone("recommend")),
+    ("recommendation.top1_floor.*", 50, starting("recommend")),
 ]
 
 
@@ -194,7 +197,7 @@ def changed(value, change):
     return change
 
 
-LEAVES = dict(leaves(smoke_config()))
+LEAVES = dict(leaves(read(SMOKE)))
 
 
 def expectation(leaf):
@@ -236,6 +239,5 @@ def test_each_leaf_is_changed():
 @pytest.mark.parametrize("leaf", [leaf for leaf in LEAVES if expectation(leaf)[2] is not None])
 def test_a_leaf_reruns_what_depends_on_it(plans, leaf):
     _, change, jobs = expectation(leaf)
-    config = smoke_config()
-    update_config(config, nested(leaf, changed(LEAVES[leaf], change)))
+    config = study.load(SMOKE, nested(leaf, changed(LEAVES[leaf], change)))
     assert jobs_of(plans[leaf]) == jobs(config)

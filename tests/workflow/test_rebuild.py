@@ -65,14 +65,14 @@ CHANGES = [
         "dlas/analysis/recommendation.py",
         "ROUNDING = 1e-9",
         "ROUNDING = 1e-8",
-        alone("recommend"),
+        starting("recommend"),
     ),
     (
         "a table of the paper",
         "dlas/analysis/summaries.py",
         "UNREACHED =",
         "CHANGED = 1\nUNREACHED =",
-        alone("tabulate_summary"),
+        starting("tabulate_summary"),
     ),
     (
         "the timing code",
