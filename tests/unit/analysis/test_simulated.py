@@ -1,4 +1,4 @@
-"""Rows of an emulated processor change nothing but the table of the study."""
+"""Rows of a simulated platform change nothing but the table of the study."""
 
 import math
 
@@ -23,10 +23,14 @@ MEASURED = synthetic.study(
 )
 
 
-def with_emulated():
+def with_simulated():
     """The same study with a third platform, which would be the fastest of all."""
     rows = MEASURED[MEASURED["platform"] == "local_cpu"].assign(
+<<<<<<< HEAD:tests/unit/analysis/test_emulated.py
         platform="emulated_arm", status=SIMULATED, gflops=math.nan, peak_fraction=math.nan
+=======
+        platform="simulated_arm", status=SIMULATED, gflops=math.nan, peak_fraction=math.nan
+>>>>>>> 27ef1cb (tests: fit the tests and benchmarks to statuses and builds of one job):tests/unit/analysis/test_simulated.py
     )
     rows[observation.LATENCY] /= 100
     return pd.concat([MEASURED, rows], ignore_index=True)
@@ -40,20 +44,20 @@ def tables(study):
 @pytest.mark.parametrize("name", OBSERVATIONS)
 def test_every_verdict_stays(name):
     observe = observation.load(name).observe
-    before, after = (observe(tables(study)) for study in (MEASURED, with_emulated()))
+    before, after = (observe(tables(study)) for study in (MEASURED, with_simulated()))
     assert after == before
     pd.testing.assert_frame_equal(after.evidence, before.evidence)
 
 
 @pytest.mark.parametrize("rows", [pareto.networks, roofline.networks])
 def test_no_figure_shows_them(rows):
-    pd.testing.assert_frame_equal(rows(with_emulated()), rows(MEASURED))
+    pd.testing.assert_frame_equal(rows(with_simulated()), rows(MEASURED))
 
 
 def lines(make, *arguments):
-    """The lines of both studies, those of the emulated platform apart."""
-    before, after = (make(study, *arguments) for study in (MEASURED, with_emulated()))
-    apart = after["platform"] == "emulated_arm"
+    """The lines of both studies, those of the simulated platform apart."""
+    before, after = (make(study, *arguments) for study in (MEASURED, with_simulated()))
+    apart = after["platform"] == "simulated_arm"
     pd.testing.assert_frame_equal(after[~apart].reset_index(drop=True), before, check_dtype=False)
     return after[apart]
 
@@ -63,7 +67,11 @@ def test_no_table_ranks_them():
     latencies = lines(summaries.latencies, floor, synthetic.LOOKS)
     assert len(latencies) and latencies["fastest"].isna().all()
     assert (latencies["direct_untuned_status"] == SIMULATED).all()
+<<<<<<< HEAD:tests/unit/analysis/test_emulated.py
     best = lines(summaries.best_configurations, floor, synthetic.LOOKS)
+=======
+    best = lines(summaries.best_configurations, floor)
+>>>>>>> 27ef1cb (tests: fit the tests and benchmarks to statuses and builds of one job):tests/unit/analysis/test_simulated.py
     assert (best["status"] == SIMULATED).all() and best["latency_ms"].isna().all()
 
 
