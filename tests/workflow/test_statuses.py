@@ -1,7 +1,6 @@
 """Whatever goes wrong with one configuration is the status of its row; tables and figures are there, all others ok."""
 
 import ctypes
-import json
 
 import pandas as pd
 import pytest
@@ -27,21 +26,21 @@ from dlas.primitives.direct import convolve, layout, pack_weight, packing, plane
 PLUGIN = PrimitivePlugin(label="for tests")
 
 '''
-DECLINES = '''
+DECLINES = """
 def supports(convolution, dtype, vector):
     return None if convolution.kernel == (1, 1) else "allowed: kernels of 1x1"
-'''
-WRONG = '''
+"""
+WRONG = """
 def pack_weight(weight, *rest):
     return -direct.pack_weight(weight, *rest)
-'''
-ABORTS = '''
+"""
+ABORTS = """
 def schedule(*_):
     os.abort()
-'''
+"""
 # In the first layer each run takes one number from the C library's sequence, and waits for ever at a number that comes
 # after the runs of the check and before the last ones of the timing.
-HANGS = '''
+HANGS = """
 def convolve(data, weight, convolution, *rest):
     sums = direct.convolve(data, weight, convolution, *rest)
     if convolution.in_channels != 3:
@@ -54,7 +53,7 @@ def convolve(data, weight, convolution, *rest):
         return sums(*index) + tirx.if_then_else(sum(index) == 0, ends, tirx.const(0, data.dtype))
 
     return te.compute(sums.shape, maybe, name="maybe")
-'''
+"""
 RUNS = 150  # until a run hangs
 PRIMITIVES = {
     "declines": DECLINES,
@@ -123,7 +122,9 @@ def provoked(tmp_path_factory):
         (project.folder / f"dlas/primitives/{name}.py").write_text(text)
     project.edit(
         "dlas/hardware/contenders.py",
-        lambda text: text.replace("START_TIMEOUT_S, SLOWER = 120.0", "START_TIMEOUT_S, SLOWER = 20.0"),
+        lambda text: text.replace(
+            "START_TIMEOUT_S, SLOWER = 120.0", "START_TIMEOUT_S, SLOWER = 20.0"
+        ),
     )
     (project.folder / "overlay.yaml").write_text(yaml.safe_dump(OVERLAY))
     files = ("--configfile", "config/smoke.yaml", "overlay.yaml")

@@ -26,11 +26,7 @@ MEASURED = synthetic.study(
 def with_simulated():
     """The same study with a third platform, which would be the fastest of all."""
     rows = MEASURED[MEASURED["platform"] == "local_cpu"].assign(
-<<<<<<< HEAD:tests/unit/analysis/test_emulated.py
-        platform="emulated_arm", status=SIMULATED, gflops=math.nan, peak_fraction=math.nan
-=======
         platform="simulated_arm", status=SIMULATED, gflops=math.nan, peak_fraction=math.nan
->>>>>>> 27ef1cb (tests: fit the tests and benchmarks to statuses and builds of one job):tests/unit/analysis/test_simulated.py
     )
     rows[observation.LATENCY] /= 100
     return pd.concat([MEASURED, rows], ignore_index=True)
@@ -67,11 +63,7 @@ def test_no_table_ranks_them():
     latencies = lines(summaries.latencies, floor, synthetic.LOOKS)
     assert len(latencies) and latencies["fastest"].isna().all()
     assert (latencies["direct_untuned_status"] == SIMULATED).all()
-<<<<<<< HEAD:tests/unit/analysis/test_emulated.py
     best = lines(summaries.best_configurations, floor, synthetic.LOOKS)
-=======
-    best = lines(summaries.best_configurations, floor)
->>>>>>> 27ef1cb (tests: fit the tests and benchmarks to statuses and builds of one job):tests/unit/analysis/test_simulated.py
     assert (best["status"] == SIMULATED).all() and best["latency_ms"].isna().all()
 
 
