@@ -29,6 +29,7 @@ from dlas.compiler.network import Network
 from dlas.compiler.tuning.network import tune_network
 from dlas.compiler.tuning.settings import Settings
 from dlas.compression.weight_pruning import prunable
+from dlas.errors import WrongError
 from dlas.hardware.devices import device_opener
 from dlas.hardware.platforms import Platform, target
 from dlas.models.training import Recipe
@@ -208,8 +209,11 @@ def checked(
     work: Workload, library: CompiledNetwork, expected: np.ndarray, own: Contender
 ) -> Contender:
     """Return a contender whose library is checked and ready to be timed."""
-    what = f"{work.case.name}: {own.primitive} {own.format} {own.dtype} {own.tuning}"
-    check_outputs(library, work.image, expected, own.dtype, TOLERANCES[own.dtype], what)
+    try:
+        check_outputs(library, work.image, expected, own.dtype, TOLERANCES[own.dtype])
+    except WrongError as error:
+        error.add_note(f"{work.case.name}: {own.primitive} {own.format} {own.dtype} {own.tuning}")
+        raise
     return replace(own, sample=timed(library.timer(work.image)))
 
 

@@ -87,7 +87,8 @@ def jobs(config: study.Config) -> Jobs:
         for each in study.timings(config)
     ]
     beside_peers = [each for each in timings if study.peers(config, each["platform"])]
-    configurations = study.choices(config)
+    compiled = _different(study.choices(config), "dataset", "model", "compression", "platform")
+    platforms = [{"platform": name} for name in study.platforms(config)]
     observations = [{"number": number} for number in sorted(config.observations)]
     found = {
         "prepare_dataset": [{"dataset": name} for name in sorted(config.study.datasets)],
@@ -101,15 +102,11 @@ def jobs(config: study.Config) -> Jobs:
         "choose_level": networks,
         "import_network": networks,
         "export_network": _different(beside_peers, "dataset", "model"),
-        "probe_platform": [{"platform": name} for name in study.platforms(config)],
-        "tune_network": _different(
-            study.tuned_choices(config),
-            *("dataset", "model", "compression", "primitive", "format", "platform"),
-        ),
-        "build_library": configurations,
-        "check_libraries": _different(
-            configurations, "dataset", "model", "compression", "platform"
-        ),
+        "resolve_target": platforms,
+        "probe_platform": platforms,
+        "tune_network": study.tuned_choices(config),
+        "build_libraries": compiled,
+        "check_libraries": compiled,
         "time_libraries": timings,
     }
     found |= {name: [{}] for name in TABLES}

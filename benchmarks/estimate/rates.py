@@ -55,7 +55,7 @@ STARTED = {
     "training": "compress_model",
     "importing": "import_network",
     "exporting": "export_network",
-    "compiling": "build_library",
+    "compiling": "build_libraries",
     "tables": "choose_level",
     "analysis": "assess_observation",
     "plots": "draw_observation",

@@ -15,9 +15,16 @@ from benchmarks.estimate.rates import Rates
 from benchmarks.estimate.stages import Finished, Stage, dominating, total
 
 # Rules whose time depends on the number of layers alone, and those whose time depends on nothing in a config.
-BY_LAYER = ("import_network", "export_network", "build_library")
+BY_LAYER = ("import_network", "export_network", "build_libraries")
 FIXED = (
-    *("choose_level", "probe_platform", "tabulate_study", "trace_rows", "tabulate_curves"),
+    *(
+        "choose_level",
+        "resolve_target",
+        "probe_platform",
+        "tabulate_study",
+        "trace_rows",
+        "tabulate_curves",
+    ),
     *("tabulate_tuning", "assess_observation", "draw_observation", "draw_overview", "draw_curves"),
     *("draw_tuning", "tabulate_observations", "tabulate_summary", "recommend", "draw_pareto"),
     "draw_roofline",
@@ -37,16 +44,16 @@ def finished(results: Path, networks: Mapping[str, Network], rates: Rates) -> Fi
     by_layer = {}
     for rule in BY_LAYER:
         known = [
-            (layers[file.relative_to(folder).with_suffix("").parts[2]], seconds)
+            (layers[job.parts[1]] * _libraries(results, job, rule), seconds)
             for file, seconds in taken[rule]
-            if file.relative_to(folder).with_suffix("").parts[2] in layers
+            if (job := file.relative_to(folder / rule).with_suffix("")).parts[1] in layers
         ]
         start = rates.start[
             {"import_network": "importing", "export_network": "exporting"}.get(rule, "compiling")
         ]
         if known:
             spent = sum(seconds for _, seconds in known) - start * len(known)
-            by_layer[rule] = max(0.0, spent) / sum(count for count, _ in known)
+            by_layer[rule] = max(0.0, spent) / max(1, sum(count for count, _ in known))
     curves = [
         results / "tuning" / file.relative_to(folder / "tune_network").with_suffix(".csv")
         for file, _ in taken["tune_network"]
@@ -62,6 +69,14 @@ def finished(results: Path, networks: Mapping[str, Network], rates: Rates) -> Fi
         by_layer,
         spent / measured if measured else None,
     )
+
+
+def _libraries(results: Path, job: Path, rule: str) -> int:
+    """Return how many libraries a job compiled; one network for a rule that compiles none."""
+    builds = (results / "builds" / job).with_suffix(".json")
+    if rule != "build_libraries":
+        return 1
+    return len(json.loads(builds.read_text())) if builds.is_file() else 0
 
 
 def duration(seconds: float) -> str:

@@ -8,12 +8,9 @@ from benchmarks.estimate.demand import Jobs, Network
 from benchmarks.estimate.rates import Code, Rates, library_bytes, sparsity
 from dlas import study
 
-EXCLUSIVE = (
-    "probe_platform",
-    "tune_network",
-    "time_libraries",
-)  # they have the machine to themselves
-TWINS = 3  # libraries that are timed a second time, see dlas.hardware.timing
+# They have the machine to themselves.
+EXCLUSIVE = ("resolve_target", "probe_platform", "tune_network", "time_libraries")
+REPLICATES = 3  # libraries that are timed a second time, see dlas.hardware.timing
 RESNET50 = ("imagenet", "resnet50")  # whose training the rates of GPUs are published for
 
 
@@ -172,6 +169,10 @@ def _export(inputs: Inputs, job: Mapping[str, str]) -> float:
     return inputs.rates.start["exporting"] + inputs.network(job).layers * layer
 
 
+def _resolve(inputs: Inputs, job: Mapping[str, str]) -> float:
+    return inputs.rates.start["compiling"]
+
+
 def _probe(inputs: Inputs, job: Mapping[str, str]) -> float:
     return inputs.finished.job.get("probe_platform", inputs.rates.start["compiling"])
 
@@ -191,10 +192,14 @@ def _tune(inputs: Inputs, job: Mapping[str, str]) -> float:
 
 def _has_records(config: study.Config, job: Mapping[str, str]) -> bool:
     """Return whether the layers are those of the uncompressed network, of which all is measured by then."""
-    if job["format"] != "dense" or not study.sparse(job["compression"]):
-        return False
     layers = {name: value for name, value in job.items() if name != "rule"}
-    return bool(study.tuned_choices(config, **(layers | {"compression": study.BASELINE})))
+    baseline = layers | {"compression": study.BASELINE}
+    return _has_baseline_kernels(job) and bool(study.tuned_choices(config, **baseline))
+
+
+def _has_baseline_kernels(job: Mapping[str, str]) -> bool:
+    """Return whether the kernels are those of the uncompressed network, with other constants."""
+    return job["format"] == "dense" and study.sparse(job["compression"])
 
 
 def candidates(config: study.Config, network: Network) -> int:
@@ -206,8 +211,12 @@ def candidates(config: study.Config, network: Network) -> int:
 
 def _build(inputs: Inputs, job: Mapping[str, str]) -> float:
     network = inputs.network(job)
-    layer = inputs.finished.layer.get("build_library", inputs.code(network, job).build_layer)
-    return inputs.rates.start["compiling"] + network.layers * layer
+    seconds = inputs.rates.start["compiling"]
+    for library in _libraries(inputs, job):
+        if not _has_baseline_kernels(library):
+            layer = inputs.code(network, library).build_layer
+            seconds += network.layers * inputs.finished.layer.get("build_libraries", layer)
+    return seconds
 
 
 def _libraries(inputs: Inputs, job: Mapping[str, str]) -> list[dict[str, str]]:
@@ -230,8 +239,8 @@ def _time(inputs: Inputs, job: Mapping[str, str]) -> float:
     latency = [network.macs * inputs.code(network, library).mac_all_cores for library in libraries]
     mean = sum(latency) / len(latency)
     peers = study.peers(inputs.config, job["platform"])
-    # Twins, the reference kernel and peers are samples as well, of about the libraries' latency.
-    latency += [mean] * (min(TWINS, len(libraries)) + 1 + len(peers))
+    # Replicates, the reference kernel and peers are samples as well, of about the libraries' latency.
+    latency += [mean] * (min(REPLICATES, len(libraries)) + 1 + len(peers))
     least = timing.min_repeat_ms / 1e3
     # Each sample follows a run that does not count.
     samples = sum(timing.rounds * (max(least, each) + each) for each in latency)
@@ -248,9 +257,10 @@ SECONDS: Mapping[str, Callable[[Inputs, Mapping[str, str]], float]] = {
     "choose_level": _choose,
     "import_network": _import,
     "export_network": _export,
+    "resolve_target": _resolve,
     "probe_platform": _probe,
     "tune_network": _tune,
-    "build_library": _build,
+    "build_libraries": _build,
     "check_libraries": _check,
     "time_libraries": _time,
 }
@@ -265,6 +275,10 @@ def _stored(inputs: Inputs, job: Mapping[str, str]) -> float:
 def _dataset_bytes(inputs: Inputs, job: Mapping[str, str]) -> float:
     images = _images(inputs, job["dataset"])
     return float(3 * images.total * images.size**2)
+
+
+def _libraries_disk(inputs: Inputs, job: Mapping[str, str]) -> float:
+    return sum(_library_disk(inputs, library) for library in _libraries(inputs, job))
 
 
 def _library_disk(inputs: Inputs, job: Mapping[str, str]) -> float:
@@ -285,7 +299,7 @@ DISK: Mapping[str, Callable[[Inputs, Mapping[str, str]], float]] = {
     "tune_network": lambda inputs, job: (
         inputs.rates.record_bytes * candidates(inputs.config, inputs.network(job))
     ),
-    "build_library": _library_disk,
+    "build_libraries": _libraries_disk,
 }
 STARTED_AS = {
     "train_model": "training",
@@ -294,9 +308,10 @@ STARTED_AS = {
     "export_network": "exporting",
     "import_network": "importing",
     "tune_network": "compiling",
-    "build_library": "compiling",
+    "build_libraries": "compiling",
     "check_libraries": "compiling",
     "time_libraries": "compiling",
+    "resolve_target": "compiling",
     "probe_platform": "compiling",
 }
 
@@ -317,7 +332,7 @@ def _memory(inputs: Inputs, rule: str, job: Mapping[str, str]) -> float:
         # Weights, gradients, two moments, the best and the kept weights; what layers gave out, for the gradients.
         held += 4 * 6 * network.parameters + 4.0 * batch * network.activations
     elif rule == "time_libraries":
-        held += sum(_library_disk(inputs, library) for library in _libraries(inputs, job))
+        held += _libraries_disk(inputs, job)
     else:
         held += 3 * 4 * network.parameters
     return held

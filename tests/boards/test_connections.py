@@ -16,7 +16,7 @@ from dlas.errors import StudyError
 from dlas.hardware import host, peak
 from dlas.hardware.connections.remote import RemoteDevice
 from dlas.hardware.devices import device_opener, open_device
-from dlas.hardware.platforms import Platform, target
+from dlas.hardware.platforms import Platform, resolve, target
 from tests.boards import serving
 from tests.unit.compiler.imported import network_of
 
@@ -65,7 +65,7 @@ def test_a_board_keeps_no_file_once_it_is_loaded(server, library):
 def test_the_limits_of_a_board_are_measured_on_it(server):
     with RemoteDevice(remote(server)) as board:
         assert board.facts["cores"] == len(host.cores()) and board.status(1) == "ok"
-        assert board.status(99).startswith("unavailable: the board has")
+        assert board.status(99).startswith("unsupported: 99 threads asked for, the board has")
         board.use_threads(1)
         rate = peak.measure_arithmetic(target(remote(server)), 1, board=board)
         assert 1 < rate < 1000
@@ -73,18 +73,19 @@ def test_the_limits_of_a_board_are_measured_on_it(server):
         assert 0.1 < 1e-9 * size / kernel.best() < 1000
 
 
-def test_an_emulated_processor_has_no_limits(server):
+def test_a_simulated_platform_has_no_limits(server):
     record = peak.measure_platform(remote(server, simulated=True))
-    assert record["status"] == "ok" and record["emulated"] and record["peak_gflops"] is None
+    assert record["status"] == "ok" and record["simulated"] and record["peak_gflops"] is None
     assert record["tvm_version"] and record["cores"] == len(host.cores())
 
 
-def test_a_gpu_that_the_board_does_not_have_is_unavailable(server):
+def test_a_gpu_that_the_board_does_not_have_is_unreachable(server):
     mali = {"kind": "opencl", "device": "mali", "max_threads_per_block": 256}
     platform = Platform("mali", mali, 1, serving.CPU, connection={"server": server})
     record = peak.measure_platform(platform)
-    assert record["status"] == "unavailable: the board has no device of kind opencl"
-    assert record["peak_gflops"] is None and record["target"]["host"]["mcpu"] == "x86-64-v2"
+    assert record["status"] == "unreachable: the board has no device of kind opencl"
+    assert record["peak_gflops"] is None
+    assert resolve(platform)["target"]["host"]["mcpu"] == "x86-64-v2"
 
 
 @pytest.mark.parametrize("finalists", [1, 2])

@@ -87,11 +87,11 @@ def test_jobs_are_those_that_the_study_enumerates(overlay):
     config = study.load(*([ROOT / overlay] if overlay else []))
     jobs = demand.jobs(config)
     configurations = study.configurations(config)
-    assert len(jobs["build_library"]) == len(configurations)
     paths = {study.path("tuning", **one) for one in study.tuned_choices(config)}
     assert {study.path("tuning", **job) for job in jobs["tune_network"]} == paths
-    checks = set(study.artifacts("check", configurations))
-    assert Counter(study.path("check", **job) for job in jobs["check_libraries"]) == Counter(checks)
+    for name, rule in (("builds", "build_libraries"), ("check", "check_libraries")):
+        paths = Counter(study.path(name, **job) for job in jobs[rule])
+        assert paths == Counter(set(study.artifacts(name, configurations)))
     weights = set(study.pairs(config)) & set(study.untrained(config))
     assert {(job["dataset"], job["model"]) for job in jobs["load_weights"]} == weights
     assert len(jobs["train_model"]) + len(weights) == len(study.pairs(config))
@@ -169,7 +169,7 @@ def test_tuning_follows_the_trials(networks, rates):
 
 def test_more_cores_shorten_what_runs_side_by_side(networks, rates):
     found = estimated(PAPER, networks, rates)
-    build, tune = found["build_library"], found["tune_network"]
+    build, tune = found["build_libraries"], found["tune_network"]
     assert build.wall(4) == pytest.approx(build.seconds / 4)
     assert build.wall(1 << 20) == build.longest
     assert tune.wall(4) == tune.seconds
@@ -218,17 +218,20 @@ def test_json_holds_the_stages(networks, rates):
 def test_a_finished_study_gives_its_own_rates(tmp_path, networks, rates):
     for name, seconds in {
         "draw_overview.tsv": 7,
-        "build_library/photos/resnet50/none/local_cpu/gemm-dense/untuned.tsv": 55,
-        "tune_network/photos/resnet50/none/local_cpu/gemm-dense.tsv": 30,
+        "build_libraries/photos/resnet50/none/local_cpu.tsv": 109,
+        "tune_network/photos/resnet50/none/local_cpu/gemm-dense/auto_scheduled.tsv": 30,
     }.items():
         file = tmp_path / "benchmarks" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"s\tmax_rss\n{seconds}\t1\n")
-    curve = tmp_path / "tuning/photos/resnet50/none/local_cpu/gemm-dense.csv"
+    builds = tmp_path / "builds/photos/resnet50/none/local_cpu.json"
+    builds.parent.mkdir(parents=True)
+    builds.write_text('{"gemm-dense/untuned": {}, "gemm-dense/auto_scheduled": {}}')
+    curve = tmp_path / "tuning/photos/resnet50/none/local_cpu/gemm-dense/auto_scheduled.csv"
     curve.parent.mkdir(parents=True)
     curve.write_text("trial,layer\n" + "1,a\n" * 10)
     found = report.finished(tmp_path, networks, rates)
-    assert found == Finished({"draw_overview": 7}, {"build_library": 1.0}, 3.0)
+    assert found == Finished({"draw_overview": 7}, {"build_libraries": 1.0}, 3.0)
     assert report.finished(tmp_path / "none", networks, rates) == Finished()
 
 

@@ -11,7 +11,7 @@ from tvm.target import Target
 
 from dlas.errors import StudyError
 from dlas.hardware import host, peak
-from dlas.hardware.platforms import Platform, status, target
+from dlas.hardware.platforms import Platform, resolve, status, target
 from dlas.primitives.vector import native
 
 HOST = target(Platform("host", threads=1))
@@ -97,11 +97,13 @@ def test_record_of_a_platform_that_cannot_run_here():
     board = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a73"}
     if host.triple().startswith("aarch64"):
         board = {"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": "haswell"}
-    record = peak.measure_platform(Platform("board", board, 4))
-    assert record["status"].startswith("unavailable: ")
+    platform = Platform("board", board, 4)
+    record = peak.measure_platform(platform)
+    assert record["status"].startswith("unsupported: the host lacks ")
     assert record["peak_gflops"] is None and record["bandwidth_gbs"] is None
-    assert record["threads"] == 4 and record["target"]["mcpu"] == board["mcpu"]
-    assert record["native"] == {"float32": True, "float16": False, "int8": False}
+    facts = resolve(platform)
+    assert facts["threads"] == 4 and facts["target"]["mcpu"] == board["mcpu"]
+    assert facts["native"] == {"float32": True, "float16": False, "int8": False}
 
 
 def test_the_linker_of_a_platform_links_what_measures_it():

@@ -146,16 +146,18 @@ def test_a_newer_cpu_of_the_same_family_is_refused(monkeypatch):
     )
     newer = {"kind": "llvm", "mcpu": "icelake-server"}
     assert host_lacks(newer) == ["avx512f", "avx512vnni"]
-    assert status(Platform("newer", newer, 1)) == "unavailable: the host lacks avx512f, avx512vnni"
+    assert status(Platform("newer", newer, 1)) == "unsupported: the host lacks avx512f, avx512vnni"
     assert status(V3) == "ok"
 
 
 @x86
 def test_status_of_what_cannot_run_here():
-    assert status(Platform("board", A73)) == "unavailable: the host lacks the architecture aarch64"
-    assert status(Platform("gpu", MALI)) == "unavailable: the host lacks a device of kind opencl"
+    assert status(Platform("board", A73)) == "unsupported: the host lacks the architecture aarch64"
+    assert status(Platform("gpu", MALI)) == "unsupported: the host lacks a device of kind opencl"
     many = len(host.cores()) + 1
-    assert f"the platform asks for {many} threads" in status(Platform("many", "host", many))
+    assert status(Platform("many", "host", many)).startswith(
+        f"unsupported: {many} threads asked for, the host has "
+    )
 
 
 def test_a_gpu_has_the_target_of_the_cpu_beside_it():
@@ -179,7 +181,7 @@ def test_the_gpu_of_this_machine():
         assert status(platform) == "ok" and host_lacks(found) == []
         assert found["max_threads_per_block"] == gpu.max_threads_per_block
     else:
-        assert status(platform) == "unavailable: this machine has no CUDA GPU"
+        assert status(platform) == "unreachable: this machine has no CUDA GPU"
         with pytest.raises(StudyError, match="lacks a device of kind cuda"):
             require_host("net.so", found)
 

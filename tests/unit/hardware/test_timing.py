@@ -31,7 +31,7 @@ def variant(primitive):
 
 
 def frame(*arguments, **settings):
-    return pd.DataFrame(time_libraries(*arguments, **settings))
+    return pd.DataFrame(time_libraries(*arguments, **settings).samples)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,9 @@ def timed():
         variant("gemm"): partial(Counted, LONG, calls, "gemm"),
     }
     reference = Counted(SHORT, calls, "reference")
-    samples = frame(libraries, reference, rounds=15, min_repeat_ms=2, warmup=3, seed=1, twins=1)
+    samples = frame(
+        libraries, reference, rounds=15, min_repeat_ms=2, warmup=3, seed=1, replicates=1
+    )
     return samples, calls
 
 
@@ -60,10 +62,10 @@ def test_columns_and_one_sample_of_each_in_every_round(timed):
             .tolist()
         )
         assert rows == [
+            ["direct", "aa_replicate"],
             ["direct", "measured"],
             ["gemm", "measured"],
             ["", "reference"],
-            ["direct", "repeat"],
         ]
 
 
@@ -79,10 +81,10 @@ def test_latency_is_the_cost_of_one_run(timed):
     )  # GFLOP/s of one core: the unit is milliseconds
 
 
-def test_a_twin_agrees_with_its_library(timed):
+def test_a_replicate_agrees_with_its_library(timed):
     samples, _ = timed
     direct = samples[samples.primitive == "direct"].groupby("role").latency_ms.min()
-    assert direct["repeat"] / direct["measured"] == pytest.approx(1, rel=0.25)
+    assert direct["aa_replicate"] / direct["measured"] == pytest.approx(1, rel=0.25)
 
 
 def test_a_sample_fills_the_minimum_time(timed):
@@ -125,8 +127,8 @@ def test_peers_take_turns_with_the_libraries():
     assert all(number > 1 for name, number in calls[-5:])
 
 
-@pytest.mark.parametrize(("twins", "expected"), [(0, 0), (1, 1), (3, 2)])
-def test_twins_are_at_most_the_libraries(twins, expected):
+@pytest.mark.parametrize(("replicates", "expected"), [(0, 0), (1, 1), (3, 2)])
+def test_replicates_are_at_most_the_libraries(replicates, expected):
     calls = []
     libraries = {variant(name): partial(Counted, 1000, calls, name) for name in ("direct", "gemm")}
     samples = frame(
@@ -136,12 +138,12 @@ def test_twins_are_at_most_the_libraries(twins, expected):
         min_repeat_ms=0,
         warmup=1,
         seed=0,
-        twins=twins,
+        replicates=replicates,
     )
-    assert (samples.role == "repeat").sum() == expected
+    assert (samples.role == "aa_replicate").sum() == expected
 
 
-def test_a_repeat_is_loaded_anew():
+def test_a_replicate_is_loaded_anew():
     loaded = []
 
     def load():

@@ -1,4 +1,4 @@
-"""Rows of an emulated processor change nothing but the table of the study."""
+"""Rows of a simulated platform change nothing but the table of the study."""
 
 import math
 
@@ -23,10 +23,10 @@ MEASURED = synthetic.study(
 )
 
 
-def with_emulated():
+def with_simulated():
     """The same study with a third platform, which would be the fastest of all."""
     rows = MEASURED[MEASURED["platform"] == "local_cpu"].assign(
-        platform="emulated_arm", status=SIMULATED, gflops=math.nan, peak_fraction=math.nan
+        platform="simulated_arm", status=SIMULATED, gflops=math.nan, peak_fraction=math.nan
     )
     rows[observation.LATENCY] /= 100
     return pd.concat([MEASURED, rows], ignore_index=True)
@@ -40,20 +40,20 @@ def tables(study):
 @pytest.mark.parametrize("name", OBSERVATIONS)
 def test_every_verdict_stays(name):
     observe = observation.load(name).observe
-    before, after = (observe(tables(study)) for study in (MEASURED, with_emulated()))
+    before, after = (observe(tables(study)) for study in (MEASURED, with_simulated()))
     assert after == before
     pd.testing.assert_frame_equal(after.evidence, before.evidence)
 
 
 @pytest.mark.parametrize("rows", [pareto.networks, roofline.networks])
 def test_no_figure_shows_them(rows):
-    pd.testing.assert_frame_equal(rows(with_emulated()), rows(MEASURED))
+    pd.testing.assert_frame_equal(rows(with_simulated()), rows(MEASURED))
 
 
 def lines(make, *arguments):
-    """The lines of both studies, those of the emulated platform apart."""
-    before, after = (make(study, *arguments) for study in (MEASURED, with_emulated()))
-    apart = after["platform"] == "emulated_arm"
+    """The lines of both studies, those of the simulated platform apart."""
+    before, after = (make(study, *arguments) for study in (MEASURED, with_simulated()))
+    apart = after["platform"] == "simulated_arm"
     pd.testing.assert_frame_equal(after[~apart].reset_index(drop=True), before, check_dtype=False)
     return after[apart]
 
