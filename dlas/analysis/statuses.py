@@ -22,9 +22,12 @@ def summary(study: pd.DataFrame) -> list[str]:
         ((len(alike), alike.iloc[0], alike.nunique() > 1) for _, alike in wrong.groupby(kinds)),
         key=lambda reason: (-reason[0], reason[1]),
     )
+    again = "Once the device is back: snakemake --forcerun probe_platform_remotely -- all"
+    gone = (wrong.map(status.kind) == status.UNREACHABLE).any()
     return [
         f"{len(wrong)} of {len(study)} rows are not ok:",
         *(f"  {count} {text}{' and the like' * several}" for count, text, several in reasons),
+        *([again] if gone else []),
     ]
 
 
