@@ -22,7 +22,7 @@ with job(snakemake):
         if platform.connection is None:
             require_host("a candidate", facts["target"])
         try:
-            outcome = load(settings["scheduler"]).tune(
+            outcome = load(chosen.tuning).tune(
                 load_network(files.network, files.parameters),
                 chosen.primitive,
                 chosen.format,
