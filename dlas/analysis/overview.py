@@ -32,7 +32,7 @@ def draw(study: pd.DataFrame, peers: pd.DataFrame, looks: Looks) -> Figure:
 
     A model has one line for each compression and format of its weights, and on it one mark for each primitive, a little
     lower each. A grey line over all of them is the uncompressed network in another runtime, from peers.csv. How many
-    rows are no measurement stands below.
+    rows are no measurement stands above.
     """
     rows, no_level = distinct(measured(study)), unreached(study)
     peers = peers[peers["status"].isin(MEASURED)]
@@ -89,7 +89,8 @@ def draw(study: pd.DataFrame, peers: pd.DataFrame, looks: Looks) -> Figure:
             panels.log_axis(axis.xaxis, limits.min(), limits.max(), fine=2.7)
         axis.set_xlabel("latency (ms, log scale)")
     panels.legend_below(figure, *_legend(study, rows, peers, looks))
-    figure.supxlabel(statuses.counted(study), fontsize=6, color=GREY)
+    if missing := statuses.counted(study):
+        figure.suptitle(missing, fontsize=6, color=GREY)
     return figure
 
 

@@ -126,6 +126,8 @@ def _layer_by_layer(
 
 def page(rows: pd.DataFrame, words: Words) -> Page:
     """Return the page of recommendations: a column for each platform and data set."""
+    if rows.empty:
+        return Page("The recommended configuration", "No configuration takes part.", rows)
     columns = [(words.label(row.platform), words.label(row.dataset)) for row in rows.itertuples()]
     texts = [_texts(row, words) for row in rows.to_dict("records")]
     table = pd.DataFrame(

@@ -12,11 +12,12 @@ import pytest
 from tests.workflow.chains import BUILD, LISTING, alone, nothing, starting, together
 from tests.workflow.project import smoke_config
 
-# Each takes names and order from the figures.
-FIGURES = alone(
+# The jobs that show names: figures, their captions, and pages.
+DRAWN = alone(
     *("draw_overview", "draw_curves", "draw_tuning", "draw_pareto", "draw_roofline"),
-    *("draw_observation", "tabulate_summary", "recommend"),
+    "draw_observation",
 )
+PAGES = alone("tabulate_summary", "recommend", "tabulate_observations")
 
 # (what the user does, file, text before, text after, jobs that must run)
 CHANGES = [
@@ -48,10 +49,11 @@ CHANGES = [
     ("another way to write a level", "config/smoke.yaml", "[0.5, 0.8]", "[5.0e-1, 0.80]", nothing),
     (
         "the style of the figures",
-        "dlas/analysis/figures.py",
+        "dlas/analysis/style.py",
         '"whitegrid"',
         '"ticks"',
-        together(FIGURES, starting("assess_observation")),
+        # An observation's file holds both its rule and its drawing.
+        together(DRAWN, starting("assess_observation")),
     ),
     (
         "one observation",
@@ -59,6 +61,34 @@ CHANGES = [
         "def observe(tables: Tables) -> Observation:",
         "def observe(tables: Tables, more: int = 1) -> Observation:",
         starting("assess_observation", number="04"),
+    ),
+    (
+        "the label of a model",
+        "dlas/models/mobilenet_v2.py",
+        'label="MobileNetV2"',
+        'label="MobileNet v2"',
+        together(DRAWN, PAGES),
+    ),
+    (
+        "the marker of a primitive, of which accuracy curves know nothing",
+        "dlas/primitives/gemm.py",
+        'marker="s"',
+        'marker="X"',
+        together(alone("draw_overview", "draw_pareto", "draw_roofline", "draw_observation"), PAGES),
+    ),
+    (
+        "a claim",
+        "dlas/analysis/observations/fastest_primitive.py",
+        "untuned, no one primitive",
+        "untuned, none of the primitives",
+        together(alone("draw_observation", number="04"), alone("tabulate_observations")),
+    ),
+    (
+        "the group of a model",
+        "dlas/models/mobilenet_v2.py",
+        'group="compact"',
+        'group="large"',
+        starting("assess_observation"),
     ),
     (
         "how a recommendation is found",
