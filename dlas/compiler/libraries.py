@@ -78,6 +78,8 @@ def build_libraries(
 
 def _build(worker: Worker, *arguments: Any) -> dict[str, Any]:
     """Return the record of one library; raise RowError for one that cannot be built."""
+    # An error at the start of the process is not the library's.
+    worker.open()
     try:
         record: dict[str, Any] = worker.call("build", *arguments, timeout_s=TIMEOUT_S)
     except WorkerError as error:

@@ -13,7 +13,7 @@ import tvm
 from tvm import relax
 
 from dlas.compiler.device import Device, LocalDevice
-from dlas.errors import StudyError
+from dlas.errors import FailedError, StudyError
 
 
 def link(output: str, objects: list[str], linker: Sequence[str] = (), **_: Any) -> None:
@@ -125,7 +125,7 @@ def is_whole(path: str | Path) -> bool:
 def load_library(path: str | Path, device: Device | None = None) -> CompiledNetwork:
     """Load a compiled network, on this machine's CPU without a device.
 
-    Raises StudyError for a missing or damaged library, and for one that the device cannot load.
+    Raises StudyError for a missing or damaged library, and FailedError for one that the device cannot load.
     """
     if not Path(path).is_file():
         raise StudyError(f"library {path} is missing; the build of the network makes it")
@@ -137,4 +137,4 @@ def load_library(path: str | Path, device: Device | None = None) -> CompiledNetw
     except StudyError:
         raise
     except Exception as error:  # the loader raises several kinds for what is no library
-        raise StudyError(f"library {path} cannot be loaded as a compiled network") from error
+        raise FailedError(f"library {path} cannot be loaded as a compiled network") from error

@@ -19,8 +19,8 @@ from dlas.hardware.devices import open_device
 from dlas.hardware.platforms import Platform, require_host
 from dlas.processes import Worker, WorkerError
 
-# A device that vanished is looked for so often.
-ATTEMPTS = 3
+# How often a library is checked whose device vanished, and how often in a row a device may vanish.
+ATTEMPTS, LOSSES = 3, 3
 # For the first images; what follows may take a multiple of what they took.
 START_TIMEOUT_S = 600.0
 SLOWER = 20
@@ -89,43 +89,52 @@ def check_libraries(
         Worker(_checker, platform, expected, fresh=fresh, env=env) as worker,
         tqdm(total=len(remaining), desc="checking", unit="library", disable=None) as progress,
     ):
+        lost: list[str] = []
         for _ in range(ATTEMPTS):
             for name in remaining:
                 library = folder / f"{name}.so"
                 if platform.connection is None:
                     require_host(str(library), builds[name]["target"])
-                try:
+                if len(lost) < LOSSES:
                     checks[name] |= _check(worker, library)
-                except RowError as error:
-                    checks[name]["status"] = error.status
+                else:
+                    checks[name]["status"] = lost[-1]
+                lost = [*lost, checks[name]["status"]] if _unreachable(checks[name]) else []
                 progress.update()
-            remaining = [
-                name
-                for name in remaining
-                if status.kind(checks[name]["status"]) == status.UNREACHABLE
-            ]
-            if not remaining:
-                break
+            remaining = [name for name in remaining if _unreachable(checks[name])]
     return checks
 
 
+def _unreachable(check: Mapping[str, Any]) -> bool:
+    return status.kind(check["status"]) == status.UNREACHABLE
+
+
 def _check(worker: Worker, library: Path) -> dict[str, Any]:
-    """Return what the check of one library found; raise RowError for a library that is not right."""
+    """Return what the check of one library found."""
+    try:
+        # An error at the start of the process is not the library's.
+        worker.open()
+        return {"status": status.OK, **_compared(worker, library)}
+    except UnreachableError as error:
+        # The next library meets a new connection.
+        worker.close()
+        return {"status": error.status}
+    except RowError as error:
+        return {"status": error.status}
+
+
+def _compared(worker: Worker, library: Path) -> dict[str, float]:
+    """Return the error and the top-1 of one library; raise RowError for a library that is not right."""
     try:
         start = time.perf_counter()
         error = worker.call("outputs", library, timeout_s=START_TIMEOUT_S)
         limit = START_TIMEOUT_S + SLOWER * (time.perf_counter() - start) * worker.call(
             "batches", timeout_s=START_TIMEOUT_S
         )
-        top1 = worker.call("top1", timeout_s=limit)
-    except UnreachableError:
-        # The next library meets a new connection.
-        worker.close()
-        raise
+        return {"error": error, "top1_compiled": worker.call("top1", timeout_s=limit)}
     except WorkerError as failure:
         failure.raise_bug()
         raise FailedError(f"its check: {failure}") from failure
-    return {"status": status.OK, "error": error, "top1_compiled": top1}
 
 
 class _Checker:

@@ -42,19 +42,26 @@ class Contender:
 
     def time(self, number: int) -> Sequence[float]:
         """Return samples of the mean seconds of a run, after one that does not count."""
+        try:
+            # An error at the start of the process is not the library's.
+            self.worker.open()
+            found = self._samples(number)
+        except UnreachableError:
+            # The next sample meets a new connection.
+            self.worker.close()
+            raise
+        self.seconds = max(found)
+        return found
+
+    def _samples(self, number: int) -> list[float]:
         limit = START_TIMEOUT_S + SLOWER * number * self.seconds
         try:
             found: list[float] = self.worker.call(
                 self.method, *self.arguments, number, timeout_s=limit
             )
-        except UnreachableError:
-            # The next sample meets a new connection.
-            self.worker.close()
-            raise
         except WorkerError as error:
             error.raise_bug()
             raise FailedError(f"its timing: {error}") from error
-        self.seconds = max(found)
         return found
 
 

@@ -77,7 +77,7 @@ def time_libraries(
     In each round each library is sampled once, in an order that is shuffled anew for each round, so that a drift of the
     machine meets all of them alike. Peers take part, and so do two more: `reference`, the same small kernel everywhere,
     whose samples show the drift; and A/A replicates, libraries loaded a second time, which differ from the first by
-    noise alone, the placement in memory included. A library that cannot be timed leaves the rounds.
+    noise alone, the placement in memory included. A library that cannot be timed leaves the rounds, with its replicate.
 
     Parameters
     ----------
@@ -117,7 +117,9 @@ def time_libraries(
     contenders.append(_Contender(None, REFERENCE, reference))
     contenders += [_Contender(None, name, peer) for name, peer in (peers or {}).items()]
     rows = _Rounds(contenders).run(rounds, min_repeat_ms, warmup, np.random.default_rng(seed))
-    failed = {each.name: each.status for each in contenders if each.status}
+    failed = {
+        each.name: each.status for each in contenders if each.status and each.role != REFERENCE
+    }
     kept = [row for contender, row in rows if contender.name not in failed]
     return Timing(kept, failed)
 
@@ -166,7 +168,9 @@ class _Rounds:
                     each.status = each.status or error.status
             return None
         except RowError as error:
-            contender.status = error.status
+            for each in self.contenders:
+                if each.name == contender.name:
+                    each.status = error.status
             return None
         self.losses = 0
         return seconds

@@ -5,11 +5,14 @@ import resource
 import sys
 import threading
 import time
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import psutil
 import pytest
 
+from dlas import datasets
 from dlas.compiler.build import build_library, complete
 from dlas.compiler.device import DeviceError, LostError
 from dlas.compiler.library import load_library
@@ -19,10 +22,12 @@ from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference
 from dlas.compiler.tuning.network import tune_network
 from dlas.compiler.tuning.records import Records
 from dlas.compiler.tuning.settings import Settings
-from dlas.hardware import peak
+from dlas.hardware import contenders, peak
+from dlas.hardware.checking import Expectation, check_libraries
 from dlas.hardware.connections.remote import RemoteDevice
 from dlas.hardware.devices import device_opener, open_device
 from dlas.hardware.platforms import Platform, target
+from dlas.hardware.timing import Variant, time_libraries
 from dlas.primitives import load, load_format
 from dlas.primitives.vector import vector_unit
 from tests.boards import arm, serving
@@ -276,3 +281,72 @@ def test_a_server_listens_where_nobody_else_reaches_it():
             for connection in psutil.Process(board.process.pid).net_connections("inet")
         ]
     assert end.ip == "127.0.0.1"
+
+
+def builds_of(library, count):
+    """Lay out a library under some names, as the build of a network does; return the folder and the records."""
+    names = [f"{number}" for number in range(count)]
+    for name in names:
+        (library.parent / f"{name}.so").write_bytes(library.read_bytes())
+    return {name: {"status": "ok", "target": CPU} for name in names}
+
+
+@pytest.fixture(scope="module")
+def expected(network, tmp_path_factory):
+    """What the network computes."""
+    folder = tmp_path_factory.mktemp("expected")
+    split = datasets.Split(np.zeros((20, 8, 8, 3), np.uint8), np.zeros(20, np.int64))
+    data = datasets.assemble(split, split, split, tuple("abcd"))
+    data = replace(data, deviation=np.ones(3, np.float32))
+    datasets.save(data, folder / "dataset.npz")
+    logits = build_library(network, "direct", "dense", CPU).load().run(np.repeat(IMAGE, 20, axis=0))
+    np.savez(folder / "reference.npz", inputs=IMAGE, outputs=logits[:1])
+    top1 = datasets.top1(logits, data.test.labels)
+    return Expectation(folder / "dataset.npz", folder / "reference.npz", "float32", top1, 1e-4, 0.5)
+
+
+def test_a_board_that_is_gone_is_looked_for_three_times_and_all_libraries_have_a_status(
+    library, expected
+):
+    start = time.monotonic()
+    platform = platform_at("127.0.0.1:9", 1)
+    checks = check_libraries(builds_of(library, 20), library.parent, platform, expected, 1)
+    assert time.monotonic() - start < 20
+    assert len(checks) == 20
+    for check in checks.values():
+        assert check["status"].startswith("unreachable: platform 'paperweight': no free board")
+        assert check["error"] is None
+
+
+def test_a_library_whose_board_vanishes_is_checked_again(library, expected):
+    with serving.server() as board:
+
+        def kill_a_session():
+            while not psutil.Process(board.process.pid).children():
+                time.sleep(0.01)
+            session_of(board).kill()
+
+        later(kill_a_session, 0)
+        platform = platform_at(board.address)
+        checks = check_libraries(builds_of(library, 3), library.parent, platform, expected, 1)
+    assert [check["status"] for check in checks.values()] == ["ok"] * 3
+    assert all(check["top1_compiled"] == expected.top1 for check in checks.values())
+
+
+def test_the_libraries_of_a_board_that_disappears_while_timing_are_unreachable(library, expected):
+    with serving.server() as board:
+        later(board.kill, 3)
+        with contenders.opened(platform_at(board.address, 2)) as worker:
+            load = partial(contenders.library, worker, library, expected.reference)
+            variants = [Variant("none", name, "dense", "untuned") for name in ("direct", "gemm")]
+            samples, statuses = time_libraries(
+                dict.fromkeys(variants, load),
+                contenders.reference_kernel(worker),
+                rounds=10_000,
+                min_repeat_ms=20,
+                warmup=1,
+                seed=0,
+            )
+    assert samples == [] and set(statuses) == set(variants)
+    for status in statuses.values():
+        assert status.startswith("unreachable: platform 'paperweight': ")

@@ -96,3 +96,26 @@ def test_the_place_of_the_project_does_not_count(project, tmp_path_factory):
     moved = tmp_path_factory.mktemp("elsewhere") / "project"
     project.rename(moved)
     assert code_hash(moved) == before
+
+
+def test_the_description_of_a_plugin_does_not_count(project):
+    before = code_hash(project, "library.methods.one")
+    file = project / "library/methods/one.py"
+    for words in ("one", "first"):
+        described = f"from dlas.plugins import Plugin\n\nPLUGIN = Plugin(label={words!r})\n"
+        file.write_text(described + FILES["library/methods/one.py"])
+        assert code_hash(project, "library.methods.one") == before
+    file.write_text(described + "ONE = 2\n")
+    assert code_hash(project, "library.methods.one") != before
+
+
+def test_the_reader_of_descriptions_does_not_count(project):
+    script = project / "workflow/scripts/build.py"
+    script.write_text("from dlas import registry\n" + FILES["workflow/scripts/build.py"])
+    (project / "dlas").mkdir()
+    for name in ("__init__", "registry", "plugins", "other"):
+        (project / f"dlas/{name}.py").write_text("from dlas import plugins, other\n")
+    before = code_hash(project)
+    (project / "dlas/plugins.py").write_text("CHANGED = 1\n")
+    (project / "dlas/registry.py").write_text("CHANGED = 1\n")
+    assert code_hash(project) == before

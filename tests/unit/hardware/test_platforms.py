@@ -1,6 +1,10 @@
 """Targets, and what this host can and cannot run."""
 
+import json
+import os
 import platform as system
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +13,9 @@ from tvm.target import Target, codegen
 
 from dlas.errors import StudyError
 from dlas.hardware import host, platforms
-from dlas.hardware.platforms import Platform, host_lacks, require_host, status, target
+from dlas.hardware.platforms import Platform, host_lacks, require_host, resolve, status, target
 
+ROOT = Path(__file__).parents[3]
 X86 = system.machine() in ("x86_64", "AMD64")
 x86 = pytest.mark.skipif(not X86, reason="names x86 instructions")
 V3 = Platform("v3", {"kind": "llvm", "mcpu": "x86-64-v3"}, 1)
@@ -194,3 +199,51 @@ def test_a_board_is_judged_when_it_is_reached():
 def test_threads():
     assert platforms.threads(Platform("one", "host", 1)) == 1
     assert platforms.threads(Platform("all")) == len(host.cores())
+
+
+def on_one_core(code, *arguments):
+    """Run code in a process that has one core."""
+    one = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    environment = {name: value for name, value in os.environ.items() if name != "TVM_NUM_THREADS"}
+    return subprocess.run(
+        [sys.executable, "-c", one + code, *arguments],
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_what_is_settled_once_stays_wherever_a_job_runs(tmp_path):
+    platform = Platform("here")
+    cores = len(host.cores())
+    if cores < 2:
+        pytest.skip("needs two cores")
+    facts = resolve(platform)
+    assert facts["threads"] == facts["target"]["num-cores"] == cores
+    code = (
+        "import json, sys\n"
+        "from dlas.errors import StudyError\n"
+        "from dlas.hardware import host\n"
+        "from dlas.hardware.devices import open_device\n"
+        "from dlas.hardware.platforms import Platform, resolve, resolved, status, target, threads\n"
+        "facts = json.loads(sys.argv[1])\n"
+        "assert resolve(Platform('here'))['threads'] == len(host.cores()) == 1\n"
+        "platform = resolved(Platform('here'), facts)\n"
+        "assert threads(platform) == facts['threads'] and target(platform) == facts['target']\n"
+        "assert resolve(platform) == facts\n"
+        "assert status(platform).startswith('unsupported: '), status(platform)\n"
+        "try:\n"
+        "    with open_device(platform, threads(platform)): print('bound')\n"
+        "except StudyError as error: print(error)\n"
+    )
+    done = on_one_core(code, json.dumps(facts))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{cores} threads asked for; allowed on this host: 1 to 1\n"
+
+
+def test_what_is_settled_of_a_gpu_names_its_cpu():
+    platform = Platform("mali", MALI, 4, {"kind": "llvm", "mtriple": "aarch64-linux-gnu"})
+    facts = resolve(platform)
+    again = platforms.resolved(platform, facts)
+    assert again.host is None and target(again) == facts["target"]
+    assert platforms.cpu_target(again) == facts["target"]["host"]

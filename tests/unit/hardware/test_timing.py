@@ -6,6 +6,7 @@ from functools import partial
 import pandas as pd
 import pytest
 
+from dlas.errors import FailedError, UnreachableError
 from dlas.hardware import host, peak, timing
 from dlas.hardware.platforms import Platform, target
 from dlas.hardware.timing import COLUMNS, Variant, time_libraries
@@ -160,3 +161,87 @@ def test_a_replicate_is_loaded_anew():
     )
     assert len(loaded) == 2 and loaded[0] is not loaded[1]
     assert math.isfinite(timing.fmean(loaded[0].time(1)))
+
+
+class Failing:
+    """A kernel that raises an error in some of its calls, counted from 0."""
+
+    def __init__(self, error, when):
+        self.kernel = peak.arithmetic(HOST, 1, steps=1000)
+        self.error, self.when, self.calls = error, when, 0
+
+    def time(self, number):
+        self.calls += 1
+        if self.when(self.calls - 1):
+            raise self.error
+        return self.kernel.time(number)
+
+
+def timed_with(rounds=4, peers=None, **failing):
+    """Time `direct` and `gemm` beside contenders that fail; return the samples, the statuses and the calls."""
+    libraries = {name: [] for name in ("direct", "gemm", *failing)}
+
+    def load(name):
+        made = Failing(*failing.get(name, (None, lambda _: False)))
+        libraries[name].append(made)
+        return made
+
+    timing = time_libraries(
+        {variant(name): partial(load, name) for name in libraries},
+        peak.arithmetic(HOST, 1, steps=1000),
+        rounds=rounds,
+        min_repeat_ms=0,
+        warmup=1,
+        seed=0,
+        replicates=len(libraries),
+        peers=peers,
+    )
+    return pd.DataFrame(timing.samples), timing.statuses, libraries
+
+
+HUNG = FailedError("its timing: no answer within 9 s")
+GONE = UnreachableError("platform 'board': the board is gone")
+
+
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_a_contender_that_fails_leaves_the_rounds_and_all_others_stay(first):
+    samples, statuses, libraries = timed_with(hangs=(HUNG, lambda call: call >= first))
+    assert statuses == {variant("hangs"): "failed: its timing: no answer within 9 s"}
+    assert set(samples.primitive.dropna()) == {"direct", "gemm"}
+    kept = samples.groupby([samples.primitive.fillna("reference"), "role"])["round"]
+    assert len(kept) == 5 and all(list(rounds) == list(range(4)) for _, rounds in kept)
+    # It is asked no more, and neither is its replicate.
+    assert sum(each.calls for each in libraries["hangs"]) <= 2 * first + 1
+
+
+def test_a_device_that_vanishes_once_costs_one_sample():
+    samples, statuses, _ = timed_with(lost=(GONE, lambda call: call == 2), rounds=4)
+    assert statuses == {}
+    counts = samples.groupby([samples.primitive.fillna("reference"), "role"]).size()
+    assert set(counts[["direct", "gemm", "reference"]]) == {4}
+    assert set(counts["lost"]) == {3}
+
+
+def test_a_library_under_which_the_device_vanishes_again_and_again_is_unreachable():
+    samples, statuses, libraries = timed_with(lost=(GONE, lambda call: call > 0), rounds=6)
+    assert statuses == {variant("lost"): "unreachable: platform 'board': the board is gone"}
+    assert set(samples.primitive.dropna()) == {"direct", "gemm"}
+    assert all(each.calls <= 3 for each in libraries["lost"])
+
+
+def test_a_device_that_is_gone_for_good_is_looked_for_three_times():
+    lost = dict.fromkeys(("a", "b", "c", "d"), (GONE, lambda _: True))
+    samples, statuses, libraries = timed_with(**lost)
+    assert {status for status in statuses.values()} == {GONE.status}
+    assert set(lost) < {name.primitive for name in statuses}
+    assert sum(each.calls for name in lost for each in libraries[name]) == timing.LOSSES
+    assert samples.empty or set(samples.primitive.dropna()) <= {"direct", "gemm"}
+
+
+def test_a_peer_that_fails_has_a_status_under_its_name():
+    peer = Failing(
+        FailedError("the peer pytorch: the process died of SIGKILL"), lambda call: call > 1
+    )
+    samples, statuses, _ = timed_with(peers={"pytorch": peer})
+    assert statuses == {"pytorch": "failed: the peer pytorch: the process died of SIGKILL"}
+    assert "pytorch" not in set(samples.role) and len(samples) == 4 * 5
