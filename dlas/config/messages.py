@@ -12,7 +12,10 @@ from dlas.config.sections import Config
 from dlas.errors import StudyError
 
 # Keys that have another name now; * stands for any one key.
-MOVED = {"platforms.*.emulated": "platforms.*.simulated"}
+MOVED = {
+    "compression.techniques.weight_pruning.spared": "compression.techniques.weight_pruning.exclude",
+    "platforms.*.emulated": "platforms.*.simulated",
+}
 
 # What is allowed, by pydantic's kind of error and in its terms.
 ALLOWED = {

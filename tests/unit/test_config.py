@@ -62,6 +62,11 @@ WRONG = [
     ("tuning.select", [{"level": 1}], "unknown key level in tuning.select.0; allowed: compression"),
     ("platforms.board", {"target": "host"}, "platforms.board lacks threads, timing"),
     ("recommendation", {}, "recommendation lacks top1_floor"),
+    (
+        f"{TECHNIQUES}.weight_pruning.spared",
+        ["stem"],
+        f"{TECHNIQUES}.weight_pruning.spared has another name now: {TECHNIQUES}.weight_pruning.exclude",
+    ),
     ("platforms.local_cpu.emulated", True, "platforms.local_cpu.emulated has another name now: pl"),
     # Types
     ("seed", "zero", "seed is 'zero'; must be an integer"),
