@@ -120,7 +120,7 @@ def workload(case: Case) -> Workload:
     torch.manual_seed(0)
     model = enlivened(models.build(case.model, case.classes, 1.0, case.stem)).eval()
     dataset = random_images(IMAGES, case.size, case.classes)
-    images = datasets.normalize(dataset.train.images, dataset.mean, dataset.deviation)
+    images = datasets.normalize(dataset.train.images, dataset.mean, dataset.std)
     return Workload(case, model, dataset, images)
 
 

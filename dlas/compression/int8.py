@@ -149,7 +149,7 @@ def _calibration_images(task: Task) -> np.ndarray:
             f"{len(split.images)} training images; allowed: 1 or more of each"
         )
     chosen = np.random.default_rng(task.seed).permutation(len(split.images))[:count]
-    return normalize(split.images[chosen], task.dataset.mean, task.dataset.deviation)
+    return normalize(split.images[chosen], task.dataset.mean, task.dataset.std)
 
 
 def _calibrate(

@@ -14,6 +14,7 @@ from dlas.errors import StudyError
 # Keys that have another name now; * stands for any one key.
 MOVED = {
     "compression.techniques.weight_pruning.spared": "compression.techniques.weight_pruning.exclude",
+    "datasets.photos.minimum_deviation": "datasets.photos.minimum_std",
     "platforms.*.emulated": "platforms.*.simulated",
 }
 

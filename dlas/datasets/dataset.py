@@ -34,7 +34,7 @@ class Dataset:
         Every choice is made on `validation`; `test` is only reported.
     class_names : tuple of str
         The name of each class, in the order of the labels.
-    mean, deviation : np.ndarray
+    mean, std : np.ndarray
         float32 [3], mean and standard deviation of each colour channel in units of 0..1. They come
         from the training split alone, or from the literature on the data set.
     """
@@ -44,17 +44,17 @@ class Dataset:
     test: Split
     class_names: tuple[str, ...]
     mean: np.ndarray
-    deviation: np.ndarray
+    std: np.ndarray
 
 
-def normalize(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+def normalize(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
     """Standardize images by the colour statistics of their data set.
 
     Parameters
     ----------
     images : np.ndarray
         uint8 [N, height, width, 3].
-    mean, deviation : np.ndarray
+    mean, std : np.ndarray
         float32 [3], as in `Dataset`.
 
     Returns
@@ -62,8 +62,8 @@ def normalize(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np
     np.ndarray
         float32 [N, 3, height, width], contiguous.
     """
-    scale = 1 / (255 * deviation)
-    scaled = images * scale.astype(np.float32) - (mean / deviation).astype(np.float32)
+    scale = 1 / (255 * std)
+    scaled = images * scale.astype(np.float32) - (mean / std).astype(np.float32)
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
 
 
@@ -75,19 +75,19 @@ class Normalized:
     ----------
     images : np.ndarray
         uint8 [N, height, width, 3].
-    mean, deviation : np.ndarray
+    mean, std : np.ndarray
         float32 [3], as in `Dataset`.
     """
 
     images: np.ndarray
     mean: np.ndarray
-    deviation: np.ndarray
+    std: np.ndarray
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, chosen: slice) -> np.ndarray:
-        return normalize(self.images[chosen], self.mean, self.deviation)
+        return normalize(self.images[chosen], self.mean, self.std)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[at : at + 1][0] for at in range(len(self)))
@@ -95,7 +95,7 @@ class Normalized:
 
 def normalized(split: Split, dataset: Dataset) -> Normalized:
     """Return the images of a split of `dataset`, each normalized when it is read."""
-    return Normalized(split.images, dataset.mean, dataset.deviation)
+    return Normalized(split.images, dataset.mean, dataset.std)
 
 
 def top1(logits: np.ndarray, labels: np.ndarray) -> float:

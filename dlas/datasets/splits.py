@@ -18,9 +18,9 @@ def assemble(train: Split, validation: Split, test: Split, class_names: tuple[st
     values = np.arange(256) / 255
     mean = np.array([np.average(values, weights=count) for count in counts])
     variance = np.array([np.average(values**2, weights=count) for count in counts]) - mean**2
-    deviation = np.sqrt(np.maximum(variance, 0))
+    std = np.sqrt(np.maximum(variance, 0))
     return Dataset(
-        train, validation, test, class_names, mean.astype(np.float32), deviation.astype(np.float32)
+        train, validation, test, class_names, mean.astype(np.float32), std.astype(np.float32)
     )
 
 

@@ -19,7 +19,7 @@ def save(dataset: Dataset, path: str | Path) -> None:
     arrays: dict[str, np.ndarray] = {
         "class_names": np.array(dataset.class_names),
         "mean": dataset.mean,
-        "deviation": dataset.deviation,
+        "std": dataset.std,
     }
     for name in SPLITS:
         part: Split = getattr(dataset, name)
@@ -53,7 +53,7 @@ def load(path: str | Path) -> Dataset:
         ) from error
 
     expected = {f"{name}_{kind}" for name in SPLITS for kind in ("images", "labels")}
-    missing = (expected | {"class_names", "mean", "deviation"}) - set(arrays)
+    missing = (expected | {"class_names", "mean", "std"}) - set(arrays)
     if missing:
         raise StudyError(f"the data set {path} lacks {', '.join(sorted(missing))}")
 
@@ -82,8 +82,8 @@ def load(path: str | Path) -> Dataset:
             and bool(((labels >= 0) & (labels < classes)).all()),
             f"int64 [{len(images)}], one of the {classes} classes for each image",
         )
-    for name in ("mean", "deviation"):
+    for name in ("mean", "std"):
         check(name, arrays[name].dtype == np.float32 and arrays[name].shape == (3,), "float32 [3]")
     parts = [Split(arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in SPLITS]
     names = tuple(str(name) for name in arrays["class_names"])
-    return Dataset(parts[0], parts[1], parts[2], names, arrays["mean"], arrays["deviation"])
+    return Dataset(parts[0], parts[1], parts[2], names, arrays["mean"], arrays["std"])

@@ -267,7 +267,7 @@ def _epoch(
     losses: list[Tensor] = []
     right: list[Tensor] = []
     for images, labels in batches:
-        normal = devices.normalize(images, dataset.mean, dataset.deviation)
+        normal = devices.normalize(images, dataset.mean, dataset.std)
         batch = _augment(normal, recipe, team)
         with torch.autocast(recipe.device, torch.bfloat16, enabled=recipe.bfloat16):
             outputs = network(batch)

@@ -23,7 +23,7 @@ def key_of(model: nn.Module, dataset: Dataset, recipe: "Recipe", seed: int, thre
     """Return what tells a training from every other one: a digest of all that its result depends on but code."""
     digest = hashlib.sha256(repr((astuple(recipe), seed, threads)).encode())
     splits = [(split.images, split.labels) for split in (dataset.train, dataset.validation)]
-    arrays = [*(array for split in splits for array in split), dataset.mean, dataset.deviation]
+    arrays = [*(array for split in splits for array in split), dataset.mean, dataset.std]
     arrays += [tensor.numpy() for tensor in model.state_dict().values()]
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)  # of many gigabytes, so not copied

@@ -19,7 +19,7 @@ with job(snakemake):
     model = compression.restore(technique, architecture, snakemake.input.chosen)
 
     images = dataset.test.images[: settings["images"]]
-    inputs = datasets.normalize(images, dataset.mean, dataset.deviation)
+    inputs = datasets.normalize(images, dataset.mean, dataset.std)
     network = import_network(model, (1, *inputs.shape[1:]))
     save_network(network, snakemake.output.network, snakemake.output.parameters)
     outputs = reference_outputs(model, network, inputs)

@@ -70,7 +70,7 @@ def test_every_primitive_takes_part_in_each_form_and_is_right(compressed, tmp_pa
     torch.manual_seed(0)
     model = enlivened(models.build(case.model, case.classes, 0.125, case.stem)).eval()
     dataset = random_images(network_contenders.IMAGES, case.size, case.classes)
-    images = datasets.normalize(dataset.train.images, dataset.mean, dataset.deviation)
+    images = datasets.normalize(dataset.train.images, dataset.mean, dataset.std)
     work = Workload(case, model, dataset, images)
     found = [
         (one.dtype, one.format, one.sparsity, one.primitive, one.runtime, one.tuning)

@@ -21,9 +21,9 @@ def split(count=20):
 
 
 def test_images_are_normalized_as_in_the_data_set():
-    images, mean, deviation = split().images, np.float32([0.1, 0.5, 0.9]), np.float32([1, 0.2, 0.3])
-    found = devices.normalize(torch.from_numpy(images), mean, deviation)
-    assert np.array_equal(found.numpy(), datasets.normalize(images, mean, deviation))
+    images, mean, std = split().images, np.float32([0.1, 0.5, 0.9]), np.float32([1, 0.2, 0.3])
+    found = devices.normalize(torch.from_numpy(images), mean, std)
+    assert np.array_equal(found.numpy(), datasets.normalize(images, mean, std))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
