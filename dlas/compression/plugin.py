@@ -80,7 +80,7 @@ class Technique(Protocol):
 class ReshapingTechnique(Technique, Protocol):
     """A technique whose checkpoints do not fit the uncompressed architecture."""
 
-    def shell(self, model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    def restore_architecture(self, model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
         """Change the uncompressed architecture so that the tensors of a checkpoint fit.
 
         Parameters
@@ -131,7 +131,7 @@ def restore(name: str, model: nn.Module, path: str | Path) -> nn.Module:
     technique = load(name)
     state = checkpoint.read(path)
     if isinstance(technique, ReshapingTechnique):
-        model = technique.shell(model, state)
+        model = technique.restore_architecture(model, state)
     checkpoint.fill(model, state, path)
     return model.eval()
 

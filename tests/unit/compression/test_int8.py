@@ -221,7 +221,9 @@ def test_an_exported_network_quantizes_before_each_layer(name):
     """What the compiler's importer relies on."""
     model = models.build(name, 4, 0.125, "large_input")
     count = sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in model.modules())
-    exported = torch.export.export(int8.shell(model, {}), (torch.zeros(1, 3, 32, 32),))
+    exported = torch.export.export(
+        int8.restore_architecture(model, {}), (torch.zeros(1, 3, 32, 32),)
+    )
     operations = torch.ops.quantized_decomposed
     layers = [
         node
