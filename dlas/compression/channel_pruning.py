@@ -73,7 +73,7 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
         task.settings["channel_multiple"],
     )
     training.train(
-        model, task.dataset, task.recipe, task.seed, task.threads, task.progress, task.kept
+        model, task.dataset, task.recipe, task.seed, task.threads, task.progress, task.resume_from
     )
     return model.eval()
 

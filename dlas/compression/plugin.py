@@ -39,8 +39,8 @@ class Task:
     baseline_macs : int
         Multiply-accumulate operations of the uncompressed network for one image, to which levels
         refer.
-    kept : Path, optional
-        Where fine-tuning keeps its state, see `training.train`.
+    resume_from : Path, optional
+        File of the state of fine-tuning, see `training.train`.
     """
 
     dataset: Dataset
@@ -50,7 +50,7 @@ class Task:
     threads: int
     progress: bool
     baseline_macs: int
-    kept: Path | None = None
+    resume_from: Path | None = None
 
 
 class Technique(Protocol):

@@ -67,7 +67,7 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     prune.global_unstructured(weights, prune.L1Unstructured, scores, amount=more)
     # The masks are part of each forward pass, so that pruned weights stay zero and get no gradient.
     training.train(
-        model, task.dataset, task.recipe, task.seed, task.threads, task.progress, task.kept
+        model, task.dataset, task.recipe, task.seed, task.threads, task.progress, task.resume_from
     )
     for layer in layers:
         prune.remove(layer, "weight")
