@@ -8,11 +8,11 @@ import numpy as np
 from dlas.datasets import npz
 from dlas.datasets.dataset import SPLITS, Dataset, Split
 from dlas.errors import StudyError
-from dlas.files import whole
+from dlas.files import atomic_write
 
 
 def save(dataset: Dataset, path: str | Path) -> None:
-    """Write a data set as one uncompressed .npz file without pickles, whole or not at all.
+    """Write a data set atomically, as one uncompressed .npz file without pickles.
 
     Images that are decoded when they are iterated are never in memory all at once.
     """
@@ -24,7 +24,7 @@ def save(dataset: Dataset, path: str | Path) -> None:
     for name in SPLITS:
         part: Split = getattr(dataset, name)
         arrays |= {f"{name}_images": part.images, f"{name}_labels": part.labels}
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         npz.write(arrays, temporary, path)
 
 

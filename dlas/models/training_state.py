@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dlas.datasets import Dataset
-from dlas.files import remove_torn, whole
+from dlas.files import atomic_write, remove_stale
 
 if TYPE_CHECKING:
     from dlas.models.training import Recipe
@@ -33,7 +33,7 @@ def key_of(model: nn.Module, dataset: Dataset, recipe: "Recipe", seed: int, thre
 
 def save(path: Path, key: str, state: dict[str, Any]) -> None:
     """Write a state of tensors, numbers and strings atomically."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         torch.save({"key": key, **state}, temporary)
 
 
@@ -56,4 +56,4 @@ def read(path: Path, key: str) -> dict[str, Any] | None:
 def remove(path: Path) -> None:
     """Remove a state, and the temporary files beside it that a killed training left."""
     path.unlink(missing_ok=True)
-    remove_torn(path)
+    remove_stale(path)

@@ -40,7 +40,7 @@ def job(snakemake: Any) -> Iterator[None]:
     logging.captureWarnings(True)
     logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
     for output in snakemake.output:
-        files.remove_torn(output)
+        files.remove_stale(output)
     start = time.perf_counter()
     try:
         yield

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as arrays
 from dlas import datasets
 from dlas.datasets import Split, npz
 from dlas.errors import StudyError
-from dlas.files import remove_torn
+from dlas.files import remove_stale
 
 FRACTIONS = {"validation_fraction": 0.2, "test_fraction": 0.3}
 
@@ -164,7 +164,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_nothing_that_is_taken_f
     assert process.exitcode == -signal.SIGKILL
     (torn,) = tmp_path.iterdir()
     assert torn != path
-    remove_torn(path)  # as each job does that starts anew
+    remove_stale(path)  # as each job does that starts anew
     assert [*tmp_path.iterdir()] == []
 
 
