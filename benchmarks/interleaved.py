@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dlas.files import whole
+from dlas.files import atomic_write
 
 Sampler = Callable[[int], float]  # gives the mean seconds of a number of runs
 
@@ -48,6 +48,6 @@ def ratios_to(samples: np.ndarray, peer: int) -> np.ndarray:
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, whole or not at all."""
-    with whole(path) as temporary:
+    """Write a table as CSV atomically."""
+    with atomic_write(path) as temporary:
         table.to_csv(temporary, index=False)

@@ -44,7 +44,7 @@ SEARCH: dict[str, Any] = {
     "measurement": {"repeats": 10, "min_repeat_ms": 1, "timeout_s": 20},
     "confirmation": {"finalists": 2, "repeats": 15},
 }
-SPARED = ("stem", "depthwise", "classifier")
+EXCLUDE = ("stem", "depthwise", "classifier")
 IMAGES = 32  # on which integers are calibrated
 # Of the measure that `dlas.compiler.check` has for each type of numbers.
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 0.0}
@@ -120,7 +120,7 @@ def workload(case: Case) -> Workload:
     torch.manual_seed(0)
     model = enlivened(models.build(case.model, case.classes, 1.0, case.stem)).eval()
     dataset = random_images(IMAGES, case.size, case.classes)
-    images = datasets.normalize(dataset.train.images, dataset.mean, dataset.deviation)
+    images = datasets.normalize(dataset.train.images, dataset.mean, dataset.std)
     return Workload(case, model, dataset, images)
 
 
@@ -142,10 +142,10 @@ def enlivened(model: nn.Module) -> nn.Module:
 def pruned(work: Workload, sparsity: float) -> nn.Module:
     """Return the network with exactly this share of its weights zero, at random places.
 
-    The share is that of all convolutions together but those of `SPARED`, which remain as they are.
+    The share is that of all convolutions together but those of `EXCLUDE`, which remain as they are.
     """
     model = copy.deepcopy(work.model)
-    weights = [layer.weight for layer in prunable(model, SPARED)]
+    weights = [layer.weight for layer in prunable(model, EXCLUDE)]
     left = thinned(parameters_to_vector(weights).detach().numpy(), sparsity)
     vector_to_parameters(torch.from_numpy(left), weights)
     return model

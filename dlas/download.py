@@ -11,7 +11,7 @@ import pooch
 import requests
 
 from dlas.errors import StudyError
-from dlas.files import finish, writing
+from dlas.files import finish, report_write_errors
 
 LOG = logging.getLogger("dlas")
 CHUNK = 1 << 13  # bytes: an interruption loses less than this
@@ -71,7 +71,7 @@ def fetch(
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror}") from error
     reasons = []
-    with writing(path):
+    with report_write_errors(path):
         for url in urls:
             reason = _from_mirror(url, partial, expected, tries, timeout_s, pause_s, progress)
             if not reason:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files atomically: a file is complete or not there at all."""
 
 import csv
 import errno
@@ -14,16 +14,25 @@ from typing import Any
 
 from dlas.errors import StudyError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that replaces it when the block ends without an error.
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, which replaces it if the block ends without an error.
 
-    The temporary name keeps the suffix, because several writers choose their format by it. On an error
-    the temporary file is removed and whatever stood at `path` stays as it was. Raises StudyError where the
-    disk is full or must not be written to.
+    On an error the temporary file is removed, and `path` stays as it was.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its folder is created if it is missing. The temporary file has the same suffix, by which several
+        writers choose their format.
+
+    Raises
+    ------
+    StudyError
+        If the disk is full or must not be written to.
     """
     path = Path(path)
     try:
@@ -36,7 +45,7 @@ def whole(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        with writing(path):
+        with report_write_errors(path):
             yield temporary
             temporary.chmod(0o644)
             finish(temporary, path)
@@ -45,50 +54,50 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writing(path: str | Path) -> Iterator[None]:
-    """Raise a StudyError where the block cannot write `path`: the disk is full or must not be written to."""
+def report_write_errors(path: str | Path) -> Iterator[None]:
+    """Raise a StudyError if the block fails because the disk is full or must not be written to."""
     try:
         yield
     except Exception as error:
-        if (number := _error_number(error)) in _FULL:
+        if (number := _error_number(error)) in _DISK_ERRORS:
             raise StudyError(f"{path} cannot be written: {os.strerror(number)}") from error
         raise
 
 
 def finish(temporary: Path, path: Path) -> None:
-    """Move a file that is complete to its place on the same file system, when all of it is on the disk."""
+    """Flush a complete file to the disk, then move it to its place on the same file system."""
     with open(temporary, "rb") as written:
         os.fsync(written.fileno())
     temporary.replace(path)
 
 
 def _error_number(error: Exception) -> int:
-    """Return the system's number of an error, 0 if it is not the system's. Libraries in Rust tell it in their text."""
+    """Return the errno of an error, 0 if it has none; libraries in Rust have it in their message only."""
     if isinstance(error, OSError):
         return error.errno or 0
-    told = re.search(r"\(os error (\d+)\)", str(error))
-    return int(told[1]) if told else 0
+    message = re.search(r"\(os error (\d+)\)", str(error))
+    return int(message[1]) if message else 0
 
 
-def remove_torn(path: str | Path) -> None:
-    """Remove what writers of `path` left beside it that were killed before they were done."""
+def remove_stale(path: str | Path) -> None:
+    """Remove the temporary files that killed writers of `path` left beside it."""
     path = Path(path)
-    for torn in path.parent.glob(f".{glob.escape(path.stem)}-????????{path.suffix}"):
-        torn.unlink(missing_ok=True)
+    for stale in path.parent.glob(f".{glob.escape(path.stem)}-????????{path.suffix}"):
+        stale.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text, whole or not at all."""
-    with whole(path) as temporary:
+    """Write a text atomically."""
+    with atomic_write(path) as temporary:
         temporary.write_text(text)
 
 
 def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as CSV below a line of the columns, whole or not at all; None and NaN are left empty.
+    """Write rows as CSV with a header, atomically; None and NaN are left empty.
 
-    For jobs that have no other use for pandas, whose import takes longer than some of them.
+    It is for jobs that use pandas for nothing else: importing it takes longer than some of them.
     """
-    with whole(path) as temporary, open(temporary, "w", newline="") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
         table = csv.DictWriter(file, columns, lineterminator="\n")
         table.writeheader()
         table.writerows(
@@ -97,7 +106,7 @@ def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
+    """Write `value` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 

@@ -84,7 +84,7 @@ def settings(**keys):
                 name: (
                     study.value(CONFIG, key.format(**wildcards))
                     if isinstance(key, str)
-                    else told(key, wildcards)
+                    else resolve_or_exit(key, wildcards)
                 )
                 for name, key in keys.items()
             }
@@ -93,8 +93,8 @@ def settings(**keys):
     return read
 
 
-def told(choose, wildcards):
-    """What a function of config and wildcards gives; bad input, such as a wrong path asked for, ends in one line."""
+def resolve_or_exit(choose, wildcards):
+    """Call a function of config and wildcards; exit with one line for bad input, such as a wrong path asked for."""
     try:
         return choose(CONFIG, **wildcards)
     except StudyError as error:
@@ -174,7 +174,7 @@ def levels(name):
 
 def previous(wildcards):
     """The network that a level starts from."""
-    level = told(study.previous, wildcards)
+    level = resolve_or_exit(study.previous, wildcards)
     if level is None:
         return study.path("checkpoint", **wildcards)
     return study.path("compressed", **{**wildcards, "level": level})
@@ -182,13 +182,13 @@ def previous(wildcards):
 
 def files(choose):
     """The files that a function of config and wildcards gives by name."""
-    return lambda wildcards: list(told(choose, wildcards).values())
+    return lambda wildcards: list(resolve_or_exit(choose, wildcards).values())
 
 
 def every_file(choose):
     """The files that a function of config and wildcards gives by two names."""
     return lambda wildcards: [
-        file for some in told(choose, wildcards).values() for file in some.values()
+        file for some in resolve_or_exit(choose, wildcards).values() for file in some.values()
     ]
 
 

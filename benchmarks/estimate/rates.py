@@ -229,7 +229,7 @@ def measure_network(config: study.Config, network: Network, budget: float) -> Ne
     if steps > 1:
         data = random_images(steps * count, network.images.size, network.images.classes)
         taken = _seconds(lambda: training.train(built, data, step, 0, progress=False), 1)
-    images = datasets.normalize(data.train.images[:count], data.mean, data.deviation)
+    images = datasets.normalize(data.train.images[:count], data.mean, data.std)
     inference = _seconds(lambda: accuracy.logits(built, images)) / count
     techniques = {
         name: _technique(config, name, network, built, data, step, images)
@@ -339,7 +339,7 @@ def measure_code(config: study.Config, network: Network, folder: Path) -> dict[s
     images, width = network.images, config.models.width
     built = models.build(network.model, images.classes, width, study.stem(config, network.dataset))
     pixels = random_images(1, images.size, images.classes)
-    image = datasets.normalize(pixels.train.images, pixels.mean, pixels.deviation)
+    image = datasets.normalize(pixels.train.images, pixels.mean, pixels.std)
     np.save(folder / "image.npy", image)
     found: dict[str, Any] = {"built": {}}
     # What is imported on first use belongs to the start of a job.

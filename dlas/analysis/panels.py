@@ -18,7 +18,7 @@ from dlas.analysis.captions import sentence
 from dlas.analysis.columns import MODEL, NETWORK
 from dlas.analysis.observation import Module, Observation
 from dlas.analysis.style import DARK, VERDICT_COLOURS, Looks, style
-from dlas.files import whole
+from dlas.files import atomic_write
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -263,11 +263,11 @@ def spread(names: Sequence[Name]) -> dict[Name, float]:
 
 
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:
-    """Write a figure to each path, whole or not at all; the suffix (pdf, svg, png) is the format.
+    """Write a figure to each path atomically; the suffix (pdf, svg, png) is the format.
 
     The same figure gives the same bytes.
     """
     for path in map(Path, paths):
         metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix)
-        with style(), whole(path) as temporary:
+        with style(), atomic_write(path) as temporary:
             figure.savefig(temporary, metadata=metadata)

@@ -10,7 +10,7 @@ from dlas.analysis.columns import CONFIGURATION
 from dlas.analysis.observation import Module, Observation
 from dlas.analysis.rows import NOISE_FLOOR_COLUMNS, PEERS_COLUMNS, STUDY_COLUMNS
 from dlas.compression.elbow import CURVE_COLUMNS
-from dlas.files import whole
+from dlas.files import atomic_write
 
 CURVES_COLUMNS = ["dataset", "model", "compression", *CURVE_COLUMNS]
 OBSERVATION_COLUMNS = (
@@ -83,8 +83,8 @@ def observations_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, whole or not at all."""
-    with whole(path) as temporary:
+    """Write a table as CSV atomically."""
+    with atomic_write(path) as temporary:
         table.to_csv(temporary, index=False)
 
 

@@ -25,7 +25,7 @@ from dlas.compiler.lowering import Decide, by_default, lower
 from dlas.compiler.network import Network
 from dlas.compiler.pipeline import compile_calls, compile_module
 from dlas.errors import StudyError
-from dlas.files import whole
+from dlas.files import atomic_write
 from dlas.primitives import tiling
 from dlas.primitives.gpu import is_gpu
 from dlas.primitives.vector import computes, processor
@@ -51,8 +51,8 @@ class Library:
     objects: tuple[Path, ...] = ()
 
     def export(self, path: str | Path, linker: Sequence[str] = ()) -> None:
-        """Write a shared library, whole or not at all; `linker` is as in `link`."""
-        with whole(path) as temporary:
+        """Write a shared library atomically; `linker` is as in `link`."""
+        with atomic_write(path) as temporary:
             self.executable.export_library(
                 str(temporary),
                 fcompile=partial(link, linker=linker),

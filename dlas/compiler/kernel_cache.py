@@ -15,7 +15,7 @@ from tvm import tirx
 from tvm.target import Target
 
 from dlas.compiler.pipeline import compile_kernel
-from dlas.files import whole
+from dlas.files import atomic_write
 
 # The number by which TVM tells operators of one name apart: the 3 of add3.
 _NUMBER = re.compile(r"(?<=[a-z])\d+(?=_|$)")
@@ -51,6 +51,6 @@ class KernelCache:
         file = self.folder / self._target / f"{name}.o"
         if not file.exists():
             compiled = compile_kernel(function.with_attr("global_symbol", name), self.target)
-            with whole(file) as temporary:
+            with atomic_write(file) as temporary:
                 compiled.write_to_file(str(temporary))
         return file

@@ -9,7 +9,7 @@ import tvm
 from safetensors import SafetensorError
 
 from dlas.errors import StudyError
-from dlas.files import whole
+from dlas.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Network:
 
 
 def save_network(network: Network, network_path: str | Path, parameters_path: str | Path) -> None:
-    """Write the module as JSON and the parameters as safetensors, each whole or not at all."""
-    with whole(network_path) as temporary:
+    """Write the module as JSON and the parameters as safetensors, both atomically."""
+    with atomic_write(network_path) as temporary:
         temporary.write_text(tvm.ir.save_json(network.module))
-    with whole(parameters_path) as temporary:
+    with atomic_write(parameters_path) as temporary:
         safetensors.numpy.save_file(network.parameters, temporary)
 
 

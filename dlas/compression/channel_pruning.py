@@ -73,7 +73,7 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
         task.settings["channel_multiple"],
     )
     training.train(
-        model, task.dataset, task.recipe, task.seed, task.threads, task.progress, task.kept
+        model, task.dataset, task.recipe, task.seed, task.threads, task.progress, task.resume_from
     )
     return model.eval()
 
@@ -122,16 +122,16 @@ def narrow(
         graph.get_pruning_group(group.root, prune, sorted(group.order[:removed])).prune()
 
 
-def shell(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    """Return the uncompressed architecture with its layers narrowed to the tensors of a checkpoint.
+def restore_architecture(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """Narrow the layers of the uncompressed architecture to the tensors of a checkpoint.
 
-    Tensors that are none of a narrower form of the model are left to the reader to complain about.
+    Tensors that fit no narrower form of the model are left alone; `checkpoint.fill` reports them.
     """
     for name, layer in model.named_modules():
         weight, found = getattr(layer, "weight", None), state.get(f"{name}.weight")
         if weight is None or found is None or weight.ndim != found.ndim:
             continue
-        if any(size > whole for size, whole in zip(found.shape, weight.shape, strict=True)):
+        if any(size > full for size, full in zip(found.shape, weight.shape, strict=True)):
             continue
         if isinstance(layer, nn.Conv2d):
             layer.groups = len(found) if 1 < layer.groups == layer.in_channels else layer.groups

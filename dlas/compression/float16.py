@@ -1,4 +1,4 @@
-"""Half precision end to end: weights, biases and activations are IEEE 754 binary16.
+"""float16 end to end: weights, biases and activations are IEEE 754 binary16.
 
 Sums are kept as the platform keeps them. torch's kernels for CPUs add the products of a convolution
 or linear layer in float32 and round once, to the output; a compiled network states its own way.
@@ -21,6 +21,6 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     return fold(model).to(torch.float16)
 
 
-def shell(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    """Return the half-precision form of an architecture, for the tensors of a checkpoint."""
+def restore_architecture(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """Return the float16 form of an architecture."""
     return fold(model).to(torch.float16)

@@ -111,8 +111,8 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     return folded
 
 
-def shell(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    """Return the quantized form of an architecture, for the tensors of a checkpoint."""
+def restore_architecture(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """Return the quantized form of an architecture."""
     folded = fold(model)
     for name, layer in _expressible(folded).items():
         folded.set_submodule(name, Quantized(layer))
@@ -149,7 +149,7 @@ def _calibration_images(task: Task) -> np.ndarray:
             f"{len(split.images)} training images; allowed: 1 or more of each"
         )
     chosen = np.random.default_rng(task.seed).permutation(len(split.images))[:count]
-    return normalize(split.images[chosen], task.dataset.mean, task.dataset.deviation)
+    return normalize(split.images[chosen], task.dataset.mean, task.dataset.std)
 
 
 def _calibrate(

@@ -26,10 +26,10 @@ PLUGIN = TechniquePlugin(
             Choice["lamp", "magnitude"],
             "importance of a weight: lamp (relative to its layer), or plain magnitude",
         ),
-        "spared": Setting(
+        "exclude": Setting(
             list[str],
-            "layers left whole: stem (the first convolution), depthwise, classifier (the last "
-            "layer), or a layer's name",
+            "layers that are not pruned: stem (the first convolution), depthwise, classifier (the "
+            "last layer), or a layer's name",
         ),
     },
 )
@@ -38,18 +38,18 @@ PLUGIN = TechniquePlugin(
 def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     """Return the network with a share `level` of its prunable weights exactly zero, fine-tuned.
 
-    Settings: `spared`, what `prunable` leaves out, and `score`, by which the weights of the whole
-    network are ranked: "lamp" or "magnitude" itself, which empties layers whose
-    weights are small throughout. Weights that are zero already stay zero. Raises StudyError for a
+    Settings: `exclude`, the layers that `prunable` leaves out, and `score`, by which the weights of
+    the whole network are ranked: "lamp", or "magnitude", which empties layers whose weights are
+    small throughout. Weights that are zero already stay zero. Raises StudyError for a
     level outside (0, 1) or below what is zero already, and for unknown settings.
     """
     share = check_level("sparsity", level)
     score = task.settings["score"]
     if score not in SCORES:
         raise unknown("score", score, SCORES)
-    layers = prunable(model, task.settings["spared"])
+    layers = prunable(model, task.settings["exclude"])
     if not layers:
-        raise StudyError("all layers are spared; weight pruning needs at least one that is not")
+        raise StudyError("exclude names all layers; weight pruning needs at least one other")
     for layer in layers:  # training leaves them in channels_last, which the selection cannot read
         layer.weight.data = layer.weight.data.contiguous()
     zero = sum(int((layer.weight == 0).sum()) for layer in layers)
@@ -67,7 +67,7 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     prune.global_unstructured(weights, prune.L1Unstructured, scores, amount=more)
     # The masks are part of each forward pass, so that pruned weights stay zero and get no gradient.
     training.train(
-        model, task.dataset, task.recipe, task.seed, task.threads, task.progress, task.kept
+        model, task.dataset, task.recipe, task.seed, task.threads, task.progress, task.resume_from
     )
     for layer in layers:
         prune.remove(layer, "weight")
@@ -91,11 +91,21 @@ def lamp(weight: Tensor) -> Tensor:
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {"magnitude": torch.abs, "lamp": lamp}
 
 
-def prunable(model: nn.Module, spared: Sequence[str]) -> list[nn.Conv2d | nn.Linear]:
-    """Return the convolutions and linear layers that `spared` does not name.
+def prunable(model: nn.Module, exclude: Sequence[str]) -> list[nn.Conv2d | nn.Linear]:
+    """Return the convolutions and linear layers that weight pruning may change.
 
-    It names kinds of layers, "stem" (the first convolution), "depthwise" and "classifier" (the last
-    linear layer), or single layers by their name in the model; StudyError for another name.
+    Parameters
+    ----------
+    model : nn.Module
+        The network.
+    exclude : sequence of str
+        Layers to leave out: "stem" (the first convolution), "depthwise", "classifier" (the last
+        linear layer), or a layer's name in the model.
+
+    Raises
+    ------
+    StudyError
+        For a name that is none of these.
     """
     layers = {
         name: layer
@@ -110,9 +120,9 @@ def prunable(model: nn.Module, spared: Sequence[str]) -> list[nn.Conv2d | nn.Lin
         "classifier": linear[-1:],
     }
     names = set()
-    for name in spared:
+    for name in exclude:
         if name not in kinds and name not in layers:
-            raise unknown("spared layer", name, [*kinds, *layers])
+            raise unknown("layer to exclude", name, [*kinds, *layers])
         names.update(kinds.get(name, [name]))
     return [layer for name, layer in layers.items() if name not in names]
 

@@ -12,7 +12,11 @@ from dlas.config.sections import Config
 from dlas.errors import StudyError
 
 # Keys that have another name now; * stands for any one key.
-MOVED = {"platforms.*.emulated": "platforms.*.simulated"}
+MOVED = {
+    "compression.techniques.weight_pruning.spared": "compression.techniques.weight_pruning.exclude",
+    "datasets.photos.minimum_deviation": "datasets.photos.minimum_std",
+    "platforms.*.emulated": "platforms.*.simulated",
+}
 
 # What is allowed, by pydantic's kind of error and in its terms.
 ALLOWED = {

@@ -55,8 +55,8 @@ PLUGIN = DatasetPlugin(
 LOG = logging.getLogger("dlas")
 
 
-# Mean and deviation of the colours as the literature has them, which published weights rely on.
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Mean and standard deviation of the colours as the literature has them, which published weights rely on.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 SAMPLE = 32  # images that are decoded before all others
 BLOCK = 512  # images that wait in memory at most
@@ -64,7 +64,7 @@ BLOCK = 512  # images that wait in memory at most
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     """Return the images as uint8 [N, size, size, 3], with WordNet's numbers of the classes, or the names of their
-    folders, and the usual mean and deviation.
+    folders, and the usual mean and standard deviation.
 
     `settings` gives `source`, a folder as in `ilsvrc.sources`; `classes`, how many it must have; `images_per_class`
     with `train`, `validation` and `test`; `resize`, the length of the shorter side; `size`, the side of the centre
@@ -103,7 +103,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
         Split(cast(np.ndarray, split), split.labels)
         for split in splits
     )
-    colours = np.array(MEAN, np.float32), np.array(DEVIATION, np.float32)
+    colours = np.array(MEAN, np.float32), np.array(STD, np.float32)
     return Dataset(train, validation, test, names, *colours)
 
 

@@ -23,7 +23,7 @@ PLUGIN = DatasetPlugin(
     classes=12,
     settings={
         "size": Setting(Pixels, "pixels on each side of a tile; tiles do not overlap"),
-        "minimum_deviation": Setting(
+        "minimum_std": Setting(
             Annotated[float, Ge(0), Le(255)],
             "tiles whose grey values, of 255, have a smaller standard deviation are dropped",
         ),
@@ -61,31 +61,31 @@ def photographs() -> dict[str, np.ndarray]:
     }
 
 
-def tiles(photograph: np.ndarray, size: int, minimum_deviation: float) -> np.ndarray:
+def tiles(photograph: np.ndarray, size: int, minimum_std: float) -> np.ndarray:
     """Cut uint8 [height, width, 3] into its grid of whole tiles, uint8 [N, size, size, 3].
 
-    Tiles whose grey values have a standard deviation below `minimum_deviation` (of 255) are left
+    Tiles whose grey values have a standard deviation below `minimum_std` (of 255) are left
     out: black margins and empty sky look the same in every photograph.
     """
     rows, columns = photograph.shape[0] // size, photograph.shape[1] // size
     grid = photograph[: rows * size, : columns * size].reshape(rows, size, columns, size, 3)
     cut = grid.transpose(0, 2, 1, 3, 4).reshape(rows * columns, size, size, 3)
-    return cut[cut.mean(axis=3).std(axis=(1, 2)) >= minimum_deviation]
+    return cut[cut.mean(axis=3).std(axis=(1, 2)) >= minimum_std]
 
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     """Return the tiles as uint8 [N, size, size, 3].
 
-    `settings` gives `size`, `minimum_deviation`, `validation_fraction` and `test_fraction`. Raises
+    `settings` gives `size`, `minimum_std`, `validation_fraction` and `test_fraction`. Raises
     StudyError for bad fractions and where a photograph has too few tiles to be in every split.
     """
-    size, minimum_deviation = settings["size"], settings["minimum_deviation"]
-    cut = {name: tiles(picture, size, minimum_deviation) for name, picture in photographs().items()}
+    size, minimum_std = settings["size"], settings["minimum_std"]
+    cut = {name: tiles(picture, size, minimum_std) for name, picture in photographs().items()}
     for name, found in cut.items():
         if len(found) < 10:
             raise StudyError(
                 f"the photograph {name} has {len(found)} tiles at size {size} and "
-                f"minimum_deviation {minimum_deviation}; at least 10 are needed"
+                f"minimum_std {minimum_std}; at least 10 are needed"
             )
     labels = np.repeat(np.arange(len(cut)), [len(found) for found in cut.values()])
     return split(np.concatenate(list(cut.values())), labels, tuple(cut), settings, seed)

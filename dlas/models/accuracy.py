@@ -38,4 +38,4 @@ def _batch(images: np.ndarray | Normalized, chosen: slice, device: torch.device)
     if device.type == "cpu" or isinstance(images, np.ndarray):
         return torch.from_numpy(images[chosen]).to(device)
     raw = torch.from_numpy(images.images[chosen]).to(device)
-    return devices.normalize(raw, images.mean, images.deviation)
+    return devices.normalize(raw, images.mean, images.std)

@@ -1,4 +1,4 @@
-"""Trained weights on disk: safetensors, whole or not at all."""
+"""Weights on disk, as safetensors."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,13 +8,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dlas.errors import StudyError
-from dlas.files import whole
+from dlas.files import atomic_write
 
 
 def save(model: nn.Module, path: str | Path) -> None:
     """Write parameters and buffers of the model."""
     tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file(tensors, temporary)
 
 

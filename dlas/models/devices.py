@@ -49,11 +49,11 @@ def repeatable(device: torch.device, tf32: bool) -> AbstractContextManager[None]
     return context
 
 
-def normalize(images: Tensor, mean: np.ndarray, deviation: np.ndarray) -> Tensor:
+def normalize(images: Tensor, mean: np.ndarray, std: np.ndarray) -> Tensor:
     """Return what `datasets.normalize` does, where the images lie; the result is a view in channels_last."""
     scale, offset = (
         torch.from_numpy(each.astype(np.float32)).to(images.device, non_blocking=True)
-        for each in (1 / (255 * deviation), mean / deviation)
+        for each in (1 / (255 * std), mean / std)
     )
     return (images * scale - offset).permute(0, 3, 1, 2)
 

@@ -19,8 +19,8 @@ BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes that train one network, as one of them, number `rank` of `size`, sees them."""
+class ProcessGroup:
+    """The processes that train one network, as process number `rank` of `size` sees them."""
 
     rank: int = 0
     size: int = 1
@@ -35,37 +35,51 @@ class Team:
             distributed.all_reduce(values)
         return values
 
-    def joined(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """Return the network such that its gradients are the mean of all processes'."""
+    def wrap_ddp(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """Wrap the network in DistributedDataParallel, which averages gradients over all processes."""
         if self.size == 1:
             return model
         return DistributedDataParallel(model, [device] if device.type == "cuda" else None)
 
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()
 
 
-def launch(work: Callable[[Team], object], processes: int, device: str) -> None:
-    """Run `work` in so many processes on "cpu" or "cuda" and wait for all.
+def launch(work: Callable[[ProcessGroup], object], processes: int, device: str) -> None:
+    """Run `work` in several processes and wait for all of them.
 
-    They are forked from this one, so that data sets are not copied; it must not have used CUDA
-    before. When one fails the others are ended. Raises the StudyError that `work` raised.
+    They are forked from this one, so that data sets are not copied. If one fails, the others end.
+
+    Parameters
+    ----------
+    work : callable
+        Called in each process with its view of the group. Its result is dropped.
+    processes : int
+        How many processes.
+    device : {"cpu", "cuda"}
+        With "cuda" each process has a GPU, and this one must not have used CUDA before.
+
+    Raises
+    ------
+    StudyError
+        The one that `work` raised.
     """
     with TemporaryDirectory() as folder:
         try:
             start_processes(
-                _member, (work, processes, device, Path(folder)), processes, start_method="fork"
+                _run_member, (work, processes, device, Path(folder)), processes, start_method="fork"
             )
         except ProcessRaisedException:
-            if (told := Path(folder, "error")).exists():
-                raise StudyError(told.read_text()) from None
+            if (message := Path(folder, "error")).exists():
+                raise StudyError(message.read_text()) from None
             raise
 
 
-def _member(
-    rank: int, work: Callable[[Team], object], processes: int, device: str, folder: Path
+def _run_member(
+    rank: int, work: Callable[[ProcessGroup], object], processes: int, device: str, folder: Path
 ) -> None:
-    torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
+    # OpenMP's threads do not survive a fork.
+    torch.set_num_threads(1)
     if device == "cuda":
         torch.cuda.set_device(rank)
     distributed.init_process_group(
@@ -75,7 +89,7 @@ def _member(
         world_size=processes,
     )
     try:
-        work(Team(rank, processes))
+        work(ProcessGroup(rank, processes))
     except StudyError as error:
         (folder / "error").write_text(str(error))
         raise

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dlas.files import whole
+from dlas.files import atomic_write
 
 
 def write_onnx(model: nn.Module, image: np.ndarray, path: str | Path) -> None:
@@ -15,7 +15,7 @@ def write_onnx(model: nn.Module, image: np.ndarray, path: str | Path) -> None:
 
     Batch normalizations that follow a convolution are folded into it by the exporter.
     """
-    with whole(path) as temporary, warnings.catch_warnings():
+    with atomic_write(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter, by tracing, is deprecated
         inputs = (torch.from_numpy(image),)
         torch.onnx.export(model, inputs, str(temporary), input_names=["images"], dynamo=False)
@@ -26,5 +26,5 @@ def write_program(model: nn.Module, image: np.ndarray, path: str | Path) -> None
 
     It is the program of `torch.export`: the operators that the model calls, one by one, none of them folded or fused.
     """
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         torch.export.save(torch.export.export(model, (torch.from_numpy(image),)), temporary)

@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 from dlas.datasets import Dataset, Split, normalized, top1
 from dlas.errors import StudyError, unknown
-from dlas.models import accuracy, devices, unfinished
-from dlas.models.distributed import ALONE, Team, launch
+from dlas.models import accuracy, devices, training_state
+from dlas.models.distributed import SINGLE_PROCESS, ProcessGroup, launch
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("one_cycle", "cosine")
-# Steps between two looks at the loss: a GPU would wait at each.
-LOOK = {"cpu": 1, "cuda": 50}
+# Steps between two checks that the loss is finite: a GPU would wait at each.
+LOSS_CHECK_STEPS = {"cpu": 1, "cuda": 50}
 HISTORY = (
     "epoch",
     "learning_rate",
@@ -111,17 +111,41 @@ def train(
     seed: int,
     threads: int = 1,
     progress: bool = True,
-    kept: Path | None = None,
+    resume_from: Path | None = None,
 ) -> list[dict[str, Any]]:
     """Train the model in place and leave it with the weights of its best epoch, in evaluation mode.
 
-    Best is the highest top-1 on the validation split, then the lowest loss there. The network is
-    trained on the recipe's device and returned to the CPU. The result is the same for the same
-    seed, thread count and machine. A progress bar on stderr shows rate, time left and validation
-    top-1. In the file `kept` is the state after each epoch until training ends: one that is killed
-    goes on from there, to the same result. Returns one row for each epoch, with the keys
-    HISTORY. Raises StudyError where the machine lacks the device, and where the loss is not finite
-    any more.
+    The best epoch has the highest top-1 on the validation split, then the lowest loss there. The
+    network is trained on the recipe's device and returned to the CPU. The result is the same for the
+    same seed, thread count and machine.
+
+    Parameters
+    ----------
+    model : nn.Module
+        float32 network on the CPU.
+    dataset : Dataset
+        It is trained on `train` and validated on `validation`.
+    recipe : Recipe
+        Optimizer, schedule, augmentation and device.
+    seed : int
+        Seed of the order of the images, their augmentation and dropout.
+    threads : int
+        CPU threads.
+    progress : bool
+        Whether stderr shows a progress bar with rate, time left and validation top-1.
+    resume_from : Path, optional
+        File of the state after each epoch, until training ends. A training that was killed resumes
+        from it, to the same result.
+
+    Returns
+    -------
+    list of dict
+        A row for each epoch, with the keys `HISTORY`.
+
+    Raises
+    ------
+    StudyError
+        If the machine lacks the device, or if the loss is not finite any more.
     """
     devices.check(recipe.device, recipe.processes)
     alone = recipe.processes == 1
@@ -131,12 +155,12 @@ def train(
     try:
         with TemporaryDirectory() as folder, torch.random.fork_rng(drawing):
             torch.manual_seed(seed)
-            kept_in = kept or (None if alone else Path(folder, "kept.pt"))
-            key = unfinished.key_of(model, dataset, recipe, seed, threads) if kept_in else ""
+            state_file = resume_from or (None if alone else Path(folder, "state.pt"))
+            key = training_state.key_of(model, dataset, recipe, seed, threads) if state_file else ""
             run = _train if alone else _train_together
-            rows = run(model, dataset, recipe, threads, progress, kept_in, key)
-            if kept:
-                unfinished.remove(kept)
+            rows = run(model, dataset, recipe, threads, progress, state_file, key)
+            if resume_from:
+                training_state.remove(resume_from)
             return rows
     finally:
         torch.set_num_threads(threads_before)
@@ -148,19 +172,21 @@ def _train_together(
     recipe: Recipe,
     threads: int,
     progress: bool,
-    kept: Path | None,
+    resume_from: Path | None,
     key: str,
 ) -> list[dict[str, Any]]:
-    """Train in several processes, the first of which keeps the state, and take up what it kept last."""
+    """Train in several processes; the first one saves the state, which this one loads at the end."""
 
-    def work(team: Team) -> None:
-        workers = max(1, threads // team.size)
-        _train(model, dataset, recipe, workers, progress and team.rank == 0, kept, key, team)
+    def work(group: ProcessGroup) -> None:
+        workers = max(1, threads // group.size)
+        _train(
+            model, dataset, recipe, workers, progress and group.rank == 0, resume_from, key, group
+        )
 
     launch(work, recipe.processes, recipe.device)
-    ended = unfinished.read(kept, key) if kept else None
+    ended = training_state.read(resume_from, key) if resume_from else None
     if ended is None:
-        raise StudyError(f"{kept} was removed while the training wrote to it")
+        raise StudyError(f"{resume_from} was removed while the training wrote to it")
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.load_state_dict(ended["best_weights"])
     model.eval()
@@ -174,13 +200,13 @@ def _train(
     recipe: Recipe,
     workers: int,
     progress: bool,
-    kept: Path | None,
+    resume_from: Path | None,
     key: str,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> list[dict[str, Any]]:
-    device = devices.device(recipe.device, team.rank)
+    device = devices.device(recipe.device, group.rank)
     count = len(dataset.train.labels)
-    batch_size = min(recipe.batch_size, count // team.size * team.size)
+    batch_size = min(recipe.batch_size, count // group.size * group.size)
     # The last, smaller batch is dropped; which images it has differs in each epoch.
     steps = count // batch_size
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -188,7 +214,7 @@ def _train(
     schedule = _schedule(optimizer, recipe, steps)
     best, best_weights = (-1.0, 0.0), model.state_dict()
     rows: list[dict[str, Any]] = []
-    if kept and (before := unfinished.read(kept, key)):
+    if resume_from and (before := training_state.read(resume_from, key)):
         model.load_state_dict(before["model"])
         optimizer.load_state_dict(before["optimizer"])
         schedule.load_state_dict(before["schedule"])
@@ -196,7 +222,7 @@ def _train(
         best, best_weights, rows = before["best"], before["best_weights"], before["rows"]
         LOG.info("training goes on after epoch %d of %d", len(rows), recipe.epochs)
     done = len(rows)
-    network = team.joined(model, device)
+    network = group.wrap_ddp(model, device)
     placed = devices.place(dataset.train, device)
     total = recipe.epochs * steps
     with (
@@ -207,16 +233,16 @@ def _train(
             start = time.perf_counter()
             model.train()
             if device.type == "cuda":
-                # Dropout draws there: from a seed for each epoch, so that its state need not be kept.
-                torch.cuda.manual_seed(int(torch.randint(2**62, ())) + team.rank)
+                # Dropout draws there: from a seed for each epoch, so that its state need not be saved.
+                torch.cuda.manual_seed(int(torch.randint(2**62, ())) + group.rank)
             order = torch.randperm(count)[: steps * batch_size].split(batch_size)
-            mine = [team.part(chosen) for chosen in order]
+            mine = [group.part(chosen) for chosen in order]
             batches = devices.batches(placed, mine, device, workers)
             loss_sum, correct, learning_rate = _epoch(
-                network, batches, dataset, optimizer, schedule, recipe, epoch, team, bar
+                network, batches, dataset, optimizer, schedule, recipe, epoch, group, bar
             )
-            if team.rank:
-                continue  # the first one validates for all, and keeps
+            if group.rank:
+                continue  # the first one validates for all, and saves
             validation_loss, validation_top1 = evaluate(model, dataset.validation, dataset)
             rows.append(
                 {
@@ -233,7 +259,7 @@ def _train(
                 best = (validation_top1, -validation_loss)
                 best_weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
             bar.set_postfix_str(f"validation top-1 {validation_top1:.1f} %")
-            if kept:
+            if resume_from:
                 state = {
                     "model": model.state_dict(),
                     "optimizer": optimizer.state_dict(),
@@ -243,7 +269,7 @@ def _train(
                     "best_weights": best_weights,
                     "rows": rows,
                 }
-                unfinished.save(kept, key, state)
+                training_state.save(resume_from, key, state)
     model.load_state_dict(best_weights)
     model.to("cpu")
     model.eval()
@@ -258,7 +284,7 @@ def _epoch(
     schedule: torch.optim.lr_scheduler.LRScheduler,
     recipe: Recipe,
     epoch: int,
-    team: Team,
+    group: ProcessGroup,
     bar: "tqdm[Any]",
 ) -> tuple[float, int, float]:
     """Take a step with each batch; return the sum of their losses, the images that were classified right, both of all
@@ -267,8 +293,8 @@ def _epoch(
     losses: list[Tensor] = []
     right: list[Tensor] = []
     for images, labels in batches:
-        normal = devices.normalize(images, dataset.mean, dataset.deviation)
-        batch = _augment(normal, recipe, team)
+        normal = devices.normalize(images, dataset.mean, dataset.std)
+        batch = _augment(normal, recipe, group)
         with torch.autocast(recipe.device, torch.bfloat16, enabled=recipe.bfloat16):
             outputs = network(batch)
         loss = functional.cross_entropy(
@@ -281,20 +307,20 @@ def _epoch(
         schedule.step()
         losses.append(loss.detach())
         right.append((outputs.argmax(1) == labels).sum())
-        if len(losses) == LOOK[recipe.device]:
-            loss_sum += _sum(losses, epoch, recipe, team)
+        if len(losses) == LOSS_CHECK_STEPS[recipe.device]:
+            loss_sum += _sum(losses, epoch, recipe, group)
             losses.clear()
         bar.update()
-    loss_sum += _sum(losses, epoch, recipe, team)
-    return loss_sum, int(team.total(torch.stack(right).sum())), learning_rate
+    loss_sum += _sum(losses, epoch, recipe, group)
+    return loss_sum, int(group.total(torch.stack(right).sum())), learning_rate
 
 
-def _sum(losses: list[Tensor], epoch: int, recipe: Recipe, team: Team) -> float:
+def _sum(losses: list[Tensor], epoch: int, recipe: Recipe, group: ProcessGroup) -> float:
     """Return the sum of the losses of steps, each the mean of all processes'; StudyError where one is
     not finite."""
     if not losses:
         return 0.0
-    values: list[float] = (team.total(torch.stack(losses)) / team.size).tolist()
+    values: list[float] = (group.total(torch.stack(losses)) / group.size).tolist()
     for value in values:
         if not math.isfinite(value):
             raise StudyError(
@@ -342,7 +368,7 @@ def _schedule(
     )
 
 
-def _augment(images: Tensor, recipe: Recipe, team: Team = ALONE) -> Tensor:
+def _augment(images: Tensor, recipe: Recipe, group: ProcessGroup = SINGLE_PROCESS) -> Tensor:
     """Return float32 [B, 3, H, W], cropped and mirrored at random, each image by itself.
 
     The numbers are drawn on the CPU for the parts of all processes, so that devices and processes
@@ -353,13 +379,13 @@ def _augment(images: Tensor, recipe: Recipe, team: Team = ALONE) -> Tensor:
     if recipe.pad_crop:
         padded = functional.pad(images, [recipe.pad_crop] * 4, mode="reflect")
         top, left = (
-            team.part(each).to(device, non_blocking=True)
-            for each in torch.randint(2 * recipe.pad_crop + 1, (2, team.size * count))
+            group.part(each).to(device, non_blocking=True)
+            for each in torch.randint(2 * recipe.pad_crop + 1, (2, group.size * count))
         )
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)
         images = windows[torch.arange(count, device=device), :, top, left]
     if recipe.horizontal_flip:
-        drawn = torch.rand(team.size * count) < 0.5
-        mirrored = team.part(drawn).to(device, non_blocking=True)
+        drawn = torch.rand(group.size * count) < 0.5
+        mirrored = group.part(drawn).to(device, non_blocking=True)
         images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
     return images.contiguous(memory_format=torch.channels_last)

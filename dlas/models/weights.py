@@ -7,9 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dlas import registry
 from dlas.errors import StudyError
-from dlas.models import checkpoint
+from dlas.models import checkpoint, plugin
 from dlas.models.vision import models
 
 CLASSES = 1000  # of ImageNet, in the order of their WordNet numbers
@@ -43,9 +42,9 @@ def load(model: nn.Module, name: str, path: str | Path) -> None:
     where it is missing, damaged, holds anything else or is of another model; the model is unchanged then.
     """
     tensors = read(path)
-    renamed = getattr(registry.load("model", name), "renamed", None)
-    if renamed:
-        tensors = renamed(tensors)
+    architecture = plugin.load(name)
+    if isinstance(architecture, plugin.RenamedArchitecture):
+        tensors = architecture.renamed(tensors)
     # They serve training alone, and files from before they were counted lack them.
     counts = {
         key: tensor

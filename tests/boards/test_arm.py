@@ -88,7 +88,7 @@ def networks():
     dataset = datasets.assemble(*map(random_split, (20, 10, 10)), tuple("abcdefghij"))
     recipe = Recipe("sgd", 0.1, 0.0, epochs=1, batch_size=8)
     settings = {"observer": "minmax", "calibration_images": 8}
-    images = datasets.normalize(dataset.test.images[:2], dataset.mean, dataset.deviation)
+    images = datasets.normalize(dataset.test.images[:2], dataset.mean, dataset.std)
     made = {}
     for dtype, technique in (("float32", "none"), ("float16", "float16"), ("int8", "int8")):
         task = compression.Task(dataset, settings, recipe, 0, 1, False, 0)

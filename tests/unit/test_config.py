@@ -54,7 +54,7 @@ WRONG = [
     (
         f"{TECHNIQUES}.weight_pruning",
         {"levels": [0.5]},
-        f"{TECHNIQUES}.weight_pruning lacks score, ",
+        f"{TECHNIQUES}.weight_pruning lacks exclude, score",
     ),
     ("models.training.digits.models.vgg16", {"depth": 1}, "unknown key depth in models.training.d"),
     ("compression.fine_tuning.digits.epoch", 1, "unknown key epoch in compression.fine_tuning.dig"),
@@ -62,6 +62,16 @@ WRONG = [
     ("tuning.select", [{"level": 1}], "unknown key level in tuning.select.0; allowed: compression"),
     ("platforms.board", {"target": "host"}, "platforms.board lacks threads, timing"),
     ("recommendation", {}, "recommendation lacks top1_floor"),
+    (
+        f"{TECHNIQUES}.weight_pruning.spared",
+        ["stem"],
+        f"{TECHNIQUES}.weight_pruning.spared has another name now: {TECHNIQUES}.weight_pruning.exclude",
+    ),
+    (
+        "datasets.photos.minimum_deviation",
+        4.0,
+        "datasets.photos.minimum_deviation has another name now: datasets.photos.minimum_std",
+    ),
     ("platforms.local_cpu.emulated", True, "platforms.local_cpu.emulated has another name now: pl"),
     # Types
     ("seed", "zero", "seed is 'zero'; must be an integer"),

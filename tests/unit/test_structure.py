@@ -97,6 +97,14 @@ def test_every_layer_is_a_folder():
     assert {file.parts[1] for file in LIBRARY if len(file.parts) > 2} == {*LAYERS, *PLANNING}
 
 
+@pytest.mark.parametrize("file", [one for one in LIBRARY if one.name == "__init__.py"], ids=str)
+def test_a_package_has_a_docstring_and_re_exports_alone(file):
+    for node in ast.parse((ROOT / file).read_text()).body:
+        assert isinstance(node, ast.Expr | ast.ImportFrom) or ast.unparse(node).startswith(
+            "__all__ ="
+        )
+
+
 def test_the_rules_of_a_layer_are_in_a_file_of_its_name():
     files = {file.stem for file in ROOT.glob("rules/*.smk")} - {"common"}
     # Primitives are compiled by the compiler's rules, runtimes are timed by the hardware's.

@@ -224,7 +224,7 @@ def test_a_level_that_does_not_exist_is_told():
 
 def test_a_level_does_not_depend_on_the_list_of_levels():
     found = study.technique(CONFIG, "weight_pruning")
-    assert found == {"score": "lamp", "spared": ["stem", "depthwise", "classifier"]}
+    assert found == {"score": "lamp", "exclude": ["stem", "depthwise", "classifier"]}
     assert study.technique(CONFIG, "none") == {}
 
 

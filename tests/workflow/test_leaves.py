@@ -111,7 +111,7 @@ EXPECTED = [
         starting("choose_level", compression="weight_pruning"),
     ),
     ("compression.techniques.weight_pruning.score", "magnitude", WEIGHT_PRUNING),
-    ("compression.techniques.weight_pruning.spared", ["stem"], WEIGHT_PRUNING),
+    ("compression.techniques.weight_pruning.exclude", ["stem"], WEIGHT_PRUNING),
     ("compression.techniques.channel_pruning.levels", [0.4], CHANNEL_PRUNING),
     ("compression.techniques.channel_pruning.scope", "global", CHANNEL_PRUNING),
     ("compression.techniques.channel_pruning.*", 2, CHANNEL_PRUNING),

@@ -4,7 +4,7 @@ import shutil
 
 from job import job
 from dlas.compression import elbow
-from dlas.files import read_json, whole, write_json, write_rows
+from dlas.files import atomic_write, read_json, write_json, write_rows
 
 with job(snakemake):
     files = snakemake.input
@@ -18,6 +18,6 @@ with job(snakemake):
             record, checkpoint = point, compressed
 
     write_rows(snakemake.output.curve, elbow.CURVE_COLUMNS, curve)
-    with whole(snakemake.output.chosen) as temporary:
+    with atomic_write(snakemake.output.chosen) as temporary:
         shutil.copyfile(checkpoint, temporary)
     write_json(snakemake.output.summary, record)

@@ -3,7 +3,7 @@
 import sys
 
 import bare_torch  # noqa: F401
-from job import job, unfinished
+from job import job, resume_file
 from dlas import compression, datasets, models
 from dlas.files import write_json
 from dlas.models import accounting, accuracy, checkpoint, devices, training
@@ -24,7 +24,7 @@ with job(snakemake):
         threads=snakemake.threads,
         progress=sys.stderr.isatty(),
         baseline_macs=accounting.macs(architecture, input_shape),
-        kept=unfinished(snakemake),
+        resume_from=resume_file(snakemake),
     )
     # The first level starts from the network as it was trained.
     written_by = "none" if settings["previous"] is None else chosen.compression

@@ -7,7 +7,7 @@ from job import job
 from dlas import compression, datasets, models
 from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.network import save_network
-from dlas.files import read_json, whole
+from dlas.files import atomic_write, read_json
 
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards
@@ -19,9 +19,9 @@ with job(snakemake):
     model = compression.restore(technique, architecture, snakemake.input.chosen)
 
     images = dataset.test.images[: settings["images"]]
-    inputs = datasets.normalize(images, dataset.mean, dataset.deviation)
+    inputs = datasets.normalize(images, dataset.mean, dataset.std)
     network = import_network(model, (1, *inputs.shape[1:]))
     save_network(network, snakemake.output.network, snakemake.output.parameters)
     outputs = reference_outputs(model, network, inputs)
-    with whole(snakemake.output.reference) as temporary:
+    with atomic_write(snakemake.output.reference) as temporary:
         np.savez(temporary, inputs=inputs, outputs=outputs)

@@ -40,7 +40,7 @@ def job(snakemake: Any) -> Iterator[None]:
     logging.captureWarnings(True)
     logger.info("%s %s", snakemake.rule, dict(snakemake.wildcards.items()))
     for output in snakemake.output:
-        files.remove_torn(output)
+        files.remove_stale(output)
     start = time.perf_counter()
     try:
         yield
@@ -64,6 +64,9 @@ def library_name(configuration: Mapping[str, str]) -> str:
     return "{primitive}-{format}/{tuning}".format_map(configuration)
 
 
-def unfinished(snakemake: Any) -> Path:
-    """Return the file in which a job keeps what it has done so far: code of another kind does not go on with it."""
+def resume_file(snakemake: Any) -> Path:
+    """Return the path of the job's resume file.
+
+    It contains the code hash, so state written by other code is never resumed.
+    """
     return Path(f"{snakemake.params.unfinished}-{snakemake.params.code[:16]}.pt")

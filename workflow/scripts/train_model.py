@@ -3,7 +3,7 @@
 import sys
 
 import bare_torch  # noqa: F401
-from job import job, unfinished
+from job import job, resume_file
 from dlas import datasets, models
 from dlas.files import write_rows
 from dlas.models import checkpoint, training
@@ -21,7 +21,7 @@ with job(snakemake):
         settings["seed"],
         snakemake.threads,
         progress=sys.stderr.isatty(),
-        kept=unfinished(snakemake),
+        resume_from=resume_file(snakemake),
     )
     write_rows(snakemake.output.history, training.HISTORY, history)
     checkpoint.save(model, snakemake.output.checkpoint)

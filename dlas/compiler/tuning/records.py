@@ -16,7 +16,7 @@ from tvm.target import Target
 from dlas.compiler.layer import Layer
 from dlas.compiler.tuning.metaschedule import meta_schedule as ms
 from dlas.errors import StudyError
-from dlas.files import whole
+from dlas.files import atomic_write
 from dlas.primitives import tiling
 
 FAILED = 1e10  # MetaSchedule's seconds of what does not run or is wrong
@@ -117,7 +117,7 @@ class Records:
                 len(lines) - len(kept),
                 len(kept),
             )
-            with whole(self._file) as temporary:
+            with atomic_write(self._file) as temporary:
                 temporary.write_bytes(b"".join(kept))
         return [trial for trial in trials if trial is not None]
 

@@ -33,23 +33,23 @@ def work(request):
     return workload(request.param)
 
 
-def test_exactly_the_share_of_the_weights_is_zero_and_the_spared_layers_are_whole(work):
+def test_exactly_the_share_of_the_weights_is_zero_and_the_other_layers_are_whole(work):
     before = dict(work.model.named_modules())
     zeros = total = 0
-    spared = []
+    untouched = []
     for name, layer in pruned(work, SPARSITY).named_modules():
         if not isinstance(layer, nn.Conv2d | nn.Linear):
             continue
         if isinstance(layer, nn.Linear) or layer.in_channels == 3 or layer.groups > 1:
             torch.testing.assert_close(layer.weight, before[name].weight, rtol=0, atol=0)
-            spared.append(name)
+            untouched.append(name)
             continue
         share = float((layer.weight == 0).float().mean())
         assert share == pytest.approx(SPARSITY, abs=0.03)  # random, in every layer alike
         zeros += int((layer.weight == 0).sum())
         total += layer.weight.numel()
     assert zeros == round(SPARSITY * total)
-    assert len(spared) == {"resnet18": 2, "mobilenet_v2": 19}[work.case.model]
+    assert len(untouched) == {"resnet18": 2, "mobilenet_v2": 19}[work.case.model]
     assert all((layer.weight != 0).all() for layer in before.values() if type(layer) is nn.Conv2d)
 
 
@@ -70,7 +70,7 @@ def test_every_primitive_takes_part_in_each_form_and_is_right(compressed, tmp_pa
     torch.manual_seed(0)
     model = enlivened(models.build(case.model, case.classes, 0.125, case.stem)).eval()
     dataset = random_images(network_contenders.IMAGES, case.size, case.classes)
-    images = datasets.normalize(dataset.train.images, dataset.mean, dataset.deviation)
+    images = datasets.normalize(dataset.train.images, dataset.mean, dataset.std)
     work = Workload(case, model, dataset, images)
     found = [
         (one.dtype, one.format, one.sparsity, one.primitive, one.runtime, one.tuning)

@@ -55,6 +55,6 @@ def imported(
     settings = {"observer": "minmax", "calibration_images": 8}
     task = compression.Task(dataset, settings, recipe, 0, 1, False, 0)
     model = compression.load(technique).compress(model, None, task)
-    images = datasets.normalize(dataset.test.images[:2], dataset.mean, dataset.deviation)
+    images = datasets.normalize(dataset.test.images[:2], dataset.mean, dataset.std)
     network = import_network(model, (1, 3, size, size))
     return network, images, reference_outputs(model, network, images)

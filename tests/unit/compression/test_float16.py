@@ -17,7 +17,7 @@ from tests.unit.compression import small
 
 def images(count=16, size=8):
     dataset = small.dataset(size, count)
-    return datasets.normalize(dataset.test.images, dataset.mean, dataset.deviation)
+    return datasets.normalize(dataset.test.images, dataset.mean, dataset.std)
 
 
 def test_all_of_the_network_is_in_half_precision_and_close_to_float32():

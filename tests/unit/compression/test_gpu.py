@@ -28,7 +28,7 @@ def test_a_compressed_network_gives_the_same_on_a_gpu(technique):
 
 @pytest.mark.parametrize("technique", ["weight_pruning", "channel_pruning"])
 def test_a_level_is_fine_tuned_on_a_gpu(technique):
-    settings = {"scope": "uniform", "channel_multiple": 4, "spared": [], "score": "lamp"}
+    settings = {"scope": "uniform", "channel_multiple": 4, "exclude": [], "score": "lamp"}
     model = small.network(middle=32)
     recipe = Recipe("sgd", 0.02, 5e-4, epochs=2, batch_size=8, device="cuda")
     task = small.task(settings, model, recipe)

@@ -119,7 +119,7 @@ def test_a_compressed_network_computes_its_integers_and_is_close_to_float32(sett
 
 def images():
     dataset = small.dataset()
-    return datasets.normalize(dataset.test.images, dataset.mean, dataset.deviation)
+    return datasets.normalize(dataset.test.images, dataset.mean, dataset.std)
 
 
 def test_weights_are_at_most_half_a_step_away():
@@ -144,7 +144,7 @@ def test_the_first_range_is_that_of_the_training_images():
     dataset = task.dataset
     dataset.validation.images[:] = 255  # more than any normalized training image has
     state = int8.compress(small.network(), None, task).state_dict()
-    seen = datasets.normalize(dataset.train.images, dataset.mean, dataset.deviation)
+    seen = datasets.normalize(dataset.train.images, dataset.mean, dataset.std)
     assert float(state["0.input_scale"]) == pytest.approx((seen.max() - seen.min()) / 255)
     assert int(state["0.input_zero_point"]) == round(-seen.min() / (seen.max() - seen.min()) * 255)
 
@@ -221,7 +221,9 @@ def test_an_exported_network_quantizes_before_each_layer(name):
     """What the compiler's importer relies on."""
     model = models.build(name, 4, 0.125, "large_input")
     count = sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in model.modules())
-    exported = torch.export.export(int8.shell(model, {}), (torch.zeros(1, 3, 32, 32),))
+    exported = torch.export.export(
+        int8.restore_architecture(model, {}), (torch.zeros(1, 3, 32, 32),)
+    )
     operations = torch.ops.quantized_decomposed
     layers = [
         node

@@ -50,7 +50,7 @@ def test_a_narrowed_network_comes_back_with_the_same_outputs(name, tmp_path):
 @pytest.mark.parametrize("technique", ["none", "weight_pruning", "channel_pruning"])
 def test_levels_follow_each_other_through_checkpoints(technique, tmp_path):
     model = small.network(middle=32)
-    settings = {"scope": "uniform", "channel_multiple": 4, "spared": [], "score": "magnitude"}
+    settings = {"scope": "uniform", "channel_multiple": 4, "exclude": [], "score": "magnitude"}
     task = small.task(settings, model)
     images = np.random.default_rng(0).standard_normal((4, 3, 8, 8), dtype=np.float32)
     levels = [None] if technique == "none" else [0.3, 0.6]

@@ -15,30 +15,30 @@ from dlas.errors import StudyError
 from dlas.models import accounting
 from tests.unit.compression import small
 
-SPARED = ["stem", "depthwise"]
-MAGNITUDE = {"spared": SPARED, "score": "magnitude"}
+EXCLUDE = ["stem", "depthwise"]
+MAGNITUDE = {"exclude": EXCLUDE, "score": "magnitude"}
 
 
-def weights(model, spared=()):
+def weights(model, exclude=()):
     return torch.cat(
-        [layer.weight.detach().flatten() for layer in weight_pruning.prunable(model, spared)]
+        [layer.weight.detach().flatten() for layer in weight_pruning.prunable(model, exclude)]
     )
 
 
 @settings(max_examples=8, deadline=None)
 @given(
     levels=st.lists(st.floats(0.01, 0.99), min_size=1, max_size=3).map(sorted),
-    spared=st.lists(st.sampled_from(["stem", "depthwise", "classifier", "4"]), max_size=2),
+    exclude=st.lists(st.sampled_from(["stem", "depthwise", "classifier", "4"]), max_size=2),
     score=st.sampled_from(sorted(weight_pruning.SCORES)),
     seed=st.integers(0, 1000),
 )
-def test_a_ladder_reaches_each_sparsity_exactly_and_keeps_its_zeros(levels, spared, score, seed):
+def test_a_ladder_reaches_each_sparsity_exactly_and_keeps_its_zeros(levels, exclude, score, seed):
     model = small.network(seed)
-    task = small.task({"spared": spared, "score": score})
-    zeros = torch.zeros(len(weights(model, spared)), dtype=torch.bool)
+    task = small.task({"exclude": exclude, "score": score})
+    zeros = torch.zeros(len(weights(model, exclude)), dtype=torch.bool)
     for level in levels:
         model = weight_pruning.compress(model, level, task)
-        now = weights(model, spared) == 0
+        now = weights(model, exclude) == 0
         assert int(now.sum()) == round(level * len(now))
         assert now[zeros].all() and not model.training
         zeros = now
@@ -47,17 +47,17 @@ def test_a_ladder_reaches_each_sparsity_exactly_and_keeps_its_zeros(levels, spar
     assert set(model.state_dict()) == set(small.network().state_dict())
     kept = sum(layer.weight.numel() for layer in weight_pruning.prunable(model, [])) - len(zeros)
     outside = int((weights(model) != 0).sum() - (~zeros).sum())
-    assert outside == kept  # nothing that is spared is zero
+    assert outside == kept  # nothing that is excluded is zero
 
 
 @pytest.mark.parametrize("name", ["vgg16", "mobilenet_v2", "efficientnet_b0"])
 def test_a_network_reaches_ninety_nine_percent_and_keeps_all_of_its_layers(name):
     model = models.build(name, 4, 0.125, "large_input")
-    spared = [*SPARED, "classifier"]
-    task = small.task({"spared": spared, "score": "lamp"}, recipe=small.FROZEN, size=32, count=8)
+    exclude = [*EXCLUDE, "classifier"]
+    task = small.task({"exclude": exclude, "score": "lamp"}, recipe=small.FROZEN, size=32, count=8)
     for level in (0.9, 0.99):
         model = weight_pruning.compress(model, level, task)
-    now = weights(model, spared)
+    now = weights(model, exclude)
     assert int((now == 0).sum()) == round(0.99 * len(now))
     left = [layer.weight.count_nonzero() for layer in weight_pruning.prunable(model, [])]
     assert min(left) > 0 and model(torch.zeros(1, 3, 32, 32)).isfinite().all()
@@ -66,10 +66,10 @@ def test_a_network_reaches_ninety_nine_percent_and_keeps_all_of_its_layers(name)
 @pytest.mark.parametrize("level", [0.3, 0.9])
 def test_the_smallest_weights_of_the_whole_network_go(level):
     model = small.network()
-    before = weights(model, SPARED)
+    before = weights(model, EXCLUDE)
     expected = before.abs() > before.abs().sort().values[round(level * len(before)) - 1]
     pruned = weight_pruning.compress(model, level, small.task(MAGNITUDE, recipe=small.FROZEN))
-    after = weights(pruned, SPARED)
+    after = weights(pruned, EXCLUDE)
     assert torch.equal(after != 0, expected) and torch.equal(after[expected], before[expected])
 
 
@@ -78,7 +78,7 @@ def test_fine_tuning_changes_the_weights_that_are_left_and_no_others():
         small.network(), 0.8, small.task(MAGNITUDE, recipe=small.FROZEN)
     )
     tuned = weight_pruning.compress(small.network(), 0.8, small.task(MAGNITUDE))
-    before, after = weights(frozen, SPARED), weights(tuned, SPARED)
+    before, after = weights(frozen, EXCLUDE), weights(tuned, EXCLUDE)
     assert torch.equal(before == 0, after == 0)
     assert not torch.equal(before, after)
 
@@ -92,9 +92,9 @@ def test_what_processes_fine_tune_together_is_pruned_alike():
         )
         for count in (1, 2)
     )
-    before, after = weights(alone, SPARED), weights(together, SPARED)
+    before, after = weights(alone, EXCLUDE), weights(together, EXCLUDE)
     assert torch.equal(before == 0, after == 0) and not torch.equal(
-        before, weights(small.network(), SPARED)
+        before, weights(small.network(), EXCLUDE)
     )
     assert (
         before - after
@@ -118,7 +118,7 @@ def test_layer_adaptive_magnitude_by_hand():
 
 
 def test_layer_adaptive_magnitude_ignores_the_scale_of_a_layer_and_empties_none():
-    task = small.task({"spared": [], "score": "lamp"}, recipe=small.FROZEN)
+    task = small.task({"exclude": [], "score": "lamp"}, recipe=small.FROZEN)
     model, scaled = small.network(), small.network()
     scaled[4].weight.data *= 1e-3
     for network in (model, scaled):
@@ -137,8 +137,8 @@ def test_spared_kinds_are_found_in_every_network():
         model = models.build(name, 4, 0.125, "small_input")
         names = {layer: name for name, layer in model.named_modules()}
 
-        def left(*spared, model=model, names=names):
-            return {names[layer] for layer in weight_pruning.prunable(model, spared)}
+        def left(*exclude, model=model, names=names):
+            return {names[layer] for layer in weight_pruning.prunable(model, exclude)}
 
         everything = left()
         assert everything - left("stem") == {stem}
@@ -167,9 +167,11 @@ def test_a_ladder_that_goes_down_is_refused():
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(StudyError, match="spared layer 'head'; allowed: 0, 2, 4, 9, classifier"):
+    with pytest.raises(
+        StudyError, match="layer to exclude 'head'; allowed: 0, 2, 4, 9, classifier"
+    ):
         weight_pruning.prunable(small.network(), ["head"])
-    task = small.task({"spared": [], "score": "random"})
+    task = small.task({"exclude": [], "score": "random"})
     with pytest.raises(StudyError, match="score 'random'; allowed: lamp, magnitude"):
         weight_pruning.compress(small.network(), 0.5, task)
 
@@ -177,11 +179,11 @@ def test_unknown_names_are_refused():
 def test_zeros_make_the_stored_model_smaller():
     model = nn.Sequential(*small.network(middle=32))
     dense = accounting.model_bytes(model)
-    pruned = weight_pruning.compress(model, 0.95, small.task({"spared": [], "score": "magnitude"}))
+    pruned = weight_pruning.compress(model, 0.95, small.task({"exclude": [], "score": "magnitude"}))
     assert accounting.model_bytes(pruned) < 0.6 * dense
 
 
 def test_sparing_everything_is_refused():
-    task = small.task({"spared": ["0", "2", "4", "9"], "score": "lamp"})
-    with pytest.raises(StudyError, match="all layers are spared"):
+    task = small.task({"exclude": ["0", "2", "4", "9"], "score": "lamp"})
+    with pytest.raises(StudyError, match="exclude names all layers"):
         weight_pruning.compress(small.network(), 0.5, task)

@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as arrays
 from dlas import datasets
 from dlas.datasets import Split, npz
 from dlas.errors import StudyError
-from dlas.files import remove_torn
+from dlas.files import remove_stale
 
 FRACTIONS = {"validation_fraction": 0.2, "test_fraction": 0.3}
 
@@ -72,7 +72,7 @@ def test_fractions_that_leave_a_split_empty_are_refused(validation, test):
 def test_statistics_are_those_of_the_training_images_alone(dataset):
     values = dataset.train.images / 255
     assert dataset.mean == pytest.approx(values.mean(axis=(0, 1, 2)), rel=1e-6)
-    assert dataset.deviation == pytest.approx(values.std(axis=(0, 1, 2)), rel=1e-6)
+    assert dataset.std == pytest.approx(values.std(axis=(0, 1, 2)), rel=1e-6)
     everything = np.concatenate([dataset.train.images, dataset.test.images]) / 255
     assert dataset.mean != pytest.approx(everything.mean(axis=(0, 1, 2)), rel=1e-6)
 
@@ -80,19 +80,19 @@ def test_statistics_are_those_of_the_training_images_alone(dataset):
 @given(
     images=arrays.arrays(np.uint8, (2, 3, 5, 3)),
     mean=st.tuples(*[st.floats(0, 1, width=32)] * 3),
-    deviation=st.tuples(*[st.floats(0.0625, 1, width=32)] * 3),
+    std=st.tuples(*[st.floats(0.0625, 1, width=32)] * 3),
 )
-def test_normalize_is_the_textbook_formula_channel_by_channel(images, mean, deviation):
-    normalized = datasets.normalize(images, np.float32(mean), np.float32(deviation))
+def test_normalize_is_the_textbook_formula_channel_by_channel(images, mean, std):
+    normalized = datasets.normalize(images, np.float32(mean), np.float32(std))
     assert normalized.dtype == np.float32 and normalized.shape == (2, 3, 3, 5)
     assert normalized.flags["C_CONTIGUOUS"]
     for channel in range(3):
-        expected = (images[..., channel] / 255 - mean[channel]) / deviation[channel]
+        expected = (images[..., channel] / 255 - mean[channel]) / std[channel]
         assert normalized[:, channel] == pytest.approx(expected, abs=1e-5)
 
 
 def test_images_that_are_normalized_when_they_are_read_are_the_same(dataset):
-    at_once = datasets.normalize(dataset.test.images, dataset.mean, dataset.deviation)
+    at_once = datasets.normalize(dataset.test.images, dataset.mean, dataset.std)
     lazily = datasets.normalized(dataset.test, dataset)
     assert len(lazily) == len(at_once)
     assert (lazily[3:7] == at_once[3:7]).all() and len(
@@ -117,7 +117,7 @@ def test_a_saved_data_set_is_read_as_it_was(dataset, tmp_path):
             np.testing.assert_array_equal(found, written)
     assert read.class_names == dataset.class_names
     np.testing.assert_array_equal(read.mean, dataset.mean)
-    np.testing.assert_array_equal(read.deviation, dataset.deviation)
+    np.testing.assert_array_equal(read.std, dataset.std)
 
 
 def test_the_same_data_set_gives_the_same_bytes(dataset, tmp_path):
@@ -164,7 +164,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_nothing_that_is_taken_f
     assert process.exitcode == -signal.SIGKILL
     (torn,) = tmp_path.iterdir()
     assert torn != path
-    remove_torn(path)  # as each job does that starts anew
+    remove_stale(path)  # as each job does that starts anew
     assert [*tmp_path.iterdir()] == []
 
 
@@ -268,7 +268,7 @@ def with_array(dataset, path, name, array):
         ("test_labels", np.full(60, 4)),
         ("test_labels", np.full(60, -1)),
         ("mean", np.zeros(1, np.float32)),
-        ("deviation", np.zeros(3)),
+        ("std", np.zeros(3)),
     ],
 )
 def test_an_array_of_a_wrong_shape_or_type_is_named(dataset, tmp_path, name, array):

@@ -67,9 +67,9 @@ def test_archives_and_folders_give_the_same_bytes(settings, packed, tmp_path, un
 
 def test_the_colours_are_standardized_as_published_weights_expect(settings):
     dataset = datasets.prepare("imagenet", settings, seed=0)
-    assert dataset.mean.dtype == dataset.deviation.dtype == np.float32
+    assert dataset.mean.dtype == dataset.std.dtype == np.float32
     assert np.allclose(dataset.mean, (0.485, 0.456, 0.406))
-    assert np.allclose(dataset.deviation, (0.229, 0.224, 0.225))
+    assert np.allclose(dataset.std, (0.229, 0.224, 0.225))
 
 
 def test_the_choice_is_fixed_by_the_seed(settings):
@@ -87,14 +87,12 @@ def test_images_are_prepared_as_torchvision_evaluates_its_weights(shape, resize)
     pixels = np.random.default_rng(0).integers(256, size=(*shape, 3), dtype=np.uint8)
     image = Image.fromarray(pixels)
     ours = imagenet.cropped(image, resize, 224)[np.newaxis]
-    mean, deviation = np.float32(imagenet.MEAN), np.float32(imagenet.DEVIATION)
+    mean, std = np.float32(imagenet.MEAN), np.float32(imagenet.STD)
     weights = {232: "ResNet50_Weights.IMAGENET1K_V2", 256: "ResNet50_Weights.IMAGENET1K_V1"}
     theirs = torchvision_models.get_weight(weights[resize]).transforms()(image)
-    restored = (
-        theirs * torch.from_numpy(deviation)[:, None, None] + torch.from_numpy(mean)[:, None, None]
-    )
+    restored = theirs * torch.from_numpy(std)[:, None, None] + torch.from_numpy(mean)[:, None, None]
     assert (np.round(restored.numpy() * 255).transpose(1, 2, 0) == ours[0]).all()
-    normalized = datasets.normalize(ours, mean, deviation)[0]
+    normalized = datasets.normalize(ours, mean, std)[0]
     np.testing.assert_allclose(normalized, theirs.numpy(), atol=2e-6)
 
 

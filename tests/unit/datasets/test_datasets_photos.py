@@ -7,7 +7,7 @@ from dlas import datasets, registry
 from dlas.datasets import photos
 from dlas.errors import StudyError
 
-SETTINGS = {"size": 64, "minimum_deviation": 4.0, "validation_fraction": 0.15, "test_fraction": 0.2}
+SETTINGS = {"size": 64, "minimum_std": 4.0, "validation_fraction": 0.15, "test_fraction": 0.2}
 
 
 def test_no_pixel_is_in_two_splits_or_twice_in_one(monkeypatch):
@@ -23,7 +23,7 @@ def test_no_pixel_is_in_two_splits_or_twice_in_one(monkeypatch):
     assert total < 2**24
     monkeypatch.setattr(photos, "photographs", lambda: numbered)
 
-    dataset = photos.prepare({**SETTINGS, "minimum_deviation": 0.0}, seed=0)
+    dataset = photos.prepare({**SETTINGS, "minimum_std": 0.0}, seed=0)
     seen = np.zeros(total, dtype=np.int64)
     for split in (dataset.train, dataset.validation, dataset.test):
         red, green, blue = np.moveaxis(split.images.astype(np.int64), 3, 0)

@@ -6,7 +6,7 @@ import torch
 
 from dlas import datasets, models
 from dlas.errors import StudyError
-from dlas.models import accuracy, devices, unfinished
+from dlas.models import accuracy, devices, training_state
 from dlas.models.training import Recipe
 from tests.unit.models.tiny_training import SGD, plainly_trained, trained
 
@@ -21,9 +21,9 @@ def split(count=20):
 
 
 def test_images_are_normalized_as_in_the_data_set():
-    images, mean, deviation = split().images, np.float32([0.1, 0.5, 0.9]), np.float32([1, 0.2, 0.3])
-    found = devices.normalize(torch.from_numpy(images), mean, deviation)
-    assert np.array_equal(found.numpy(), datasets.normalize(images, mean, deviation))
+    images, mean, std = split().images, np.float32([0.1, 0.5, 0.9]), np.float32([1, 0.2, 0.3])
+    found = devices.normalize(torch.from_numpy(images), mean, std)
+    assert np.array_equal(found.numpy(), datasets.normalize(images, mean, std))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -71,18 +71,18 @@ def test_a_gpu_trains_as_a_cpu_does_and_the_same_each_time(digits, settings):
 def test_a_gpu_goes_on_where_it_was_dropout_included(digits, tmp_path, monkeypatch):
     recipe = Recipe(**{**SGD, "epochs": 3}, pad_crop=2, device="cuda")
     whole, _ = trained(digits, recipe)
-    save = unfinished.save
+    save = training_state.save
 
     def killed(*arguments):
         save(*arguments)
         raise KeyboardInterrupt
 
-    kept = tmp_path / "kept.pt"
+    state_file = tmp_path / "state.pt"
     with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patched:
-        patched.setattr(unfinished, "save", killed)
-        trained(digits, recipe, kept=kept)
-    assert kept.exists()
-    model, history = trained(digits, recipe, kept=kept)
+        patched.setattr(training_state, "save", killed)
+        trained(digits, recipe, resume_from=state_file)
+    assert state_file.exists()
+    model, history = trained(digits, recipe, resume_from=state_file)
     state = model.state_dict()
     assert len(history) == 3
     assert all(torch.equal(each, state[name]) for name, each in whole.state_dict().items())

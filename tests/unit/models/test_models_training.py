@@ -61,11 +61,11 @@ def test_a_training_that_is_killed_goes_on_to_the_same_weights(digits, settings,
     recipe = Recipe(**{**SGD, "epochs": 6, "pad_crop": 2} | settings)
     whole, history = trained(digits, recipe)
     for kills in range(3):
-        kept = tmp_path / f"{kills}.pt"
+        state_file = tmp_path / f"{kills}.pt"
         for _ in range(kills):
-            killed_after_an_epoch(digits, recipe, kept)
-        model, again = trained(digits, recipe, kept=kept)
-        assert not kept.exists()
+            killed_after_an_epoch(digits, recipe, state_file)
+        model, again = trained(digits, recipe, resume_from=state_file)
+        assert not state_file.exists()
         pd.testing.assert_frame_equal(
             history.drop(columns="seconds"), again.drop(columns="seconds")
         )
@@ -93,10 +93,10 @@ def test_two_processes_train_as_one_does(digits, normalizes, tmp_path):
 def test_processes_that_are_killed_go_on_to_the_same_weights(digits, tmp_path):
     recipe = Recipe(**{**SGD, "epochs": 6}, pad_crop=2, processes=2)
     whole, history = plainly_trained(digits, recipe)
-    kept = tmp_path / "kept.pt"
-    killed_after_an_epoch(digits, recipe, kept, plainly_trained)
-    model, again = plainly_trained(digits, recipe, kept=kept)
-    assert not kept.exists()
+    state_file = tmp_path / "state.pt"
+    killed_after_an_epoch(digits, recipe, state_file, plainly_trained)
+    model, again = plainly_trained(digits, recipe, resume_from=state_file)
+    assert not state_file.exists()
     pd.testing.assert_frame_equal(history.drop(columns="seconds"), again.drop(columns="seconds"))
     state = model.state_dict()
     assert all(torch.equal(each, state[name]) for name, each in whole.state_dict().items())
@@ -107,14 +107,14 @@ def test_processes_that_diverge_end_in_one_line(digits):
         plainly_trained(digits, Recipe(**{**SGD, "learning_rate": 1e30}, processes=2))
 
 
-def killed_after_an_epoch(dataset, recipe, kept, trained=trained):
-    """Train in a process that is killed as soon as it has kept one more epoch."""
-    before = kept.stat().st_mtime_ns if kept.exists() else 0
+def killed_after_an_epoch(dataset, recipe, state_file, trained=trained):
+    """Train in a process that is killed as soon as it has saved one more epoch."""
+    before = state_file.stat().st_mtime_ns if state_file.exists() else 0
     process = multiprocessing.get_context("fork").Process(
-        target=trained, args=(dataset, recipe), kwargs={"kept": kept}
+        target=trained, args=(dataset, recipe), kwargs={"resume_from": state_file}
     )
     process.start()
-    while not (kept.exists() and kept.stat().st_mtime_ns > before):
+    while not (state_file.exists() and state_file.stat().st_mtime_ns > before):
         assert process.is_alive(), "the training ended before it could be killed"
         time.sleep(0.01)
     process.kill()
@@ -123,16 +123,16 @@ def killed_after_an_epoch(dataset, recipe, kept, trained=trained):
 
 
 def test_what_another_training_kept_is_not_gone_on_with(digits, tmp_path):
-    kept, recipe = tmp_path / "kept.pt", Recipe(**SGD)
+    state_file, recipe = tmp_path / "state.pt", Recipe(**SGD)
     alone, _ = trained(digits, recipe, seed=1)
-    killed_after_an_epoch(digits, Recipe(**{**SGD, "epochs": 4}), kept)
+    killed_after_an_epoch(digits, Recipe(**{**SGD, "epochs": 4}), state_file)
     for damage in (lambda content: content, lambda content: content[: len(content) // 2]):
-        kept.write_bytes(damage(kept.read_bytes()))
-        model, history = trained(digits, recipe, seed=1, kept=kept)
+        state_file.write_bytes(damage(state_file.read_bytes()))
+        model, history = trained(digits, recipe, seed=1, resume_from=state_file)
         assert len(history) == recipe.epochs
         state = model.state_dict()
         assert all(torch.equal(each, state[name]) for name, each in alone.state_dict().items())
-        kept.write_bytes(b"not a state")
+        state_file.write_bytes(b"not a state")
 
 
 def test_the_best_epoch_is_kept_though_later_ones_are_worse(digits):

@@ -15,7 +15,7 @@ SGD = {
 }
 
 
-def trained(dataset, recipe, seed=0, kept=None):
+def trained(dataset, recipe, seed=0, resume_from=None):
     """Train a network of two convolutions that is fast enough for a test; return it and the history."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -24,11 +24,11 @@ def trained(dataset, recipe, seed=0, kept=None):
             *(nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
             *(nn.Flatten(), nn.Dropout(0.1), nn.Linear(32 * 16, 10)),
         )
-    history = training.train(model, dataset, recipe, seed, progress=False, kept=kept)
+    history = training.train(model, dataset, recipe, seed, progress=False, resume_from=resume_from)
     return model, pd.DataFrame(history)
 
 
-def plainly_trained(dataset, recipe, normalizes=False, kept=None):
+def plainly_trained(dataset, recipe, normalizes=False, resume_from=None):
     """Train a network without dropout, which draws in each process; return it and the history."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -37,5 +37,5 @@ def plainly_trained(dataset, recipe, normalizes=False, kept=None):
             *(nn.Conv2d(3, 16, 3, stride=2, padding=1), normalization, nn.ReLU()),
             *(nn.Flatten(), nn.Linear(16 * 16, 10)),
         )
-    history = training.train(model, dataset, recipe, 0, progress=False, kept=kept)
+    history = training.train(model, dataset, recipe, 0, progress=False, resume_from=resume_from)
     return model, pd.DataFrame(history)

@@ -1,0 +1,151 @@
+"""The functions that the file of a technique has beside its description, and their input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+
+from dlas import registry
+from dlas.errors import StudyError
+
+# The elbow, in the same package, is chosen by jobs that do not import torch.
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from dlas.datasets import Dataset
+    from dlas.models.training import Recipe
+
+
+@dataclass(frozen=True)
+class Task:
+    """The input of a technique besides the network.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        Techniques choose on `train` and `validation`, never on `test`.
+    settings : mapping
+        The technique's own section of the config without its levels.
+    recipe : Recipe
+        How to fine-tune.
+    seed : int
+        Seed of everything that is drawn.
+    threads : int
+        CPU threads.
+    progress : bool
+        Whether to draw a progress bar.
+    baseline_macs : int
+        Multiply-accumulate operations of the uncompressed network for one image, to which levels
+        refer.
+    resume_from : Path, optional
+        File of the state of fine-tuning, see `training.train`.
+    """
+
+    dataset: Dataset
+    settings: Mapping[str, Any]
+    recipe: Recipe
+    seed: int
+    threads: int
+    progress: bool
+    baseline_macs: int
+    resume_from: Path | None = None
+
+
+class Technique(Protocol):
+    """A compression technique: a module of this package."""
+
+    def compress(self, model: nn.Module, level: float | None, task: Task) -> nn.Module:
+        """Compress a network to one level.
+
+        Parameters
+        ----------
+        model : nn.Module
+            The float32 network of the ladder's previous level, or the trained network for the first
+            level. It may be changed in place.
+        level : float or None
+            The level; None for a technique without a ladder.
+        task : Task
+            All else.
+
+        Returns
+        -------
+        nn.Module
+            The compressed network in evaluation mode.
+        """
+
+
+@runtime_checkable
+class ReshapingTechnique(Technique, Protocol):
+    """A technique whose checkpoints do not fit the uncompressed architecture."""
+
+    def restore_architecture(self, model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+        """Change the uncompressed architecture so that the tensors of a checkpoint fit.
+
+        Parameters
+        ----------
+        model : nn.Module
+            The uncompressed architecture (`models.build`), which may be changed in place.
+        state : mapping of str to Tensor
+            The tensors of the checkpoint by name.
+        """
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all techniques."""
+    return registry.names("compression")
+
+
+def load(name: str) -> Technique:
+    """Import a technique's module; raise StudyError for an unknown one."""
+    return cast("Technique", registry.load("compression", name))
+
+
+def restore(name: str, model: nn.Module, path: str | Path) -> nn.Module:
+    """Read a checkpoint that a technique made.
+
+    Parameters
+    ----------
+    name : str
+        The technique.
+    model : nn.Module
+        The uncompressed architecture (`models.build`), which may be changed in place.
+    path : str or Path
+        The checkpoint.
+
+    Returns
+    -------
+    nn.Module
+        The compressed network in evaluation mode.
+
+    Raises
+    ------
+    StudyError
+        For an unknown technique, and for a checkpoint that is missing, truncated or of another
+        model.
+    """
+    # It imports torch.
+    from dlas.models import checkpoint
+
+    technique = load(name)
+    state = checkpoint.read(path)
+    if isinstance(technique, ReshapingTechnique):
+        model = technique.restore_architecture(model, state)
+    checkpoint.fill(model, state, path)
+    return model.eval()
+
+
+def check_level(meaning: str, level: float | None) -> float:
+    """Return the level of a ladder of shares; raise StudyError outside (0, 1).
+
+    Parameters
+    ----------
+    meaning : str
+        What the share is of, for the message: e.g. "sparsity".
+    level : float or None
+        The level.
+    """
+    if level is None or not 0 < level < 1:
+        raise StudyError(f"the {meaning} {level} is not allowed; it must be above 0 and below 1")
+    return level

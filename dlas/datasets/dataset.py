@@ -1,0 +1,111 @@
+"""The form that all data sets share, and the normalization of their images."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a data set.
+
+    Attributes
+    ----------
+    images : np.ndarray
+        uint8 [N, height, width, 3].
+    labels : np.ndarray
+        int64 [N], the class of each image.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits of one data set.
+
+    Attributes
+    ----------
+    train, validation, test : Split
+        Every choice is made on `validation`; `test` is only reported.
+    class_names : tuple of str
+        The name of each class, in the order of the labels.
+    mean, std : np.ndarray
+        float32 [3], mean and standard deviation of each colour channel in units of 0..1. They come
+        from the training split alone, or from the literature on the data set.
+    """
+
+    train: Split
+    validation: Split
+    test: Split
+    class_names: tuple[str, ...]
+    mean: np.ndarray
+    std: np.ndarray
+
+
+def normalize(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Standardize images by the colour statistics of their data set.
+
+    Parameters
+    ----------
+    images : np.ndarray
+        uint8 [N, height, width, 3].
+    mean, std : np.ndarray
+        float32 [3], as in `Dataset`.
+
+    Returns
+    -------
+    np.ndarray
+        float32 [N, 3, height, width], contiguous.
+    """
+    scale = 1 / (255 * std)
+    scaled = images * scale.astype(np.float32) - (mean / std).astype(np.float32)
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Normalized:
+    """Images that are normalized when they are read: as float32 a large set would fill the memory.
+
+    Attributes
+    ----------
+    images : np.ndarray
+        uint8 [N, height, width, 3].
+    mean, std : np.ndarray
+        float32 [3], as in `Dataset`.
+    """
+
+    images: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, chosen: slice) -> np.ndarray:
+        return normalize(self.images[chosen], self.mean, self.std)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[at : at + 1][0] for at in range(len(self)))
+
+
+def normalized(split: Split, dataset: Dataset) -> Normalized:
+    """Return the images of a split of `dataset`, each normalized when it is read."""
+    return Normalized(split.images, dataset.mean, dataset.std)
+
+
+def top1(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the top-1 accuracy in percent.
+
+    Parameters
+    ----------
+    logits : np.ndarray
+        Any float type, [N, classes].
+    labels : np.ndarray
+        int64 [N].
+    """
+    return 100.0 * float(np.mean(np.argmax(logits, axis=1) == labels))

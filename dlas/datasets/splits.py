@@ -1,0 +1,106 @@
+"""Split images at random, and compute the colour statistics of a data set."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dlas.datasets.dataset import Dataset, Split
+from dlas.errors import StudyError
+
+
+def assemble(train: Split, validation: Split, test: Split, class_names: tuple[str, ...]) -> Dataset:
+    """Make a data set of three splits, with the colour statistics of its training images."""
+    # Sums by colour value: exact, and no float copy of a large data set.
+    counts = [
+        np.bincount(train.images[..., channel].ravel(), minlength=256) for channel in range(3)
+    ]
+    values = np.arange(256) / 255
+    mean = np.array([np.average(values, weights=count) for count in counts])
+    variance = np.array([np.average(values**2, weights=count) for count in counts]) - mean**2
+    std = np.sqrt(np.maximum(variance, 0))
+    return Dataset(
+        train, validation, test, class_names, mean.astype(np.float32), std.astype(np.float32)
+    )
+
+
+def split(
+    images: np.ndarray,
+    labels: np.ndarray,
+    class_names: tuple[str, ...],
+    settings: Mapping[str, Any],
+    seed: int,
+) -> Dataset:
+    """Split images without an official test set at random, stratified by class.
+
+    Parameters
+    ----------
+    images : np.ndarray
+        uint8 [N, height, width, 3].
+    labels : np.ndarray
+        int64 [N].
+    class_names : tuple of str
+        The name of each class, in the order of the labels.
+    settings : mapping
+        `validation_fraction` and `test_fraction`, both as shares of all images.
+    seed : int
+        Seed of both draws.
+
+    Returns
+    -------
+    Dataset
+        Every image in one of its three splits.
+
+    Raises
+    ------
+    StudyError
+        If a split would be empty.
+    """
+    validation, test = settings["validation_fraction"], settings["test_fraction"]
+    if not (validation > 0 and test > 0 and validation + test < 1):
+        raise StudyError(
+            f"validation_fraction {validation} and test_fraction {test} are not allowed; "
+            "both must be above 0 and their sum below 1"
+        )
+    everything = Split(images, labels)
+    rest, test_split = hold_out(everything, round(test * len(labels)), seed)
+    train, validation_split = hold_out(rest, round(validation * len(labels)), seed)
+    return assemble(train, validation_split, test_split, class_names)
+
+
+def hold_out(images: Split, count: int, seed: int) -> tuple[Split, Split]:
+    """Draw images for a split of their own, stratified by class.
+
+    Parameters
+    ----------
+    images : Split
+        The images to draw from.
+    count : int
+        How many are drawn.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    rest, held : Split
+        The images that were not drawn, and those that were.
+
+    Raises
+    ------
+    StudyError
+        If there are too few images to be stratified.
+    """
+    # Slow to import; whoever only loads a data set does not need it.
+    from sklearn.model_selection import train_test_split
+
+    total = len(images.labels)
+    try:
+        rest, held = train_test_split(
+            np.arange(total), test_size=count, stratify=images.labels, random_state=seed
+        )
+    except ValueError as error:
+        raise StudyError(f"{count} of {total} images cannot be held out: {error}") from error
+    return (
+        Split(images.images[rest], images.labels[rest]),
+        Split(images.images[held], images.labels[held]),
+    )
