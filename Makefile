@@ -1,6 +1,7 @@
 # make study    the whole study on the embedded data -> results/, plots/  (CORES=n, CONFIG=config/smoke.yaml)
 # make estimate how long a study will take, its disk and memory            (CONFIG=config/paper.yaml, ESTIMATE="options of benchmarks.estimate")
 # make test     the test suite                                            (PYTEST="options of pytest")
+# make check-plugin  the tests of a kind on one plugin: KIND=primitive NAME=x  (CONFIG=overlay.yaml with its settings, PYTEST=...)
 # make test-boards  the paths to Arm boards and GPUs of OpenCL, emulated (PYTEST="options of pytest")
 # make test-cuda  the kernels of every network compiled for GPUs of CUDA, without one (PYTEST="options of pytest")
 # make report   report.html from the finished study
@@ -24,6 +25,8 @@ PYTEST ?=
 KERNELS ?=
 NETWORKS ?=
 ESTIMATE ?=
+KIND    ?=
+NAME    ?=
 GPU     ?=
 TRAINING ?=
 TRIALS  ?= 0
@@ -32,7 +35,7 @@ VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/snakemake
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: help study estimate report test test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-kernels bench-gpu bench-training docs-config lint clean
+.PHONY: help study estimate report test check-plugin test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-kernels bench-gpu bench-training docs-config lint clean
 .DELETE_ON_ERROR:
 
 help:
@@ -49,6 +52,10 @@ report: $(VENV)/study
 
 test: $(VENV)/test
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12 $(PYTEST)
+
+# Kinds: dataset, model, compression, primitive, format, tuning, runtime, connection, observation.
+check-plugin: $(VENV)/test
+	@$(VENV)/bin/python -m pytest -rs tests/plugins --plugin "$(KIND)/$(NAME)" $(if $(CONFIG),--overlay $(CONFIG)) $(PYTEST)
 
 # What is set up for it is kept in .boards/.
 test-boards: $(VENV)/test

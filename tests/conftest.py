@@ -9,7 +9,7 @@ import pytest
 os.environ |= {"OMP_NUM_THREADS": "1", "TVM_THREAD_POOL_SPIN_COUNT": "0"}
 
 # Failed assertions of the helper modules show their values too.
-pytest.register_assert_rewrite("tests.boards", "tests.unit", "tests.workflow")
+pytest.register_assert_rewrite("tests.boards", "tests.plugins", "tests.unit", "tests.workflow")
 
 CORES = os.sched_getaffinity(0)
 
@@ -17,6 +17,20 @@ CORES = os.sched_getaffinity(0)
 def pytest_addoption(parser):
     parser.addoption(
         "--golden", action="store_true", help="make the pictures of test_golden.py anew"
+    )
+    parser.addoption(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="KIND/NAME",
+        help="run tests/plugins on this plugin alone; may be given several times",
+    )
+    parser.addoption(
+        "--overlay",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="take the settings of plugins from this overlay of config.yaml as well",
     )
 
 

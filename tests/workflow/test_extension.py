@@ -1,51 +1,221 @@
-"""A technique as docs/extending.md shows it: one file and one entry, run for real."""
+"""Every example of docs/extending.md: one file and one entry each, tested by its kind's tests and run for real."""
 
+import hashlib
 import json
 import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pytest
+import yaml
 from safetensors.numpy import load_file
 
-ROOT = Path(__file__).parents[2]
-TARGET = "results/compressed/digits/resnet18/n_m_sparsity/curve.csv"
+from dlas import registry
+from tests.workflow.project import ROOT, Project, copy
+
+# A tiny study: what the examples do not say.
+TINY = {
+    "study": {"platforms": ["local_cpu"], "tuning": ["untuned"]},
+    "tuning": {"select": [{"primitive": "gemm"}]},
+    "models": {"width": 0.125, "training": {"shapes": {"epochs": 1}}},
+    "recommendation": {"top1_floor": {"shapes": 0}},
+    "datasets": {"shapes": {"count": 100}},
+}
+FOLDERS = {registry.KINDS[kind][0]: kind for kind in registry.KINDS if kind != "format"}
 
 
-def example(language: str) -> str:
-    text = (ROOT / "docs/extending.md").read_text()
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return found
+@dataclass(frozen=True)
+class Example:
+    """A plugin of the page: its file, the code in it and its entry in the config."""
+
+    file: str
+    code: str
+    entry: str
+
+    @property
+    def kind(self) -> str:
+        return FOLDERS[str(Path(self.file).parent.relative_to("dlas"))]
+
+    @property
+    def name(self) -> str:
+        return Path(self.file).stem
 
 
-def test_a_technique_is_one_file_and_one_entry(study):
-    (study.folder / "dlas/compression/n_m_sparsity.py").write_text(example("python"))
-    (study.folder / "overlay.yaml").write_text(example("yaml"))
-    calls = ("--configfile", "config/smoke.yaml", "overlay.yaml", "--cores", "2", TARGET)
-    # The network is trained already, and the other techniques have no part in it.
-    assert study.planned(*calls, config=None) == {"compress_model": 2, "choose_level": 1}
-    before = study.artifacts()
-    study.snakemake(*calls, config=None)
+def examples() -> dict[str, Example]:
+    """Return the examples of the page by kind."""
+    found = re.findall(
+        r"^.*`(dlas/[\w/]+\.py)`:\n\n```python\n(.*?)^```$.*?^```yaml\n(.*?)^```$",
+        (ROOT / "docs/extending.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    return {example.kind: example for example in (Example(*each) for each in found)}
 
-    folder = (study.folder / TARGET).parent
+
+EXAMPLES = examples()
+# Options of Snakemake: one overlay for each example.
+OVERLAYS = (
+    "--configfile",
+    "config/smoke.yaml",
+    *(f"{example.name}.yaml" for example in EXAMPLES.values()),
+    "tiny.yaml",
+)
+
+
+def test_the_page_has_an_example_of_each_layer():
+    kinds = {"dataset", "model", "compression", "primitive", "runtime", "observation"}
+    assert set(EXAMPLES) == kinds
+
+
+def names_in(entry: object) -> set[str]:
+    """Return every key and every text in an entry of the config."""
+    if isinstance(entry, dict):
+        return set(map(str, entry)).union(*map(names_in, entry.values()))
+    return set().union(*map(names_in, entry)) if isinstance(entry, list) else {str(entry)}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return a hash of each file of a copy of the project that is no result."""
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in folder.rglob("*")
+        if file.is_file() and not {"__pycache__", ".snakemake", "results"} & set(file.parts)
+    }
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory) -> Project:
+    """A copy of the project with all examples, each of which adds one file to it and changes none."""
+    project = copy(ROOT, tmp_path_factory.mktemp("extended") / "study")
+    shutil.copytree(ROOT / "tests", project.folder / "tests")
+    shutil.copy2(ROOT / "pyproject.toml", project.folder)
+    for example in EXAMPLES.values():
+        before = contents(project.folder)
+        (project.folder / example.file).write_text(example.code)
+        after = contents(project.folder)
+        assert after.keys() - before.keys() == {example.file}
+        assert before.items() <= after.items()
+    entries = {example.name: example.entry for example in EXAMPLES.values()}
+    for name, entry in (entries | {"tiny": yaml.safe_dump(TINY)}).items():
+        (project.folder / f"{name}.yaml").write_text(entry)
+    return project
+
+
+@pytest.fixture(scope="module")
+def ran(extended) -> Project:
+    """The same after a tiny study of all examples."""
+    extended.snakemake(*OVERLAYS, "--cores", "2", "all", config=None)
+    return extended
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_an_entry_names_the_plugin(kind):
+    assert EXAMPLES[kind].name in names_in(yaml.safe_load(EXAMPLES[kind].entry))
+
+
+def test_the_examples_pass_the_tests_of_their_kinds(extended):
+    """As `make check-plugin` runs them."""
+    plugins = [f"--plugin={example.kind}/{example.name}" for example in EXAMPLES.values()]
+    settings = [f"--overlay={EXAMPLES[kind].name}.yaml" for kind in ("dataset", "compression")]
+    command = (sys.executable, "-m", "pytest", "-q", "tests/plugins", *plugins, *settings)
+    done = subprocess.run(command, cwd=extended.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 30
+    assert (extended.folder / "dlas/primitives/pointwise.py").is_file()
+
+
+def test_a_plugin_that_breaks_its_protocol_fails_the_tests_of_its_kind(extended):
+    file = extended.folder / EXAMPLES["runtime"].file
+    sound = file.read_text()
+    file.write_text(sound.replace("module(data).numpy()", "module(2 * data).numpy()"))
+    command = (sys.executable, "-m", "pytest", "-q", "tests/plugins/test_runtime.py")
+    option = f"--plugin=runtime/{EXAMPLES['runtime'].name}"
+    done = subprocess.run([*command, option], cwd=extended.folder, capture_output=True, text=True)
+    file.write_text(sound)
+    assert done.returncode == 1 and "1 failed" in done.stdout, done.stdout + done.stderr
+
+
+def test_an_unknown_plugin_is_named_with_those_allowed():
+    for plugin, message in (
+        ("primitive/winograd", "unknown primitive 'winograd'; allowed: direct, gemm, spatial_pack"),
+        (
+            "/",
+            "unknown kind of plugin ''; allowed: compression, connection, dataset, format, model",
+        ),
+    ):
+        command = (sys.executable, "-m", "pytest", "tests/plugins", "--plugin", plugin)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 4
+        assert message in done.stderr and done.stderr.strip().count("\n") == 0
+
+
+def table(project: Project, name: str) -> pd.DataFrame:
+    return pd.read_csv(project.folder / "results" / name, keep_default_na=False)
+
+
+def test_what_the_primitive_declines_is_a_row_with_the_reason(ran):
+    rows = table(ran, "study.csv")
+    pointwise = rows.primitive == "pointwise"
+    assert rows[pointwise].status.str.startswith("unsupported: ").all()
+    assert rows[pointwise].status.str.contains("only 1x1 convolutions").all()
+    assert pointwise.any() and set(rows[~pointwise].status) == {"ok"}
+
+
+def test_the_data_set_the_model_and_the_technique_are_in_the_table(ran):
+    rows = table(ran, "study.csv")
+    rows = rows[rows.primitive == "gemm"]
+    assert set(zip(rows.dataset, rows.model, strict=True)) == {
+        ("digits", "resnet18"),
+        ("digits", "vgg11"),
+        ("shapes", "resnet18"),
+    }
+    sparse = rows[rows.compression == "n_m_sparsity"]
+    assert set(sparse.format) == {"dense", "csr"} and set(sparse.level) == {0.75}
+
+
+def test_the_technique_leaves_one_weight_in_four(ran):
+    folder = ran.folder / "results/compressed/digits/resnet18/n_m_sparsity"
     for level, zeros in (("0.5", 2), ("0.75", 3)):
         weights = load_file(folder / f"{level}.safetensors")
         weight = weights["layer1.0.conv1.weight"].reshape(-1, 4)
         assert ((weight == 0).sum(axis=1) == zeros).all()
     summary = json.loads((folder / "summary.json").read_text())
     baseline = json.loads((folder.parent / "none/summary.json").read_text())
-    assert summary["level"] == 0.75
     assert summary["nonzero_params"] < 0.5 * baseline["params"]
     assert np.isclose(summary["macs"], baseline["macs"])
-    after = study.artifacts()
-    assert all(after[name] == before[name] for name in before)
 
 
-def test_a_wrong_setting_of_a_new_technique_is_told(study):
-    (study.folder / "dlas/compression/n_m_sparsity.py").write_text(example("python"))
-    overlay = example("yaml").replace("[0.5, 0.75]", "[0.5, 0.7]")
-    (study.folder / "overlay.yaml").write_text(overlay)
-    calls = ("--configfile", "config/smoke.yaml", "overlay.yaml", "--cores", "2", TARGET)
-    done = study.attempt(*calls, config=None)
+def test_the_peer_is_timed(ran):
+    peers = table(ran, "peers.csv")
+    own = peers[peers.runtime == "pytorch_nhwc"]
+    assert len(own) == 3 and set(own.status) == {"ok"}
+
+
+def test_the_observation_has_a_verdict_and_a_figure(ran):
+    verdicts = pd.read_csv(ran.folder / "results/observations.csv", dtype=str)
+    (own,) = verdicts[verdicts.observation == "14"].to_dict("records")
+    assert not own["reason"].startswith("needs")
+    assert (ran.folder / "plots/observation_14.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_wrong_setting_of_the_technique_gives_one_line(ran):
+    overlay = EXAMPLES["compression"].entry.replace("[0.5, 0.75]", "[0.5, 0.7]")
+    (ran.folder / "wrong.yaml").write_text(overlay)
+    target = "results/compressed/digits/resnet18/n_m_sparsity/0.7.safetensors"
+    done = ran.attempt(*OVERLAYS, "wrong.yaml", "--cores", "2", target, config=None)
     assert done.returncode != 0
     assert "error: the sparsity 0.7 is not allowed; allowed: multiples of 0.25" in done.stderr
-    assert (study.folder / TARGET).with_name("0.5.safetensors").is_file()
+
+
+def test_only_the_jobs_of_a_new_technique_run(study):
+    """The network is trained already, and the other techniques have no part in it."""
+    example = EXAMPLES["compression"]
+    (study.folder / example.file).write_text(example.code)
+    (study.folder / "overlay.yaml").write_text(example.entry)
+    target = "results/compressed/digits/resnet18/n_m_sparsity/curve.csv"
+    calls = ("--configfile", "config/smoke.yaml", "overlay.yaml", target)
+    assert study.planned(*calls, config=None) == {"compress_model": 2, "choose_level": 1}

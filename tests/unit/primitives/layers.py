@@ -1,4 +1,4 @@
-"""Layers of any shape, their operands, and what runs a kernel once: what the tests of primitives share."""
+"""Layers of any shape, their operands and their kernels, run once: what the tests of primitives share."""
 
 from zlib import crc32
 
@@ -6,13 +6,18 @@ import numpy as np
 import torch
 import tvm
 from hypothesis import strategies as st
+from tvm import te, topi
+from tvm.s_tir import Schedule
 from tvm.target import Target
 
+from dlas import primitives
 from dlas.compiler.pipeline import compile_module
 from dlas.hardware.platforms import Platform, status, target
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
+from dlas.primitives.layout import NCHW, Layout, relayout
+from dlas.primitives.vector import vector_unit
 
 PLATFORMS = [
     Platform("host", threads=1),
@@ -22,6 +27,23 @@ PLATFORMS = [
 TARGETS = [target(platform) for platform in PLATFORMS if status(platform) == "ok"]
 # A weight's type by its feature map's; it is what the network computes in.
 KINDS = {"float32": "float32", "float16": "float16", "uint8": "int8"}
+
+
+# Layers of the literature, each with the type of its feature map.
+EXAMPLES = [
+    (Convolution(1, 3, 32, 32, 64, (3, 3), (1, 1), (1, 1, 1, 1)), "float32"),
+    (Convolution(1, 3, 64, 64, 32, (7, 7), (2, 2), (3, 3, 3, 3)), "float32"),
+    (Convolution(1, 32, 56, 56, 64, (1, 1)), "float32"),
+    (Convolution(1, 64, 7, 7, 96, (1, 1), (2, 2)), "float32"),
+    (Convolution(1, 48, 2, 2, 40, (3, 3), (1, 1), (1, 1, 1, 1)), "float32"),
+    (Convolution(1, 72, 1, 1, 10, (1, 1)), "float32"),
+    (Convolution(1, 96, 16, 16, 96, (5, 5), (2, 2), (2, 2, 2, 2), groups=96), "float32"),
+    (Convolution(1, 30, 16, 16, 24, (3, 3), (1, 1), (1, 1, 1, 1)), "float16"),
+    (Convolution(1, 97, 9, 9, 48, (3, 3), (2, 2), (1, 1, 1, 1)), "float16"),
+    (Convolution(1, 30, 16, 16, 24, (3, 3), (1, 1), (1, 1, 1, 1)), "uint8"),
+    (Convolution(1, 3, 32, 32, 64, (3, 3), (1, 1), (1, 1, 1, 1)), "uint8"),
+    (Convolution(1, 70, 1, 1, 10, (1, 1)), "uint8"),
+]
 
 
 class Point(Decisions):
@@ -108,3 +130,71 @@ def expected_of(layer: Convolution, data: np.ndarray, weight: np.ndarray) -> np.
     kernel = torch.from_numpy(weight).double()
     convolved = torch.nn.functional.conv2d(padded, kernel, stride=layer.stride, groups=layer.groups)
     return convolved.numpy()
+
+
+def to_physical(values: np.ndarray, layout: Layout) -> np.ndarray:
+    """A feature map [N, C, H, W] in another layout, by TVM's own compiled copy."""
+    if layout == NCHW:
+        return values
+    data = te.placeholder(values.shape, str(values.dtype), name="data")
+    moved = relayout(data, values.shape[1], NCHW, layout)
+    return run(te.create_prim_func([data, moved]), [values], TARGETS[0])
+
+
+def from_physical(values: np.ndarray, channels: int, layout: Layout) -> np.ndarray:
+    data = te.placeholder(values.shape, str(values.dtype), name="data")
+    moved = relayout(data, channels, layout, NCHW)
+    return run(te.create_prim_func([data, moved]), [values], TARGETS[0])
+
+
+def kernel(
+    name: str,
+    layer: Convolution,
+    described: Target,
+    dtype: str,
+    epilogue: bool = False,
+    weight: np.ndarray | None = None,
+    point: int = 0,
+) -> tuple:
+    """Return a layer's scheduled kernel with one primitive, the layouts that it reads and writes, its packed weight."""
+    primitive, vector = primitives.load(name), vector_unit(described, KINDS[dtype])
+    data_layout = primitive.layout(layer.in_channels, vector)
+    output_layout = primitive.layout(layer.out_channels, vector)
+    packing = primitive.packing(layer, vector, Point(point))
+    weight = np.zeros(layer.weight_shape, KINDS[dtype]) if weight is None else weight
+    packed = primitive.pack_weight(weight, layer, data_layout, packing)
+    arguments = [
+        te.placeholder(data_layout.shape(*layer.in_shape), dtype, name="data"),
+        te.placeholder(packed.shape, KINDS[dtype], name="weight"),
+    ]
+    result = primitive.convolve(*arguments, layer, data_layout, packing)
+    if epilogue:
+        broadcast = output_layout.per_channel(np.zeros((layer.out_channels, 1, 1)))
+        arguments.append(te.placeholder(broadcast.shape, SUMS[dtype], name="bias"))
+        result = topi.nn.relu(topi.add(result, arguments[-1]))
+    schedule = Schedule(te.create_prim_func([*arguments, result]))
+    primitive.schedule(schedule, vector, Point(point))
+    return schedule.mod["main"], data_layout, output_layout, packed
+
+
+def compute(
+    name: str, layer: Convolution, described: dict, dtype: str, epilogue: bool, point: int
+) -> tuple:
+    """Run a layer with one primitive; also return what PyTorch makes of the same numbers in float64.
+
+    And the sums of the products' magnitudes, to which rounding errors are relative.
+    """
+    data, weight, bias = operands(layer, dtype)
+    function, data_layout, output_layout, packed = kernel(
+        name, layer, Target(described), dtype, epilogue, weight, point
+    )
+    inputs = [to_physical(data, data_layout), packed]
+    if epilogue:
+        inputs.append(output_layout.per_channel(bias[:, None, None]))
+    output = from_physical(run(function, inputs, described), layer.out_channels, output_layout)
+
+    expected = expected_of(layer, data, weight)
+    magnitude = expected_of(layer, np.abs(data), np.abs(weight))
+    if epilogue:
+        expected = np.maximum(expected + bias[:, None, None], 0)
+    return output, expected, magnitude

@@ -7,35 +7,23 @@ import time
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from dlas.errors import StudyError
-from dlas.models import accuracy, export
 from dlas.runtimes import peer as peers
+from tests.unit.runtimes.exported import CORES, FILES, export_network
 
-FILES = {"onnxruntime": "tiny.onnx", "pytorch": "tiny.pt2"}
-ONE = {"onnxruntime": FILES["onnxruntime"]}
-CORES = sorted(os.sched_getaffinity(0))
+NETWORKS = {"onnxruntime": FILES["onnx"], "pytorch": FILES["pt2"]}
+ONE = {"onnxruntime": FILES["onnx"]}
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """A folder with the network in both forms, its reference images and the logits of these."""
-    folder = tmp_path_factory.mktemp("tiny")
-    torch.manual_seed(0)
-    layers = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 5)
-    network = nn.Sequential(*layers).eval()
-    images = np.random.default_rng(0).standard_normal((3, 3, 8, 8), "float32")
-    export.write_onnx(network, images[:1], folder / FILES["onnxruntime"])
-    export.write_program(network, images[:1], folder / FILES["pytorch"])
-    np.savez(folder / "reference.npz", inputs=images, outputs=accuracy.logits(network, images))
-    return folder
+    return export_network(tmp_path_factory.mktemp("tiny"))
 
 
-def started(folder, cores=CORES, files=FILES):
+def started(folder, cores=CORES, files=NETWORKS):
     networks = {name: folder / file for name, file in files.items()}
     return peers.started(networks, folder / "reference.npz", cores)
 
@@ -44,17 +32,6 @@ def test_an_export_is_there_whole_and_alone(tiny):
     assert sorted(file.name for file in tiny.iterdir()) == [
         *sorted(["reference.npz", *FILES.values()])
     ]
-
-
-def test_peers_compute_the_network_and_are_timed(tiny):
-    with np.load(tiny / "reference.npz") as arrays, started(tiny) as found:
-        assert list(found) == list(FILES)
-        for peer in found.values():
-            np.testing.assert_allclose(peer.logits(), arrays["outputs"], rtol=1e-4, atol=1e-5)
-            start = time.perf_counter()
-            (seconds,) = peer.time(2000)
-            assert 1e-6 < seconds < (time.perf_counter() - start) / 2000
-    assert all(peer.worker.pid is None for peer in found.values())
 
 
 def test_a_peer_has_the_cores_that_it_is_given(tiny):
@@ -101,15 +78,6 @@ def test_a_peer_that_hangs_is_told_and_ended(tiny):
         assert peer.worker.pid is None
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_damaged_network_is_told_in_one_line(tiny, tmp_path, name):
-    file = tmp_path / FILES[name]
-    file.write_bytes((tiny / FILES[name]).read_bytes()[:500])
-    with started(tiny, files={name: file}) as found, pytest.raises(StudyError) as error:
-        found[name].logits()
-    assert f"the peer {name}: " in str(error.value) and "\n" not in str(error.value)
-
-
 def test_a_network_that_holds_code_does_not_run_it(tiny, tmp_path):
     ran = tmp_path / "ran"
 
@@ -119,7 +87,7 @@ def test_a_network_that_holds_code_does_not_run_it(tiny, tmp_path):
 
     pickled = io.BytesIO()
     torch.save(Code(), pickled)
-    file = tmp_path / FILES["pytorch"]
+    file = tmp_path / FILES["pt2"]
     with zipfile.ZipFile(tiny / file.name) as sound, zipfile.ZipFile(file, "w") as changed:
         for name in sound.namelist():
             inside = "sample_inputs" in name

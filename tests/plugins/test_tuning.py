@@ -1,0 +1,43 @@
+"""A tuning that searches finds a schedule for each layer of a network, and the library by these computes the same."""
+
+import numpy as np
+import pytest
+
+from dlas import registry
+from dlas.compiler.build import build_library
+from dlas.compiler.schedulers import plugin
+from dlas.compiler.tuning.settings import Settings
+from dlas.hardware.devices import device_opener
+from dlas.hardware.platforms import Platform, target
+from tests.unit.compiler.imported import network_of
+
+KIND = "tuning"
+ONE = Platform("host", threads=1)
+SETTINGS = Settings(
+    "evolutionary",
+    {"layer": 2, "network": 8},
+    2,
+    {"repeats": 2, "min_repeat_ms": 0.2, "timeout_s": 60},
+    {"finalists": 1, "repeats": 5},
+)
+
+
+def test_a_tuned_network_computes_the_same(name, tmp_path):
+    if not registry.describe(KIND, name).searches:
+        pytest.skip("it does not search")
+    network, host = network_of(16, 16), target(ONE)
+    outcome = plugin.load(name).tune(
+        network,
+        "direct",
+        "dense",
+        host,
+        SETTINGS,
+        records=tmp_path,
+        seed=0,
+        opener=device_opener(ONE),
+    )
+    assert outcome.choices and len(outcome.curve) > 0
+    images = np.random.default_rng(0).standard_normal((2, 3, 8, 8), "float32")
+    default = build_library(network, "direct", "dense", host)
+    tuned = build_library(network, "direct", "dense", host, outcome.choices)
+    np.testing.assert_allclose(tuned.load().run(images), default.load().run(images), atol=1e-4)
