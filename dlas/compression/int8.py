@@ -4,16 +4,14 @@ Weights are signed and symmetric with one scale for each output channel, activat
 one scale and zero point for each tensor; sums are 32-bit integers (Jacob et al., arXiv:1712.05877).
 """
 
-import importlib
-import logging
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 import torch.ao.quantization.fx._decomposed  # registers torch.ops.quantized_decomposed
 from torch import Tensor, nn
+from torch.ao.quantization import observer
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
@@ -96,7 +94,7 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     """Return the network with every convolution and linear layer on 8-bit integers.
 
     Ranges come from `settings["calibration_images"]` training images, drawn by the seed (all of
-    them if there are fewer), by torchao's observer `settings["observer"]`: "minmax" takes the
+    them if there are fewer), by torch's observer `settings["observer"]`: "minmax" takes the
     smallest and largest value, "histogram" the range with the least squared error. The result is
     the same for the same seed, thread count and machine. Raises StudyError for an empty calibration
     set, an unknown observer, a layer that integers cannot express, and an activation that is not
@@ -156,8 +154,7 @@ def _calibrate(
     folded: nn.Module, layers: Mapping[str, nn.Module], images: np.ndarray, task: Task
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Return scale and zero point of each layer's input, as `calculate_qparams` gives them."""
-    torchao = _torchao()
-    kinds = {"histogram": torchao.HistogramObserver, "minmax": torchao.MinMaxObserver}
+    kinds = {"histogram": observer.HistogramObserver, "minmax": observer.MinMaxObserver}
     kind = task.settings["observer"]
     if kind not in kinds:
         raise unknown("observer", kind, kinds)
@@ -188,19 +185,19 @@ def _calibrate(
         torch.set_num_threads(threads_before)
         for handle in handles:
             handle.remove()
-    return {name: observer.calculate_qparams() for name, observer in observers.items()}
+    return {name: found.calculate_qparams() for name, found in observers.items()}
 
 
 def _quantize(
     layer: nn.Conv2d | nn.Linear, input_scale: Tensor, input_zero_point: Tensor
 ) -> Quantized:
     low, high = WEIGHTS
-    observer = _torchao().PerChannelMinMaxObserver(
+    of_channels = observer.PerChannelMinMaxObserver(
         dtype=torch.int8, qscheme=torch.per_channel_symmetric, quant_min=low, quant_max=high
     )
     weight = layer.weight.detach()
-    observer(weight)
-    scale, zero_point = observer.calculate_qparams()
+    of_channels(weight)
+    scale, zero_point = of_channels.calculate_qparams()
     integers = torch.ops.quantized_decomposed.quantize_per_channel(
         weight, scale, zero_point, 0, low, high, torch.int8
     )
@@ -216,13 +213,3 @@ def _quantize(
     quantized = Quantized(layer)
     quantized.load_state_dict(tensors)
     return quantized
-
-
-def _torchao() -> ModuleType:
-    """Return torchao's observers, without what it logs about GPUs while it is imported."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        return importlib.import_module("torchao.quantization.pt2e.observer")
-    finally:
-        logging.disable(disabled)

@@ -94,7 +94,7 @@ def test_a_script_compiles_the_same_though_it_imports_less_of_tvm(tmp_path):
     save_network(network, *files)
     target = {"kind": "cuda", "arch": "sm_90", **LIMITS, "host": HOST}
     program = (
-        "import json, sys, bare_tvm; from dlas.compiler import build, network;"
+        "import json, sys; from fast_imports import tvm; from dlas.compiler import build, network;"
         "read = network.load_network(*sys.argv[2:]);"
         "made = build.build_library(read, 'gemm', 'dense', json.loads(sys.argv[1]));"
         "print(made.executable.mod.imports[0].imports[0].inspect_source())"

@@ -37,7 +37,7 @@ OPTIONAL = {
     "primitive": {"supports": ["convolution", "dtype", "vector"]},
     "format": {"supports": ["convolution", "dtype", "vector"]},
     "model": {"renamed": ["tensors"]},
-    "compression": {"shell": ["model", "state"]},
+    "compression": {"restore_architecture": ["model", "state"]},
 }
 
 

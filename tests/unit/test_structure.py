@@ -171,5 +171,5 @@ def test_every_script_belongs_to_the_rule_of_its_name():
     rules = "".join(file.read_text() for file in ROOT.glob("rules/*.smk"))
     named = set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))
     scripts = {file.stem for file in ROOT.glob("workflow/scripts/*.py")}
-    shared = {"job", "bare_torch", "bare_tvm"}
+    shared = {"job", "fast_imports"}
     assert named == scripts - shared == set(re.findall(r"workflow/scripts/(\w+)\.py", rules))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import bare_tvm  # noqa: F401
+from fast_imports import tvm  # noqa: F401
 from job import job, library_name
 from dlas.compiler.libraries import build_libraries
 from dlas.files import read_json, write_json

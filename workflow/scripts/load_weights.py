@@ -1,6 +1,6 @@
 """Take the weights of one model from a file instead of training it."""
 
-import bare_torch  # noqa: F401
+from fast_imports import torch  # noqa: F401
 from job import job
 from dlas import datasets, models
 from dlas.files import write_rows

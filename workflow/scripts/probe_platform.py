@@ -1,6 +1,6 @@
 """Find out whether one platform can be measured, and what it can reach at best."""
 
-import bare_tvm  # noqa: F401
+from fast_imports import tvm  # noqa: F401
 from job import job
 from dlas.files import read_json, write_json
 from dlas.hardware.peak import measure_platform

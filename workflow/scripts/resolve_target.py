@@ -1,6 +1,6 @@
 """Settle the target and the threads of one platform for all jobs."""
 
-import bare_tvm  # noqa: F401
+from fast_imports import tvm  # noqa: F401
 from job import job
 from dlas.files import write_json
 from dlas.hardware.platforms import Platform, resolve

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-import bare_tvm  # noqa: F401
+from fast_imports import tvm  # noqa: F401
 from job import job
 from dlas import status
 from dlas.files import read_json, write_json, write_rows

@@ -2,7 +2,7 @@
 
 import sys
 
-import bare_torch  # noqa: F401
+from fast_imports import torch  # noqa: F401
 from job import job, resume_file
 from dlas import datasets, models
 from dlas.files import write_rows

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import bare_tvm  # noqa: F401
+from fast_imports import tvm  # noqa: F401
 from job import job
 from dlas import status
 from dlas.compiler.network import load_network

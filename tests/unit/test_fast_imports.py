@@ -1,4 +1,4 @@
-"""PyTorch as the scripts that train import it: without its compiler, until somebody asks for that."""
+"""PyTorch and TVM as the scripts import them: without the parts that no job uses."""
 
 import subprocess
 import sys
@@ -8,8 +8,7 @@ ROOT = Path(__file__).parents[2]
 
 TRAINED = """
 import sys
-import bare_torch
-import torch
+from fast_imports import torch
 from dlas import models
 
 network = models.build("resnet18", 10, 0.125, "small_input")
@@ -21,6 +20,15 @@ optimizer.step()
 schedule.step()
 assert any((one != two).any() for one, two in zip(before, network.parameters()))
 assert sys.modules.keys().isdisjoint({{"torch._dynamo.config", "sympy"}})
+"""
+TVM_ALONE = """
+import os, sys
+from fast_imports import tvm
+
+assert "torch" not in sys.modules and "TVM_DEVICE_BACKEND_AUTOLOAD" not in os.environ
+import torch
+
+assert torch.ones(2).sum() == 2 and tvm.runtime.tensor([1.0]).numpy() == 1
 """
 ASKED_FOR = {
     "a part": "import torch._dynamo.config as found; assert found.recompile_limit",
@@ -48,4 +56,10 @@ def test_a_training_goes_without_the_compiler() -> None:
 
 def test_whoever_asks_for_the_compiler_gets_it() -> None:
     for asked in ASKED_FOR.values():
-        ran(f"import bare_torch, torch\n{asked}\nassert 'torch._dynamo.config' in sys.modules")
+        ran(
+            f"from fast_imports import torch\n{asked}\nassert 'torch._dynamo.config' in sys.modules"
+        )
+
+
+def test_tvm_is_imported_without_torch_which_may_follow() -> None:
+    ran(TVM_ALONE)

@@ -1,0 +1,84 @@
+"""Import PyTorch or TVM without the parts that no job uses.
+
+`from fast_imports import torch` and `from fast_imports import tvm` import the package at that moment.
+A job that needs both imports TVM first.
+"""
+
+import os
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import job  # noqa: F401 (before all packages, as always)
+
+COMPILER = "torch._dynamo"
+TVM_AUTOLOAD = "TVM_DEVICE_BACKEND_AUTOLOAD"
+NOT_FOR_TVM = ("torch", "tvm.runtime.disco")
+
+
+def import_torch() -> ModuleType:
+    """Import PyTorch without `torch._dynamo`.
+
+    Every optimizer and torchvision import it, no training uses it, and it takes longer
+    than PyTorch itself. Stand-ins take its place and answer the questions that importing asks. Any
+    other access imports the real modules.
+    """
+    torch = import_module("torch")
+    if COMPILER not in sys.modules:
+        sys.modules.update({stand_in.__name__: stand_in for stand_in in STAND_INS})
+    return torch
+
+
+class StandIn(ModuleType):
+    """Represents a module of the compiler until an attribute is asked for that it lacks."""
+
+    def __init__(self, name: str, **attributes: Any) -> None:
+        super().__init__(name)
+        self.__dict__.update(attributes)
+
+    def __getattr__(self, name: str) -> Any:
+        imports_submodule = name == "__path__" and self.__name__ == COMPILER
+        # The import system asks every module for such names.
+        if name.startswith("__") and not imports_submodule:
+            raise AttributeError(name)
+        for stand_in in STAND_INS:
+            if sys.modules.get(stand_in.__name__) is stand_in:
+                del sys.modules[stand_in.__name__]
+        vars(sys.modules["torch"]).pop("_dynamo", None)
+        return getattr(import_module(self.__name__), name)
+
+
+STAND_INS = (
+    StandIn(
+        COMPILER,
+        disable=lambda function, *_, **__: function,
+        graph_break=lambda: None,
+    ),
+    StandIn(f"{COMPILER}.utils", is_compile_supported=lambda _: False),
+)
+
+
+def import_tvm() -> ModuleType:
+    """Import TVM without PyTorch, sessions of several GPUs, and its libraries of GPU kinds.
+
+    TVM imports PyTorch wherever that is installed, which takes seconds and starts a second pool of
+    threads. `dlas.compiler` loads the library of a GPU's kind when it compiles for one or runs on one.
+    """
+    # An import of a module whose entry is None fails.
+    sys.modules.update(dict.fromkeys(NOT_FOR_TVM))  # type: ignore[arg-type]
+    os.environ[TVM_AUTOLOAD] = "0"
+    tvm = import_module("tvm")
+    for name in NOT_FOR_TVM:
+        del sys.modules[name]
+    # Child processes must decide for themselves.
+    del os.environ[TVM_AUTOLOAD]
+    return tvm
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == "torch":
+        return import_torch()
+    if name == "tvm":
+        return import_tvm()
+    raise AttributeError(name)
