@@ -12,7 +12,7 @@ from tvm.target import Target
 
 from dlas import primitives
 from dlas.errors import StudyError
-from dlas.primitives.arithmetic import HALF_PRODUCTS, SUMS, blocks_of_halves
+from dlas.primitives.arithmetic import FP16_PRODUCTS, SUMS, fp16_blocks
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.vector import VectorUnit, native, vector_unit
@@ -141,7 +141,7 @@ def test_a_primitive_computes_what_pytorch_computes(name, layer, described, dtyp
     elif dtype == "float16" and native(Target(described), dtype):
         # Each product and each of the additions to it in float16 rounds to the nearest (Higham, Accuracy and
         # Stability of Numerical Algorithms, 2002, section 4.2).
-        roundings = (HALF_PRODUCTS + 1) * 2.0**-11
+        roundings = (FP16_PRODUCTS + 1) * 2.0**-11
         assert (np.abs(output - expected) <= roundings / (1 - roundings) * magnitude + 1e-5).all()
     else:
         assert np.abs(output - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
@@ -173,8 +173,8 @@ def test_a_block_wastes_at_most_half_of_a_vector(channels, lanes):
 
 @given(extents=st.lists(st.integers(1, 600), min_size=1, max_size=4))
 def test_a_block_of_float16_products_is_bounded_and_divides_its_reduction(extents):
-    steps = blocks_of_halves(extents)
-    assert 1 <= np.prod(steps) <= HALF_PRODUCTS
+    steps = fp16_blocks(extents)
+    assert 1 <= np.prod(steps) <= FP16_PRODUCTS
     assert all(extent % step == 0 for extent, step in zip(extents, steps, strict=True))
 
 
@@ -185,7 +185,7 @@ def test_thousands_of_float16_products_lose_no_more_than_one_block(name):
     output, expected, _ = compute(name, layer, TARGETS[0], "float16", False, 0)
     error = np.linalg.norm(output - expected) / np.linalg.norm(expected)
     # Rounding errors that are random add up as the square root of their number; half a unit in the last place each.
-    assert 1e-5 < error < 2.0**-12 * np.sqrt(HALF_PRODUCTS)
+    assert 1e-5 < error < 2.0**-12 * np.sqrt(FP16_PRODUCTS)
 
 
 def test_macs_are_those_of_the_literature():
