@@ -70,7 +70,7 @@ def check(output: np.ndarray, expected: np.ndarray, tolerance: float, what: str)
 
 
 def own_kernels(layer: Layer, target: Target) -> Iterator[Contender]:
-    """Yield every primitive dense, in each type of numbers, and in CSR at each sparsity."""
+    """Yield every primitive dense, in each dtype, and in CSR at each sparsity."""
     wanted = [(dtype, "dense", 0.0) for dtype in BYTES]
     wanted += [("float32", "csr", sparsity) for sparsity in SPARSITIES]
     for dtype, format, sparsity in wanted:

@@ -46,7 +46,7 @@ CASES = (
     Case("resnet50", 224, "large_input", 1000, compressed=True),
 )
 TECHNIQUES = ("none", "float16", "int8")
-PATIENCE_S = 600.0  # with the build of a network
+TIMEOUT_S = 600.0  # with the build of a network
 PEERS = {
     f"ratio_to_{runtime}_{dtype}": (runtime, dtype)
     for runtime in ("pytorch", "pytorch_graph")
@@ -116,7 +116,7 @@ def own_networks(
                     )
                     own = Contender("dlas", primitive, "dense", network.dtype, 0.0, tuning, None)
                     made.append((expected, own))
-        reasons = build_all(jobs, PATIENCE_S)
+        reasons = build_all(jobs, TIMEOUT_S)
         board = LocalDevice(gpu.kind)
         for job, reason, (expected, own) in zip(jobs, reasons, made, strict=True):
             if reason is not None:

@@ -46,7 +46,7 @@ SEARCH: dict[str, Any] = {
 }
 EXCLUDE = ("stem", "depthwise", "classifier")
 IMAGES = 32  # on which integers are calibrated
-# Of the measure that `dlas.compiler.check` has for each type of numbers.
+# Of the measure that `dlas.compiler.check` has for each dtype.
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 0.0}
 PEERS = {
     "ratio_to_pytorch": ("pytorch", "float32"),

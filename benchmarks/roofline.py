@@ -15,7 +15,7 @@ SMALLEST, LARGEST = 15, 26  # powers of two: sizes in bytes at which reading is 
 
 
 class Roofline:
-    """A machine's limits: arithmetic in each type of numbers, and reading at each size, measured at once."""
+    """A machine's limits: arithmetic in each dtype, and reading at each size, measured at once."""
 
     def __init__(self, target: Mapping[str, Any]) -> None:
         self.gflops = peak.measure_each_arithmetic(target, 1)

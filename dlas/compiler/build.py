@@ -30,7 +30,7 @@ from dlas.primitives import tiling
 from dlas.primitives.gpu import is_gpu
 from dlas.primitives.vector import computes, processor
 
-# LLVM's level 3 makes kernels no faster here (the loops are written out already) and can take minutes for one kernel.
+# LLVM's level 3 makes kernels no faster here (the loops are unrolled already) and can take minutes for one kernel.
 OPTIMIZATION_LEVEL = 2
 
 

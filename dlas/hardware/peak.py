@@ -30,7 +30,7 @@ _REPEATS = 30
 
 @dataclass(frozen=True)
 class Peak:
-    """A platform's measured limits: arithmetic by type of numbers in 10^9 operations/s, memory in 10^9 bytes/s."""
+    """A platform's measured limits: arithmetic by dtype in 10^9 operations/s, memory in 10^9 bytes/s."""
 
     gflops: Mapping[str, float]
     read_gbs: float

@@ -14,8 +14,9 @@ from dlas.primitives.tiling import divisors
 SUMS = {"float32": "float32", "float16": "float32", "uint8": "int32", "int8": "int32"}
 
 # Products that are added up in float16 before they go to a float32 sum. Each addition rounds to 11 bits: the error of a
-# block grows with the square root of their number, the time spent on the float32 sums falls with it.
-HALF_PRODUCTS = 72  # such as 64 channels, or eight channels of a 3x3 kernel
+# block grows with the square root of their number, the time spent on the float32 sums falls with it. 72 are
+# enough for 64 channels, or for eight channels of a 3x3 kernel.
+FP16_PRODUCTS = 72
 
 # An element of the feature map and one of the weight, for a position of the output and a step of the reduction.
 Operands = Callable[[Sequence[Any], Sequence[Any]], tuple[Any, Any]]
@@ -31,10 +32,10 @@ def add_up(
     """Return the sums of products [*shape] over the axes of a reduction, in the type of `SUMS`.
 
     `operands` takes an index of the output and one of the reduction. A CPU without float16 arithmetic widens each
-    operand; with it, `packing.halves`, products are added up in float16 in blocks, and the blocks in float32.
+    operand; with it, `packing.fp16`, products are added up in float16 in blocks, and the blocks in float32.
     """
-    if packing.halves:
-        return _add_up_halves(shape, operands, reduction, attributes)
+    if packing.fp16:
+        return _add_up_fp16(shape, operands, reduction, attributes)
     axes = [te.reduce_axis((0, extent), name) for name, extent in reduction.items()]
 
     def sums(*index: Any) -> Any:
@@ -47,13 +48,13 @@ def add_up(
     return te.compute(shape, sums, name=tiling.CONVOLUTION, attrs=attributes)
 
 
-def _add_up_halves(
+def _add_up_fp16(
     shape: Sequence[int],
     operands: Operands,
     reduction: Mapping[str, int],
     attributes: Mapping[str, Any],
 ) -> te.Tensor:
-    inner = blocks_of_halves(list(reduction.values()))
+    inner = fp16_blocks(list(reduction.values()))
     outer = [extent // step for extent, step in zip(reduction.values(), inner, strict=True)]
     within = [
         te.reduce_axis((0, extent), name) for name, extent in zip(reduction, inner, strict=True)
@@ -69,18 +70,18 @@ def _add_up_halves(
         element, weight = operands(position, steps)
         return te.sum(element * weight, axis=within)
 
-    halves = te.compute((*outer, *shape), products, name=tiling.PRODUCTS)
+    block_sums = te.compute((*outer, *shape), products, name=tiling.PRODUCTS)
     return te.compute(
         shape,
-        lambda *index: te.sum(halves(*blocks, *index).astype("float32"), axis=blocks),
+        lambda *index: te.sum(block_sums(*blocks, *index).astype("float32"), axis=blocks),
         name=tiling.CONVOLUTION,
         attrs=attributes,
     )
 
 
-def blocks_of_halves(extents: Sequence[int]) -> list[int]:
+def fp16_blocks(extents: Sequence[int]) -> list[int]:
     """Return how many steps of each axis of a reduction are added up in float16, the innermost axes first."""
     steps = [1] * len(extents)
     for axis in reversed(range(len(extents))):
-        steps[axis] = divisors(extents[axis], HALF_PRODUCTS // math.prod(steps))[-1]
+        steps[axis] = divisors(extents[axis], FP16_PRODUCTS // math.prod(steps))[-1]
     return steps

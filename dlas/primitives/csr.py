@@ -5,7 +5,7 @@ positions stays in vectors while the non-zeros of a row run over it: each is one
 which multiply every vector of the tile. What a vector reads is side by side in memory at any stride, because the
 primitive lays the input out in planes (`Planes`); where rows are short, a vector goes on into the next one.
 
-Input channels are parted into blocks, each a CSR matrix of its own, so that what a register tile reads of a block
+Input channels are partitioned into blocks, each a CSR matrix of its own, so that what a register tile reads of a block
 stays in the first-level cache while all output channels use it (cache blocking of sparse matrices: Im, Yelick and
 Vuduc, "Sparsity: Optimization Framework for Sparse Matrix Kernels", IJHPCA 2004).
 """
@@ -35,13 +35,20 @@ from dlas.primitives.vector import VectorUnit
 
 PLUGIN = FormatPlugin(label="CSR", order=2, sparse=True, edge="#000000")
 
-CACHE_BYTES = 24 * 1024  # of input that a register tile reads again and again: a first-level cache
-TILE_BYTES = 1024 * 1024  # of input that is laid out at a time: what a second-level cache holds
-SHORT_ROW = 8  # non-zeros of a row below which parting it costs more than it saves
-IN_FLIGHT = 8  # multiply-adds that hide the latency of one another, by default
-TILES = 16  # to choose from
-WHOLE = 1 << 40  # bytes: no part of the input's channels is apart
-OVERHEAD = 1.5  # of a non-zero, in multiply-adds of a vector: its value and its offset are loaded
+# Input that a register tile reads again and again: the size of a first-level cache.
+CACHE_BYTES = 24 * 1024
+# Input that is laid out at a time: the size of a second-level cache.
+TILE_BYTES = 1024 * 1024
+# Non-zeros of a row below which partitioning it costs more than it saves.
+MIN_ROW_NONZEROS = 8
+# Multiply-adds that hide the latency of one another, by default.
+IN_FLIGHT = 8
+# Tiles to choose from.
+MAX_TILES = 16
+# A cache that holds all input channels, so that they are not partitioned.
+UNLIMITED_BYTES = 1 << 40
+# Cost of loading a non-zero's value and offset in units of one multiply-add of a vector.
+NONZERO_COST = 1.5
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class Matrix:
 
     `pointers` int32 [blocks * K + 1] say where rows begin in `offsets` int32 and `values`: row k of block b is number
     b * K + k. Offsets lead into the planes of the input, from the first position of a tile. Zeros fill each row up to a
-    multiple of what the kernel interleaves. `bounds` int32 [chunks + 1] part the output channels into chunks of
+    multiple of what the kernel interleaves. `bounds` int32 [chunks + 1] partition the output channels into chunks of
     nearly equal work.
     """
 
@@ -108,11 +115,11 @@ def kernel(
         width = planes.width
         reach = (convolution.out_height - 1) * width + convolution.out_width
         tile = Tile(convolution.out_height, -(-reach // width), 1, width, in_flight=1)
-        matrix = compress(weight.astype(SUMS[dtype]), convolution, planes, tile, 1, WHOLE)
+        matrix = compress(weight.astype(SUMS[dtype]), convolution, planes, tile, 1, UNLIMITED_BYTES)
         scattered = function(convolution, planes, tile, matrix, dtype, _gathered)
         return Kernel(scattered, tuple(vars(matrix).values()), NCHW)
     nonzeros = int(np.count_nonzero(weight))
-    tile = decide.choose("tile", ranked_tiles(convolution, planes, vector, nonzeros)[:TILES])
+    tile = decide.choose("tile", ranked_tiles(convolution, planes, vector, nonzeros)[:MAX_TILES])
     tile = replace(tile, in_flight=decide.choose("in_flight", (IN_FLIGHT, 4, 16)))
     tiles = convolution.batch * (convolution.out_height // tile.rows)
     # Tiles are the same work each; where they are too few for the threads, chunks of channels share it.
@@ -120,7 +127,9 @@ def kernel(
     if vector.threads > 1:
         other = 1 if chunks > 1 else 2 * vector.threads
         chunks = decide.choose("chunks", (chunks, other, vector.threads, 4 * vector.threads))
-    cache = decide.choose("cache", (CACHE_BYTES, CACHE_BYTES // 2, 2 * CACHE_BYTES, WHOLE))
+    cache = decide.choose(
+        "cache", (CACHE_BYTES, CACHE_BYTES // 2, 2 * CACHE_BYTES, UNLIMITED_BYTES)
+    )
     matrix = compress(weight.astype(SUMS[dtype]), convolution, planes, tile, chunks, cache)
     constants = tuple(vars(matrix).values())  # in the order of the function's arguments
     return Kernel(function(convolution, planes, tile, matrix, dtype), constants, NCHW)
@@ -150,7 +159,7 @@ def ranked_tiles(
                 if rows > 1 and planes.tiled and 4 * laid_out > TILE_BYTES:
                     continue
                 tiles = convolution.out_height // rows
-                multiplied = nonzeros * tiles * tile.registers * (vectors + OVERHEAD)
+                multiplied = nonzeros * tiles * tile.registers * (vectors + NONZERO_COST)
                 copied = 2 * laid_out / lanes * (tiles if planes.tiled else 1)
                 costs[tile] = multiplied + copied
     return sorted(costs, key=lambda tile: costs[tile])
@@ -192,7 +201,9 @@ def compress(
 
     last = planes.shift(convolution.kernel[0] - 1, convolution.kernel[1] - 1)
     in_cache = cache // (4 * planes.count * (tile.span + last))
-    worth = SHORT_ROW * convolution.out_channels * convolution.in_channels // max(1, len(values))
+    worth = (
+        MIN_ROW_NONZEROS * convolution.out_channels * convolution.in_channels // max(1, len(values))
+    )
     block = max(in_cache, worth, 1) if convolution.groups == 1 else convolution.in_channels
     blocks = -(-convolution.in_channels // block)
     block = -(-convolution.in_channels // blocks)
@@ -208,7 +219,7 @@ def compress(
     all_offsets, all_values = np.zeros(length, np.int32), np.zeros(length, values.dtype)
     all_offsets[place], all_values[place] = offsets, values
 
-    work = (filled + OVERHEAD).reshape(blocks, -1).sum(axis=0).cumsum()
+    work = (filled + NONZERO_COST).reshape(blocks, -1).sum(axis=0).cumsum()
     shares = work[-1] * np.arange(1, chunks) / chunks
     inner = np.searchsorted(work, shares, side="left") + 1
     bounds = np.concatenate([[0], inner, [convolution.out_channels]])

@@ -34,7 +34,7 @@ def row_vector(columns: int, vector: VectorUnit) -> int:
 
     Half a vector will do, but in float16 no longer gains anything over float32.
     """
-    least = vector.lanes if vector.halves else vector.lanes // 2
+    least = vector.lanes if vector.fp16 else vector.lanes // 2
     widths = (width for width in (32, 16, 8, 4) if least <= width <= vector.lanes)
     return next((width for width in widths if columns % width == 0), 0)
 
@@ -47,16 +47,16 @@ def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decision
     """
     if isinstance(vector, GPU):
         block = 1 if convolution.depthwise else vector.block(convolution.out_channels)
-        parted = convolution.in_channels // convolution.groups
-        grids = thread_blocks.grids(convolution, vector, block, parted)
+        reduction_steps = convolution.in_channels // convolution.groups
+        grids = thread_blocks.grids(convolution, vector, block, reduction_steps)
         return Packing(block, grid=decide.choose("grid", grids))
     if convolution.depthwise:
         lanes = "columns" if convolution.stride[1] == 1 else "scalar"
-        return Packing(1, lanes, halves=vector.halves)
+        return Packing(1, lanes, fp16=vector.fp16)
     if convolution.stride[1] == 1 and row_vector(convolution.out_width, vector):
         block = tiling.divisors(convolution.out_channels, ROW_CHANNELS)[-1]
-        return Packing(block, "columns", halves=vector.halves)
-    return Packing(vector.block(convolution.out_channels), halves=vector.halves)
+        return Packing(block, "columns", fp16=vector.fp16)
+    return Packing(vector.block(convolution.out_channels), fp16=vector.fp16)
 
 
 def pack_weight(

@@ -43,12 +43,12 @@ def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decision
     depth = vector.depth(convolution)
     if isinstance(vector, GPU):
         block = vector.block(convolution.out_channels, whole=True)
-        parted = padded_channels(convolution, depth) // convolution.groups // depth
+        reduction_steps = padded_channels(convolution, depth) // convolution.groups // depth
         shared = convolution.groups == 1
-        grids = thread_blocks.grids(convolution, vector, block, parted, staged=shared)
+        grids = thread_blocks.grids(convolution, vector, block, reduction_steps, staged=shared)
         return Packing(block, depth=depth, grid=decide.choose("grid", grids))
-    block = vector.block(convolution.out_channels, whole=vector.halves)
-    return Packing(block, depth=depth, halves=vector.halves)
+    block = vector.block(convolution.out_channels, whole=vector.fp16)
+    return Packing(block, depth=depth, fp16=vector.fp16)
 
 
 def pack_weight(

@@ -7,9 +7,10 @@ from tvm.target import Target
 from dlas.primitives import dot_product
 from dlas.primitives.convolution import Convolution
 
-VECTOR = 4  # numbers that one instruction of a thread loads; a feature map's channels are in blocks of as many
+# Numbers that one instruction of a thread loads; the blocks of a feature map have as many channels.
+VECTOR = 4
 # Threads that hide a GPU's latencies, by kind: some thousand on a Mali, many more on a GPU of CUDA.
-RESIDENT = {"cuda": 1 << 16, "opencl": 1 << 12}
+RESIDENT_THREADS = {"cuda": 1 << 16, "opencl": 1 << 12}
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class GPU:
     shared_bytes: int
     resident: int
     dot_product: bool = False
-    halves: bool = False  # whether products are added up in float16: never
+    # Products are never added up in float16.
+    fp16: bool = False
 
     @property
     def quantized(self) -> str:
@@ -50,7 +52,7 @@ class GPU:
 
 @dataclass(frozen=True)
 class Grid:
-    """How the output of a layer is parted among threads.
+    """How the output of a layer is partitioned among threads.
 
     A block has `columns` threads along the positions, `rows` along the blocks of output channels and `parts` that share
     each sum. A thread holds `blocks` blocks of output channels at `positions` positions.
@@ -70,7 +72,7 @@ class Grid:
 
 def is_gpu(target: Target) -> bool:
     """Return whether a target is a GPU of CUDA or OpenCL."""
-    return target.kind.name in RESIDENT
+    return target.kind.name in RESIDENT_THREADS
 
 
 def gpu(target: Target, dtype: str) -> GPU:
@@ -80,7 +82,7 @@ def gpu(target: Target, dtype: str) -> GPU:
         kind,
         int(target.attrs["max_threads_per_block"]),
         int(target.attrs["max_shared_memory_per_block"]),
-        RESIDENT[kind],
+        RESIDENT_THREADS[kind],
         dot_product=dtype == "int8" and _computes_dot_products(target),
     )
 

@@ -81,14 +81,14 @@ class Packing:
     `lanes` is "channels" where a vector holds the block's output channels at one position, "columns" where it
     holds neighbouring positions of one output channel, "scalar" where there are no vectors. Of each output channel,
     `depth` neighbouring input channels lie side by side: what one instruction multiplies and adds up in a lane.
-    `halves` says whether products are added up in float16, a block of them at a time. On a GPU, `grid` says how threads
+    `fp16` says whether products are added up in float16, a block of them at a time. On a GPU, `grid` says how threads
     share the work.
     """
 
     block: int
     lanes: str = "channels"
     depth: int = 1
-    halves: bool = False
+    fp16: bool = False
     grid: Grid | None = None
 
     def axes(self, channels: int) -> dict[str, int]:

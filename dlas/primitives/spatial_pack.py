@@ -30,13 +30,13 @@ def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decision
     """Return how this layer's weight is packed: a vector of output channels together; and the threads of a GPU."""
     block, depth = vector.block(convolution.out_channels), vector.depth(convolution)
     if not isinstance(vector, GPU):
-        return Packing(block, depth=depth, halves=vector.halves)
-    parted = convolution.in_channels // convolution.groups
+        return Packing(block, depth=depth, fp16=vector.fp16)
+    reduction_steps = convolution.in_channels // convolution.groups
     if convolution.depthwise:
-        parted = 1
+        reduction_steps = 1
     elif convolution.groups == 1:
-        parted = -(-parted // vector.block(parted))
-    grids = thread_blocks.grids(convolution, vector, block, parted)
+        reduction_steps = -(-reduction_steps // vector.block(reduction_steps))
+    grids = thread_blocks.grids(convolution, vector, block, reduction_steps)
     return Packing(block, depth=depth, grid=decide.choose("grid", grids))
 
 

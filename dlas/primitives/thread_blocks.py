@@ -23,65 +23,86 @@ from dlas.primitives.gpu import GPU, Grid
 from dlas.primitives.layout import Packing
 from dlas.primitives.tiling import CONVOLUTION, PRODUCTS, divisors
 
-GRIDS = 24  # to choose from
-WIDTHS = (1, 2, 4, 8, 16, 32, 64, 128)  # threads of a block along the positions
-MOST, PARTS = 512, 32  # threads of a block; those of them that share a sum
-WARP = 32  # threads that take an instruction together
-COALESCED = 8  # neighbours that read neighbouring numbers, at least: what a memory gives at once
-LOAD = 4  # the price of a load in multiply-adds: caches give a number to a quarter of the threads that multiply
-LATENCY = 24  # cycles that a thread waits for a load
-TURNS = 4  # warps that take turns on the same units where a GPU is busy
-SUMS_HELD = 64  # by a thread, at most
-HELD = 96  # operands that a thread reads at once, by default
-ONE_EACH = 128  # threads of a block where each makes one number
-GRID = "grid"  # the convolution's annotation: a `Grid`, channels of a block, depth of a dot product
-TAPS, WEIGHTS = "taps", "weights"  # the names of the blocks that read what a thread multiplies
-FLAT = "flat"  # that of the one which takes its sums
-CHUNKS = (8, 16, 4)  # steps over the input's channels whose operands are staged together
+# Grids to choose from.
+MAX_GRIDS = 24
+# Threads of a block along the positions.
+COLUMN_THREADS = (1, 2, 4, 8, 16, 32, 64, 128)
+# Threads of a block.
+MAX_BLOCK_THREADS = 512
+# Threads of a block that share a sum.
+MAX_SUM_THREADS = 32
+# Threads that execute an instruction together.
+WARP_THREADS = 32
+# Neighbouring threads that read neighbouring numbers, at least: the memory delivers as many at once.
+COALESCED_THREADS = 8
+# Cost of one load in units of one fused multiply-add: the caches sustain one load per four.
+LOAD_COST = 4
+# Cycles that a thread waits for a load.
+LATENCY_CYCLES = 24
+# Warps that take turns on the same units of a busy GPU.
+BUSY_WARPS = 4
+# Sums that a thread holds.
+MAX_SUMS = 64
+# Operands that a thread reads at once, by default.
+DEFAULT_OPERANDS = 96
+# Threads of a block in which each thread makes one number.
+ELEMENT_THREADS = 128
+# Steps over the input's channels whose operands are staged together.
+CHUNKS = (8, 16, 4)
+# The convolution's annotation: a `Grid`, channels of a block, depth of a dot product.
+GRID = "grid"
+# Names of the blocks that read the operands of a thread.
+TAPS, WEIGHTS = "taps", "weights"
+# Name of the block that reads the sums of a thread.
+FLAT = "flat"
 
 
 def grids(
-    convolution: Convolution, gpu: GPU, block: int, parted: int, staged: bool = False
+    convolution: Convolution, gpu: GPU, block: int, reduction_steps: int, staged: bool = False
 ) -> list[Grid]:
-    """Return the ways to part a layer, the one that should be fastest first.
+    """Return the ways to partition a layer, the one that should be fastest first.
 
-    `block` output channels lie side by side; `parted` steps of the reduction can be shared among threads. Operands are
-    `staged` in shared memory, or come from caches. The price of a grid is the time of its threads: what they multiply
-    and load, in as many turns as all of them need on the GPU.
+    `block` output channels lie side by side. Threads can share a reduction in up to `reduction_steps` parts. Operands
+    are `staged` in shared memory, or come from caches. The cost of a grid is the time that its threads
+    multiply and load, in as many turns as all of them need on the GPU.
     """
     positions = convolution.out_height * convolution.out_width
     blocks = -(-convolution.out_channels // block)
     steps = convolution.macs // (convolution.batch * convolution.out_channels * positions)
     found = [
         grid
-        for columns in WIDTHS
-        if columns < 2 * positions and (staged or columns >= min(COALESCED, positions))
-        for rows in divisors(blocks, MOST // columns)
-        if not staged or rows >= min(COALESCED // 2, blocks)
-        for parts in divisors(parted, min(PARTS, MOST // (columns * rows)))
+        for columns in COLUMN_THREADS
+        if columns < 2 * positions and (staged or columns >= min(COALESCED_THREADS, positions))
+        for rows in divisors(blocks, MAX_BLOCK_THREADS // columns)
+        if not staged or rows >= min(COALESCED_THREADS // 2, blocks)
+        for parts in divisors(
+            reduction_steps, min(MAX_SUM_THREADS, MAX_BLOCK_THREADS // (columns * rows))
+        )
         for held in divisors(blocks // rows, 4)
         for each in (1, 2, 4, 8)
         if _fits(grid := Grid(columns, rows, parts, held, each), gpu, block, positions, staged)
     ]
 
-    def price(grid: Grid) -> float:
+    def cost(grid: Grid) -> float:
         """Estimate the clock cycles of a layer."""
         sums = grid.blocks * grid.positions * block
         loads = grid.positions + grid.blocks * -(-block // 4)
-        work = float(sums + LOAD * loads)
+        work = float(sums + LOAD_COST * loads)
         if staged:  # what one thread brings to shared memory feeds others
             brought = grid.columns * grid.positions + grid.rows * grid.blocks * block
-            work = sums + LOAD / 2 * loads + 2 * LOAD * brought / (grid.columns * grid.rows)
+            work = (
+                sums + LOAD_COST / 2 * loads + 2 * LOAD_COST * brought / (grid.columns * grid.rows)
+            )
         blocks_of_threads = -(-positions // (grid.columns * grid.positions)) * (
             blocks // (grid.rows * grid.blocks)
         )
-        warps = convolution.batch * blocks_of_threads * -(-grid.threads // WARP)
+        warps = convolution.batch * blocks_of_threads * -(-grid.threads // WARP_THREADS)
         # With many threads the work of all takes turns; one alone waits for what it loads.
-        step = max(TURNS * work * warps * WARP / gpu.resident, work + LATENCY)
-        joining = 2 * sums + 4 * LATENCY
+        step = max(BUSY_WARPS * work * warps * WARP_THREADS / gpu.resident, work + LATENCY_CYCLES)
+        joining = 2 * sums + 4 * LATENCY_CYCLES
         return steps / grid.parts * step + joining
 
-    return sorted(found, key=price)[:GRIDS]
+    return sorted(found, key=cost)[:MAX_GRIDS]
 
 
 def _fits(grid: Grid, gpu: GPU, block: int, positions: int, staged: bool) -> bool:
@@ -91,8 +112,8 @@ def _fits(grid: Grid, gpu: GPU, block: int, positions: int, staged: bool) -> boo
         operands = grid.columns * grid.positions + grid.rows * grid.blocks * block
         shared += operands * grid.parts * max(CHUNKS)
     return (
-        grid.threads <= min(MOST, gpu.threads)
-        and sums <= SUMS_HELD
+        grid.threads <= min(MAX_BLOCK_THREADS, gpu.threads)
+        and sums <= MAX_SUMS
         and sums % grid.parts == 0  # so that all threads have as many sums to write
         and (grid.positions == 1 or grid.columns * grid.positions < 2 * positions)
         and 4 * shared <= gpu.shared_bytes
@@ -233,8 +254,8 @@ def tile_convolution(
     positions, or, if `channels_first`, neighbouring channels.
     """
     annotations: Any = schedule.get(schedule.get_sblock(CONVOLUTION)).annotations
-    *parting, block, depth = (int(number) for number in annotations[GRID])
-    grid = Grid(*parting)
+    *partition, block, depth = (int(number) for number in annotations[GRID])
+    grid = Grid(*partition)
     sizes = {"threadIdx.x": grid.columns, "threadIdx.y": grid.rows, "threadIdx.z": grid.parts}
     along = list(sizes)
     if channels_first:
@@ -330,12 +351,18 @@ def _own_loops(schedule: Schedule, block: SBlockRV) -> tuple[list[LoopRV], list[
 def _at_once(extents: Sequence[int], held: int) -> list[int]:
     """Return over how many of the last loops of a reduction operands can be read at once, by default first.
 
-    `held` numbers are read for each step; the default is what `HELD` registers hold.
+    `held` numbers are read for each step; the default is what `DEFAULT_OPERANDS` registers hold.
     """
     counts = list(range(1, len(extents)))
     numbers = [held * math.prod(extents[len(extents) - count :]) for count in counts]
-    fitting = [count for count, number in zip(counts, numbers, strict=True) if number <= HELD]
-    possible = [count for count, number in zip(counts, numbers, strict=True) if number <= 2 * HELD]
+    fitting = [
+        count for count, number in zip(counts, numbers, strict=True) if number <= DEFAULT_OPERANDS
+    ]
+    possible = [
+        count
+        for count, number in zip(counts, numbers, strict=True)
+        if number <= 2 * DEFAULT_OPERANDS
+    ]
     default = fitting[-1] if fitting else 1
     return [default, *(count for count in possible or [1] if count != default)]
 
@@ -361,7 +388,9 @@ def _share(schedule: Schedule, block: SBlockRV, at: LoopRV, sizes: Mapping[str, 
     _bind(schedule, schedule.fuse(*_own_loops(schedule, block)[0]), sizes)
 
 
-def make_elements(schedule: Schedule, block: SBlockRV, gpu: GPU, threads: int = ONE_EACH) -> LoopRV:
+def make_elements(
+    schedule: Schedule, block: SBlockRV, gpu: GPU, threads: int = ELEMENT_THREADS
+) -> LoopRV:
     """Let a thread make each element of what a block writes, or add it up alone; return the loop over threads."""
     spatial, reduced = tiling.by_kind(schedule, block, schedule.get_loops(block))
     if not spatial:

@@ -19,22 +19,26 @@ from dlas.primitives.kernel import CONVOLUTION
 from dlas.primitives.vector import VectorUnit
 
 DATA_PARALLEL = tirx.IterVar.DataPar
-PRODUCTS = "products"  # the name of the block that does so in float16, some steps for each of the convolution's
-DEPTH = "depth"  # the convolution's annotation where one instruction takes all steps of its last reduction axis
-PREFETCH = "prefetch"  # a loop's annotation: how many cache lines ahead weights are asked for
-AHEAD = (0, 32, 64, 128)  # cache lines: what `PREFETCH` is chosen from
-TILES = 16  # register tiles to choose from
-COPIES = (
-    "parallel",
-    "inside",
-    "serial",
-)  # how input is laid out; inside: by the turns that read it
-GRAINS = (4, 0, 1, 16)  # parts of the work for each thread, at least; 0 for one part alone
-ENCLOSED_BYTES = 32 * 1024  # of sums that several register tiles may have together
-CHUNK_BYTES = (24 * 1024, 8 * 1024)  # of weights that they read together
-UNROLLED_STEPS = (
-    320  # multiply-adds written out in one kernel, beyond which code outgrows its cache
-)
+# Name of the block that adds up products in float16, several steps for each of the convolution's.
+PRODUCTS = "products"
+# The convolution's annotation where one instruction takes all steps of its last reduction axis.
+DEPTH = "depth"
+# A loop's annotation: how many cache lines ahead weights are prefetched.
+PREFETCH = "prefetch"
+# Cache lines: the choices for `PREFETCH`.
+PREFETCH_LINES = (0, 32, 64, 128)
+# Register tiles to choose from.
+MAX_TILES = 16
+# Where the input is laid out; "inside": by the turns that read it.
+COPIES = ("parallel", "inside", "serial")
+# Parts of the work for each thread, at least; 0 for no threads.
+GRAINS = (4, 0, 1, 16)
+# Sums that several register tiles may have together.
+ENCLOSED_BYTES = 32 * 1024
+# Weights that several register tiles read together.
+CHUNK_BYTES = (24 * 1024, 8 * 1024)
+# Unrolled multiply-adds of one kernel, beyond which code outgrows its cache.
+UNROLLED_STEPS = 320
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def tiles(
     """
     default = choose_tile(channels, rows, columns, vector.accumulators // shared)
     others = _ranked_tiles(channels, rows, columns, vector.most_accumulators // shared)
-    return [default, *(tile for tile in others if tile != default)][:TILES]
+    return [default, *(tile for tile in others if tile != default)][:MAX_TILES]
 
 
 def _ranked_tiles(channels: int, rows: int, columns: int, accumulators: int) -> list[Tile]:
@@ -269,7 +273,7 @@ def tile_convolution(
             blocks = _accumulate(schedule, CONVOLUTION, at, reduction)
     if contiguous and reduction.channels is not None:
         name = PRODUCTS if PRODUCTS in block_names(schedule) else CONVOLUTION
-        _prefetch(schedule, name, decide.choose("prefetch", AHEAD))
+        _prefetch(schedule, name, decide.choose("prefetch", PREFETCH_LINES))
 
     for loop in inner[:-1]:
         schedule.unroll(loop)
@@ -423,7 +427,7 @@ def _copy_input(
 
 
 def unrolling(tile: Tile, steps: Sequence[int], default: int, decide: Decisions) -> int:
-    """Return how many of the innermost reduction loops are written out: by default `default`."""
+    """Return how many of the innermost reduction loops are unrolled: by default `default`."""
     size = tile.channels * tile.rows * tile.columns
     counts = range(len(steps) + 1)
     fitting = [n for n in counts if math.prod(steps[len(steps) - n :]) * size <= 2 * UNROLLED_STEPS]
@@ -431,7 +435,7 @@ def unrolling(tile: Tile, steps: Sequence[int], default: int, decide: Decisions)
 
 
 def steps_to_unroll(tile: Tile, kernel: list[int]) -> int:
-    """Return how many of the innermost kernel loops can be written out within `UNROLLED_STEPS`."""
+    """Return how many of the innermost kernel loops can be unrolled within `UNROLLED_STEPS`."""
     steps, count = tile.channels * tile.rows * tile.columns, 0
     for extent in reversed(kernel):
         steps *= extent

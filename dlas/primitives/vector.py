@@ -17,12 +17,12 @@ class VectorUnit:
     Attributes
     ----------
     lanes
-        Sums in a vector register, of 32 bits or, if `halves`, float16.
+        Sums in a vector register, of 32 bits or, if `fp16`, float16.
     registers
         Number of vector registers.
     threads
         Number of threads that share a kernel's work.
-    halves
+    fp16
         Whether products are added up in float16.
     dot_product
         LLVM's intrinsic of the dot product that int8 networks use, with {bits} for the width; empty without one.
@@ -33,7 +33,7 @@ class VectorUnit:
     lanes: int
     registers: int
     threads: int
-    halves: bool = False
+    fp16: bool = False
     dot_product: str = ""
     quantized: str = "uint8"
 
@@ -82,7 +82,7 @@ def vector_unit(target: Target, dtype: str) -> VectorUnit:
         used.lanes,
         used.registers,
         threads=int(target.attrs.get("num-cores", 1)),
-        halves=used.dtype == "float16",
+        fp16=used.dtype == "float16",
         dot_product=used.dot_product,
         quantized=used.feature_map,
     )
@@ -104,7 +104,7 @@ def native(target: Target, dtype: str) -> bool | None:
         None for a GPU whose kernels widen: its target does not tell whether the hardware could do without.
     """
     unit = processor(target, dtype)
-    multiplies = {"float32": True, "float16": unit.halves, "int8": bool(unit.dot_product)}[dtype]
+    multiplies = {"float32": True, "float16": unit.fp16, "int8": bool(unit.dot_product)}[dtype]
     return multiplies or (None if is_gpu(target) else False)
 
 

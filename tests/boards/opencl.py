@@ -52,7 +52,7 @@ def halves() -> bool:
 
 
 def stored(dtype: str) -> np.dtype:
-    """Return the type of numbers in which the device holds those of a kernel."""
+    """Return the dtype in which the device stores the numbers of a kernel."""
     return np.dtype("float32" if dtype == "float16" and not halves() else dtype)
 
 
@@ -80,7 +80,7 @@ class Memory:
         self.buffer = cl.Buffer(context(), flags, hostbuf=guarded)
 
     def read(self) -> np.ndarray:
-        """Return what the buffer holds, in the type of numbers in which the device does."""
+        """Return the content of the buffer, in the dtype of the device."""
         content = np.empty(self.size + GUARD, np.uint8)
         cl.enqueue_copy(queue(), content, self.buffer)
         assert (content[self.size :] == POISON).all(), "a kernel wrote behind the end of a buffer"

@@ -84,7 +84,7 @@ def random_split(count):
 
 @pytest.fixture(scope="session")
 def networks():
-    """By the type of numbers: a network, images, and what it must make of them."""
+    """By dtype: a network, images, and the logits that it must compute."""
     dataset = datasets.assemble(*map(random_split, (20, 10, 10)), tuple("abcdefghij"))
     recipe = Recipe("sgd", 0.1, 0.0, epochs=1, batch_size=8)
     settings = {"observer": "minmax", "calibration_images": 8}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tvm.target import Target
 
 from dlas import primitives
-from dlas.primitives.arithmetic import HALF_PRODUCTS, SUMS
+from dlas.primitives.arithmetic import FP16_PRODUCTS, SUMS
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.plugin import unsupported
 from dlas.primitives.vector import native, vector_unit
@@ -42,7 +42,7 @@ def check(name, layer, described, dtype, epilogue, point):
     elif dtype == "float16" and native(Target(described), dtype):
         # Each product and each of the additions to it in float16 rounds to the nearest (Higham, Accuracy and
         # Stability of Numerical Algorithms, 2002, section 4.2).
-        roundings = (HALF_PRODUCTS + 1) * 2.0**-11
+        roundings = (FP16_PRODUCTS + 1) * 2.0**-11
         assert (np.abs(output - expected) <= roundings / (1 - roundings) * magnitude + 1e-5).all()
     else:
         assert np.abs(output - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
@@ -85,4 +85,4 @@ def test_thousands_of_float16_products_lose_no_more_than_one_block(name):
     output, expected, _ = compute(name, layer, TARGETS[0], "float16", False, 0)
     error = np.linalg.norm(output - expected) / np.linalg.norm(expected)
     # Rounding errors that are random add up as the square root of their number; half a unit in the last place each.
-    assert 1e-5 < error < 2.0**-12 * np.sqrt(HALF_PRODUCTS)
+    assert 1e-5 < error < 2.0**-12 * np.sqrt(FP16_PRODUCTS)

@@ -14,7 +14,7 @@ import pytest
 from dlas.errors import StudyError
 from dlas.processes import DiedError, FailedError, SilentError, Worker
 
-PATIENCE_S = 60
+TIMEOUT_S = 60
 BOTH = pytest.mark.parametrize("fresh", [False, True], ids=["forked", "fresh"])
 
 
@@ -57,7 +57,7 @@ class Service:
         os._exit(status)
 
     def hang(self):
-        time.sleep(PATIENCE_S)
+        time.sleep(TIMEOUT_S)
 
     def process(self):
         return os.getpid()
@@ -92,7 +92,7 @@ def crashing():
 
 @contextmanager
 def hanging():
-    time.sleep(PATIENCE_S)
+    time.sleep(TIMEOUT_S)
     yield
 
 
@@ -102,7 +102,7 @@ def worker(request):
         yield worker
 
 
-def call(worker, method, *arguments, timeout_s=PATIENCE_S):
+def call(worker, method, *arguments, timeout_s=TIMEOUT_S):
     return worker.call(method, *arguments, timeout_s=timeout_s)
 
 

@@ -228,8 +228,8 @@ CHANGES = [
     (
         "how weights lie in CSR",
         "dlas/primitives/csr.py",
-        "SHORT_ROW = 8",
-        "SHORT_ROW = 7",
+        "MIN_ROW_NONZEROS = 8",
+        "MIN_ROW_NONZEROS = 7",
         together(starting("tune_network", format="csr"), starting(BUILD, format="csr")),
     ),
     (

@@ -17,7 +17,8 @@ POPULATION = 32  # MetaSchedule's own 512 take longer to evolve than the candida
 TRIES = 5  # batches in which a strategy may find nothing new
 # Ridge regression: as if each value of a decision had been seen so many times, with no effect.
 SHRINKAGE = 1.0
-OTHERS = 0.3  # what a trial of another layer counts beside one of the layer itself
+# Weight of a trial of another layer relative to one of the layer itself.
+OTHER_LAYER_WEIGHT = 0.3
 ENDLESS = 1 << 30  # the strategies' own count of trials; ours is that of the records
 
 # The strategies tell much that nobody asked for.
@@ -166,7 +167,7 @@ class _Effects(ms.cost_model.PyCostModel):
         for records in self.network:
             worked = [trial for trial in records.trials if not trial.failed]
             slowest = max(trial.seconds for trial in worked)
-            weight = 1.0 if records is self.records else OTHERS
+            weight = 1.0 if records is self.records else OTHER_LAYER_WEIGHT
             for trial in records.trials:
                 seconds = slowest if trial.failed else trial.seconds
                 seen.append(weight * self.features([trial.decisions])[0])

@@ -8,7 +8,7 @@ from tvm import te
 
 from dlas import primitives
 from dlas.errors import StudyError
-from dlas.primitives.arithmetic import HALF_PRODUCTS, blocks_of_halves
+from dlas.primitives.arithmetic import FP16_PRODUCTS, fp16_blocks
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.vector import VectorUnit
@@ -41,8 +41,8 @@ def test_a_block_wastes_at_most_half_of_a_vector(channels, lanes):
 
 @given(extents=st.lists(st.integers(1, 600), min_size=1, max_size=4))
 def test_a_block_of_float16_products_is_bounded_and_divides_its_reduction(extents):
-    steps = blocks_of_halves(extents)
-    assert 1 <= np.prod(steps) <= HALF_PRODUCTS
+    steps = fp16_blocks(extents)
+    assert 1 <= np.prod(steps) <= FP16_PRODUCTS
     assert all(extent % step == 0 for extent, step in zip(extents, steps, strict=True))
 
 
