@@ -9,6 +9,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from dlas import study
+from tests.workflow.project import ROOT, copy
 
 pytestmark = pytest.mark.xdist_group("statuses")
 
@@ -23,7 +24,7 @@ from dlas.plugins import PrimitivePlugin
 from dlas.primitives import direct
 from dlas.primitives.direct import convolve, layout, pack_weight, packing, planes, schedule
 
-PLUGIN = PrimitivePlugin(label="for tests")
+PLUGIN = PrimitivePlugin(label="{name}")
 
 '''
 DECLINES = """
@@ -111,14 +112,13 @@ def overflowing(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def provoked(tmp_path_factory):
     """The study after `snakemake all`, with one fault of each kind."""
-    from tests.workflow.project import ROOT, copy
-
     project = copy(ROOT, tmp_path_factory.mktemp("statuses") / "study")
     project.snakemake("--cores", "1", CHECKPOINT)
     weights = load_file(project.folder / CHECKPOINT)
     save_file(overflowing(weights), project.folder / "overflowing.safetensors")
     for name, difference in PRIMITIVES.items():
-        text = LIKE_DIRECT + difference.replace("{number}", str(number_after(RUNS)))
+        text = LIKE_DIRECT.replace("{name}", name) + difference
+        text = text.replace("{number}", str(number_after(RUNS)))
         (project.folder / f"dlas/primitives/{name}.py").write_text(text)
     project.edit(
         "dlas/hardware/contenders.py",
@@ -128,7 +128,7 @@ def provoked(tmp_path_factory):
     )
     (project.folder / "overlay.yaml").write_text(yaml.safe_dump(OVERLAY))
     files = ("--configfile", "config/smoke.yaml", "overlay.yaml")
-    project.printed = project.snakemake(*files, "--cores", "2", "all", config=None)
+    project.snakemake(*files, "--cores", "2", "all", config=None)
     return project
 
 
