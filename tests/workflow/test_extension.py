@@ -49,7 +49,7 @@ class Example:
 def examples() -> dict[str, Example]:
     """Return the examples of the page by kind."""
     found = re.findall(
-        r"^.*`(dlas/[\w/]+\.py)`:\n\n```python\n(.*?)^```$.*?^```yaml\n(.*?)^```$",
+        r"`(dlas/[\w/]+\.py)`:\n\n```python\n(.*?)^```$.*?^```yaml\n(.*?)^```$",
         (ROOT / "docs/extending.md").read_text(),
         re.MULTILINE | re.DOTALL,
     )
