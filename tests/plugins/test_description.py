@@ -5,13 +5,19 @@ import inspect
 from dlas import registry
 from dlas.analysis.observation import Module
 from dlas.compiler.schedulers.plugin import Scheduler
+from dlas.compression.plugin import ReshapingTechnique, Technique
 from dlas.config.fields import section
+from dlas.datasets.plugin import DatasetModule
 from dlas.hardware.connections.plugin import Connection
+from dlas.models.plugin import Architecture, RenamedArchitecture
 from dlas.plugins import Setting
 from dlas.primitives.plugin import Primitive, WeightFormat
 from dlas.runtimes.plugin import Runtime
 
 PROTOCOLS = {
+    "dataset": DatasetModule,
+    "model": Architecture,
+    "compression": Technique,
     "primitive": Primitive,
     "format": WeightFormat,
     "tuning": Scheduler,
@@ -19,26 +25,18 @@ PROTOCOLS = {
     "connection": Connection,
     "observation": Module,
 }
-# Functions that a plugin has, with their parameters.
-REQUIRED = {
-    kind: {
+# Protocols of functions that only some plugins of a kind have.
+OPTIONAL = {"model": RenamedArchitecture, "compression": ReshapingTechnique}
+SUPPORTS = {"supports": ["convolution", "dtype", "vector"]}
+
+
+def functions(protocol):
+    """Return the parameters of each function of a protocol by name."""
+    return {
         name: list(inspect.signature(function).parameters)[1:]
         for name, function in vars(protocol).items()
         if inspect.isfunction(function) and not name.startswith("_")
     }
-    for kind, protocol in PROTOCOLS.items()
-} | {
-    "dataset": {"prepare": ["settings", "seed"]},
-    "model": {"build": ["classes", "width", "stem"]},
-    "compression": {"compress": ["model", "level", "task"]},
-}
-# Functions that a plugin may have.
-OPTIONAL = {
-    "primitive": {"supports": ["convolution", "dtype", "vector"]},
-    "format": {"supports": ["convolution", "dtype", "vector"]},
-    "model": {"renamed": ["tensors"]},
-    "compression": {"restore_architecture": ["model", "state"]},
-}
 
 
 def test_the_label_is_text_and_the_order_a_number(kind, name):
@@ -72,14 +70,17 @@ def test_planning_and_importing_see_the_same_description(kind, name):
 
 def test_the_module_has_the_functions_of_its_protocol(kind, name):
     module, described = registry.load(kind, name), registry.describe(kind, name)
-    required = REQUIRED[kind] if kind != "tuning" or described.searches else {}
-    for function, parameters in required.items():
+    required = functions(PROTOCOLS[kind])
+    if kind == "tuning" and not described.searches:
+        required = {}
+    optional = SUPPORTS if kind in ("primitive", "format") else {}
+    if kind in OPTIONAL:
+        optional = functions(OPTIONAL[kind])
+    for function, parameters in (required | optional).items():
+        if function in optional and not hasattr(module, function):
+            continue
         assert callable(getattr(module, function, None)), f"it lacks {function}()"
         assert list(inspect.signature(getattr(module, function)).parameters) == parameters, function
-    for function, parameters in OPTIONAL.get(kind, {}).items():
-        if hasattr(module, function):
-            found = inspect.signature(getattr(module, function)).parameters
-            assert list(found) == parameters, function
 
 
 def test_the_module_has_a_docstring(kind, name):

@@ -23,6 +23,7 @@ class Scheduler(Protocol):
         records: Path,
         seed: int,
         opener: DeviceOpener,
+        kernels: Path | None = None,
     ) -> Outcome:
         """Tune a network. Parameters and results are those of `tuning.network.tune_network`."""
 
