@@ -161,8 +161,8 @@ class _Draw:
         expected = self.source.expected
         for name, (count, _) in zip(self.names, listed, strict=True):
             if count != expected.get(name, count):
-                told = f"{count} images of {name}, by the devkit {expected[name]}"
-                LOG.warning("%s: %s", self.source.place, told)
+                message = f"{count} images of {name}, by the devkit {expected[name]}"
+                LOG.warning("%s: %s", self.source.place, message)
 
 
 class _Decoded:
@@ -205,8 +205,8 @@ class _Decoded:
                     yield found
                     progress.update()
         if skipped:
-            told = "corrupt images skipped: %d; others of their classes make %d all the same"
-            LOG.warning(told, len(skipped), len(self.chosen))
+            message = "corrupt images skipped: %d; others of their classes make %d all the same"
+            LOG.warning(message, len(skipped), len(self.chosen))
 
     def _instead(self, error: StudyError, label: int, number: int) -> Encoded:
         """Return what stands in for a corrupt image, so many of whose class are; StudyError where nothing does."""
