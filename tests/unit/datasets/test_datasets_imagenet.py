@@ -286,7 +286,7 @@ def test_a_sample_is_decoded_before_all_else(settings, tmp_path):
 
 
 def test_a_corrupt_image_that_no_sample_shows_is_named(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(imagenet, "SAMPLE", 0)
+    monkeypatch.setattr(imagenet, "SAMPLE_IMAGES", 0)
     path = drawn_last(settings, tmp_path)
     truncate(path)
     dataset = datasets.prepare("imagenet", settings, seed=0)
