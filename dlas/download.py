@@ -14,7 +14,8 @@ from dlas.errors import StudyError
 from dlas.files import finish, report_write_errors
 
 LOG = logging.getLogger("dlas")
-CHUNK = 1 << 13  # bytes: an interruption loses less than this
+# An interruption loses less than this.
+CHUNK_BYTES = 1 << 13
 
 
 def fetch(
@@ -128,7 +129,7 @@ def _receive(url: str, partial: Path, timeout_s: float, progress: bool) -> None:
             headers["Range"] = f"bytes={file.tell()}-"
         receive = pooch.HTTPDownloader(
             progressbar=progress,
-            chunk_size=CHUNK,
+            chunk_size=CHUNK_BYTES,
             timeout=timeout_s,
             headers=headers,
             hooks={"response": begin},

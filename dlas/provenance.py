@@ -48,14 +48,14 @@ def record(
 
 
 def versions() -> dict[str, str]:
-    """Return the version of Python and of each imported package that tells its own."""
+    """Return the version of Python and of each imported package that has one."""
     found = {
         name: vars(module).get("__version__")
         for name, module in sorted(sys.modules.items())
         if "." not in name and name not in sys.stdlib_module_names
     }
-    told = {name: version for name, version in found.items() if isinstance(version, str)}
-    return {"python": platform.python_version()} | told
+    known = {name: version for name, version in found.items() if isinstance(version, str)}
+    return {"python": platform.python_version()} | known
 
 
 def machine() -> dict[str, Any]:

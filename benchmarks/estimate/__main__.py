@@ -53,10 +53,10 @@ def estimate(arguments: argparse.Namespace) -> None:
     ).macs
     inputs = Inputs(config, networks, rates, own, arguments.gpu, gpu_macs)
     found = stages(inputs, demand.jobs(config))
-    told = notes(inputs, found, arguments.results)
-    print(report.text(found, networks, cores, told))
+    remarks = notes(inputs, found, arguments.results)
+    print(report.text(found, networks, cores, remarks))
     if arguments.json:
-        write_json(arguments.json, report.as_json(found, networks, cores, rates, told))
+        write_json(arguments.json, report.as_json(found, networks, cores, rates, remarks))
 
 
 def notes(inputs: Inputs, found: list[Stage], results: Path) -> list[str]:

@@ -217,7 +217,7 @@ def measure_network(config: study.Config, network: Network, budget: float) -> Ne
     dataset, model = network.dataset, network.model
     recipe = training.recipe(study.recipe(config, dataset, model))
     count = max(2, min(recipe.batch_size, int(STEP_MACS / network.macs)))
-    # A rate at which nothing diverges on random labels; what a GPU does is told, not measured.
+    # A rate at which nothing diverges on random labels; the rate of a GPU is given, not measured.
     step = replace(
         recipe, epochs=1, batch_size=count, learning_rate=1e-6, device="cpu", processes=1
     )

@@ -37,9 +37,12 @@ PLUGIN = TechniquePlugin(
     },
 )
 
-ACTIVATIONS = (0, 255)  # uint8
-WEIGHTS = (-127, 127)  # int8 without -128, so that a weight and its negative are equally exact
-BATCH_SIZE = 32  # images that calibration holds in memory at a time
+# The range of uint8.
+ACTIVATIONS = (0, 255)
+# The range of int8 without -128, so that a weight and its negative are equally exact.
+WEIGHTS = (-127, 127)
+# Images that calibration holds in memory at a time.
+BATCH_SIZE = 32
 
 
 class Quantized(nn.Module):

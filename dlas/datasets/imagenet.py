@@ -58,8 +58,10 @@ LOG = logging.getLogger("dlas")
 # Mean and standard deviation of the colours as the literature has them, which published weights rely on.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-SAMPLE = 32  # images that are decoded before all others
-BLOCK = 512  # images that wait in memory at most
+# Images that are decoded before all others.
+SAMPLE_IMAGES = 32
+# Images that wait in memory at most.
+BLOCK_IMAGES = 512
 
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
@@ -161,8 +163,8 @@ class _Draw:
         expected = self.source.expected
         for name, (count, _) in zip(self.names, listed, strict=True):
             if count != expected.get(name, count):
-                told = f"{count} images of {name}, by the devkit {expected[name]}"
-                LOG.warning("%s: %s", self.source.place, told)
+                message = f"{count} images of {name}, by the devkit {expected[name]}"
+                LOG.warning("%s: %s", self.source.place, message)
 
 
 class _Decoded:
@@ -195,8 +197,8 @@ class _Decoded:
             ThreadPoolExecutor(self.settings.get("threads", 1)) as pool,
             tqdm(total=len(self.chosen), desc="decoding", unit="image", disable=None) as progress,
         ):
-            for start in range(0, len(self.chosen), BLOCK):
-                block = slice(start, start + BLOCK)
+            for start in range(0, len(self.chosen), BLOCK_IMAGES):
+                block = slice(start, start + BLOCK_IMAGES)
                 decoded = pool.map(attempt, self.chosen[block])
                 for label, found in zip(self.labels[block].tolist(), decoded, strict=True):
                     while isinstance(found, StudyError):
@@ -205,8 +207,8 @@ class _Decoded:
                     yield found
                     progress.update()
         if skipped:
-            told = "corrupt images skipped: %d; others of their classes make %d all the same"
-            LOG.warning(told, len(skipped), len(self.chosen))
+            message = "corrupt images skipped: %d; others of their classes make %d all the same"
+            LOG.warning(message, len(skipped), len(self.chosen))
 
     def _instead(self, error: StudyError, label: int, number: int) -> Encoded:
         """Return what stands in for a corrupt image, so many of whose class are; StudyError where nothing does."""
@@ -222,7 +224,7 @@ class _Decoded:
 
 def _check_sample(images: Sequence[Encoded], settings: Mapping[str, Any], seed: int) -> None:
     """Raise StudyError where a sample tells that images are corrupt: any of them, or half if they may be skipped."""
-    count = min(SAMPLE, len(images))
+    count = min(SAMPLE_IMAGES, len(images))
     chosen = np.random.default_rng(seed).choice(len(images), count, replace=False)
     found = [_attempt(images[at], settings) for at in chosen]
     corrupt = [str(one) for one in found if isinstance(one, StudyError)]

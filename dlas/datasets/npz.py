@@ -15,7 +15,8 @@ from numpy.lib import format as npy
 
 from dlas.errors import StudyError
 
-LENGTHS = 26  # where the local header of a file in a .zip has those of its name and its extra field, which follow
+# Offset, in the local header of a file in a .zip, of the lengths of its name and its extra field, which follow.
+LENGTHS_OFFSET = 26
 
 
 def write(arrays: Mapping[str, Any], temporary: Path, path: str | Path) -> None:
@@ -56,7 +57,7 @@ def mapped(path: str | Path, name: str) -> np.ndarray:
     if member.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{member.filename} is compressed")
     with open(path, "rb") as file:
-        file.seek(member.header_offset + LENGTHS)
+        file.seek(member.header_offset + LENGTHS_OFFSET)
         file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
         old = npy.read_magic(file) == (1, 0)
         read = npy.read_array_header_1_0 if old else npy.read_array_header_2_0

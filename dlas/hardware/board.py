@@ -171,8 +171,22 @@ SERVICES = {
 }
 
 
-def serve(address: tuple[str, int], tracker: tuple[str, int] | None, key: str, told: str) -> None:
-    """Serve one client after the other, forever; a tracker, if any, is `told` that the board is at that host."""
+def serve(
+    address: tuple[str, int], tracker: tuple[str, int] | None, key: str, custom_address: str
+) -> None:
+    """Serve one client after the other, forever; report to a tracker, if any, that the board is at a host.
+
+    Parameters
+    ----------
+    address : (str, int)
+        Host and port to listen at.
+    tracker : (str, int) or None
+        Host and port of the tracker.
+    key : str
+        The tracker's name of boards of this kind.
+    custom_address : str
+        Host at which clients of the tracker reach this board; empty for the host that the tracker sees.
+    """
     from tvm.rpc import server
 
     for name, function in SERVICES.items():
@@ -182,7 +196,7 @@ def serve(address: tuple[str, int], tracker: tuple[str, int] | None, key: str, t
     with socket.create_server(address) as listening:
         port = listening.getsockname()[1]
         print(f"serving on {address[0]}:{port}, TVM {tvm.__version__}", flush=True)
-        server._listen_loop(listening, port, key, tracker, None, told or None)
+        server._listen_loop(listening, port, key, tracker, None, custom_address or None)
 
 
 def _serve_client(connection: socket.socket, address: Any, _: Any, load_library: Any) -> None:
@@ -223,14 +237,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--port", type=int, default=9090, help="0 for any that is free")
     parser.add_argument("--tracker", type=_address, help="host:port of a tracker to report to")
-    parser.add_argument("--key", default="", help="what the tracker calls boards of this kind")
+    parser.add_argument("--key", default="", help="the tracker's name of boards of this kind")
     parser.add_argument(
-        "--told", default="", help="the host at which clients of the tracker reach this board"
+        "--custom-addr",
+        default="",
+        help="the host at which clients of the tracker reach this board",
     )
     given = parser.parse_args(arguments)
     if given.tracker and not given.key:
         parser.error("a tracker needs a --key")
-    serve((given.host, given.port), given.tracker, given.key, given.told)
+    serve((given.host, given.port), given.tracker, given.key, given.custom_addr)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from dlas.datasets import Split
 from dlas.errors import StudyError
 
 DEVICES = ("cpu", "cuda")
-SHARE = 0.4  # of a GPU's free memory that images may take; the rest is for the network
+# Share of a GPU's free memory that images may take; the rest is for the network.
+MEMORY_SHARE = 0.4
 
 
 def check(name: str, processes: int = 1) -> None:
@@ -63,7 +64,7 @@ def place(split: Split, device: torch.device) -> TensorDataset:
     tensors = torch.from_numpy(split.images), torch.from_numpy(split.labels)
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        if split.images.nbytes > SHARE * free:
+        if split.images.nbytes > MEMORY_SHARE * free:
             return TensorDataset(*tensors)
     return TensorDataset(*(tensor.to(device) for tensor in tensors))
 

@@ -11,7 +11,8 @@ from dlas.errors import StudyError
 from dlas.models import checkpoint, plugin
 from dlas.models.vision import models
 
-CLASSES = 1000  # of ImageNet, in the order of their WordNet numbers
+# The classes of ImageNet, in the order of their WordNet numbers.
+CLASSES = 1000
 
 
 def published(name: str) -> tuple[str, str]:

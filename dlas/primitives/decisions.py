@@ -14,7 +14,8 @@ from tvm.s_tir import Schedule
 from dlas.primitives.kernel import CONVOLUTION
 
 Option = TypeVar("Option")
-ANNOTATION = "decisions"  # of a kernel's convolution: the point that its schedule is made for
+# Annotation of a kernel's convolution: the point that its schedule is made for.
+ANNOTATION = "decisions"
 
 
 class Decisions:

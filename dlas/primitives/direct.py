@@ -21,7 +21,8 @@ from dlas.primitives.vector import VectorUnit
 
 PLUGIN = PrimitivePlugin(label="direct", order=1, marker="o")
 
-ROW_CHANNELS = 4  # output channels that share a loaded row, where a vector holds positions
+# Output channels that share a loaded row, where a vector holds positions.
+ROW_CHANNELS = 4
 
 
 def layout(channels: int, vector: VectorUnit | GPU) -> Layout:

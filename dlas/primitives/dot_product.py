@@ -10,7 +10,8 @@ from typing import Any
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
-DEPTH = 4  # products that are added up in each lane
+# Products that are added up in each lane.
+DEPTH = 4
 
 
 @functools.cache

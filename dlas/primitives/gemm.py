@@ -25,8 +25,10 @@ from dlas.primitives.vector import VectorUnit
 
 PLUGIN = PrimitivePlugin(label="GEMM", order=2, marker="s")
 
-PANEL_BYTES = 128 * 1024  # of the patch matrix made at a time, so that it is read back from cache
-RESIDENT_BYTES = 1024 * 1024  # of weights that may be read again for each panel
+# Panel of the patch matrix that is made at a time, so that it is read back from cache.
+PANEL_BYTES = 128 * 1024
+# Weights that may be read again for each panel.
+RESIDENT_BYTES = 1024 * 1024
 
 
 def layout(channels: int, vector: VectorUnit | GPU) -> Layout:

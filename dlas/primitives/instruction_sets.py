@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from tvm.target import Target, codegen
 
-WIDENED = {"float16": "float32", "int8": "int32"}  # computed in, where no extension has the dtype
+# The dtype that is computed in where no extension has the dtype.
+WIDENED = {"float16": "float32", "int8": "int32"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ EXTENSIONS = {
         Extension("Advanced SIMD", ("neon",), "int32", 128, 32),
     ),
 }
-ALIASES = {"arm64": "aarch64", "amd64": "x86_64"}  # of architectures, in LLVM's triples
+# Aliases of architectures in LLVM's triples.
+ALIASES = {"arm64": "aarch64", "amd64": "x86_64"}
 
 
 def extension(target: Target, dtype: str) -> Extension:

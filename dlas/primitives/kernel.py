@@ -7,7 +7,8 @@ from tvm import tirx
 
 from dlas.primitives.layout import Layout
 
-CONVOLUTION = "convolution"  # the name of the block that multiplies and accumulates
+# Name of the block that multiplies and accumulates.
+CONVOLUTION = "convolution"
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def test_a_network_is_tuned_on_a_board(server, network, tmp_path, finalists):
 def test_a_tracker_gives_each_client_a_board_of_its_own(library):
     with serving.tracker() as tracker:
         host_, port = tracker.address.split(":")
-        report = ("--tracker", f"{host_}:{port}", "--key", "pair", "--told", "127.0.0.1")
+        report = ("--tracker", f"{host_}:{port}", "--key", "pair", "--custom-addr", "127.0.0.1")
         settings = {"tracker": tracker.address, "key": "pair", "timeout_s": 20}
         platform = Platform("pair", serving.CPU, 1, connection=settings)
         with serving.server(*report), serving.server(*report):

@@ -57,7 +57,7 @@ def is_complete(place, partial):
 
 def is_resumed(asked: str | None) -> bool:
     """Return whether a request asks for what is missing of a file that broke off in its middle."""
-    return HALF - download.CHUNK < int(asked.removeprefix("bytes=").removesuffix("-")) <= HALF
+    return HALF - download.CHUNK_BYTES < int(asked.removeprefix("bytes=").removesuffix("-")) <= HALF
 
 
 def unused_address() -> str:
@@ -189,7 +189,7 @@ def test_a_killed_process_is_resumed(place, partial):
         command = [sys.executable, "-c", call, mirror.url, str(place), SHA256, str(partial)]
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
             end = time.monotonic() + 60
-            while not partial.exists() or partial.stat().st_size <= HALF - download.CHUNK:
+            while not partial.exists() or partial.stat().st_size <= HALF - download.CHUNK_BYTES:
                 assert time.monotonic() < end and process.poll() is None
                 time.sleep(0.05)
             process.send_signal(signal.SIGKILL)

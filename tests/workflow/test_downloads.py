@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from dlas import datasets
-from dlas.download import CHUNK
+from dlas.download import CHUNK_BYTES
 from tests.mirror import serving
 from tests.tiny_cifar10 import archive, official_files
 from tests.workflow.comparing import wait_until
@@ -89,7 +89,7 @@ def test_a_download_whose_workflow_is_killed_goes_on(fresh):
     with serving(content, "stalled") as mirror:
         config = configured(fresh, content, mirror.url)
         with fresh.started("--cores", "1", ARCHIVE, config=config):
-            wait_until(lambda: partial.exists() and partial.stat().st_size > half - CHUNK)
+            wait_until(lambda: partial.exists() and partial.stat().st_size > half - CHUNK_BYTES)
         assert not (fresh.folder / ARCHIVE).exists()
         fresh.snakemake("--cores", "1", ARCHIVE, config=config)
     first, second = mirror.asked

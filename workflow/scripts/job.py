@@ -1,4 +1,4 @@
-"""What scripts share: a log of their own, bad input told in one line, the name of a library.
+"""What scripts share: a log for each job, one line for bad input, and the names of files.
 
 It is imported before all else: no garbage is looked for until the job starts. What is imported stays, and to go through
 it over and over takes up to a fifth of a short job.

@@ -1,4 +1,4 @@
-"""The estimate of a study: jobs that are those of the workflow, stages that follow the config, and what is told."""
+"""The estimate of a study: jobs that are those of the workflow, stages that follow the config, and the report."""
 
 import json
 import subprocess
@@ -202,9 +202,9 @@ def test_the_stage_that_dominates_is_named(networks, rates):
     found = list(estimated(PAPER, networks, replace(rates, networks=slow)).values())
     longest = dominating(found, 4)
     assert longest.rule == max(found, key=lambda stage: stage.wall(4)).rule
-    told = report.text(found, networks, 4, ["a note"])
-    assert f"dominated by {longest.rule}: " in told
-    assert told.endswith("a note")
+    text = report.text(found, networks, 4, ["a note"])
+    assert f"dominated by {longest.rule}: " in text
+    assert text.endswith("a note")
     assert total(found, 4) == pytest.approx(sum(stage.wall(4) for stage in found))
 
 
@@ -236,7 +236,7 @@ def test_a_finished_study_gives_its_own_rates(tmp_path, networks, rates):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("study: {datasets: [mnist]}", "study.datasets.0 is 'mnist'; allowed: digits"),
         ("tunign: {}", "unknown key tunign"),
@@ -244,15 +244,15 @@ def test_a_finished_study_gives_its_own_rates(tmp_path, networks, rates):
         ("", "holds no keys"),
     ],
 )
-def test_a_wrong_config_is_told_in_one_line(tmp_path, content, told):
+def test_a_wrong_config_gives_one_line(tmp_path, content, message):
     file = tmp_path / "wrong.yaml"
     file.write_text(content)
-    with pytest.raises(StudyError, match=told) as error:
+    with pytest.raises(StudyError, match=message) as error:
         study.load(file)
     assert "\n" not in str(error.value)
 
 
-def test_a_config_that_is_missing_is_told_in_one_line(monkeypatch):
+def test_a_config_that_is_missing_gives_one_line(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["estimate", "--configfile", "config/none.yaml"])
     with pytest.raises(SystemExit) as error:
         command.main()
@@ -277,11 +277,11 @@ def test_the_command_prints_and_writes_the_estimate(monkeypatch, capsys, tmp_pat
     monkeypatch.setattr(sys, "argv", ["estimate", *options, "--results", str(tmp_path)])
     monkeypatch.setattr(command, "measure", lambda *_: rates)
     command.main()
-    told = capsys.readouterr().out
+    text = capsys.readouterr().out
     content = json.loads(file.read_text())
-    assert f"dominated by {content['dominating']}" in told
-    assert f"on {rates.cores} cores" in told
-    assert "--gpu takes its rate" in told
+    assert f"dominated by {content['dominating']}" in text
+    assert f"on {rates.cores} cores" in text
+    assert "--gpu takes its rate" in text
 
 
 @pytest.fixture

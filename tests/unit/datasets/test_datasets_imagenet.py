@@ -286,7 +286,7 @@ def test_a_sample_is_decoded_before_all_else(settings, tmp_path):
 
 
 def test_a_corrupt_image_that_no_sample_shows_is_named(settings, tmp_path, monkeypatch):
-    monkeypatch.setattr(imagenet, "SAMPLE", 0)
+    monkeypatch.setattr(imagenet, "SAMPLE_IMAGES", 0)
     path = drawn_last(settings, tmp_path)
     truncate(path)
     dataset = datasets.prepare("imagenet", settings, seed=0)
@@ -311,12 +311,14 @@ def test_another_image_of_the_class_stands_in_for_a_corrupt_one(
     dataset = datasets.prepare("imagenet", settings | {"corrupt_images": "skip"}, seed=0)
     datasets.save(dataset, tmp_path / "set.npz")
     read = datasets.load(tmp_path / "set.npz")
-    told = [record.getMessage() for record in caplog.records]
+    messages = [record.getMessage() for record in caplog.records]
     for folder, count in (("train", 18), ("val", 12)):
-        assert told.pop(0) == f"{tmp_path / folder}: {count} images of 3 classes"
-    assert told[0].startswith(f"skipped: the image {path} cannot be decoded: ")
-    assert told[1:] == ["corrupt images skipped: 1; others of their classes make 9 all the same"]
-    assert "object at" not in told[0]
+        assert messages.pop(0) == f"{tmp_path / folder}: {count} images of 3 classes"
+    assert messages[0].startswith(f"skipped: the image {path} cannot be decoded: ")
+    assert messages[1:] == [
+        "corrupt images skipped: 1; others of their classes make 9 all the same"
+    ]
+    assert "object at" not in messages[0]
     assert (read.train.images[1:] == train[1:]).all()
     assert (read.validation.images == validation).all()
     chosen = np.concatenate([colours(read.train), colours(read.validation)])

@@ -92,7 +92,7 @@ def test_a_gpu_goes_on_where_it_was_dropout_included(digits, tmp_path, monkeypat
 def test_images_that_do_not_fit_come_through_pinned_memory(monkeypatch, digits):
     recipe = Recipe(**SGD, pad_crop=2, horizontal_flip=True, device="cuda")
     lying, _ = plainly_trained(digits, recipe)
-    monkeypatch.setattr(devices, "SHARE", 0)
+    monkeypatch.setattr(devices, "MEMORY_SHARE", 0)
     fetched, _ = plainly_trained(digits, recipe)
     state = fetched.state_dict()
     assert all(torch.equal(each, state[name]) for name, each in lying.state_dict().items())
