@@ -22,6 +22,7 @@ TABLES = (
     "tabulate_tuning",
     "tabulate_observations",
     "recommend",
+    "summarize_statuses",
     "draw_overview",
     "draw_curves",
     "draw_tuning",
