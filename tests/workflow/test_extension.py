@@ -18,6 +18,9 @@ from safetensors.numpy import load_file
 from dlas import registry
 from tests.workflow.project import ROOT, Project, copy
 
+# One worker makes the copy and runs the study.
+pytestmark = pytest.mark.xdist_group("extension")
+
 # A tiny study: what the examples do not say.
 TINY = {
     "study": {"platforms": ["local_cpu"], "tuning": ["untuned"]},
