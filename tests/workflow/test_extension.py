@@ -137,7 +137,7 @@ def test_the_examples_pass_the_tests_of_their_kinds(extended):
     assert (extended.folder / "dlas/primitives/pointwise.py").is_file()
 
 
-def test_a_plugin_that_breaks_its_protocol_fails_the_tests_of_its_kind(extended):
+def test_a_peer_that_computes_something_else_fails_the_tests_of_its_kind(extended):
     file = extended.folder / EXAMPLES["runtime"].file
     sound = file.read_text()
     file.write_text(sound.replace("module(data).numpy()", "module(2 * data).numpy()"))
