@@ -18,6 +18,9 @@ from safetensors.numpy import load_file
 from dlas import registry
 from tests.workflow.project import ROOT, Project, copy
 
+# One worker makes the copy and runs the study.
+pytestmark = pytest.mark.xdist_group("extension")
+
 # A tiny study: what the examples do not say.
 TINY = {
     "study": {"platforms": ["local_cpu"], "tuning": ["untuned"]},
@@ -134,7 +137,7 @@ def test_the_examples_pass_the_tests_of_their_kinds(extended):
     assert (extended.folder / "dlas/primitives/pointwise.py").is_file()
 
 
-def test_a_plugin_that_breaks_its_protocol_fails_the_tests_of_its_kind(extended):
+def test_a_peer_that_computes_something_else_fails_the_tests_of_its_kind(extended):
     file = extended.folder / EXAMPLES["runtime"].file
     sound = file.read_text()
     file.write_text(sound.replace("module(data).numpy()", "module(2 * data).numpy()"))
