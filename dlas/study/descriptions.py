@@ -17,7 +17,7 @@ Words = dict[str, dict[str, dict[str, Any]]]
 
 def words(config: Config, **_: str) -> Words:
     """Return for each kind and name what figures, pages and captions show of the methods of study.csv and peers.csv."""
-    chosen, searched = config.study, grid.selectors(config)
+    chosen = config.study
     formats = [
         name
         for name in chosen.formats
@@ -30,9 +30,7 @@ def words(config: Config, **_: str) -> Words:
         "compression": described("compression", chosen.compression),
         "primitive": described("primitive", chosen.primitives),
         "format": described("format", formats),
-        "tuning": described(
-            "tuning", (name for name in chosen.tuning if searched or not grid.searches(name))
-        ),
+        "tuning": described("tuning", chosen.tuning),
         "runtime": described("runtime", chosen.peers),
     }
 

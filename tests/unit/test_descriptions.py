@@ -22,15 +22,9 @@ def test_another_plugin_changes_nothing_until_it_takes_part():
     assert set(descriptions.words(config)["primitive"]) == {"spatial_pack"}
 
 
-def test_a_format_and_a_tuning_that_no_configuration_has_are_no_words():
-    chosen = {"compression": ["none", "int8"], "formats": ["dense", "csr"]}
-    config = {
-        **CONFIG,
-        "study": {**CONFIG["study"], **chosen},
-        "tuning": {**CONFIG["tuning"], "select": []},
-    }
-    words = descriptions.words(config)
-    assert set(words["format"]) == {"dense"} and "auto_scheduled" not in words["tuning"]
+def test_a_format_that_no_configuration_has_is_no_word():
+    config = study.load({"study": {"compression": ["none", "int8"], "formats": ["dense", "csr"]}})
+    assert set(descriptions.words(config)["format"]) == {"dense"}
 
 
 def test_the_words_of_curves_and_of_tuning_are_those_of_their_tables():
