@@ -5,7 +5,7 @@ nor layout nor a time stamp changes it. Imports count wherever in a file they st
 that is imported by name at run time must be given explicitly.
 
 What a plugin says of itself is no code: the assignment `PLUGIN` and the modules that read it do not count. A job gets
-what it needs of a description as a parameter of its rule.
+what it needs of a description as a parameter of its rule. Neither do imports for type checkers count.
 """
 
 import ast
@@ -65,8 +65,8 @@ def _read(file: Path, root: Path) -> tuple[str, frozenset[str]]:
     """Return a digest of a file's path and syntax tree, and the names of the modules that it imports."""
     path = file.relative_to(root)
     tree = ast.parse(file.read_text(), filename=str(file))
+    tree.body = [node for node in tree.body if not _ignored(node)]
     imports = frozenset(_imports(tree, path.parent.parts))
-    tree.body = [node for node in tree.body if not _describes(node)]
     for node in ast.walk(tree):
         match node:
             case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
@@ -75,10 +75,12 @@ def _read(file: Path, root: Path) -> tuple[str, frozenset[str]]:
     return hashlib.sha256(f"{path}\n{ast.dump(tree)}".encode()).hexdigest(), imports
 
 
-def _describes(node: ast.stmt) -> bool:
-    """Return whether a statement is a plugin's description, or imports what it is written with."""
+def _ignored(node: ast.stmt) -> bool:
+    """Return whether a statement describes a plugin, imports the words for it, or is for type checkers."""
     match node:
-        case ast.Assign(targets=[ast.Name(id="PLUGIN")]):
+        case (
+            ast.Assign(targets=[ast.Name(id="PLUGIN")]) | ast.If(test=ast.Name(id="TYPE_CHECKING"))
+        ):
             return True
         case ast.ImportFrom(module=module):
             return module in DESCRIPTIONS

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from dlas.analysis import curves, statistics
+from dlas.analysis import reach, statistics
 from dlas.analysis.columns import LATENCY, PLACE
 from dlas.analysis.observation import distinct, measured, speedup
 from dlas.analysis.statistics import Interval
@@ -55,7 +55,7 @@ def accurate(study: pd.DataFrame) -> pd.DataFrame:
     images = rows.groupby("dataset")["top1"].agg(statistics.fewest_images)
     before = both["lowest_before"]
     error = np.sqrt(before * (100 - before) / both["dataset"].map(images))
-    equal = before - both["lowest"] <= error.clip(lower=curves.LOSS) + 1e-9
+    equal = before - both["lowest"] <= error.clip(lower=reach.LOSS) + 1e-9
     return rows.merge(both.loc[equal, [*PLACE, "compression"]], on=[*PLACE, "compression"])
 
 

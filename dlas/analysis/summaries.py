@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dlas.analysis import choices, curves, statistics
+from dlas.analysis import choices, reach, statistics
 from dlas.analysis.columns import LATENCY, MODEL, NETWORK, PLACE, SPEEDUP
 from dlas.analysis.observation import (
     distinct,
@@ -262,7 +262,7 @@ def best_page(rows: pd.DataFrame, words: Words) -> Page:
         "The best configuration of every network",
         "Of each network and platform the configuration of lowest latency: of all, and of the compressions that are as "
         "accurate as the uncompressed network, compiled. Equal accuracy: "
-        f"{curves.ALLOWED}. Speedup: over the uncompressed network with its default schedule, in the primitive "
+        f"{reach.ALLOWED}. Speedup: over the uncompressed network with its default schedule, in the primitive "
         "that is fastest so on average on the platform; with 95 % intervals. The lowest of many latencies is a little "
         "too low by chance: whether a joint choice is worthwhile is for observation 13 to judge. Bold: the model of "
         "lowest latency on a data set and platform; the medians decide.",

@@ -119,3 +119,13 @@ def test_the_reader_of_descriptions_does_not_count(project):
     (project / "dlas/plugins.py").write_text("CHANGED = 1\n")
     (project / "dlas/registry.py").write_text("CHANGED = 1\n")
     assert code_hash(project) == before
+
+
+def test_what_is_imported_for_type_checkers_does_not_count(project):
+    before = code_hash(project)
+    typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import library.unused\n"
+    script = project / "workflow/scripts/build.py"
+    script.write_text(typed + FILES["workflow/scripts/build.py"])
+    with_types = code_hash(project)
+    (project / "library/unused.py").write_text("UNUSED = 2\n")
+    assert code_hash(project) == with_types != before

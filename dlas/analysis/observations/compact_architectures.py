@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import curves, marks, panels, statistics
+from dlas.analysis import curves, marks, panels, reach, statistics
 from dlas.analysis.columns import MODEL
 from dlas.analysis.observation import Observation, Tables, Verdict, needs
 from dlas.analysis.style import Looks
@@ -29,12 +29,12 @@ PLUGIN = ObservationPlugin(
 
 RULE = f"""
 Compression: parameters of the uncompressed network over the non-zero ones left. Tolerated: the largest with equal
-accuracy, {curves.ALLOWED}; between two levels top-1 is interpolated over the logarithm of the compression. Where a
+accuracy, {reach.ALLOWED}; between two levels top-1 is interpolated over the logarithm of the compression. Where a
 ladder's strongest level still holds its compression is a lower bound, and all networks count only up to the smallest
 such bound of the technique. For each of weight and channel pruning: ratio of the groups' geometric means, compact over
 large, within the data sets (least squares on logarithms), with a t interval at a family-wise 95 %. Compact:
 architectures designed to be small (MobileNets, EfficientNet); large: VGG-16 and the ResNets; each model describes its
-group. Supported: the interval of a technique lies below 1/{curves.FURTHER} and that of none above {curves.FURTHER},
+group. Supported: the interval of a technique lies below 1/{reach.FURTHER} and that of none above {reach.FURTHER},
 since less may come from the spacing of the levels. Contradicted: one lies above and none below. Inconclusive otherwise.
 """
 READING = """
@@ -55,11 +55,11 @@ GROUPS = ("compact", "large", "neither")
 
 
 def tolerated(tables: Tables) -> pd.DataFrame:
-    """Return `curves.reaches` of the pruned networks, with group and counted, the compression that counts."""
-    found = curves.reaches(tables.curves[tables.curves["compression"].isin(TECHNIQUES)])
+    """Return `reach.reaches` of the pruned networks, with group and counted, the compression that counts."""
+    found = reach.reaches(tables.curves[tables.curves["compression"].isin(TECHNIQUES)])
     found = found.assign(group=_group(found["model"], tables.groups), counted=found["factor"])
     for _, technique in found[found["group"] != "neither"].groupby("compression"):
-        found.loc[technique.index, "counted"] = curves.comparable(
+        found.loc[technique.index, "counted"] = reach.comparable(
             technique["factor"], technique["bound"]
         )
     return found
@@ -106,8 +106,8 @@ def _verdict(found: pd.DataFrame, ratios: Mapping[str, statistics.Interval]) -> 
     if not ratios:
         needed = needs("accuracy curves of two compact and two large networks", STATISTIC)
         return replace(needed, evidence=found)
-    below = [name for name, ratio in ratios.items() if ratio.high < 1 / curves.FURTHER]
-    above = [name for name, ratio in ratios.items() if ratio.low > curves.FURTHER]
+    below = [name for name, ratio in ratios.items() if ratio.high < 1 / reach.FURTHER]
+    above = [name for name, ratio in ratios.items() if ratio.low > reach.FURTHER]
     verdict: Verdict = "inconclusive"
     if below and not above:
         verdict = "supported"

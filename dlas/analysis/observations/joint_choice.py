@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import choices, curves, marks, panels, statistics
+from dlas.analysis import choices, marks, panels, reach, statistics
 from dlas.analysis.choices import Choice, Place
 from dlas.analysis.columns import PLACE, SPEEDUP, VARIANT
 from dlas.analysis.observation import (
@@ -33,7 +33,7 @@ PLUGIN = ObservationPlugin(
 WORTH = 1.1
 RULE = f"""
 Configurations: compression with its format, primitive and tuning, of compressions with equal accuracy: compiled
-{curves.ALLOWED}. Combination: the fastest of each of the three, the other two at their default (uncompressed and dense;
+{reach.ALLOWED}. Combination: the fastest of each of the three, the other two at their default (uncompressed and dense;
 untuned; the primitive that is fastest so on average on the platform). A network whose combination was not measured is
 left out. Speedup: latency of the combination over that of the fastest configuration, 1 where that is not clearly
 faster. Its limits: the largest lower and upper limit of any configuration's speedup, family-wise 95 % over all pairs of

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import curves, marks, panels, statistics
+from dlas.analysis import curves, marks, panels, reach, statistics
 from dlas.analysis.columns import MODEL
 from dlas.analysis.observation import Observation, Tables, Verdict, needs
 from dlas.analysis.style import Looks
@@ -25,12 +25,12 @@ PLUGIN = ObservationPlugin(
 )
 
 RULE = f"""
-Compression: parameters of the uncompressed network over the non-zero ones left. Equal accuracy: {curves.ALLOWED};
+Compression: parameters of the uncompressed network over the non-zero ones left. Equal accuracy: {reach.ALLOWED};
 between two levels top-1 is interpolated over the logarithm of the compression. Where a ladder's strongest level still
 holds its compression is a lower bound, and both techniques count on that network only up to it. The ratio is weight
 pruning's compression over channel pruning's, its geometric mean over the networks with a 95 % t interval. Supported:
-the interval lies above {curves.FURTHER}, since less may come from the spacing of the levels. Contradicted: it lies
-below 1/{curves.FURTHER}. Inconclusive otherwise.
+the interval lies above {reach.FURTHER}, since less may come from the spacing of the levels. Contradicted: it lies
+below 1/{reach.FURTHER}. Inconclusive otherwise.
 """
 READING = """
 A row is a network, a colour a technique. A mark is the compression, parameters over non-zero parameters left, up to
@@ -49,7 +49,7 @@ TECHNIQUES = ("weight_pruning", "channel_pruning")
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each network and technique, from `curves.reaches`.
+    """Return the verdict under RULE; the evidence is one row for each network and technique, from `reach.reaches`.
 
     Its column `counted` is the compression that counts.
     """
@@ -66,9 +66,9 @@ def _verdict(evidence: pd.DataFrame) -> Observation:
     weight, channel = (both[name] for name in TECHNIQUES)
     ratio = statistics.geometric_mean_ratio(weight, channel)
     verdict: Verdict = "inconclusive"
-    if ratio.low > curves.FURTHER:
+    if ratio.low > reach.FURTHER:
         verdict = "supported"
-    elif ratio.high < 1 / curves.FURTHER:
+    elif ratio.high < 1 / reach.FURTHER:
         verdict = "contradicted"
     bounds = evidence[evidence["bound"]].groupby("compression").size()
     open_ended = ", ".join(f"{count} of `{name}`" for name, count in bounds.items()) or "none"
@@ -81,10 +81,9 @@ def _verdict(evidence: pd.DataFrame) -> Observation:
 
 
 def _reaches(tables: Tables) -> pd.DataFrame:
-    found = curves.reaches(tables.curves[tables.curves["compression"].isin(TECHNIQUES)])
+    found = reach.reaches(tables.curves[tables.curves["compression"].isin(TECHNIQUES)])
     counted = [
-        curves.comparable(network["factor"], network["bound"])
-        for _, network in found.groupby(MODEL)
+        reach.comparable(network["factor"], network["bound"]) for _, network in found.groupby(MODEL)
     ]
     return found.assign(counted=pd.concat(counted) if counted else [])
 

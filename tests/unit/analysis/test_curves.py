@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dlas.analysis import curves, table
+from dlas.analysis import curves, reach, table
 from dlas.compression import elbow
 from dlas.files import write_rows
 from tests.unit.analysis import synthetic
@@ -24,30 +24,28 @@ MANY = 1_000_000  # test images: no allowance beyond the one point
     ],
 )
 def test_reach(top1, factor, bound):
-    assert curves.reach([1, 2, 4, 8], top1, MANY) == (pytest.approx(factor), bound)
+    assert reach.reach([1, 2, 4, 8], top1, MANY) == (pytest.approx(factor), bound)
 
 
 def test_a_small_test_split_allows_one_standard_error():
     few = 100  # 2.18 points at 95 %
-    assert curves.reach([1, 4], [95, 93], few) == (pytest.approx(4), True)
-    assert curves.reach([1, 4], [95, 92], few)[1] == np.False_
-    assert curves.reach([1, 4], [100, 99.5], few) == (
+    assert reach.reach([1, 4], [95, 93], few) == (pytest.approx(4), True)
+    assert reach.reach([1, 4], [95, 92], few)[1] == np.False_
+    assert reach.reach([1, 4], [100, 99.5], few) == (
         pytest.approx(4),
         True,
     )  # no error, but one point
 
 
 def test_compressions_count_up_to_the_smallest_bound():
-    found = curves.comparable(
-        pd.Series([9.0, 4.0, 6.0, 2.0]), pd.Series([True, False, True, False])
-    )
+    found = reach.comparable(pd.Series([9.0, 4.0, 6.0, 2.0]), pd.Series([True, False, True, False]))
     assert list(found) == [6, 4, 6, 2]
-    found = curves.comparable(pd.Series([9.0, 4.0]), pd.Series([False, False]))
+    found = reach.comparable(pd.Series([9.0, 4.0]), pd.Series([False, False]))
     assert list(found) == [9, 4]
 
 
 def test_reaches_finds_what_was_put_in():
-    found = curves.reaches(synthetic.curves(lambda *_: 4.5))
+    found = reach.reaches(synthetic.curves(lambda *_: 4.5))
     assert set(found["compression"]) == {"weight_pruning", "channel_pruning"} and len(found) == 16
     assert found["factor"].to_numpy() == pytest.approx(4.5, rel=0.15)
     assert (found["low"] <= found["factor"]).all() and (found["factor"] <= found["high"]).all()
@@ -55,10 +53,10 @@ def test_reaches_finds_what_was_put_in():
 
 def test_intervals_of_the_reach_cover_it():
     """The reach of curves drawn from few images lies about the reach of the exact curves."""
-    exact = curves.reaches(synthetic.curves(lambda *_: 3.0, images=40_000))["factor"]
+    exact = reach.reaches(synthetic.curves(lambda *_: 3.0, images=40_000))["factor"]
     covered = []
     for seed in range(10):
-        found = curves.reaches(synthetic.curves(lambda *_: 3.0, images=4_000, seed=seed))
+        found = reach.reaches(synthetic.curves(lambda *_: 3.0, images=4_000, seed=seed))
         covered += list((found["low"] <= exact) & (exact <= found["high"]))
     assert np.mean(covered) >= 0.9
 
@@ -91,7 +89,7 @@ def test_the_table_takes_what_the_elbow_gives(tmp_path):
     together = table.curves_table(networks, [table.read_table(tmp_path / name) for name in found])
     assert list(together["level"].fillna(-1)) == [-1, -1, 0, 0.5, 0.8]
     assert list(together["chosen"]) == [True, True, False, True, False]
-    (reached,) = curves.reaches(together).itertuples()
+    (reached,) = reach.reaches(together).itertuples()
     assert reached.compression == "weight_pruning" and 2 < reached.factor < 5 and not reached.bound
 
 
