@@ -259,14 +259,13 @@ class FormatPlugin(Plugin):
 class TuningPlugin(Plugin):
     """A way to schedule, `dlas/compiler/schedulers/<name>.py`.
 
-    `searches` says whether it measures candidates on the platform first. `fill`, `line` and `hatch` are matplotlib's
+    `searches` says whether it measures candidates on the platform first. `fill` and `line` are matplotlib's
     names of its marks, curves and bars.
     """
 
     searches: bool = False
     fill: str | None = None
     line: str | None = None
-    hatch: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Find the plugins of every kind and their descriptions, without importing a plugin."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
@@ -66,10 +67,11 @@ def all_of(kind: Kind) -> dict[str, Plugin]:
     Raises
     ------
     StudyError
-        For a file whose description cannot be evaluated, and for one whose name cannot be a plugin's.
+        For a file whose description cannot be evaluated, one whose name cannot be a plugin's, and two plugins with one
+        label, which no reader could tell apart.
     """
     folder, expected = KINDS[kind]
-    found = {}
+    found: dict[str, Plugin] = {}
     for file in (Path(__file__).parent / folder).glob("[!_]*.py"):
         description = _description(file)
         if isinstance(description, expected):
@@ -79,6 +81,12 @@ def all_of(kind: Kind) -> dict[str, Plugin]:
                 raise StudyError(
                     f"dlas/{folder}/{file.name} cannot be a plugin; {error}"
                 ) from error
+    for label, number in Counter(each.label for each in found.values()).items():
+        if number > 1:
+            alike = ", ".join(sorted(name for name in found if found[name].label == label))
+            raise StudyError(
+                f"the {kind} plugins {alike} have one label, {label!r}; each needs its own"
+            )
     return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
 
 

@@ -3,8 +3,6 @@
 from dlas.compiler.tuning.network import tune_network
 from dlas.plugins import TuningPlugin
 
-PLUGIN = TuningPlugin(
-    label="auto-scheduled", order=2, searches=True, fill="none", line="--", hatch="////"
-)
+PLUGIN = TuningPlugin(label="auto-scheduled", order=2, searches=True, fill="none", line="--")
 
 tune = tune_network

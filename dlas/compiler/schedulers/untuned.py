@@ -2,4 +2,4 @@
 
 from dlas.plugins import TuningPlugin
 
-PLUGIN = TuningPlugin(label="untuned", order=1, fill="full", line="-", hatch="")
+PLUGIN = TuningPlugin(label="untuned", order=1, fill="full", line="-")
