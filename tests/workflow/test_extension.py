@@ -183,7 +183,7 @@ def test_the_data_set_the_model_and_the_technique_are_in_the_table(ran):
         ("shapes", "resnet18"),
     }
     sparse = rows[rows.compression == "n_m_sparsity"]
-    assert set(sparse.format) == {"dense", "csr"} and set(sparse.level) == {0.75}
+    assert set(sparse.format) == {"dense", "csr"} and set(sparse.level.astype(float)) == {0.75}
 
 
 def test_the_technique_leaves_one_weight_in_four(ran):
