@@ -74,7 +74,7 @@ def test_a_new_kind_of_connection_is_one_file(project, server):
     assert json.loads((project.folder / probe("mine")).read_text())["status"] == "ok"
     wrong = mine | {"connection": {"file": "port"}}
     told = snakemake(project, {"platforms": {"mine": wrong}}, probe("mine")).stderr
-    assert "mine.connection names no kind; allowed: one of port_file, server, tracker" in told
+    assert "mine.connection: must have exactly one of the keys server, tracker, port_file" in told
 
 
 def interval(project, name):

@@ -113,7 +113,7 @@ class Project:
         return {
             str(file.relative_to(self.folder)): (file.stat().st_mtime_ns, file.stat().st_size)
             for file in files
-            if file.is_file() and "logs" not in file.parts
+            if file.is_file() and not {"logs", "provenance"} & {*file.parts}
         }
 
 

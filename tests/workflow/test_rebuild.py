@@ -19,9 +19,10 @@ DRAWN = alone(
 )
 PAGES = alone("tabulate_summary", "recommend", "tabulate_observations")
 
+LAST = alone("summarize_statuses")
 # (what the user does, file, text before, text after, jobs that must run)
 CHANGES = [
-    ("a comment", "dlas/files.py", '"""Files', '# Why.\n"""Files', nothing),
+    ("a comment", "dlas/files.py", '"""Write files', '# Why.\n"""Write files', nothing),
     ("a docstring", "dlas/hardware/timing.py", '"""Time', '"""Just time', nothing),
     (
         "a comment in a script",
@@ -67,21 +68,23 @@ CHANGES = [
         "dlas/models/mobilenet_v2.py",
         'label="MobileNetV2"',
         'label="MobileNet v2"',
-        together(DRAWN, PAGES),
+        together(DRAWN, PAGES, LAST),
     ),
     (
         "the marker of a primitive, of which accuracy curves know nothing",
         "dlas/primitives/gemm.py",
         'marker="s"',
         'marker="X"',
-        together(alone("draw_overview", "draw_pareto", "draw_roofline", "draw_observation"), PAGES),
+        together(
+            alone("draw_overview", "draw_pareto", "draw_roofline", "draw_observation"), PAGES, LAST
+        ),
     ),
     (
         "a claim",
         "dlas/analysis/observations/fastest_primitive.py",
         "untuned, no one primitive",
         "untuned, none of the primitives",
-        together(alone("draw_observation", number="04"), alone("tabulate_observations")),
+        together(alone("draw_observation", number="04"), alone("tabulate_observations"), LAST),
     ),
     (
         "the group of a model",

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from dlas import registry, study
+from dlas.status import MEASURED, WIDENED
 
 # Snakemake locks the folder that it runs in. The largest group is the first that a worker gets, so that this one makes
 # the study while the other is at tests that do not need it.
@@ -62,14 +63,14 @@ def test_each_row_is_traced_to_the_jobs_that_made_it(finished):
 
 def test_each_row_is_measured_or_says_why_not(finished):
     table = pd.read_csv(finished.folder / "results/study.csv")
-    usable = table.status.isin(["ok", "emulated"])
+    usable = table.status.isin(MEASURED)
     measured = table[usable]
     assert (measured.platform == "local_cpu").any()
     assert not table[~usable].latency_ms.notna().any()
-    assert set(measured[measured.status == "emulated"].dtype) <= {"float16"}
+    assert set(measured[measured.status == WIDENED].dtype) <= {"float16"}
     assert (measured.latency_ms_low <= measured.latency_ms).all()
     assert (measured.latency_ms <= measured.latency_ms_high).all()
-    allowed = measured.dtype.map(SMOKE["compiler"]["check"]["top1_tolerance"])
+    allowed = measured.dtype.map(vars(SMOKE.compiler.check.top1_tolerance))
     assert ((measured.top1 - measured.top1_compiled).abs() <= allowed).all()
     assert measured.peak_fraction.between(0, 1).all()
     assert (measured.repeats == 5).all()
@@ -90,7 +91,7 @@ def test_each_peer_is_timed_where_the_libraries_have_all_instructions(finished):
 
 def test_every_observation_has_a_verdict_and_a_figure(finished):
     observations = pd.read_csv(finished.folder / "results/observations.csv", dtype=str)
-    numbers = sorted(SMOKE["observations"])
+    numbers = sorted(SMOKE.observations)
     assert list(observations.observation) == numbers
     assert set(observations.verdict) <= {"supported", "contradicted", "inconclusive"}
     assert set(observations.origin) <= {"abstract", "formulated"}
