@@ -225,5 +225,5 @@ def test_only_the_jobs_of_a_new_technique_run(study):
     (study.folder / example.file).write_text(example.code)
     (study.folder / "overlay.yaml").write_text(example.entry)
     target = "results/compressed/digits/resnet18/n_m_sparsity/curve.csv"
-    calls = ("--configfile", "config/smoke.yaml", "overlay.yaml", target)
+    calls = (target, "--configfile", "config/smoke.yaml", "overlay.yaml")
     assert study.planned(*calls, config=None) == {"compress_model": 2, "choose_level": 1}

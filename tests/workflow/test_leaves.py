@@ -166,7 +166,6 @@ EXPECTED = [
         "another",
         together(*(starting(rule) for rule in SHOWN if rule not in ("draw_curves", "draw_tuning"))),
     ),
-    ("platforms.*.label", "another", nothing),
     ("platforms.local_cuda.target", "host", nothing),  # takes no part, and neither do the boards
     ("platforms.*.timing.*", 2, nothing),
     ("platforms.*.threads", 2, nothing),
