@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 # Read by PyTorch and TVM when they are imported. Each worker of pytest has a core; threads of several processes
 # that wait for each other by spinning take many times as long.
@@ -10,6 +11,10 @@ os.environ |= {"OMP_NUM_THREADS": "1", "TVM_THREAD_POOL_SPIN_COUNT": "0"}
 
 # Failed assertions of the helper modules show their values too.
 pytest.register_assert_rewrite("tests.boards", "tests.plugins", "tests.unit", "tests.workflow")
+
+# A busy machine makes no example wrong.
+settings.register_profile("study", deadline=None)
+settings.load_profile("study")
 
 CORES = os.sched_getaffinity(0)
 
