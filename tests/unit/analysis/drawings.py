@@ -32,6 +32,7 @@ FULL = synthetic.study(
     formats=("dense", "csr"),
     tunings=("untuned", "auto_scheduled"),
     unreached=[("photos", "efficientnet_b0", "weight_pruning")],
+    native=[("float16", "local_cpu"), ("int8", "local_cpu")],
     widened=[("float16", "local_cpu_avx2")],
 )
 SOME = FULL.model.isin(["resnet18", "mobilenet_v1"]) & (FULL.compression == "none")
