@@ -83,10 +83,9 @@ def check_libraries(
         for name, build in builds.items()
     }
     remaining = [name for name, check in checks.items() if status.ran(check["status"])]
-    fresh = platform.kind != "llvm" and platform.connection is None
     env = {"TVM_NUM_THREADS": str(threads)}
     with (
-        Worker(_checker, platform, expected, fresh=fresh, env=env) as worker,
+        Worker(_checker, platform, expected, fresh=platform.fresh, env=env) as worker,
         tqdm(total=len(remaining), desc="checking", unit="library", disable=None) as progress,
     ):
         lost: list[str] = []

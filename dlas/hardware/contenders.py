@@ -28,8 +28,7 @@ SPINNING = {"TVM_THREAD_POOL_SPIN_COUNT": "30000"}
 @contextmanager
 def opened(platform: Platform) -> Iterator[Worker]:
     """Yield the worker that times libraries on a platform, which is resolved; the device is opened on first use."""
-    fresh = platform.kind != "llvm" and platform.connection is None
-    with Worker(_bench, platform, fresh=fresh, env=SPINNING) as worker:
+    with Worker(_bench, platform, fresh=platform.fresh, env=SPINNING) as worker:
         yield worker
 
 

@@ -41,10 +41,9 @@ def open_device(platform: Platform, threads: int | None = None) -> Iterator[Devi
 
 def device_opener(platform: Platform) -> DeviceOpener:
     """Return how another process opens the device of a platform, bound to the platform's threads."""
-    remote = platform.connection is not None
     return DeviceOpener(
         partial(open_device, platform, threads_of(platform)),
         platform.linker,
-        remote,
-        fresh=platform.kind != "llvm" and not remote,
+        remote=platform.connection is not None,
+        fresh=platform.fresh,
     )

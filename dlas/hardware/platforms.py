@@ -50,6 +50,11 @@ class Platform:
             return {"host": "llvm"}.get(self.target, self.target)
         return str(self.target["kind"])
 
+    @property
+    def fresh(self) -> bool:
+        """Whether only a new interpreter can open its device: the driver of this machine's GPU survives no fork."""
+        return self.kind != "llvm" and self.connection is None
+
 
 def resolve(platform: Platform) -> dict[str, Any]:
     """Settle what every job of a platform relies on, once for all of them.
