@@ -36,7 +36,7 @@ rule tabulate_study:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(rows=study.row_files, files=study.row_file_names),
+        settings=settings(rows=study.row_files),
         code=code("tabulate_study"),
     script:
         "../workflow/scripts/tabulate_study.py"

@@ -53,9 +53,9 @@ BOARDS = study.boards(CONFIG)
 for name, count in study.board_counts(CONFIG).items():
     if f"board_{name}" not in workflow.global_resources:  # unless the command line says so
         workflow.register_resource(f"board_{name}", count)
-# GPUs of a training. Where it runs on this machine, trainings take turns unless the command line says that there are more.
+# GPUs of a training. Trainings take turns unless the profile or the command line says that there are more.
 GPUS = study.gpus(CONFIG)
-if GPUS and workflow.local_exec and "gpu" not in workflow.global_resources:
+if GPUS and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", GPUS)
 # Rules that measure come in two forms: for this machine, which is then their own, and for boards.
 HERE = "|".join(sorted(set(CONFIG.platforms) - BOARDS.keys())) or "(?!)"

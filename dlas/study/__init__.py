@@ -18,8 +18,7 @@ from dlas.study.combinations import (
 from dlas.study.files import (
     artifacts,
     exported,
-    library_name,
-    row_file_names,
+    libraries,
     row_files,
     timed_networks,
     traced_rows,

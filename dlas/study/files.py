@@ -19,6 +19,11 @@ def library_name(configuration: Mapping[str, str]) -> str:
     return "{primitive}-{format}/{tuning}".format_map(configuration)
 
 
+def libraries(config: Config, **wildcards: str) -> dict[str, dict[str, str]]:
+    """Return the configurations of a network on a platform, by the name of each library."""
+    return {library_name(one): one for one in choices(config, **wildcards)}
+
+
 def tunings(config: Config, **wildcards: str) -> dict[str, str]:
     """Return the file of what tuning found, by the name of each library of a tuning that searches."""
     return {library_name(one): path("tuning", **one) for one in tuned_choices(config, **wildcards)}
@@ -41,10 +46,17 @@ def exported(config: Config, **wildcards: str) -> dict[str, str]:
     }
 
 
-def row_files(config: Config, **_: str) -> list[dict[str, str]]:
-    """Return each configuration with the files that its row is made of."""
-    names = row_file_names(config)
-    return [one | {f"{name}_file": path(name, **one) for name in names} for one in choices(config)]
+def row_files(config: Config, **_: str) -> list[dict[str, Any]]:
+    """Return each configuration with the name of its library and the files that its row is made of."""
+    names = ("summary", "target", "platform", "builds", "check", "timing", "statuses")
+    return [
+        {
+            "configuration": one,
+            "library": library_name(one),
+            "files": {name: path(name, **one) for name in names},
+        }
+        for one in choices(config)
+    ]
 
 
 def traced_rows(config: Config, **_: str) -> list[dict[str, Any]]:
@@ -63,8 +75,3 @@ def traced_rows(config: Config, **_: str) -> list[dict[str, Any]]:
         }
         for one in choices(config)
     ]
-
-
-def row_file_names(config: Config, **_: str) -> list[str]:
-    """Return the names of the files in `row_files`."""
-    return ["summary", "target", "platform", "builds", "check", "timing", "statuses"]

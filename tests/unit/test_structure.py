@@ -167,6 +167,28 @@ def test_every_job_has_an_environment_that_exists():
             assert (rules.parent / environment).is_file()
 
 
+def test_profiles_name_rules_that_exist_and_measure_on_one_kind_of_node():
+    rules = {
+        name: body
+        for file in ROOT.glob("rules/*.smk")
+        for name, body in re.findall(
+            r"^rule (\w+):\n((?:    .*\n|\n)+)", file.read_text(), re.MULTILINE
+        )
+    }
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    default = yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())
+    named = {entry.partition("=")[0] for entry in default["set-threads"]}
+    named |= profile["set-resources"].keys() | profile["groups"].keys()
+    assert named <= rules.keys()
+    measuring = {name for name, body in rules.items() if "threads: workflow.cores" in body}
+    exclusive = {
+        name
+        for name, resources in profile["set-resources"].items()
+        if resources.get("slurm_partition") == "timing" and "exclusive" in resources["slurm_extra"]
+    }
+    assert measuring == exclusive
+
+
 def test_every_script_belongs_to_the_rule_of_its_name():
     rules = "".join(file.read_text() for file in ROOT.glob("rules/*.smk"))
     named = set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))

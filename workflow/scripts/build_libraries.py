@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fast_imports import tvm  # noqa: F401
-from job import job, library_name
+from job import job
 from dlas.compiler.libraries import build_libraries
 from dlas.files import read_json, write_json
 
@@ -12,7 +12,7 @@ with job(snakemake):
     tunings = {name: read_json(file) for name, file in settings["tunings"].items()}
     records = build_libraries(
         (files.network, files.parameters),
-        {library_name(each): each for each in settings["configurations"]},
+        settings["configurations"],
         read_json(files.target)["target"],
         tunings,
         Path(snakemake.output.libraries),

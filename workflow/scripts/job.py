@@ -1,4 +1,4 @@
-"""What scripts share: a log for each job, one line for bad input, and the names of files.
+"""What scripts share: a log for each job, one line for bad input, and the path of its resume file.
 
 It is imported before all else: no garbage is looked for until the job starts. What is imported stays, and to go through
 it over and over takes up to a fifth of a short job.
@@ -8,7 +8,7 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,6 @@ def job(snakemake: Any) -> Iterator[None]:
         logger.exception("failed")
         raise
     logger.info("finished in %.1f s", seconds)
-
-
-def library_name(configuration: Mapping[str, str]) -> str:
-    """Return what tells a configuration's library from the others of the same network and platform."""
-    return "{primitive}-{format}/{tuning}".format_map(configuration)
 
 
 def resume_file(snakemake: Any) -> Path:

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from job import job, library_name
+from job import job
 from dlas.analysis import rows, table
 from dlas.files import read_json
 from dlas.status import OK
@@ -11,28 +11,27 @@ with job(snakemake):
     record, samples = cache(read_json), cache(table.read_table)
     study, noise_floor, peers = [], {}, {}
     for entry in snakemake.params.settings["rows"]:
-        files = {name: entry.pop(f"{name}_file") for name in snakemake.params.settings["files"]}
-        library = library_name(entry)
+        chosen, library, files = entry["configuration"], entry["library"], entry["files"]
         summary, target, platform = (
             record(files[name]) for name in ("summary", "target", "platform")
         )
         timing, statuses = samples(files["timing"]), record(files["statuses"])
         study.append(
             rows.study_row(
-                entry,
+                chosen,
                 summary,
                 target,
                 platform,
                 record(files["builds"])[library],
                 record(files["check"])[library],
-                statuses["libraries"].get(f"{entry['compression']}/{library}", OK),
+                statuses["libraries"].get(f"{chosen['compression']}/{library}", OK),
                 timing,
             )
         )
         if files["timing"] not in peers and not platform.get("simulated"):
-            noise_floor[files["timing"]] = rows.noise_floor_row(entry, timing)
+            noise_floor[files["timing"]] = rows.noise_floor_row(chosen, timing)
             peers[files["timing"]] = rows.peer_rows(
-                entry, target["threads"], timing, statuses["peers"]
+                chosen, target["threads"], timing, statuses["peers"]
             )
     table.write_table(snakemake.output.study, table.study_table(study))
     table.write_table(
