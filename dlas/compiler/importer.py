@@ -1,13 +1,14 @@
 """From PyTorch to Relax: the one place of the compiler that imports torch."""
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
 import torch
-from torch import fx
+import tvm
+from torch import fx, nn
 from tvm import relax
-from tvm.relax.frontend import detach_params
-from tvm.relax.frontend.torch import from_exported_program
+from tvm.relax.frontend.torch.fx_translator import TorchFXImporter
 
 from dlas.compiler.check import relative_error_in_norm
 from dlas.compiler.integer_reference import integer_reference
@@ -29,23 +30,12 @@ def import_network(model: torch.nn.Module, input_shape: tuple[int, int, int, int
     half = any(parameter.dtype == torch.float16 for parameter in model.parameters())
     if not isinstance(model, fx.GraphModule):
         model = fold(model)
-    exported = torch.export.export(model.float(), (torch.zeros(input_shape),))
-    module = from_exported_program(
-        exported,
-        keep_params_as_input=True,
-        unwrap_unit_return_tuple=True,
-        custom_convert_map={
-            "quantize_per_tensor.tensor": _quantize,
-            "dequantize_per_tensor.tensor": _dequantize,
-            "dequantize_per_channel.default": _dequantize,
-        },
-    )
-    module, parameters = detach_params(module)
-    names = [variable.name for variable in module["main"].params[1:]]
-    values = [tensor.numpy() for tensor in parameters["main"]]
+    importer = _Importer(model.float())
+    module = importer.imported(input_shape)
+    parameters = {name: tensor.detach().numpy() for name, tensor in importer.tensors.items()}
     if half:
-        values = [array.astype(np.float16) for array in values]
-    return Network(module, dict(zip(names, values, strict=True)))
+        parameters = {name: array.astype(np.float16) for name, array in parameters.items()}
+    return Network(module, parameters)
 
 
 def reference_outputs(model: torch.nn.Module, network: Network, images: np.ndarray) -> np.ndarray:
@@ -68,18 +58,102 @@ def reference_outputs(model: torch.nn.Module, network: Network, images: np.ndarr
     return integers
 
 
-def _quantize(node: fx.Node, importer: Any) -> relax.Var:
-    data, scale, zero_point = _operands(node, importer)
-    call = relax.op.quantize(data, scale, zero_point, axis=1, out_dtype="uint8")
-    return importer.block_builder.emit(call)
+class _Importer(TorchFXImporter):  # type: ignore[misc]
+    """TVM's importer of graphs, with every tensor of the network as a parameter of `main`.
+
+    TVM's own function takes parameters of real numbers alone, and makes constants of buffers.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.convert_map |= {
+            nn.BatchNorm2d: self.batch_norm,
+            nn.ReLU6: lambda node: self.emit(relax.op.clip(self.env[node.args[0]], 0, 6)),
+            nn.SiLU: self.silu,
+            "quantize_per_tensor.tensor": self.quantize,
+            "dequantize_per_tensor.tensor": self.dequantize,
+            "dequantize_per_channel.default": self.dequantize,
+        }
+        self.model = model
+        self.graph = _Tracer(self.convert_map).trace(model)
+        self.named_modules = dict(model.named_modules())
+        used = {node.target for node in self.graph.nodes if node.op == "get_attr"}
+        for node in self.graph.nodes:
+            if node.op == "call_module":
+                used |= {
+                    f"{node.target}.{name}" for name in self.named_modules[node.target].state_dict()
+                }
+        # A count of batches is no operand.
+        self.tensors = {
+            name: tensor
+            for name, tensor in model.state_dict(keep_vars=True).items()
+            if name in used and not name.endswith("num_batches_tracked")
+        }
+
+    def imported(self, input_shape: tuple[int, int, int, int]) -> tvm.IRModule:
+        """Return the module whose function `main` takes the image and then all tensors by name."""
+        image = relax.Var("image", relax.TensorType(input_shape, "float32"))
+        for name, tensor in self.tensors.items():
+            dtype = self._convert_data_type(tensor.dtype)
+            self.params[tensor] = relax.Var(name, relax.TensorType(tuple(tensor.shape), dtype))
+        builder = self.block_builder = relax.BlockBuilder()
+        with builder.function("main", [image, *self.params.values()]):
+            with builder.dataflow():
+                for node in self.graph.nodes:
+                    self.env[node] = image if node.op == "placeholder" else self.converted(node)
+                output = builder.emit_output(self.env[node])
+            builder.emit_func_output(output)
+        return builder.finalize()
+
+    def converted(self, node: fx.Node) -> Any:
+        """Return what a node of the graph becomes; raise StudyError for an operator that TVM does not know."""
+        if node.op == "output":
+            return self.retrieve_args(node)[0]
+        if node.op == "get_attr":
+            return self._fetch_attr(self.model, node.target)
+        target: Any = node.target
+        if node.op == "call_module":
+            target = type(self.named_modules[target])
+        elif node.op == "call_function":
+            target = target.__name__
+        if target not in self.convert_map:
+            raise StudyError(f"the operator {target} of the network is not known to TVM's importer")
+        return self.convert_map[target](node)
+
+    def emit(self, call: relax.Expr) -> relax.Var:
+        return self.block_builder.emit(call)
+
+    def batch_norm(self, node: fx.Node) -> relax.Var:
+        module = self.named_modules[node.target]
+        names = ("weight", "bias", "running_mean", "running_var")
+        tensors = (self.params[getattr(module, name)] for name in names)
+        data = self.env[node.args[0]]
+        call = relax.op.nn.batch_norm(data, *tensors, axis=1, epsilon=module.eps, training=False)
+        return self.emit(relax.TupleGetItem(self.emit(call), 0))
+
+    def silu(self, node: fx.Node) -> relax.Var:
+        data = self.env[node.args[0]]
+        return self.emit(relax.op.multiply(data, self.emit(relax.op.sigmoid(data))))
+
+    def quantize(self, node: fx.Node) -> relax.Var:
+        operands = self.operands(node)
+        return self.emit(relax.op.quantize(*operands, axis=1, out_dtype="uint8"))
+
+    def dequantize(self, node: fx.Node) -> relax.Var:
+        return self.emit(relax.op.dequantize(*self.operands(node), axis=0))
+
+    def operands(self, node: fx.Node) -> tuple[relax.Var, relax.Var, relax.Var]:
+        """Return integers or real numbers, scale and zero point, which Relax wants in 32 bits."""
+        data, scale, zero_point = self.retrieve_args(node)[:3]
+        return data, scale, self.emit(relax.op.astype(zero_point, "int32"))
 
 
-def _dequantize(node: fx.Node, importer: Any) -> relax.Var:
-    call = relax.op.dequantize(*_operands(node, importer), axis=0)
-    return importer.block_builder.emit(call)
+class _Tracer(fx.Tracer):
+    """Keeps the modules that TVM knows whole, and traces all others down to their operators."""
 
+    def __init__(self, known: Container[Any]) -> None:
+        super().__init__()
+        self.known = known
 
-def _operands(node: fx.Node, importer: Any) -> tuple[relax.Var, relax.Var, relax.Var]:
-    """Integers or real numbers, scale and zero point; Relax has no zero points of 64 bits."""
-    data, scale, zero_point = importer.retrieve_args(node)[:3]
-    return data, scale, importer.block_builder.emit(relax.op.astype(zero_point, "int32"))
+    def is_leaf_module(self, module: nn.Module, _: str) -> bool:
+        return type(module) in self.known

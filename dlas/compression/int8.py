@@ -65,10 +65,9 @@ class Quantized(nn.Module):
         super().__init__()
         channels = layer.weight.shape[0]
         self.convolution = isinstance(layer, nn.Conv2d)
-        self.options: dict[str, Any] = {}
+        self.options: tuple[Any, ...] = ()
         if isinstance(layer, nn.Conv2d):
-            names = ("stride", "padding", "dilation", "groups")
-            self.options = {name: getattr(layer, name) for name in names}
+            self.options = (layer.stride, layer.padding, layer.dilation, layer.groups)
         self.weight = nn.Parameter(
             torch.zeros(layer.weight.shape, dtype=torch.int8), requires_grad=False
         )
@@ -89,7 +88,7 @@ class Quantized(nn.Module):
             self.weight, self.weight_scale, self.weight_zero_point, 0, *WEIGHTS, torch.int8
         )
         if self.convolution:
-            return functional.conv2d(inputs, weight, self.bias, **self.options)
+            return functional.conv2d(inputs, weight, self.bias, *self.options)
         return functional.linear(inputs, weight, self.bias)
 
 

@@ -1,7 +1,6 @@
 """Import PyTorch or TVM without the parts that no job uses.
 
 `from fast_imports import torch` and `from fast_imports import tvm` import the package at that moment.
-A job that needs both imports TVM first.
 """
 
 import os
@@ -14,7 +13,7 @@ import job  # noqa: F401 (before all packages, as always)
 
 COMPILER = "torch._dynamo"
 TVM_AUTOLOAD = "TVM_DEVICE_BACKEND_AUTOLOAD"
-NOT_FOR_TVM = ("torch", "tvm.runtime.disco")
+NOT_FOR_TVM = {"torch", "tvm.runtime.disco"}
 
 
 def import_torch() -> ModuleType:
@@ -65,11 +64,12 @@ def import_tvm() -> ModuleType:
     TVM imports PyTorch wherever that is installed, which takes seconds and starts a second pool of
     threads. `dlas.compiler` loads the library of a GPU's kind when it compiles for one or runs on one.
     """
+    absent = NOT_FOR_TVM - sys.modules.keys()
     # An import of a module whose entry is None fails.
-    sys.modules.update(dict.fromkeys(NOT_FOR_TVM))  # type: ignore[arg-type]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
     os.environ[TVM_AUTOLOAD] = "0"
     tvm = import_module("tvm")
-    for name in NOT_FOR_TVM:
+    for name in absent:
         del sys.modules[name]
     # Child processes must decide for themselves.
     del os.environ[TVM_AUTOLOAD]

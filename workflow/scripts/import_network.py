@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fast_imports import tvm  # noqa: F401
+from fast_imports import torch, tvm  # noqa: F401
 from job import job
 from dlas import compression, datasets, models
 from dlas.compiler.importer import import_network, reference_outputs

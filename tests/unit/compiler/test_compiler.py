@@ -343,7 +343,7 @@ def test_an_unknown_format_is_named(small):
 def test_a_wrong_network_is_never_let_through(small):
     network, images, logits = small
     broken = {name: values.copy() for name, values in network.parameters.items()}
-    broken["p_conv1_weight"][0] += 1
+    broken["conv1.weight"][0] += 1
     library = build_library(type(network)(network.module, broken), "gemm", "dense", HOST).load()
     with pytest.raises(WrongError, match=r"^largest relative error of a logit .+ > 0\.0001$"):
         check_outputs(library, images, logits, "float32", 1e-4)

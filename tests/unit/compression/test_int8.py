@@ -32,8 +32,7 @@ def in_integers(layer, inputs):
     if weight.ndim == 2:
         sums = data @ weight.T
     else:
-        names = ("padding", "stride", "dilation", "groups")
-        padding, stride, dilation, groups = (layer.options[name] for name in names)
+        stride, padding, dilation, groups = layer.options
         data = np.pad(data, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
         K, depth, R, S = weight.shape
         height = (data.shape[2] - dilation[0] * (R - 1) - 1) // stride[0] + 1
