@@ -18,8 +18,8 @@ from dlas.errors import StudyError
 from dlas.processes import Worker, WorkerError
 from dlas.runtimes.plugin import Run, load
 
-# Importing PyTorch on a busy machine takes longest.
-TIMEOUT_S = 120.0
+# Importing PyTorch on a busy machine takes longest. Samples may take a multiple of those before.
+TIMEOUT_S, SLOWER = 120.0, 20
 STEP_S = 0.005
 # Of a core, used by all threads of a process together while none of them spins.
 IDLE_CPU_SHARE = 0.1
@@ -51,6 +51,8 @@ class Peer:
     ) -> None:
         registry.describe("runtime", name)
         self.name = name
+        # Of one run, the slowest so far.
+        self.seconds = 0.0
         self.worker = Worker(
             _open,
             *(name, Path(network), Path(reference), len(cores)),
@@ -64,14 +66,17 @@ class Peer:
         logits: np.ndarray = self._call("logits", timeout_s=timeout_s)
         return logits
 
-    def time(self, number: int, timeout_s: float = TIMEOUT_S) -> Sequence[float]:
+    def time(self, number: int) -> Sequence[float]:
         """Return the mean seconds of a run over `number` runs in a row, after a warm-up run.
 
         Idle threads spin for a while in wait for more work, and would take the cores from the
         other process. So both processes wait until their threads rest before the other one runs.
         """
         rest()
-        return [self._call("seconds", number, timeout_s=timeout_s)]
+        limit = TIMEOUT_S + SLOWER * (1 + number) * self.seconds
+        seconds: float = self._call("seconds", number, timeout_s=limit)
+        self.seconds = max(self.seconds, seconds)
+        return [seconds]
 
     def close(self) -> None:
         """End the process at once."""

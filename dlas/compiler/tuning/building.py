@@ -33,33 +33,42 @@ class Job:
     folder: Path
 
 
-def build(jobs: Sequence[Job], timeout_s: float) -> list[str | None]:
-    """Do all jobs, one on each CPU at a time; return for each why it failed, None where it did not."""
+@dataclass(frozen=True)
+class Built:
+    """Why a job failed, None where it did not, and how many seconds it took."""
+
+    reason: str | None
+    seconds: float
+
+
+def build(jobs: Sequence[Job], timeout_s: float) -> list[Built]:
+    """Do all jobs, one on each CPU at a time, and return the result of each."""
     waiting = list(enumerate(jobs))[::-1]
     running: dict[int, tuple[int, ForkProcess, float]] = {}
-    reasons: list[str | None] = [None] * len(jobs)
+    built: dict[int, Built] = {}
     cpus = len(os.sched_getaffinity(0))
     while waiting or running:
         while waiting and len(running) < cpus:
             number, job = waiting.pop()
             process = FORK.Process(target=_build, args=(job,), daemon=True)
             process.start()
-            running[process.sentinel] = number, process, time.monotonic() + timeout_s
-        soonest = min(end for _, _, end in running.values())
+            running[process.sentinel] = number, process, time.monotonic()
+        soonest = min(start for _, _, start in running.values()) + timeout_s
         ended = wait(list(running), timeout=max(0.0, soonest - time.monotonic()))
-        for sentinel, (number, process, end) in list(running.items()):
+        for sentinel, (number, process, start) in list(running.items()):
+            seconds = time.monotonic() - start
             if sentinel in ended:
                 process.join()
-                reasons[number] = _reason(jobs[number], process.exitcode)
-            elif time.monotonic() >= end:
+                built[number] = Built(_reason(jobs[number], process.exitcode), seconds)
+            elif seconds >= timeout_s:
                 process.kill()
                 process.join()
-                reasons[number] = f"compiling takes longer than {timeout_s:g} s"
+                built[number] = Built(f"compiling takes longer than {timeout_s:g} s", seconds)
             else:
                 continue
             process.close()
             del running[sentinel]
-    return reasons
+    return [built[number] for number in range(len(jobs))]
 
 
 def _reason(job: Job, status: int | None) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dlas.compiler.build import Library
+from dlas.compiler.libraries import TIMEOUT_S
 from dlas.compiler.tuning.building import LIBRARY, Job, build
 from dlas.compiler.tuning.measurement import CandidateError, Measurer
 
@@ -57,9 +58,9 @@ class InNetwork:
                 Job(partial(self.write, decided), Path(folder, str(number)))
                 for number, decided in enumerate(({}, *ways))
             ]
-            for reason in build(jobs, self.measurer.timeout_s * len(self.labels)):
-                if reason is not None:
-                    raise CandidateError(f"building the network: {reason}")
+            for built in build(jobs, TIMEOUT_S):
+                if built.reason is not None:
+                    raise CandidateError(f"building the network: {built.reason}")
             libraries = [job.folder / LIBRARY for job in jobs]
             labels = list(self.labels.values())
             return self.measurer.in_network(libraries, self.input_shape, labels, self.rounds)

@@ -16,8 +16,9 @@ import tvm
 from dlas.compiler.device import Device, DeviceError, DeviceOpener, LostError
 from dlas.compiler.library import load_library
 from dlas.compiler.tuning.building import LIBRARY, SHAPES
+from dlas.compiler.tuning.limits import START_TIMEOUT_S, TimeLimit
 from dlas.errors import StudyError
-from dlas.processes import START_TIMEOUT_S, SilentError, Worker, WorkerError
+from dlas.processes import SilentError, Worker, WorkerError
 
 # Of the largest output of the default code, by the feature map's type: what sums in another order may differ by.
 TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "uint8": 0.0, "int8": 0.0}
@@ -51,7 +52,7 @@ def copies(layer_bytes: int, network_bytes: int) -> int:
 class Measurer:
     """The process that runs candidates on a device.
 
-    A candidate that crashes the process, or the device's, or takes longer than `timeout_s` raises
+    A candidate that crashes the process, or the device's, or takes longer than its limit raises
     `CandidateError`, and the next one meets a new process. `StudyError` is raised where there is no
     device, or none any more.
 
@@ -64,14 +65,15 @@ class Measurer:
     min_repeat_ms : float
         The least time of a sample.
     timeout_s : float
-        The limit for a candidate.
+        The least limit for a candidate, see `TimeLimit`.
     """
 
     def __init__(
         self, opener: DeviceOpener, *, repeats: int, min_repeat_ms: float, timeout_s: float
     ) -> None:
         self.opener = opener
-        self.repeats, self.least, self.timeout_s = repeats, min_repeat_ms / 1e3, timeout_s
+        self.repeats, self.least = repeats, min_repeat_ms / 1e3
+        self.limit = TimeLimit(timeout_s)
         self._reference: Reference | None = None
         # A remote device limits each wait by the timeout of its connection.
         start_timeout_s = None if opener.remote else START_TIMEOUT_S
@@ -85,14 +87,18 @@ class Measurer:
     def use(self, reference: Reference) -> None:
         """Run the default code of a layer, whose output all its candidates must give."""
         self._reference = None
-        self._request("use", reference, timeout_s=self.timeout_s)
+        self._open()
+        start = time.perf_counter()
+        self._request("use", reference, timeout_s=START_TIMEOUT_S)
+        self.limit.default_took(time.perf_counter() - start)
         self._reference = reference
 
     def time(self, folder: Path) -> list[float]:
         """Check the output of a candidate and return samples of the seconds of a run."""
         # A new process does not know it yet.
-        self._request("use", self._reference, timeout_s=self.timeout_s)
-        found = self._request("time", folder, self.repeats, self.least, timeout_s=self.timeout_s)
+        self._request("use", self._reference, timeout_s=START_TIMEOUT_S)
+        limit = self.limit.seconds
+        found = self._request("time", folder, self.repeats, self.least, timeout_s=limit)
         return list(found)
 
     def in_network(
@@ -124,7 +130,7 @@ class Measurer:
         CandidateError
             Also where the outputs of the libraries differ.
         """
-        limit = self.timeout_s * len(libraries) * len(labels) * rounds
+        limit = self.limit.seconds * len(libraries) * len(labels) * rounds
         arguments = list(libraries), image, list(labels), rounds, self.least
         return np.array(self._request("in_network", *arguments, timeout_s=limit))
 
@@ -138,7 +144,7 @@ class Measurer:
             return self._worker.call(method, *arguments, timeout_s=timeout_s)
         except SilentError:
             self._renew()
-            raise CandidateError(f"it takes longer than {timeout_s:g} s") from None
+            raise CandidateError(f"it takes longer than {timeout_s:.3g} s") from None
         except LostError as error:
             self._renew()
             raise CandidateError(str(error)) from None

@@ -12,6 +12,7 @@ from typing import Any
 
 from dlas.compiler.build import complete
 from dlas.compiler.tuning.building import Job, build, write_candidate
+from dlas.compiler.tuning.limits import TimeLimit
 from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference, copies
 from dlas.compiler.tuning.records import FAILED
 from dlas.compiler.tuning.search import Search
@@ -77,6 +78,7 @@ class Tuner:
         self.tasks, self.settings, self.measurer = tasks, settings, measurer
         self.target, self.folder, self.progress = complete(target), folder, progress
         self.network_bytes = sum(task.constant_bytes * task.calls for task in tasks)
+        self.build_limit = TimeLimit(settings.measurement["timeout_s"])
         self.effort = Effort()
         self.built = 0  # folders
         self.failures = 0  # candidates that failed one after the other
@@ -179,8 +181,11 @@ class Tuner:
             for task, decisions in wanted
         ]
         with self.effort.spent("building"):
-            reasons = build(jobs, self.settings.measurement["timeout_s"])
-        return [(job.folder, reason) for job, reason in zip(jobs, reasons, strict=True)]
+            built = build(jobs, self.build_limit.seconds)
+        for (task, decisions), each in zip(wanted, built, strict=True):
+            if decisions == task.layer.defaults and each.reason is None:
+                self.build_limit.default_took(each.seconds)
+        return [(job.folder, each.reason) for job, each in zip(jobs, built, strict=True)]
 
     def next_folder(self) -> Path:
         """Return the name of a folder that is not there yet."""

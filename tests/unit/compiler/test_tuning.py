@@ -20,6 +20,7 @@ from dlas.compiler.layer import Layer, workload_hash
 from dlas.compiler.tuning import measurement, tasks
 from dlas.compiler.tuning.building import Job, build, write_candidate
 from dlas.compiler.tuning.confirmation import _chance, confirm
+from dlas.compiler.tuning.limits import SLOWER, START_TIMEOUT_S, TimeLimit
 from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference, copies
 from dlas.compiler.tuning.network import tune_network
 from dlas.compiler.tuning.records import Records
@@ -278,12 +279,13 @@ def test_tuning_stops_where_all_candidates_fail(network, tmp_path, monkeypatch):
 def test_a_candidate_that_cannot_be_built_says_why(network, tmp_path, monkeypatch, do, reason):
     monkeypatch.setattr(Layer, "scheduled", do)
     (found,) = build([job_of(a_layer(network), tmp_path / "1")], 1)
-    assert reason in found
+    assert reason in found.reason
 
 
 def test_a_candidate_that_crashes_or_hangs_is_its_own_failure(network, tmp_path, monkeypatch):
     layer = a_layer(network)
-    assert build([job_of(layer, tmp_path / "1")], 20) == [None]
+    (built,) = build([job_of(layer, tmp_path / "1")], 20)
+    assert built.reason is None and 0 < built.seconds < 20
     bench = measurement._Bench
     measurer = Measurer(HERE, repeats=2, min_repeat_ms=0.1, timeout_s=1)
     try:
@@ -299,6 +301,30 @@ def test_a_candidate_that_crashes_or_hangs_is_its_own_failure(network, tmp_path,
         assert len(samples) == 2 and min(samples) > 0
     finally:
         measurer.close()
+
+
+def test_the_limit_of_candidates_scales_with_the_default_code():
+    """On a machine ten times slower, the limit that is right here must not end what works."""
+    limit = TimeLimit(2)
+    assert limit.seconds == START_TIMEOUT_S
+    limit.default_took(0.01)
+    assert limit.seconds == 2
+    limit.default_took(3)
+    limit.default_took(1)
+    assert limit.seconds == 3 * SLOWER
+
+
+def test_a_default_that_is_slower_than_the_limit_is_tuned(network, tmp_path, monkeypatch):
+    output = measurement._Candidate.output
+
+    def slow(candidate):
+        time.sleep(0.3)
+        return output(candidate)
+
+    monkeypatch.setattr(measurement._Candidate, "output", slow)
+    limits = SETTINGS.measurement | {"timeout_s": 0.1}
+    outcome = tuned(network, tmp_path, measurement=limits, trials=trials(2))
+    assert len(outcome.curve) == 4 and not any(row["latency_ms"] is None for row in outcome.curve)
 
 
 def test_a_full_disk_costs_one_record(network, tmp_path):

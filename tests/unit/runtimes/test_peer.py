@@ -74,7 +74,7 @@ def test_a_peer_that_hangs_is_told_and_ended(tiny):
         peer.logits()
         os.kill(peer.worker.pid, signal.SIGSTOP)
         with pytest.raises(StudyError, match=r"onnxruntime: no answer within 0\.1 s"):
-            peer.time(1, timeout_s=0.1)
+            peer.logits(timeout_s=0.1)
         assert peer.worker.pid is None
 
 
