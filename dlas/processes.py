@@ -16,6 +16,7 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any, Self
 
+from dlas.environment import clear
 from dlas.errors import StudyError
 
 START_TIMEOUT_S = 300.0
@@ -192,9 +193,14 @@ class Worker:
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment variables, with this library on Python's path."""
-    root, found = str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")
-    return os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{found}" if found else root}
+    """Return the environment of a new interpreter: this process's without what changes measurements.
+
+    Python's path begins with this library.
+    """
+    found = dict(os.environ)
+    clear(found)
+    path = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return found | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 class _Interpreter(subprocess.Popen[bytes]):

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dlas.environment import relevant
+
 
 def record(
     rule: str,
@@ -59,12 +61,13 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return name, processor, logical cores and system of this machine."""
+    """Return name, processor, logical cores, system and environment of this machine."""
     return {
         "name": platform.node(),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "system": platform.platform(),
+        "environment": relevant(os.environ),
     }
 
 

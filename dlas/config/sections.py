@@ -230,7 +230,8 @@ class Measurement(Section):
     )
     min_repeat_ms: Positive = Field(description="a sample is the mean over at least this long")
     timeout_s: Positive = Field(
-        description="seconds after which the build or the run of a candidate is given up"
+        description="seconds after which the build or the run of a candidate is given up; "
+        "where the default code takes longer than a tenth of it, ten times as long as that"
     )
 
 
@@ -345,7 +346,10 @@ class Platform(Section):
     threads: Annotated[
         Annotated[Literal["all"], Tag("<word>")] | Annotated[Count, Tag("<value>")],
         choice("all, or a number of at least 1", int, "all"),
-    ] = Field(description="threads of a network: a number, or `all` for one on each core")
+    ] = Field(
+        description="threads of a network: a number, or `all` for one on each physical core of "
+        "the fastest kind that affinity and quotas leave to the study"
+    )
     models: Names[Model] | None = Field(
         None, description="the models that it takes part with; all by default"
     )

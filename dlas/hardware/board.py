@@ -1,6 +1,7 @@
-"""What a machine is, how a run is bound to its cores, and the server that makes a board of it.
+"""How a run is bound to the cores of a machine, and the server that makes a board of it.
 
-This one file is all that a board needs of the project, beside Python and TVM's runtime: copy it there and run
+This file and cpus.py are all that a board needs of the project, beside Python and TVM's runtime. Copy
+them there and run
 
     taskset -c 4-7 python3 board.py            # listens on the board's loopback, port 9090
     python3 board.py --tracker 127.0.0.1:9190 --key hikey970
@@ -14,79 +15,25 @@ import hashlib
 import json
 import multiprocessing
 import os
-import platform
 import select
 import socket
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import tvm
 import tvm_ffi
 
-_CPUS = Path("/sys/devices/system/cpu")
-_UNKNOWN_CACHE = 64 << 20
+try:
+    from dlas.hardware import cpus
+except ImportError:
+    # On a board the two files lie side by side.
+    import cpus  # type: ignore[no-redef,import-not-found]
+
 _ELF_HEADER = 20  # bytes, of which the last two are the machine's number
 _GRACE_S = 1.0  # in which a session ends by itself when its client is gone
-# Both at import: TVM's thread pool binds this process to its own cores when it starts, and can never grow beyond the
-# size that it starts with (by default half the CPUs).
-_ALLOWED = sorted(
-    os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-)
-os.environ.setdefault("TVM_NUM_THREADS", str(len(_ALLOWED)))
-
-
-@cache
-def cores() -> tuple[int, ...]:
-    """Return the CPU numbers that this process was given, one for each physical core."""
-    first_of_core: dict[str, int] = {}
-    for cpu in _ALLOWED:
-        siblings = _read(_CPUS / f"cpu{cpu}/topology/thread_siblings_list") or str(cpu)
-        first_of_core.setdefault(siblings, cpu)
-    return tuple(first_of_core.values())[: _quota()]
-
-
-def cores_for(threads: int) -> tuple[int, ...]:
-    """Return the cores that so many threads run on.
-
-    They are the last ones: interrupts mostly land on core 0, and on Arm the big cores mostly come last.
-    """
-    return cores()[-threads:]
-
-
-def _quota() -> int | None:
-    """Return the whole CPUs that a container's quota grants, None where there is no quota."""
-    quota, _, period = (_read(Path("/sys/fs/cgroup/cpu.max")) or "max").partition(" ")
-    return None if quota == "max" else max(1, int(quota) // int(period))
-
-
-def cpu_model() -> str:
-    """Return the CPU's name as the operating system gives it."""
-    for line in (_read(Path("/proc/cpuinfo")) or "").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            return value.strip()
-    return platform.processor() or platform.machine()
-
-
-def governor() -> str:
-    """Return the frequency governor of the first core, or "unreadable" (usual on virtual machines)."""
-    return _read(_CPUS / f"cpu{cores()[0]}/cpufreq/scaling_governor") or "unreadable"
-
-
-def last_level_cache_bytes() -> int:
-    """Return the size of the largest cache in bytes; 64 MiB where the system does not tell."""
-    texts = [_read(file) or "" for file in _CPUS.glob(f"cpu{cores()[0]}/cache/index*/size")]
-    sizes = [
-        int(text[:-1]) << {"K": 10, "M": 20}[text[-1]] for text in texts if text[-1:] in ("K", "M")
-    ]
-    return max(sizes, default=_UNKNOWN_CACHE)
-
-
-def memory_bytes() -> int:
-    """Return the size of the main memory in bytes."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+# TVM's thread pool can never grow beyond the size that it starts with, by default half the CPUs.
+os.environ.setdefault("TVM_NUM_THREADS", str(len(cpus.ALLOWED)))
 
 
 def bind(threads: int) -> tuple[int, ...]:
@@ -94,9 +41,12 @@ def bind(threads: int) -> tuple[int, ...]:
 
     Raises a ValueError, in one line, if there are fewer cores, or if TVM_NUM_THREADS holds TVM to fewer threads.
     """
-    if not 1 <= threads <= len(cores()):
-        raise ValueError(f"{threads} threads asked for; allowed on this host: 1 to {len(cores())}")
-    bound = cores_for(threads)
+    if not 1 <= threads <= len(cpus.cores()):
+        raise ValueError(
+            f"{threads} threads asked for; allowed on this host: 1 to {len(cpus.cores())}, "
+            "the physical cores that affinity and quota leave to this process"
+        )
+    bound = cpus.cores_for(threads)
     one_core_per_thread = -2
     tvm.get_global_func("runtime.config_threadpool")(
         one_core_per_thread, threads, [str(core) for core in bound]
@@ -119,11 +69,12 @@ def facts() -> dict[str, Any]:
     return {
         "tvm_version": tvm.__version__,
         "elf": elf(Path("/proc/self/exe")),
-        "cpu_model": cpu_model(),
-        "cores": len(cores()),
-        "governor": governor(),
-        "last_level_cache_bytes": last_level_cache_bytes(),
-        "memory_bytes": memory_bytes(),
+        "cpu_model": cpus.cpu_model(),
+        "cores": len(cpus.cores()),
+        "governor": cpus.governor(),
+        "last_level_cache_bytes": cpus.last_level_cache_bytes(),
+        "memory_bytes": cpus.memory_bytes(),
+        "caveats": cpus.caveats(),
     }
 
 
@@ -132,13 +83,6 @@ def elf(file: Path) -> list[int]:
     with open(file, "rb") as content:
         header = content.read(_ELF_HEADER)
     return [header[4], int.from_bytes(header[18:20], "little" if header[5] == 1 else "big")]
-
-
-def _read(file: Path) -> str | None:
-    try:
-        return file.read_text().strip()
-    except OSError:
-        return None
 
 
 def _bind(threads: int) -> str:

@@ -83,7 +83,8 @@ def check_libraries(
         for name, build in builds.items()
     }
     remaining = [name for name, check in checks.items() if status.ran(check["status"])]
-    env = {"TVM_NUM_THREADS": str(threads)}
+    # Threads rest at once: other checks run on the same cores, and nothing is timed.
+    env = {"TVM_NUM_THREADS": str(threads), "TVM_THREAD_POOL_SPIN_COUNT": "0"}
     with (
         Worker(_checker, platform, expected, fresh=platform.fresh, env=env) as worker,
         tqdm(total=len(remaining), desc="checking", unit="library", disable=None) as progress,

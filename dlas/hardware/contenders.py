@@ -1,6 +1,6 @@
 """What is timed on a platform, each in a process that may crash or hang without harm: libraries and peers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from dlas.compiler.check import check_logits
 from dlas.compiler.device import Device
 from dlas.compiler.library import NetworkTimer, load_library
 from dlas.errors import FailedError, RowError, StudyError, UnreachableError
-from dlas.hardware import peak
+from dlas.hardware import host, peak
 from dlas.hardware.devices import open_device
 from dlas.hardware.platforms import Platform, cpu_target, threads
 from dlas.hardware.timing import Variant
@@ -62,6 +62,11 @@ class Contender:
             error.raise_bug()
             raise FailedError(f"its timing: {error}") from error
         return found
+
+
+def interruptions(platform: Platform) -> Callable[[], Any]:
+    """Return `host.interruptions`; on another machine they are not known."""
+    return host.interruptions if platform.connection is None else lambda: None
 
 
 def library(worker: Worker, file: Path, reference: str | Path) -> Contender:

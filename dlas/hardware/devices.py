@@ -7,7 +7,7 @@ from functools import partial
 from dlas.compiler.device import Device, DeviceOpener, LocalDevice
 from dlas.hardware import host
 from dlas.hardware.connections.remote import RemoteDevice
-from dlas.hardware.platforms import Platform
+from dlas.hardware.platforms import Platform, other_machine, require_same_host
 from dlas.hardware.platforms import threads as threads_of
 
 
@@ -25,15 +25,18 @@ def open_device(platform: Platform, threads: int | None = None) -> Iterator[Devi
     Raises
     ------
     StudyError
-        In one line, where no device is free in time, this machine cannot work with it, or it has
-        too few cores.
+        In one line, where no device is free in time, this machine cannot work with it, it is
+        another machine than the platform was found to be, or it has too few cores.
     """
     if platform.connection is None:
+        require_same_host(platform)
         if threads is not None:
             host.use_threads(threads)
         yield LocalDevice(platform.kind, platform.linker)
         return
     with RemoteDevice(platform) as device:
+        if reason := other_machine(platform, device.facts["cpu_model"]):
+            raise device.error(reason)
         if threads is not None:
             device.use_threads(threads)
         yield device

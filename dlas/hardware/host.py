@@ -6,15 +6,16 @@ from functools import cache
 import tvm
 
 from dlas.errors import StudyError
-from dlas.hardware.board import (
-    bind,
+from dlas.hardware.board import bind, facts
+from dlas.hardware.cpus import (
     cores,
     cores_for,
     cpu_model,
-    facts,
     governor,
+    interruptions,
     last_level_cache_bytes,
     memory_bytes,
+    quota,
 )
 
 __all__ = [
@@ -25,8 +26,10 @@ __all__ = [
     "facts",
     "features",
     "governor",
+    "interruptions",
     "last_level_cache_bytes",
     "memory_bytes",
+    "quota",
     "triple",
     "use_threads",
 ]

@@ -201,7 +201,14 @@ def measure_platform(platform: platforms.Platform) -> dict[str, Any]:
     dict
         "status", see `dlas.status`; "simulated"; the limits "peak_gflops" by dtype, "bandwidth_gbs", "read_gbs" and
         "triad_gbs", None without a measurement, of a GPU, and of a simulated platform; the facts of the machine.
+
+    Raises
+    ------
+    StudyError
+        For another machine than the platform was found to be.
     """
+    if platform.connection is None:
+        platforms.require_same_host(platform)
     limited = platform.kind == "llvm" and not platform.simulated
     found, facts, peak = platforms.status(platform), host.facts(), None
     cpu = host.cpu_name()
@@ -226,6 +233,7 @@ def measure_platform(platform: platforms.Platform) -> dict[str, Any]:
         "cpu": cpu,
         "cores": facts["cores"],
         "governor": facts["governor"],
+        "caveats": facts["caveats"],
         "tvm_version": facts["tvm_version"],
     }
 

@@ -32,7 +32,8 @@ class Platform:
     the target of the CPU beside a GPU, this machine's by default. `threads` is a number, or "all" for one on each
     physical core. `linker` is a command, in words; see `compiler.library.link`. `connection` is None for this machine,
     or says how another one is reached; see `connections`. The latencies of a `simulated` platform, which an emulator
-    runs, say nothing of its processor.
+    runs, say nothing of its processor. `cpu_model` is the processor that the platform was found to be; the device that
+    is opened must have the same one, unless it is None.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Platform:
     linker: Sequence[str] = ()
     connection: Mapping[str, Any] | None = None
     simulated: bool = False
+    cpu_model: str | None = None
 
     @property
     def kind(self) -> str:
@@ -63,7 +65,8 @@ def resolve(platform: Platform) -> dict[str, Any]:
     -------
     dict
         "target", the complete TVM target; "threads", the number of threads; "native", for each dtype whether kernels
-        compute in it without widening, see `dlas.primitives.vector.native`.
+        compute in it without widening, see `dlas.primitives.vector.native`; "cpu_model", this machine's processor where
+        the platform is this machine, else None.
 
     Raises
     ------
@@ -75,12 +78,40 @@ def resolve(platform: Platform) -> dict[str, Any]:
         "target": complete,
         "threads": threads(platform),
         "native": {dtype: native(Target(complete), dtype) for dtype in DTYPES},
+        "cpu_model": host.cpu_model() if platform.connection is None else None,
     }
 
 
-def resolved(platform: Platform, facts: Mapping[str, Any]) -> Platform:
-    """Return a platform as `resolve` settled it, whatever this process finds out by itself."""
-    return replace(platform, target=facts["target"], threads=facts["threads"], host=None)
+def resolved(
+    platform: Platform, facts: Mapping[str, Any], found: Mapping[str, Any] | None = None
+) -> Platform:
+    """Return a platform as `resolve` settled it, whatever this process finds out by itself.
+
+    `found` is a record with the "cpu_model" that the platform must have, for jobs that measure.
+    """
+    model = found["cpu_model"] if found else None
+    return replace(
+        platform, target=facts["target"], threads=facts["threads"], host=None, cpu_model=model
+    )
+
+
+def other_machine(platform: Platform, cpu_model: str) -> str | None:
+    """Return why a device is not the machine that a platform was found to be, None where it is.
+
+    Measurements of two machines must not mix in one table.
+    """
+    if platform.cpu_model in (None, cpu_model):
+        return None
+    return (
+        f"it was resolved on {platform.cpu_model!r}, this is {cpu_model!r}; allowed: a machine of the same kind, a "
+        "platform of another name, or to measure it anew with snakemake all --forcerun resolve_target"
+    )
+
+
+def require_same_host(platform: Platform) -> None:
+    """Raise a StudyError unless this machine is the one that a platform was found to be."""
+    if reason := other_machine(platform, host.cpu_model()):
+        raise StudyError(f"platform {platform.name!r}: {reason}")
 
 
 def threads(platform: Platform) -> int:
@@ -213,6 +244,8 @@ def status(platform: Platform) -> str:
         if described["kind"] == "cuda":
             return because(UNREACHABLE, "this machine has no CUDA GPU")
         return because(UNSUPPORTED, f"the host lacks {', '.join(lacking)}")
+    if (granted := host.quota()) is not None and granted < 1:
+        return because(UNSUPPORTED, f"a quota grants {granted:g} CPUs; allowed: 1 or more")
     if (asked := threads(platform)) > (cores := len(host.cores())):
         return because(UNSUPPORTED, f"{asked} threads asked for, the host has {cores} cores")
     return OK

@@ -1,5 +1,6 @@
 """Time compiled networks against each other on one platform, in interleaved rounds."""
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,15 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from dlas.errors import RowError, UnreachableError
+from dlas.errors import FailedError, RowError, UnreachableError
 
+LOG = logging.getLogger("dlas")
 COLUMNS = ["compression", "primitive", "format", "tuning", "role", "round", "latency_ms"]
 MEASURED, AA_REPLICATE, REFERENCE = "measured", "aa_replicate", "reference"
+# A sample so many times as long as in the warm-up was interrupted, as by a stopped process.
+GAP = 20
+# How often an interrupted sample is taken again.
+RETAKES = 5
 # How often a device may vanish: under one contender, and in a row.
 CONTENDER_LOSSES, LOSSES = 2, 3
 
@@ -50,6 +56,8 @@ class _Contender:
     role: str
     library: Timeable
     runs: int = 1
+    # Of one run, in the warm-up.
+    expected: float = math.inf
     losses: int = 0
     status: str | None = None
 
@@ -57,8 +65,19 @@ class _Contender:
     def name(self) -> Variant | str:
         return self.variant or self.role
 
-    def sample(self) -> float:
-        return fmean(self.library.time(self.runs))
+    def sample(self, interruptions: Callable[[], Any]) -> float:
+        """Return a sample without interruption; raise RowError where there is none."""
+        for _ in range(1 + RETAKES):
+            before = interruptions()
+            seconds = fmean(self.library.time(self.runs))
+            if not 0 < seconds < math.inf:
+                raise FailedError(f"a run took {seconds:g} s by the clock; allowed: more than 0")
+            if seconds < GAP * self.expected and interruptions() == before:
+                return seconds
+            LOG.warning("%s: a sample of %.3g ms was interrupted", self.name, 1e3 * seconds)
+        raise FailedError(
+            "each sample is interrupted: by a CPU quota, a sleeping machine or a stopped process"
+        )
 
 
 def time_libraries(
@@ -71,6 +90,7 @@ def time_libraries(
     seed: int,
     peers: Mapping[str, Timeable] | None = None,
     replicates: int = 3,
+    interruptions: Callable[[], Any] = lambda: None,
 ) -> Timing:
     """Time all libraries of one model on one platform and return every raw sample.
 
@@ -97,6 +117,9 @@ def time_libraries(
         Other runtimes by their names, which are the role of their samples.
     replicates : int
         How many libraries are loaded a second time, spread over the list.
+    interruptions : callable
+        Returns a value that changes when the device is interrupted, see `host.interruptions`. Such samples are taken
+        again, and so are those that take `GAP` times as long as the warm-up.
 
     Returns
     -------
@@ -116,7 +139,9 @@ def time_libraries(
     ]
     contenders.append(_Contender(None, REFERENCE, reference))
     contenders += [_Contender(None, name, peer) for name, peer in (peers or {}).items()]
-    rows = _Rounds(contenders).run(rounds, min_repeat_ms, warmup, np.random.default_rng(seed))
+    rows = _Rounds(contenders, interruptions).run(
+        rounds, min_repeat_ms, warmup, np.random.default_rng(seed)
+    )
     failed = {
         each.name: each.status for each in contenders if each.status and each.role != REFERENCE
     }
@@ -127,8 +152,8 @@ def time_libraries(
 class _Rounds:
     """The contenders that are still sampled, and how often the device vanished in a row."""
 
-    def __init__(self, contenders: Sequence[_Contender]) -> None:
-        self.contenders = contenders
+    def __init__(self, contenders: Sequence[_Contender], interruptions: Callable[[], Any]) -> None:
+        self.contenders, self.interruptions = contenders, interruptions
         self.losses = 0
 
     def run(
@@ -138,7 +163,8 @@ class _Rounds:
             first = [self.seconds(contender) for _ in range(max(1, warmup))]
             measured = [seconds for seconds in first if seconds is not None]
             if measured:
-                contender.runs = max(1, math.ceil(min_repeat_ms / (1e3 * median(measured))))
+                contender.expected = median(measured)
+                contender.runs = max(1, math.ceil(min_repeat_ms / (1e3 * contender.expected)))
         rows = []
         with tqdm(
             total=rounds * len(self.contenders), desc="timing", unit="sample", disable=None
@@ -158,7 +184,7 @@ class _Rounds:
         if contender.status:
             return None
         try:
-            seconds = contender.sample()
+            seconds = contender.sample(self.interruptions)
         except UnreachableError as error:
             contender.losses += 1
             self.losses += 1

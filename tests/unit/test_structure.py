@@ -24,6 +24,7 @@ SHARED = (
     "errors",
     "files",
     "download",
+    "environment",
     "plugins",
     "registry",
     "status",

@@ -6,6 +6,7 @@ it over and over takes up to a fifth of a short job.
 
 import gc
 import logging
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +19,12 @@ from dlas.errors import StudyError
 
 gc.disable()
 
+# Ctrl-C and a closed terminal. Snakemake's own process of a job ignores both, and this one inherits that.
+INTERRUPTS = (signal.SIGINT, signal.SIGHUP)
+for interrupt in INTERRUPTS:
+    # Imports have nothing to clean up.
+    signal.signal(interrupt, signal.SIG_DFL)
+
 logger = logging.getLogger("dlas")
 
 
@@ -25,9 +32,12 @@ logger = logging.getLogger("dlas")
 def job(snakemake: Any) -> Iterator[None]:
     """Run one job: its messages and the traceback of an error go to the rule's log file.
 
-    A StudyError is bad input: one line on stderr and in the log, and the exit status 1. Progress bars stay on stderr.
+    A StudyError is bad input: one line on stderr and in the log, and the exit status 1. An interruption is not reported
+    here but by the workflow. Progress bars stay on stderr.
     A rule with an output `provenance` gets a record there of what made its other outputs.
     """
+    for interrupt in INTERRUPTS:
+        signal.signal(interrupt, signal.default_int_handler)
     gc.freeze()  # what is imported by now
     gc.enable()
     logging.basicConfig(
@@ -53,6 +63,9 @@ def job(snakemake: Any) -> Iterator[None]:
     except StudyError as error:
         logger.error("%s", error)
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        logger.info("interrupted")
+        sys.exit(128 + signal.SIGINT)
     except BaseException:
         logger.exception("failed")
         raise

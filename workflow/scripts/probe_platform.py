@@ -9,4 +9,4 @@ from dlas.hardware.platforms import Platform, resolved
 with job(snakemake):
     platform = Platform(snakemake.wildcards.platform, **snakemake.params.settings["platform"])
     facts = read_json(snakemake.input.target)
-    write_json(snakemake.output.platform, measure_platform(resolved(platform, facts)))
+    write_json(snakemake.output.platform, measure_platform(resolved(platform, facts, facts)))

@@ -31,7 +31,9 @@ def right_libraries(worker, platform, networks):
 with job(snakemake):
     settings, files = snakemake.params.settings, snakemake.input
     facts, probe = read_json(files.target), read_json(files.platform)
-    platform = resolved(Platform(snakemake.wildcards.platform, **settings["platform"]), facts)
+    platform = resolved(
+        Platform(snakemake.wildcards.platform, **settings["platform"]), facts, probe
+    )
     samples, libraries, peers = [], {}, {}
     if status.ran(probe["status"]):
         cores = host.cores_for(facts["threads"])
@@ -48,6 +50,7 @@ with job(snakemake):
                 **settings["timing"],
                 seed=settings["seed"],
                 peers=right,
+                interruptions=contenders.interruptions(platform),
             )
             peers |= {name: failed.pop(name) for name in right if name in failed}
             libraries = {contenders.name_of(variant): why for variant, why in failed.items()}

@@ -16,7 +16,7 @@ from dlas.hardware.platforms import Platform, require_host, resolved
 with job(snakemake):
     settings, chosen, files = snakemake.params.settings, snakemake.wildcards, snakemake.input
     facts, probe = read_json(files.target), read_json(files.platform)
-    platform = resolved(Platform(chosen.platform, **settings["platform"]), facts)
+    platform = resolved(Platform(chosen.platform, **settings["platform"]), facts, probe)
     found, curve = {"status": probe["status"], "layers": {}}, []
     if status.ran(probe["status"]):
         if platform.connection is None:

@@ -12,7 +12,8 @@ import tvm
 from tvm.target import Target, codegen
 
 from dlas.errors import StudyError
-from dlas.hardware import host, platforms
+from dlas.hardware import host, peak, platforms
+from dlas.hardware.devices import open_device
 from dlas.hardware.platforms import Platform, host_lacks, require_host, resolve, status, target
 
 ROOT = Path(__file__).parents[3]
@@ -247,3 +248,20 @@ def test_what_is_settled_of_a_gpu_names_its_cpu():
     again = platforms.resolved(platform, facts)
     assert again.host is None and target(again) == facts["target"]
     assert platforms.cpu_target(again) == facts["target"]["host"]
+
+
+def test_measurements_of_two_machines_do_not_mix():
+    here = Platform("here")
+    facts = platforms.resolve(here)
+    same = platforms.resolved(here, facts, facts)
+    platforms.require_same_host(same)
+    other = platforms.resolved(here, facts, {"cpu_model": "Other CPU"})
+    for job in (lambda: open_device(other).__enter__(), lambda: peak.measure_platform(other)):
+        with pytest.raises(StudyError, match="'here': it was resolved on 'Other CPU', this is"):
+            job()
+
+
+def test_libraries_may_be_checked_on_another_machine():
+    here = Platform("here")
+    with open_device(platforms.resolved(here, platforms.resolve(here))):
+        pass

@@ -245,3 +245,84 @@ def test_a_peer_that_fails_has_a_status_under_its_name():
     samples, statuses, _ = timed_with(peers={"pytorch": peer})
     assert statuses == {"pytorch": "failed: the peer pytorch: the process died of SIGKILL"}
     assert "pytorch" not in set(samples.role) and len(samples) == 4 * 5
+
+
+class Stopped(Counted):
+    """A kernel during which the process is stopped for a while at some calls."""
+
+    def __init__(self, calls, stops, seconds):
+        super().__init__(SHORT, calls, "stopped")
+        self.stops, self.gap = stops, seconds
+
+    def time(self, number):
+        seconds = super().time(number)
+        return [each + self.gap * (len(self.calls) in self.stops) for each in seconds]
+
+
+def test_a_sample_with_a_gap_is_taken_again():
+    calls = []
+    stopped = Stopped(calls, {3, 5}, 1.0)
+    found = time_libraries(
+        {variant("direct"): lambda: stopped},
+        Counted(SHORT, [], "reference"),
+        rounds=5,
+        min_repeat_ms=1,
+        warmup=1,
+        seed=0,
+        replicates=0,
+    )
+    latencies = [row["latency_ms"] for row in found.samples if row["role"] == "measured"]
+    assert not found.statuses and len(latencies) == 5 and max(latencies) < 1000
+    assert len(calls) == 1 + 5 + 2
+
+
+def test_a_sample_during_which_the_machine_slept_is_taken_again():
+    asleep = iter((0, 0, 0, 7, 7, 7, 7, 7))
+    calls = []
+    found = time_libraries(
+        {variant("direct"): lambda: Counted(SHORT, calls, "direct")},
+        Counted(SHORT, calls, "reference"),
+        rounds=1,
+        min_repeat_ms=1,
+        warmup=1,
+        seed=0,
+        replicates=0,
+        interruptions=lambda: next(asleep, 7),
+    )
+    # Two contenders with a warm-up and a sample each, of which one is taken again.
+    assert not found.statuses and len(calls) == 2 + 2 + 1
+
+
+def test_what_is_interrupted_all_the_time_has_no_row_that_is_ok():
+    ticks = iter(range(10**6))
+    found = time_libraries(
+        {variant("direct"): lambda: Counted(SHORT, [], "direct")},
+        Counted(SHORT, [], "reference"),
+        rounds=2,
+        min_repeat_ms=1,
+        warmup=1,
+        seed=0,
+        replicates=0,
+        interruptions=lambda: next(ticks),
+    )
+    assert found.samples == []
+    assert found.statuses[variant("direct")].startswith("failed: each sample is interrupted")
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf])
+def test_a_time_that_is_none_is_no_sample(seconds):
+    class Broken:
+        def time(self, number):
+            return [seconds]
+
+    found = time_libraries(
+        {variant("direct"): Broken, variant("gemm"): lambda: Counted(SHORT, [], "gemm")},
+        Counted(SHORT, [], "reference"),
+        rounds=2,
+        min_repeat_ms=1,
+        warmup=1,
+        seed=0,
+        replicates=0,
+    )
+    assert list(found.statuses) == [variant("direct")]
+    assert {row["primitive"] for row in found.samples} == {"gemm", None}

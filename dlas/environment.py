@@ -1,0 +1,58 @@
+"""Environment variables that change how fast code runs, what it computes, or which code it is."""
+
+from collections.abc import Mapping, MutableMapping
+
+# Of the libraries that place threads, choose instructions, round numbers or allocate memory.
+_PREFIXES = (
+    "ATEN_",
+    "BLIS_",
+    "CUBLAS_",
+    "CUDNN_",
+    "DNNL_",
+    "GLIBC_TUNABLES",
+    "GOMP_",
+    "GOTO_",
+    "KMP_",
+    "LD_PRELOAD",
+    "MALLOC_",
+    "MKL_",
+    "NPY_",
+    "NUMEXPR_",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_",
+    "ONEDNN_",
+    "OPENBLAS_",
+    "ORT_",
+    "PYTORCH_",
+    "TORCH_",
+    "TVM_",
+    "VECLIB_",
+)
+# Of Python: they replace or change the packages that are pinned.
+_PYTHON = (
+    "PYTHONHOME",
+    "PYTHONMALLOC",
+    "PYTHONOPTIMIZE",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "PYTHONUSERBASE",
+)
+# What schedulers and driver installations need is kept and recorded.
+_KEPT = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+
+
+def clear(environment: MutableMapping[str, str]) -> list[str]:
+    """Remove the variables of a user that change measurements, and return their names."""
+    removed = sorted(name for name in environment if name.startswith(_PREFIXES) or name in _PYTHON)
+    for name in removed:
+        del environment[name]
+    return removed
+
+
+def relevant(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that can change a measurement, for its record."""
+    return {
+        name: environment[name]
+        for name in sorted(environment)
+        if name.startswith(_PREFIXES) or name in (*_PYTHON, *_KEPT)
+    }
