@@ -112,7 +112,7 @@ def test_the_linker_of_a_platform_links_what_measures_it():
 
 
 def test_more_threads_than_cores():
-    with pytest.raises(StudyError, match=r"allowed on this host: 1 to \d+$"):
+    with pytest.raises(StudyError, match=r"allowed on this host: 1 to \d+, "):
         host.use_threads(len(host.cores()) + 1)
 
 
