@@ -32,11 +32,14 @@ TRAINING ?=
 TRIALS  ?= 0
 
 VENV      := .venv
-SNAKEMAKE := $(VENV)/bin/snakemake
+SNAKEMAKE := $(VENV)/bin/python -m snakemake
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
 
 .PHONY: help study estimate report test check-plugin test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-kernels bench-gpu bench-training docs-config lint clean
 .DELETE_ON_ERROR:
+
+# Variables of Python that a user has set, such as PYTHONPATH or PYTHONHOME, are for other programs.
+unexport $(filter PYTHON%,$(.VARIABLES))
 
 help:
 	@grep '^# ' Makefile | cut -c 3-
@@ -85,10 +88,10 @@ bench-kernels: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.kernels $(KERNELS)
 
 lint: $(VENV)/test
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy dlas
-	$(VENV)/bin/snakefmt --check Snakefile rules
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m mypy dlas
+	$(VENV)/bin/python -m snakefmt --check Snakefile rules
 	$(SNAKEMAKE) --lint
 
 docs-config: $(VENV)/study
@@ -108,7 +111,11 @@ clean:
 	  if [ "$$answer" = y ]; then rm -rf results .snakemake $(VENV); else echo 'kept'; fi; \
 	fi
 
-# One stamp for each set of requirements: made again when a file that it is made from is newer.
+# One stamp for each set of requirements: made again when a file that it is made from is newer, and when the environment was moved or
+# copied here, or has another Python since.
+ifneq ($(file <$(VENV)/place),$(realpath $(VENV)) $(realpath $(VENV)/bin/python))
+.PHONY: $(VENV)/study $(VENV)/test
+endif
 $(VENV)/study: requirements.txt
 	$(call install,requirements.txt)
 $(VENV)/test: requirements-test.txt requirements.txt
@@ -116,7 +123,6 @@ $(VENV)/test: requirements-test.txt requirements.txt
 
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=...")'
-	@[ -x $(VENV)/bin/pip ] || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement $(1)
+	@$(PYTHON) -I envs/install.py $(VENV) $(1)
 	@touch $@
 endef

@@ -51,8 +51,9 @@ def test_make_takes_a_config_and_a_number_of_cores(fresh):
     """The command that `make study` would run, as a plan."""
     make = ["make", "--dry-run", "study", "CONFIG=config/smoke.yaml", "CORES=1"]
     printed = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    snakemake, *arguments = printed.splitlines()[-1].split()
-    assert snakemake == ".venv/bin/snakemake" and "1" in arguments
+    python, module, snakemake, *arguments = printed.splitlines()[-1].split()
+    assert (python, module, snakemake) == (".venv/bin/python", "-m", "snakemake")
+    assert "1" in arguments
     assert fresh.planned(*arguments, config=None)["train_model"] == 2
 
 
