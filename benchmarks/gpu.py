@@ -39,6 +39,7 @@ from dlas.compiler.network import Network, load_network, save_network
 from dlas.compiler.tuning.building import LIBRARY, Job
 from dlas.compiler.tuning.building import build as build_all
 from dlas.errors import StudyError
+from dlas.files import code_folder
 from dlas.hardware.platforms import Platform, status, target
 
 CASES = (
@@ -101,7 +102,7 @@ def own_networks(
     First all code is made, in processes that are forked, which a GPU in use does not survive.
     """
     described = target(gpu)
-    with TemporaryDirectory() as folder:
+    with code_folder() as folder:
         jobs, made = [], []
         for technique in TECHNIQUES:
             network, expected = imported(work, work.model, technique)
@@ -111,9 +112,7 @@ def own_networks(
                     codes["auto_scheduled"] = apart(network, primitive, gpu, trials)
                 for tuning, choices in codes.items():
                     build = partial(build_library, network, primitive, "dense", described, choices)
-                    jobs.append(
-                        Job(partial(export, build, gpu.linker), Path(folder, str(len(jobs))))
-                    )
+                    jobs.append(Job(partial(export, build, gpu.linker), folder / str(len(jobs))))
                     own = Contender("dlas", primitive, "dense", network.dtype, 0.0, tuning, None)
                     made.append((expected, own))
         reasons = build_all(jobs, TIMEOUT_S)

@@ -6,6 +6,8 @@ import glob
 import json
 import os
 import re
+import secrets
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,22 +34,19 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     StudyError
-        If the disk is full or must not be written to.
+        If the disk is full or must not be written to, or the path is too long.
     """
     path = Path(path)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
-        )
+        # Its permissions are those of any new file.
+        temporary.touch(exist_ok=False)
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror}") from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         with report_write_errors(path):
             yield temporary
-            temporary.chmod(0o644)
             finish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -65,10 +64,18 @@ def report_write_errors(path: str | Path) -> Iterator[None]:
 
 
 def finish(temporary: Path, path: Path) -> None:
-    """Flush a complete file to the disk, then move it to its place on the same file system."""
+    """Flush a complete file to the disk, then move it to its place."""
     with open(temporary, "rb") as written:
         os.fsync(written.fileno())
-    temporary.replace(path)
+    try:
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # The place is on another file system.
+        with atomic_write(path) as copy:
+            shutil.copyfile(temporary, copy)
+        temporary.unlink()
 
 
 def _error_number(error: Exception) -> int:
@@ -84,6 +91,29 @@ def remove_stale(path: str | Path) -> None:
     path = Path(path)
     for stale in path.parent.glob(f".{glob.escape(path.stem)}-????????{path.suffix}"):
         stale.unlink(missing_ok=True)
+
+
+@contextmanager
+def code_folder() -> Iterator[Path]:
+    """Yield a temporary folder in which libraries can lie that are loaded.
+
+    It is in the working folder if the file system of temporary files is mounted noexec.
+
+    Raises
+    ------
+    StudyError
+        If neither allows to load libraries.
+    """
+    places = (tempfile.gettempdir(), str(Path.cwd()))
+    for place in places:
+        if not os.statvfs(place).f_flag & os.ST_NOEXEC:
+            with tempfile.TemporaryDirectory(prefix=".dlas-", dir=place) as folder:
+                yield Path(folder)
+            return
+    raise StudyError(
+        f"no library can be loaded from {' or '.join(places)}: their file systems are mounted noexec; "
+        "allowed: TMPDIR=<a folder on another file system>"
+    )
 
 
 def write_text(path: str | Path, text: str) -> None:

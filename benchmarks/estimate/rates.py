@@ -12,7 +12,6 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -41,6 +40,7 @@ from dlas.compiler.network import load_network, save_network
 from dlas.compiler.tuning.network import tune_network
 from dlas.compiler.tuning.settings import Settings
 from dlas.compression.weight_pruning import prunable
+from dlas.files import code_folder
 from dlas.hardware import host
 from dlas.hardware.devices import device_opener
 from dlas.hardware.platforms import Platform, target
@@ -121,10 +121,10 @@ def measure(config: study.Config, networks: Mapping[str, Network], seconds: floa
         )
         for kind in sorted({each.kind for each in networks.values()})
     }
-    with tempfile.TemporaryDirectory(prefix="dlas-estimate-") as folder:
+    with code_folder() as folder:
         # The longest first, so that no core waits at the end.
         work: dict[tuple[str, str], Callable[[], Any]] = {
-            ("code", kind): partial(measure_code, config, each, Path(folder, kind))
+            ("code", kind): partial(measure_code, config, each, folder / kind)
             for kind, each in smallest.items()
         }
         work |= {
@@ -133,10 +133,10 @@ def measure(config: study.Config, networks: Mapping[str, Network], seconds: floa
         }
         work |= {("start", name): partial(measure_start, name) for name in STARTED}
         work |= {("image", ""): measure_image}
-        alone = {("latency", kind): partial(latencies, Path(folder, kind)) for kind in smallest}
+        alone = {("latency", kind): partial(latencies, folder / kind) for kind in smallest}
         if study.tuned_choices(config):
             tuned = min(smallest.values(), key=lambda each: each.workloads)
-            job = partial(measure_tuning, config, Path(folder, tuned.kind))
+            job = partial(measure_tuning, config, folder / tuned.kind)
             alone |= {("tuning", ""): job}
         with tqdm(
             total=len(work) + len(alone), desc="measuring this machine", unit="rate", disable=None

@@ -1,6 +1,5 @@
 """Layer 5, systems software: from a network to a library for one target."""
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from dlas.compiler.lowering import Decide, by_default, lower
 from dlas.compiler.network import Network
 from dlas.compiler.pipeline import compile_calls, compile_module
 from dlas.errors import StudyError
-from dlas.files import atomic_write
+from dlas.files import atomic_write, code_folder
 from dlas.primitives import tiling
 from dlas.primitives.gpu import is_gpu
 from dlas.primitives.vector import computes, processor
@@ -63,8 +62,8 @@ class Library:
         """Return the network ready to run in this process, on a board of this machine; on its CPU without one."""
         if not self.objects:
             return CompiledNetwork(self.executable, board)
-        with tempfile.TemporaryDirectory(prefix="dlas-library-") as folder:
-            file = Path(folder, "network.so")
+        with code_folder() as folder:
+            file = folder / "network.so"
             self.export(file, board.linker if board else ())
             return load_library(file, board)
 

@@ -1,11 +1,9 @@
 """What a platform can reach at most, measured: arithmetic and memory bandwidth."""
 
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import tvm
@@ -15,6 +13,7 @@ from tvm.tirx import PrimFunc
 
 from dlas.compiler.device import Device, DeviceError, LocalDevice
 from dlas.compiler.library import link
+from dlas.files import code_folder
 from dlas.hardware import host, kernels, platforms
 from dlas.hardware.connections.remote import RemoteDevice
 from dlas.hardware.platforms import DTYPES
@@ -60,8 +59,8 @@ class Kernel:
         self._board: Device = board or LocalDevice()
         self._device = self._board.devices[-1]
         library = tvm.compile(tvm.IRModule({"main": function}), target=Target(dict(target)))
-        with tempfile.TemporaryDirectory(prefix="dlas-kernel-") as folder:
-            file = Path(folder, "kernel.so")
+        with code_folder() as folder:
+            file = folder / "kernel.so"
             linked = partial(link, linker=self._board.linker)
             library.export_library(str(file), fcompile=linked)
             self._module = self._board.load(file)

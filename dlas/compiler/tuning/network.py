@@ -6,7 +6,6 @@ records; building, measuring and choosing are done here.
 """
 
 import logging
-import tempfile
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -24,6 +23,7 @@ from dlas.compiler.tuning.settings import Outcome, Settings
 from dlas.compiler.tuning.tasks import Task, curve, find_tasks, with_budgets
 from dlas.compiler.tuning.tuner import Tuner
 from dlas.errors import StudyError
+from dlas.files import code_folder
 
 LOG = logging.getLogger("dlas")
 
@@ -82,10 +82,10 @@ def tune_network(
     kept = {task.workload: len(task.records.trials) for task in tasks}
     measurer = Measurer(opener, **settings.measurement)  # type: ignore[arg-type]
     with (
-        tempfile.TemporaryDirectory(prefix="dlas-tuning-") as folder,
+        code_folder() as folder,
         tqdm(total=len(tasks), desc="tuning", unit="trial", disable=None) as progress,
     ):
-        tuner = Tuner(tasks, settings, target, measurer, Path(folder), progress)
+        tuner = Tuner(tasks, settings, target, measurer, folder, progress)
         try:
             tuner.measure_defaults()
             tuner.tasks = tasks = with_budgets(tasks, settings.trials)
@@ -105,7 +105,7 @@ def tune_network(
                 {task.workload: task.layer.label for task in tasks},
                 measurer,
                 settings.confirmation["repeats"],
-                Path(folder),
+                folder,
             )
             with tuner.effort.spent("confirming"):
                 choices = _choices(tasks, settings.confirmation["finalists"], measure)
