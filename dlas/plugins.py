@@ -9,6 +9,7 @@ A setting is a type with the rules of the library annotated_types, and one line 
 the reference documentation and all messages are made of it.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ __all__ = [
     "Le",
     "Levels",
     "Literal",
+    "Location",
     "Lt",
     "Mapping",
     "Matches",
@@ -116,18 +118,28 @@ class Ascending(Rule):
         return value
 
 
+@dataclass(frozen=True)
+class Expanded(Rule):
+    """A path as shells read it: `~` and variables stand for what they are set to."""
+
+    def check(self, value: str) -> str:
+        return os.path.expanduser(os.path.expandvars(value))  # noqa: PTH111 (keeps ./ and unknown users)
+
+
 Count = Annotated[int, Ge(1)]
 Pixels = Annotated[int, Ge(8)]
 Fraction = Annotated[float, Gt(0), Lt(1)]
 Points = Annotated[float, Ge(0), Le(100)]
 Levels = Annotated[list[Fraction], MinLen(1), Ascending()]
 Text = Annotated[str, MinLen(1)]
+# Relative to the folder that the study runs in.
+Location = Annotated[str, MinLen(1), Expanded()]
 # Names are parts of paths, and of names of modules.
 Name = Annotated[
     str,
     Matches(
-        "[a-z][a-z0-9_]*",
-        "names of lower-case letters, digits and underscores that begin with a letter",
+        "[a-z][a-z0-9_]{0,99}",
+        "names of lower-case letters, digits and underscores that begin with a letter, 100 at most",
     ),
 ]
 # The same as Literal, under the name that configurations are documented with.

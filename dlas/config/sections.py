@@ -28,7 +28,7 @@ from dlas.config.fields import (
     plugin_sections,
     section,
 )
-from dlas.plugins import Count, Distinct, Matches, Name, Points, Text
+from dlas.plugins import Count, Distinct, Expanded, Location, Matches, Name, Points, Text
 
 DOWNLOAD = "download"  # the source of a data set whose archive is downloaded
 TRAIN, PUBLISHED = "train", "imagenet1k"  # weights; anything else is a file that they are in
@@ -129,6 +129,7 @@ class Models(Section):
                     rf"{TRAIN}|{PUBLISHED}|.*[^/]\.(safetensors|pth)",
                     f"{TRAIN}, {PUBLISHED}, or the path of a .safetensors or .pth file",
                 ),
+                Expanded(),
             ],
         ],
     ] = Field(
@@ -333,7 +334,7 @@ class Platform(Section):
     host: Target | None = Field(
         None, description="with a GPU, the target of the CPU beside it; this machine's by default"
     )
-    linker: Annotated[list[Text], MinLen(1)] | None = Field(
+    linker: Annotated[list[Location], MinLen(1)] | None = Field(
         None, description="the command that links, as a list; ziglang's LLVM linker by default"
     )
     connection: Annotated[Plain, Like(_connections())] | None = Field(

@@ -10,7 +10,7 @@ import numpy as np
 
 from dlas.datasets import Dataset, Split, assemble, hold_out
 from dlas.errors import StudyError
-from dlas.plugins import Annotated, DatasetPlugin, Ge, Le, Matches, MinLen, Setting, Text
+from dlas.plugins import Annotated, DatasetPlugin, Ge, Le, Location, Matches, MinLen, Setting
 
 PLUGIN = DatasetPlugin(
     label="CIFAR-10",
@@ -21,7 +21,7 @@ PLUGIN = DatasetPlugin(
     images=60000,
     settings={
         "source": Setting(
-            Text,
+            Location,
             "download, or the path of the official binary archive or of the folder that it unpacks to",
         ),
         "mirrors": Setting(

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from dlas.datasets import Dataset, Split
 from dlas.datasets.ilsvrc import Encoded, Source, some, sources
 from dlas.errors import StudyError
-from dlas.plugins import Choice, Count, DatasetPlugin, Pixels, Setting, Text
+from dlas.plugins import Choice, Count, DatasetPlugin, Location, Pixels, Setting
 
 PLUGIN = DatasetPlugin(
     label="ImageNet",
@@ -32,7 +32,7 @@ PLUGIN = DatasetPlugin(
     threads=16,
     settings={
         "source": Setting(
-            Text, "a folder with the official archives, or with train/<class>/ and val/<class>/"
+            Location, "a folder with the official archives, or with train/<class>/ and val/<class>/"
         ),
         "classes": Setting(Count, "how many classes the source must have"),
         "images_per_class": Setting(

@@ -377,5 +377,5 @@ def test_the_name_of_a_plugin_is_that_of_its_file_and_follows_the_rule(tmp_path,
     )
     assert done.stderr.splitlines()[-1] == (
         f"dlas.errors.StudyError: dlas/{file} cannot be a plugin; allowed: names of lower-case letters, "
-        "digits and underscores that begin with a letter"
+        "digits and underscores that begin with a letter, 100 at most"
     )
