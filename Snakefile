@@ -1,13 +1,35 @@
 # The DLAS study: from images to verdicts, one rule file per layer of the stack.
 
+import os
+import sys
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.27")
 
+# The folder of this file. The study may run in another one, and in the workflow of somebody else as a module.
+if not workflow.current_basedir.is_local:
+    sys.exit(
+        "error: the Snakefile is not on this machine's disk; allowed: one in a clone of the project"
+    )
+ROOT = Path(workflow.current_basedir)
+# Snakemake takes braces for wildcards; colons separate folders in variables.
+if {*"{}:\n"} & {*str(ROOT)}:
+    sys.exit(
+        f"error: the path of the study, {str(ROOT)!r}, has a brace, a colon or a line break; "
+        "allowed: any other sign"
+    )
+# A dry run leaves nothing here.
+sys.dont_write_bytecode = workflow.output_settings.dryrun
 
-configfile: "config.yaml"
+
+if workflow.modifier.is_main_snakefile():
+
+    configfile: str(ROOT / "config.yaml")
 
 
+include: "rules/looking.smk"
 include: "rules/common.smk"
 include: "rules/datasets.smk"
 include: "rules/models.smk"
@@ -22,9 +44,20 @@ report: "report/study.rst"
 
 # Hooks do not run in a dry run, which needs no rights.
 onstart:
-    if Path("results").exists() and not os.access("results", os.W_OK):
+    if LOOKED_AT:
+        sys.exit(
+            f"error: {LOOKED_AT} cannot be written to; allowed: to look at it (--dry-run, --summary, --report), "
+            "or --directory with another folder"
+        )
+    place = "results" if os.path.lexists("results") else "."
+    if not os.access(place, os.W_OK):
         sys.exit(
             "error: results/ cannot be written to; allowed: a folder that the study may write to"
+        )
+    if os.statvfs(place).f_flag & os.ST_NOEXEC:
+        sys.exit(
+            "error: results/ is on a file system that is mounted noexec, and compiled networks cannot be loaded "
+            "from there; allowed: a folder on another one, or a link to it"
         )
     # Snakemake limits jobs per timespan. Each round of its scheduler then starts a timer for another round, which starts
     # one too: hundreds of rounds a second in the end, minutes of a core beside the timings. No option turns this off. A
@@ -35,9 +68,14 @@ onstart:
 
 # The rows that are not ok are the last that is said of a study.
 onsuccess:
+    share_records()
     summary = Path(study.path("status_summary"))
     if summary.exists():
         print(summary.read_text(), end="", file=sys.stderr)
+
+
+onerror:
+    share_records()
 
 
 rule all:

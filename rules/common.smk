@@ -1,6 +1,7 @@
 # Validation of the config and the helpers of the rules, nothing else.
 
 import os
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,18 +11,24 @@ from snakemake.utils import update_config
 from dlas import closure, registry
 from dlas.errors import StudyError
 
-ROOT = Path(workflow.basedir)
+# Snakemake does not quote it in the commands of jobs. Of what it runs itself nothing else reads it.
+if Path(sys.executable).exists():
+    sys.executable = shlex.quote(sys.executable)
 
 try:
     # Importing it reads the descriptions of all plugins.
     from dlas import study
-    from dlas.config import check_file, of_command_line, typed
+    from dlas.config import check_file, of_command_line, read, typed
 
-    # Jobs plan the same config once more, but do not check it again.
-    if workflow.is_main_process:
-        for file in workflow.configfiles:
-            check_file(file)
-    update_config(config, of_command_line(workflow.config_settings.config))
+    if workflow.modifier.is_main_snakefile():
+        # Jobs plan the same config once more, but do not check it again.
+        if workflow.is_main_process:
+            for file in workflow.configfiles:
+                check_file(file)
+        update_config(config, of_command_line(workflow.config_settings.config))
+    else:
+        # Of a module: what the other workflow says after `config:` is an overlay.
+        config = read(config)
     CONFIG = typed(config)
     if workflow.is_main_process:
         study.check_combinations(CONFIG)

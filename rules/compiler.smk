@@ -120,7 +120,9 @@ rule build_libraries:
     conda:
         "../envs/compiling.yaml"
     params:
-        settings=settings(configurations=study.libraries, tunings=study.tunings, linker=study.linker),
+        settings=settings(
+            configurations=study.libraries, tunings=study.tunings, linker=study.linker
+        ),
         code=code("build_libraries", study.primitive_modules),
         kernels=study.path("kernels"),
         compiler=code_of("dlas.compiler.kernel_cache"),
