@@ -33,7 +33,8 @@ TRIALS  ?= 0
 
 VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/python -m snakemake
-OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG))
+OVERLAYS  := $(foreach file,$(CONFIG),$(or $(wildcard $(file)),$(error CONFIG: $(file) does not exist)))
+OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(OVERLAYS))
 
 .PHONY: help study estimate report test check-plugin test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-kernels bench-gpu bench-training docs-config lint clean
 .DELETE_ON_ERROR:
@@ -48,7 +49,7 @@ study: $(VENV)/study
 	$(SNAKEMAKE) all $(OPTIONS)
 
 estimate: $(VENV)/study
-	@$(VENV)/bin/python -m benchmarks.estimate --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ESTIMATE)
+	@$(VENV)/bin/python -m benchmarks.estimate $(OPTIONS) $(ESTIMATE)
 
 report: $(VENV)/study
 	$(SNAKEMAKE) --report report.html --report-stylesheet report/report.css $(OPTIONS)
@@ -58,7 +59,7 @@ test: $(VENV)/test
 
 # Kinds: dataset, model, compression, primitive, format, tuning, runtime, connection, observation.
 check-plugin: $(VENV)/test
-	@$(VENV)/bin/python -m pytest -rs tests/plugins --plugin "$(KIND)/$(NAME)" $(if $(CONFIG),--overlay $(CONFIG)) $(PYTEST)
+	@$(VENV)/bin/python -m pytest -rs tests/plugins --plugin "$(KIND)/$(NAME)" $(if $(CONFIG),--overlay $(OVERLAYS)) $(PYTEST)
 
 # What is set up for it is kept in .boards/.
 test-boards: $(VENV)/test
@@ -101,7 +102,7 @@ bench-gpu: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.gpu $(GPU)
 
 bench-training: $(VENV)/study
-	$(VENV)/bin/python -m benchmarks.training $(if $(CONFIG),--configfile $(CONFIG)) $(TRAINING)
+	$(VENV)/bin/python -m benchmarks.training $(if $(CONFIG),--configfile $(OVERLAYS)) $(TRAINING)
 
 clean:
 	rm -rf plots report.html .boards .snakemake/log .pytest_cache .mypy_cache .ruff_cache .hypothesis

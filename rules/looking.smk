@@ -11,22 +11,34 @@ RECORDS = Path(".snakemake")
 def look_at(folder, place):
     """Fill the folder `place` with links to all in `folder`, for a Snakemake that keeps its locks there."""
     (place / RECORDS).mkdir()
-    found = [path for path in folder.iterdir() if path.name != RECORDS.name]
-    # Snakemake does without those that it cannot read.
-    if all(os.access(file, os.R_OK) for file in records()):
-        found += [RECORDS.absolute() / name for name in ("metadata", "incomplete")]
-    for path in found:
-        if path.exists():
-            link = place / path.relative_to(folder)
-            link.symlink_to(path)
-            os.utime(link, ns=(path.stat().st_mtime_ns,) * 2, follow_symlinks=False)
+    # Snakemake does without its records if it cannot read them.
+    readable = all(os.access(file, os.R_OK) for file in records())
+    for path in folder.iterdir():
+        if path.name in ("results", "plots"):
+            # Snakemake plans no job whose outputs it cannot write to, unless they are links.
+            with suppress(shutil.Error):  # a folder that cannot be read
+                shutil.copytree(path, place / path.name, copy_function=link)
+        elif path.name != RECORDS.name:
+            link(path, place / path.name)
+    for name in ("metadata", "incomplete"):
+        if readable and (folder / RECORDS / name).is_dir():
+            link(folder / RECORDS / name, place / RECORDS / name)
     # Nothing that is meant to stay is written here.
     place.chmod(0o500)
 
 
+def link(path, place):
+    """Make a link with the time stamp of what it leads to."""
+    with suppress(FileNotFoundError):  # a link that leads nowhere
+        time = os.stat(path).st_mtime_ns
+        os.symlink(path, place)
+        os.utime(place, ns=(time, time), follow_symlinks=False)
+
+
 def remove(place):
     """Remove the folder of links, and nothing that they lead to."""
-    place.chmod(0o700)
+    for folder, _, _ in os.walk(place):
+        os.chmod(folder, 0o700)
     shutil.rmtree(place)
 
 

@@ -168,6 +168,13 @@ def test_an_environment_that_is_there_is_not_touched(set_up):
     assert (project / ".venv/pyvenv.cfg").stat().st_mtime_ns == before
 
 
+def test_an_overlay_that_is_not_there_is_named(set_up):
+    project, _ = set_up
+    done = run("make", "study", "CONFIG=config/none.yaml", cwd=project)
+    assert done.returncode != 0 and len(done.stderr.splitlines()) == 1
+    assert "CONFIG: config/none.yaml does not exist" in done.stderr
+
+
 def test_a_setting_of_pip_that_cannot_be_read_is_named(set_up, tmp_path):
     project, _ = set_up
     broken = tmp_path / "pip.conf"
@@ -425,9 +432,16 @@ def test_results_in_a_place_where_they_cannot_be(fresh, place, said):
 
 
 # Users.
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
-def test_files_have_the_permissions_of_any_new_file(tmp_path, umask, mode):
-    before = os.umask(umask)
+def umask() -> int:
+    """Return the permissions that new files do not have."""
+    found = os.umask(0o022)
+    os.umask(found)
+    return found
+
+
+@pytest.mark.parametrize(("withheld", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_files_have_the_permissions_of_any_new_file(tmp_path, withheld, mode):
+    before = os.umask(withheld)
     try:
         write_text(tmp_path / "folder/file", "content")
         with atomic_write(tmp_path / "folder/other") as temporary:
@@ -454,12 +468,16 @@ def test_a_dry_run_writes_nothing(fresh):
 
 def test_another_user_looks_at_a_finished_study(fresh, tmp_path):
     fresh.snakemake("--cores", "1", DATASET)
+    records = [path for path in fresh.folder.glob(".snakemake/metadata/*") if path.is_file()]
+    assert records and {path.stat().st_mode & 0o777 for path in records} == {0o666 & ~umask()}
+    (fresh.folder / "results/datasets").chmod(0o555)
     give_away(fresh.folder)
     before = snapshot(fresh.folder)
     call = (sys.executable, "-m", "snakemake", "--configfile", "config/smoke.yaml")
     looks = {
         "plan": (["--dry-run", DATASET], "Nothing to be done"),
         "more": (["--dry-run"], "train_model"),
+        "changed": (["--dry-run", "--config", "seed=9", "--", DATASET], "rule prepare_dataset"),
         "summary": (["--summary", DATASET], "\tok\t"),
         "report": (["--report", str(tmp_path / "report.html"), DATASET], "Report created"),
     }
@@ -468,7 +486,7 @@ def test_another_user_looks_at_a_finished_study(fresh, tmp_path):
         assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
         assert said in done.stdout + done.stderr, name
         assert "Traceback" not in done.stderr
-    done = as_another_user(*call, "--cores", "1", "results/datasets/photos.npz", cwd=fresh.folder)
+    done = as_another_user(*call, "--cores", "1", "--forceall", DATASET, cwd=fresh.folder)
     assert line_of(done).startswith(f"error: {fresh.folder} cannot be written to; allowed: ")
     assert snapshot(fresh.folder) == before
 
@@ -478,6 +496,7 @@ def test_another_user_looks_at_a_study_without_readable_records(fresh):
     fresh.snakemake("--cores", "1", DATASET)
     for record in (fresh.folder / ".snakemake/metadata").iterdir():
         record.chmod(0o600)
+    (fresh.folder / "results/hidden").mkdir(0o700)
     give_away(fresh.folder)
     call = (sys.executable, "-m", "snakemake", "--configfile", "config/smoke.yaml", "--dry-run")
     for _ in range(2):
