@@ -76,6 +76,10 @@ onsuccess:
 
 onerror:
     share_records()
+    print(
+        "The study is not complete: finished artifacts are kept, and the same command goes on.",
+        file=sys.stderr,
+    )
 
 
 rule all:

@@ -2,14 +2,23 @@
 
 import os
 import shlex
+import signal
 import sys
 from functools import partial
 from pathlib import Path
 
 from snakemake.utils import update_config
 
-from dlas import closure, registry
+from dlas import closure, environment, registry
 from dlas.errors import StudyError
+
+# Jobs inherit what is left.
+removed = environment.clear(os.environ)
+if removed and workflow.is_main_process:
+    print(f"note: set aside for all jobs: {', '.join(removed)}", file=sys.stderr)
+# A closed terminal ends the study as Ctrl-C does, but under nohup.
+if workflow.is_main_process and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 # Snakemake does not quote it in the commands of jobs. Of what it runs itself nothing else reads it.
 if Path(sys.executable).exists():
