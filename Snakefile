@@ -18,7 +18,7 @@ ROOT = Path(workflow.current_basedir)
 if {*"{}:\n"} & {*str(ROOT)}:
     sys.exit(
         f"error: the path of the study, {str(ROOT)!r}, has a brace, a colon or a line break; "
-        "allowed: any other sign"
+        "allowed: any other character"
     )
 # A dry run leaves nothing here.
 sys.dont_write_bytecode = workflow.output_settings.dryrun

@@ -86,7 +86,7 @@ def main(environment: Path, requirements: str) -> None:
     if {*"{}:\n"} & {*str(Path.cwd())}:
         sys.exit(
             f"error: the path of the study, {str(Path.cwd())!r}, has a brace, a colon or a line break; "
-            "allowed: any other sign"
+            "allowed: any other character"
         )
     python, made_here = environment / "bin/python", (environment / "pyvenv.cfg").exists()
     if not works(python, "-I", "-c", ""):
