@@ -72,7 +72,8 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
         np.concatenate([batch.images for batch in batches]),
         np.concatenate([batch.labels for batch in batches]),
     )
-    train, validation = hold_out(everything, settings["validation_images"], seed)
+    key = "datasets.cifar10.validation_images"
+    train, validation = hold_out(everything, settings["validation_images"], seed, key)
     return assemble(train, validation, _images(files, TEST_BATCH, source, len(names)), names)
 
 

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dlas.errors import StudyError, WrongError
+
 SPLITS = ("train", "validation", "test")
+COLOURS = ("red", "green", "blue")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Dataset:
     mean, std : np.ndarray
         float32 [3], mean and standard deviation of each colour channel in units of 0..1. They come
         from the training split alone, or from the literature on the data set.
+
+    Raises
+    ------
+    StudyError
+        For a mean or std that images cannot be standardized by.
     """
 
     train: Split
@@ -45,6 +53,17 @@ class Dataset:
     class_names: tuple[str, ...]
     mean: np.ndarray
     std: np.ndarray
+
+    def __post_init__(self) -> None:
+        for colour, mean, std in zip(COLOURS, self.mean, self.std, strict=True):
+            if not np.isfinite([mean, std]).all():
+                raise StudyError(
+                    f"{colour} has the mean {mean} and std {std}; allowed: finite numbers"
+                )
+            if not std > 0:
+                raise StudyError(
+                    f"{colour} has the std {std}; allowed: above 0, images with at least two values"
+                )
 
 
 def normalize(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
@@ -107,5 +126,12 @@ def top1(logits: np.ndarray, labels: np.ndarray) -> float:
         Any float type, [N, classes].
     labels : np.ndarray
         int64 [N].
+
+    Raises
+    ------
+    WrongError
+        For logits that are not finite, of which argmax would make a class.
     """
+    if not np.isfinite(logits).all():
+        raise WrongError("logits are not finite")
     return 100.0 * float(np.mean(np.argmax(logits, axis=1) == labels))

@@ -6,6 +6,7 @@ nothing can be left half unpacked.
 
 import gzip
 import io
+import logging
 import os
 import re
 import tarfile
@@ -25,9 +26,12 @@ VALIDATION_ARCHIVE = "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 SYNSETS, GROUND_TRUTH = "meta.mat", "ILSVRC2012_validation_ground_truth.txt"  # in the devkit
 
-SUFFIX = ".JPEG"
+# Of images, in upper or lower case.
+SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 WORDNET_ID = re.compile(r"n\d{8}")
 VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
+
+LOG = logging.getLogger("dlas")
 
 
 @dataclass(frozen=True, slots=True)  # there may be a million
@@ -64,9 +68,9 @@ class Source:
 def sources(root: Path) -> tuple[Source, Source]:
     """Return the official training and validation images below a folder.
 
-    It holds `train/<class>/*.JPEG`, or else the archive of the training images; `val/<class>/*.JPEG`, or else the
-    archive of the validation images and the devkit, which tells their classes. Raises StudyError that tells all that is
-    missing or of another form.
+    It holds images in `train/<class>/`, or else the archive of the training images; images in `val/<class>/`, or else
+    the archive of the validation images and the devkit, which tells their classes. Raises StudyError that tells all
+    that is missing or of another form.
     """
     problems = [] if root.is_dir() else [f"{root} is not a folder"]
     found = []
@@ -121,7 +125,7 @@ def _validation(root: Path) -> Source:
     if wrong := [one.name for one in images if one.name not in numbers]:
         swapped = " (those are the training images)" if _is_class_archive(wrong[0]) else ""
         raise StudyError(
-            f"{archive} holds {some(wrong)}{swapped}; allowed: images such as ILSVRC2012_val_00000001{SUFFIX}"
+            f"{archive} holds {some(wrong)}{swapped}; allowed: images such as ILSVRC2012_val_00000001.JPEG"
         )
     if sorted(numbers.values()) != list(range(1, len(classes) + 1)):
         raise StudyError(
@@ -152,7 +156,7 @@ def _folders(place: Path) -> Source:
     classes = {path.name: path for path in sorted(entries) if path.is_dir()}
     if not classes:
         packed = [path.name for path in entries if _is_class_archive(path.name)]
-        flat = [path.name for path in entries if path.suffix == SUFFIX]
+        flat = [path.name for path in entries if _is_image(path.name)]
         instead = ""
         if packed:
             instead = (
@@ -173,21 +177,31 @@ def _folders(place: Path) -> Source:
 def _class_in_folder(folder: Path) -> list[Encoded]:
     try:
         with os.scandir(folder) as entries:
-            names = sorted(
-                entry.name
-                for entry in entries
-                if entry.name.endswith(SUFFIX) and not entry.name.startswith(".")
-            )
+            files = [entry.name for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise StudyError(f"{folder} cannot be read: {error.strerror}") from error
+    names = _images(files, str(folder))
     return [Encoded(str(folder / name), str(folder / name)) for name in names]
 
 
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def _images(names: Collection[str], place: str) -> list[str]:
+    """Return the names of images, sorted; the log names other files."""
+    found = sorted(filter(_is_image, names))
+    if others := set(names).difference(found):
+        LOG.warning("%s: ignored, as they are no images by their suffix: %s", place, some(others))
+    return found
+
+
 def _class_in_archive(archive: Path, inner: Encoded) -> list[Encoded]:
-    found = [one for one in _members(archive, inner.offset) if one.name.endswith(SUFFIX)]
+    members = {one.name: one for one in _members(archive, inner.offset)}
+    names = _images(members, f"{archive}: {inner.name}")
     return [
-        Encoded(one.file, f"{archive}: {inner.name}/{one.name}", one.offset, one.size)
-        for one in sorted(found, key=lambda image: image.name)
+        Encoded(one.file, f"{archive}: {inner.name}/{name}", one.offset, one.size)
+        for name, one in ((name, members[name]) for name in names)
     ]
 
 

@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from dlas.datasets import Dataset, Split
-from dlas.datasets.ilsvrc import Encoded, Source, some, sources
+from dlas.datasets.ilsvrc import SUFFIXES, Encoded, Source, some, sources
 from dlas.errors import StudyError
 from dlas.plugins import Choice, Count, DatasetPlugin, Location, Pixels, Setting
 
@@ -62,6 +62,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SAMPLE_IMAGES = 32
 # Images that wait in memory at most.
 BLOCK_IMAGES = 512
+# Pixels of an image, as it is stored and with its shorter side resized: 200 MB, in each thread.
+LARGEST_IMAGE = 2**26
 
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
@@ -154,9 +156,12 @@ class _Draw:
 
     def problems(self, listed: Sequence[tuple[int, list[Encoded]]], wanted: int) -> Iterator[str]:
         """Yield what is wrong with the numbers of images."""
-        counts = zip(self.names, (count for count, _ in listed), strict=True)
-        if short := [f"{count} of {name}" for name, count in counts if count < wanted]:
-            yield f"images_per_class needs {wanted} images of each class in {self.source.place}; it has {some(short)}"
+        counts = [count for count, _ in listed]
+        named = zip(self.names, counts, strict=True)
+        if short := [f"{count} of {name}" for name, count in named if count < wanted]:
+            names = "" if all(counts) else f" (names that end in {', '.join(SUFFIXES)})"
+            place = f"images of each class in {self.source.place}"
+            yield f"images_per_class needs {wanted} {place}; it has {some(short)}{names}"
 
     def compare(self, listed: Sequence[tuple[int, list[Encoded]]]) -> None:
         """Tell the log where there are not as many images as the devkit says."""
@@ -239,12 +244,26 @@ def _attempt(image: Encoded, settings: Mapping[str, Any]) -> np.ndarray | StudyE
     """Return the image, or why it cannot be decoded."""
     try:
         with Image.open(io.BytesIO(image.read())) as file:
+            if reason := _too_large(file.size, settings["resize"]):
+                return StudyError(f"the image {image.name} {reason}")
             decoded = file.convert("RGB")
     except UnidentifiedImageError:
         return StudyError(f"the image {image.name} cannot be decoded: it is none")
     except Exception as error:  # of many kinds, for what is damaged
         return StudyError(f"the image {image.name} cannot be decoded: {error}")
     return cropped(decoded, settings["resize"], settings["size"])
+
+
+def _too_large(size: tuple[int, int], resize: int) -> str | None:
+    """Return why an image of this width and height takes too much memory."""
+    short, long = min(size), max(size)
+    for stage, pixels in (("", short * long), ("resized ", resize * resize * long // short)):
+        if pixels > LARGEST_IMAGE:
+            return (
+                f"of {size[0]}x{size[1]} pixels has {stage}{pixels / 1e6:.0f} megapixels; "
+                f"allowed: at most {LARGEST_IMAGE / 1e6:.0f}"
+            )
+    return None
 
 
 def cropped(image: Image.Image, resize: int, size: int) -> np.ndarray:

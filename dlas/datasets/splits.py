@@ -5,12 +5,25 @@ from typing import Any
 
 import numpy as np
 
-from dlas.datasets.dataset import Dataset, Split
+from dlas.datasets.dataset import SPLITS, Dataset, Split
 from dlas.errors import StudyError
 
 
 def assemble(train: Split, validation: Split, test: Split, class_names: tuple[str, ...]) -> Dataset:
-    """Make a data set of three splits, with the colour statistics of its training images."""
+    """Make a data set of three splits, with the colour statistics of its training images.
+
+    Raises
+    ------
+    StudyError
+        For a label that is no class, and for training images without any contrast.
+    """
+    for name, split in zip(SPLITS, (train, validation, test), strict=True):
+        wrong = split.labels[(split.labels < 0) | (split.labels >= len(class_names))]
+        if len(wrong):
+            raise StudyError(
+                f"a label in the {name} split is {wrong[0]}; allowed: 0 to {len(class_names) - 1}, "
+                "the classes"
+            )
     # Sums by colour value: exact, and no float copy of a large data set.
     counts = [
         np.bincount(train.images[..., channel].ravel(), minlength=256) for channel in range(3)
@@ -18,7 +31,9 @@ def assemble(train: Split, validation: Split, test: Split, class_names: tuple[st
     values = np.arange(256) / 255
     mean = np.array([np.average(values, weights=count) for count in counts])
     variance = np.array([np.average(values**2, weights=count) for count in counts]) - mean**2
-    std = np.sqrt(np.maximum(variance, 0))
+    # Rounding leaves a single value a little variance.
+    varied = [np.count_nonzero(count) > 1 for count in counts]
+    std = np.sqrt(np.maximum(variance, 0)) * varied
     return Dataset(
         train, validation, test, class_names, mean.astype(np.float32), std.astype(np.float32)
     )
@@ -54,7 +69,7 @@ def split(
     Raises
     ------
     StudyError
-        If a split would be empty.
+        If a split would be too small to have an image of each class.
     """
     validation, test = settings["validation_fraction"], settings["test_fraction"]
     if not (validation > 0 and test > 0 and validation + test < 1):
@@ -63,12 +78,13 @@ def split(
             "both must be above 0 and their sum below 1"
         )
     everything = Split(images, labels)
-    rest, test_split = hold_out(everything, round(test * len(labels)), seed)
-    train, validation_split = hold_out(rest, round(validation * len(labels)), seed)
+    tested, validated = (round(share * len(labels)) for share in (test, validation))
+    rest, test_split = hold_out(everything, tested, seed, "test_fraction")
+    train, validation_split = hold_out(rest, validated, seed, "validation_fraction")
     return assemble(train, validation_split, test_split, class_names)
 
 
-def hold_out(images: Split, count: int, seed: int) -> tuple[Split, Split]:
+def hold_out(images: Split, count: int, seed: int, key: str = "split") -> tuple[Split, Split]:
     """Draw images for a split of their own, stratified by class.
 
     Parameters
@@ -79,6 +95,8 @@ def hold_out(images: Split, count: int, seed: int) -> tuple[Split, Split]:
         How many are drawn.
     seed : int
         Seed of the draw.
+    key : str
+        The setting that says how many, for the message.
 
     Returns
     -------
@@ -94,12 +112,15 @@ def hold_out(images: Split, count: int, seed: int) -> tuple[Split, Split]:
     from sklearn.model_selection import train_test_split
 
     total = len(images.labels)
-    try:
-        rest, held = train_test_split(
-            np.arange(total), test_size=count, stratify=images.labels, random_state=seed
+    members = np.unique_counts(images.labels).counts
+    if not len(members) <= count <= total - len(members) or members.min() < 2:
+        raise StudyError(
+            f"{key}: {count} of {total} images cannot be held out; the images that are held out and "
+            f"those that are left must each have one of the {len(members)} classes at least"
         )
-    except ValueError as error:
-        raise StudyError(f"{count} of {total} images cannot be held out: {error}") from error
+    rest, held = train_test_split(
+        np.arange(total), test_size=count, stratify=images.labels, random_state=seed
+    )
     return (
         Split(images.images[rest], images.labels[rest]),
         Split(images.images[held], images.labels[held]),

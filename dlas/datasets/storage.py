@@ -86,4 +86,7 @@ def load(path: str | Path) -> Dataset:
         check(name, arrays[name].dtype == np.float32 and arrays[name].shape == (3,), "float32 [3]")
     parts = [Split(arrays[f"{name}_images"], arrays[f"{name}_labels"]) for name in SPLITS]
     names = tuple(str(name) for name in arrays["class_names"])
-    return Dataset(parts[0], parts[1], parts[2], names, arrays["mean"], arrays["std"])
+    try:
+        return Dataset(parts[0], parts[1], parts[2], names, arrays["mean"], arrays["std"])
+    except StudyError as error:
+        raise StudyError(f"the data set {path}: {error}") from error

@@ -51,6 +51,13 @@ def test_a_missing_archive_is_named(tmp_path):
     assert "does not exist" in error_of(settings)
 
 
+@pytest.mark.parametrize("count", [0, 9, 97, 100, 5000])
+def test_an_archive_with_too_few_images_for_the_splits_is_named(tmp_path, count):
+    settings = archive(tmp_path / "cifar-10-binary.tar.gz", official_files())
+    with pytest.raises(StudyError, match=f"cifar10.validation_images: {count} of 100 images canno"):
+        datasets.prepare("cifar10", settings | {"validation_images": count}, seed=0)
+
+
 def test_a_wrong_file_in_a_folder_is_named(tmp_path):
     folder = unpacked(tmp_path / "data")
     settings = {"source": str(folder), "validation_images": 30}

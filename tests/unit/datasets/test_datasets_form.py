@@ -69,6 +69,59 @@ def test_fractions_that_leave_a_split_empty_are_refused(validation, test):
         datasets.split(everything.images, everything.labels, ("a",) * 4, settings, seed=0)
 
 
+@given(
+    count=st.integers(4, 60),
+    validation=st.floats(0, 1, exclude_min=True, exclude_max=True),
+    test=st.floats(0, 1, exclude_min=True, exclude_max=True),
+)
+def test_any_fractions_give_splits_or_one_line(count, validation, test):
+    everything = images_with_their_number(count, 4)
+    settings = {"validation_fraction": validation, "test_fraction": test}
+    try:
+        found = datasets.split(everything.images, everything.labels, tuple("abcd"), settings, 0)
+    except StudyError as error:
+        assert "_fraction" in str(error) and "\n" not in str(error)
+    else:
+        assert all(len(getattr(found, name).labels) >= 4 for name in datasets.SPLITS)
+
+
+def test_a_class_of_one_image_cannot_be_in_two_splits():
+    images = images_with_their_number(9, 2)
+    images.labels[:] = [2] + [0, 1] * 4
+    with pytest.raises(StudyError, match=r"^split: 4 of 9 images cannot be held out; .* 3 classes"):
+        datasets.hold_out(images, 4, 0)
+
+
+@given(value=st.integers(0, 255), channel=st.integers(0, 2), count=st.integers(1, 50))
+def test_images_that_are_all_the_same_are_refused(value, channel, count):
+    images = np.arange(count * 3, dtype=np.uint8).reshape(count, 1, 1, 3).repeat(2, axis=1)
+    images[:, 1] += 1
+    images[..., channel] = value
+    split = Split(images, np.zeros(count, np.int64))
+    colour = ("red", "green", "blue")[channel]
+    with pytest.raises(StudyError, match=f"^{colour} has the std 0.0; allowed: above 0"):
+        datasets.assemble(split, split, split, ("a",))
+
+
+@pytest.mark.parametrize("label", [-1, 4])
+@pytest.mark.parametrize("name", datasets.SPLITS)
+def test_a_label_that_is_no_class_is_refused(name, label):
+    splits = {each: images_with_their_number(8, 4) for each in datasets.SPLITS}
+    splits[name].labels[3] = label
+    with pytest.raises(StudyError, match=f"^a label in the {name} split is {label}; .* 0 to 3, "):
+        datasets.assemble(*splits.values(), ("a", "b", "c", "d"))
+
+
+@pytest.mark.parametrize("name", ["mean", "std"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_colours_that_are_no_numbers_are_refused(dataset, tmp_path, name, value):
+    values = np.array([0.5, value, 0.5], np.float32)
+    with pytest.raises(StudyError, match=r"^green has the mean .* allowed: finite numbers$"):
+        replace(dataset, **{name: values})
+    with_array(dataset, tmp_path / "set.npz", name, values)
+    assert "green has the mean" in error_of_loading(tmp_path / "set.npz")
+
+
 def test_statistics_are_those_of_the_training_images_alone(dataset):
     values = dataset.train.images / 255
     assert dataset.mean == pytest.approx(values.mean(axis=(0, 1, 2)), rel=1e-6)

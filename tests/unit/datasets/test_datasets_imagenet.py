@@ -1,7 +1,10 @@
 """ImageNet is read from files in its official forms, only fewer and smaller."""
 
+import io
 import logging
 import shutil
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,6 +180,53 @@ def test_classes_with_too_few_images_are_named(settings, tmp_path):
 
 def test_a_crop_that_is_larger_than_the_image_is_refused(settings):
     assert "size is 33; must be at most resize, 32" in error_of(settings | {"size": 33})
+
+
+def renamed(folder: Path, name) -> None:
+    for number, path in enumerate(sorted(folder.glob("*/*.JPEG"))):
+        path.rename(path.with_suffix(name(number)))
+
+
+def test_other_suffixes_of_images_give_the_same_data_set(settings, tmp_path):
+    before = datasets.prepare("imagenet", settings, seed=0)
+    trained, tested = images(before.train), images(before.test)
+    suffixes = [".jpg", ".JPG", ".jpeg", ".JPEG", ".Jpeg", ".png"]
+    for folder in ("train", "val"):
+        renamed(tmp_path / folder, lambda number: suffixes[number % len(suffixes)])
+    after = datasets.prepare("imagenet", settings, seed=0)
+    assert (images(after.train) == trained).all()
+    assert (images(after.test) == tested).all()
+
+
+def test_files_that_are_no_images_are_ignored_and_named(settings, tmp_path, caplog):
+    (tmp_path / "val" / CLASSES[0] / "list.txt").touch()
+    datasets.prepare("imagenet", settings, seed=0)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'val' / CLASSES[0]}: ignored, as they are no images by their suffix: list.txt"
+    ]
+    renamed(tmp_path / "train", lambda _: ".jp2")
+    message = error_of(settings)
+    assert f"it has 0 of {CLASSES[0]}, 0 of {CLASSES[1]}, 0 of {CLASSES[2]} (names that" in message
+    assert "end in .jpeg, .jpg, .png, " in message
+
+
+@pytest.mark.parametrize("size", [(2, 30_000), (30_000, 2), (1, 65_535), (9_000, 9_000)])
+def test_an_image_that_would_fill_the_memory_is_refused(settings, tmp_path, size):
+    path = next((tmp_path / "val" / CLASSES[0]).iterdir())
+    content = io.BytesIO()
+    Image.new("1", size).save(content, "PNG")
+    path.write_bytes(content.getvalue())
+    tracemalloc.start()
+    message = error_of(settings | {"resize": 256, "size": 224})
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+    assert f"the image {path} of {size[0]}x{size[1]} pixels has " in message
+    assert "megapixels; allowed: at most 67" in message
+
+
+def test_a_long_image_that_fits_is_prepared():
+    assert imagenet.cropped(Image.new("RGB", (2, 1_000)), 32, 28).shape == (28, 28, 3)
+    assert imagenet._too_large((2, 1_000), 32) is None
 
 
 def swap(folder):
