@@ -40,6 +40,15 @@ class FailedError(RowError):
     """A library that could not be made, crashed or hung."""
 
 
+def of_status(text: str) -> RowError:
+    """Return the error whose `status` is a text such as "failed: a reason"."""
+    kind, _, reason = text.partition(": ")
+    kinds: dict[str, type[RowError]] = {
+        each.kind: each for each in (UnsupportedError, WrongError, UnreachableError, FailedError)
+    }
+    return kinds[kind](reason)
+
+
 def unknown(kind: str, name: object, allowed: object) -> StudyError:
     """Return the error for a name that is not among the allowed ones, e.g. an unknown model."""
     names = ", ".join(sorted(str(item) for item in allowed))  # type: ignore[attr-defined]

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dlas import status
+
 Record = Mapping[str, Any]
 MEASURES = ("validation_top1", "top1", "params", "nonzero_params", "macs", "model_bytes")
 CURVE_COLUMNS = ("level", *MEASURES, "chosen")
@@ -12,11 +14,12 @@ def curve(baseline: Record, points: Sequence[Record], tolerance: float) -> list[
     """Return the accuracy curve of one technique on one network, with the chosen level marked.
 
     `baseline` is the record of the uncompressed network, `points` are those of the levels in any
-    order; a record has level and MEASURES. The rows, with the keys CURVE_COLUMNS, are the baseline as level
-    0 and the levels ascending. `chosen` marks the strongest level whose validation top-1 is at most
-    `tolerance` percentage points below the baseline's, or level 0 where there is none; the test
-    split has no part in it. A technique without a ladder has one point with level None: its one
-    row is always chosen.
+    order; a record has level, MEASURES and status. The rows, with the keys CURVE_COLUMNS, are the
+    baseline as level 0 and the levels ascending. `chosen` marks the strongest level whose
+    validation top-1 is at most `tolerance` percentage points below the baseline's, or level 0 where
+    there is none; the test split has no part in it. A level whose status is a reason against it has
+    no accuracy and is never chosen. A technique without a ladder has one point with level None: its
+    one row is always chosen.
     """
     if [point["level"] for point in points] == [None]:
         rows, chosen = [dict(points[0])], 0
@@ -27,7 +30,7 @@ def curve(baseline: Record, points: Sequence[Record], tolerance: float) -> list[
         chosen = max(
             number
             for number, row in enumerate(rows)
-            if number == 0 or row["validation_top1"] >= lowest
+            if number == 0 or (status.ran(status.of(row)) and row["validation_top1"] >= lowest)
         )
     return [
         {name: row[name] for name in ("level", *MEASURES)} | {"chosen": number == chosen}

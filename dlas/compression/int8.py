@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from dlas.compression import Task
 from dlas.datasets import normalize
-from dlas.errors import StudyError, unknown
+from dlas.errors import FailedError, StudyError, UnsupportedError, unknown
 from dlas.models.folding import fold
 from dlas.plugins import Choice, Count, Setting, TechniquePlugin
 
@@ -99,15 +99,17 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     them if there are fewer), by torch's observer `settings["observer"]`: "minmax" takes the
     smallest and largest value, "histogram" the range with the least squared error. The result is
     the same for the same seed, thread count and machine. Raises StudyError for an empty calibration
-    set, an unknown observer, a layer that integers cannot express, and an activation that is not
-    finite.
+    set and an unknown observer, UnsupportedError for a layer that integers cannot express, and
+    FailedError for an activation or a scale that is not finite.
     """
     folded = fold(model)
     layers = _expressible(folded)
     images = _calibration_images(task)
     ranges = _calibrate(folded, layers, images, task)
     for name, layer in layers.items():
-        folded.set_submodule(name, _quantize(layer, *ranges[name]))
+        quantized = _quantize(layer, *ranges[name])
+        _check_scales(quantized, name)
+        folded.set_submodule(name, quantized)
     return folded
 
 
@@ -120,7 +122,7 @@ def restore_architecture(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Mo
 
 
 def _expressible(folded: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
-    """Return the layers to quantize by name; StudyError for one that integers cannot express."""
+    """Return the layers to quantize by name; UnsupportedError for one that integers cannot express."""
     layers: dict[str, nn.Conv2d | nn.Linear] = {}
     for parameter, _ in folded.named_parameters():
         name = parameter.rpartition(".")[0]
@@ -128,7 +130,7 @@ def _expressible(folded: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
         if type(layer) is nn.Linear or (type(layer) is nn.Conv2d and _zero_padded(layer)):
             layers[name] = layer
         elif type(layer) not in (nn.BatchNorm1d, nn.BatchNorm2d):
-            raise StudyError(
+            raise UnsupportedError(
                 f"int8 cannot express {parameter} of a {type(layer).__name__}; allowed: "
                 "Conv2d with a number of zeros as padding, Linear, BatchNorm1d, BatchNorm2d"
             )
@@ -168,7 +170,7 @@ def _calibrate(
     def watch(name: str) -> RemovableHandle:
         def observe(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
             if not output.isfinite().all():
-                raise StudyError(
+                raise FailedError(
                     f"calibration of int8: the output of the layer {name} is not finite; "
                     "allowed: networks whose activations are finite numbers"
                 )
@@ -188,6 +190,18 @@ def _calibrate(
         for handle in handles:
             handle.remove()
     return {name: found.calculate_qparams() for name, found in observers.items()}
+
+
+def _check_scales(layer: Quantized, name: str) -> None:
+    """Raise a FailedError unless all scales of a layer are finite numbers above 0."""
+    for kind in ("input_scale", "weight_scale"):
+        scales = layer.get_buffer(kind).flatten()
+        wrong = scales[~(scales.isfinite() & (scales > 0))]
+        if len(wrong):
+            raise FailedError(
+                f"calibration of int8: {name}.{kind} is {wrong[0]:g}; allowed: finite numbers "
+                "above 0"
+            )
 
 
 def _quantize(

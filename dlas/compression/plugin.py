@@ -73,6 +73,11 @@ class Technique(Protocol):
         -------
         nn.Module
             The compressed network in evaluation mode.
+
+        Raises
+        ------
+        RowError
+            For a network that cannot be compressed to this level. The level's record has the reason.
         """
 
 
@@ -124,6 +129,8 @@ def restore(name: str, model: nn.Module, path: str | Path) -> nn.Module:
     StudyError
         For an unknown technique, and for a checkpoint that is missing, truncated or of another
         model.
+    RowError
+        For a checkpoint that has no network but the reason why, and for tensors that are not finite.
     """
     # It imports torch.
     from dlas.models import checkpoint

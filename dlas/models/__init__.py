@@ -3,4 +3,4 @@
 An architecture is found by the name of its file, which has the function of `dlas.models.plugin.Architecture`.
 """
 
-from dlas.models.architecture import STEMS, build, build_for
+from dlas.models.architecture import STEMS, build, build_for, check_size

@@ -1,11 +1,29 @@
-"""The outputs of a network in its training framework."""
+"""The outputs of a network in its training framework, and how accurate they are."""
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dlas.datasets import Normalized
+from dlas import datasets
+from dlas.datasets import Dataset, Normalized, Split
+from dlas.errors import WrongError
 from dlas.models import devices
+
+
+def top1(model: nn.Module, split: Split, dataset: Dataset) -> float:
+    """Return the top-1 in percent on a split of `dataset`.
+
+    Raises
+    ------
+    WrongError
+        For logits that are not finite.
+    """
+    outputs = logits(model, datasets.normalized(split, dataset))
+    if not np.isfinite(outputs).all():
+        half = any(weight.dtype == torch.float16 for weight in model.parameters())
+        where = ", an activation is beyond float16's range" if half else ""
+        raise WrongError(f"logits of the framework are not finite{where}")
+    return datasets.top1(outputs, split.labels)
 
 
 def logits(model: nn.Module, images: np.ndarray | Normalized, batch_size: int = 128) -> np.ndarray:

@@ -52,3 +52,16 @@ def build(name: str, classes: int, width: float, stem: str, seed: int = 0) -> nn
 def build_for(dataset: Dataset, name: str, width: float, stem: str, seed: int = 0) -> nn.Module:
     """Build a network with the classes of a data set, see `build`."""
     return build(name, len(dataset.class_names), width, stem, seed)
+
+
+def check_size(model: nn.Module, dataset: Dataset) -> None:
+    """Raise a StudyError unless the images of a data set are large enough for a network's strides."""
+    height, width = dataset.train.images.shape[1:3]
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, 3, height, width))
+    except RuntimeError as error:
+        raise StudyError(
+            f"the images have {height}x{width} pixels, too few for the strides of the network "
+            f"({str(error).splitlines()[0]}); allowed: larger images, or a model with fewer strides"
+        ) from error

@@ -1,21 +1,30 @@
-"""Weights on disk, as safetensors."""
+"""Weights on disk, as safetensors: finite numbers, or the reason why there are none."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, float16, nn
 
-from dlas.errors import StudyError
+from dlas.errors import FailedError, StudyError, of_status
 from dlas.files import atomic_write
+
+STATUS = "status"
 
 
 def save(model: nn.Module, path: str | Path) -> None:
-    """Write parameters and buffers of the model."""
+    """Write parameters and buffers of the model; raise FailedError if one is not finite."""
     tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    check_finite(tensors, f"the checkpoint {path}")
     with atomic_write(path) as temporary:
         save_file(tensors, temporary)
+
+
+def save_status(status: str, path: str | Path) -> None:
+    """Write a checkpoint without tensors, whose status says why there is no network."""
+    with atomic_write(path) as temporary:
+        save_file({}, temporary, {STATUS: status})
 
 
 def load(model: nn.Module, path: str | Path) -> None:
@@ -28,17 +37,57 @@ def load(model: nn.Module, path: str | Path) -> None:
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
-    """Return the tensors that `save` wrote, by name; StudyError where the file is missing or
-    truncated."""
+    """Return the tensors that `save` wrote, by name.
+
+    Raises
+    ------
+    StudyError
+        For a file that is missing or truncated.
+    RowError
+        For a tensor that is not finite, and with the status that `save_status` wrote.
+    """
     if not Path(path).is_file():
         raise StudyError(f"the checkpoint {path} does not exist")
     try:
-        tensors: dict[str, Tensor] = load_file(path)
+        with safe_open(path, "pt") as file:
+            status = (file.metadata() or {}).get(STATUS)
+            tensors: dict[str, Tensor] = file.get_tensors()
     except (SafetensorError, OSError) as error:
         raise StudyError(
             f"the checkpoint {path} is truncated or not a safetensors file: {error}"
         ) from error
+    if status and not tensors:
+        raise of_status(status)
+    check_finite(tensors, f"the checkpoint {path}")
     return tensors
+
+
+def check_finite(tensors: Mapping[str, Tensor], place: str) -> None:
+    """Raise a FailedError that names the first of some tensors that is not finite.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        The tensors by name.
+    place : str
+        Where they are, for the message: e.g. "the checkpoint mine.pth".
+    """
+    if (name := not_finite(tensors)) is not None:
+        tensor = tensors[name]
+        count = tensor.numel() - int(tensor.isfinite().sum())
+        limit = ", the range of float16 ends at 65504" if tensor.dtype == float16 else ""
+        raise FailedError(
+            f"{name} in {place}: {count} of {tensor.numel()} values are NaN or infinite{limit}; "
+            "allowed: finite numbers"
+        )
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the first tensor with a value that is NaN or infinite."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            return name
+    return None
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, distributed, nn
 from torch.multiprocessing import ProcessRaisedException, start_processes
 from torch.nn.parallel import DistributedDataParallel
 
-from dlas.errors import StudyError
+from dlas.errors import RowError, StudyError, of_status
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 
@@ -70,6 +70,8 @@ def launch(work: Callable[[ProcessGroup], object], processes: int, device: str) 
                 _run_member, (work, processes, device, Path(folder)), processes, start_method="fork"
             )
         except ProcessRaisedException:
+            if (reason := Path(folder, "status")).exists():
+                raise of_status(reason.read_text()) from None
             if (message := Path(folder, "error")).exists():
                 raise StudyError(message.read_text()) from None
             raise
@@ -90,6 +92,9 @@ def _run_member(
     )
     try:
         work(ProcessGroup(rank, processes))
+    except RowError as error:
+        (folder / "status").write_text(error.status)
+        raise
     except StudyError as error:
         (folder / "error").write_text(str(error))
         raise

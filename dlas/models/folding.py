@@ -7,7 +7,7 @@ from torch import nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
-from dlas.errors import StudyError
+from dlas.errors import UnsupportedError
 
 
 def fold(model: nn.Module) -> nn.Module:
@@ -16,7 +16,7 @@ def fold(model: nn.Module) -> nn.Module:
     These directly follow a convolution or linear layer that nothing else reads, which takes over
     their scale and offset (Jacob et al., arXiv:1712.05877, section 3.2). Others, such as those
     before the convolutions of a DenseNet, remain. Layers keep their names; the model is unchanged.
-    Raises StudyError for a network whose operations depend on its input, which torch.fx cannot
+    Raises UnsupportedError for a network whose operations depend on its input, which torch.fx cannot
     trace.
     """
     copied = copy.deepcopy(model).to("cpu", torch.float32).eval()
@@ -24,7 +24,7 @@ def fold(model: nn.Module) -> nn.Module:
         folded: nn.Module = fuse(copied, inplace=True)
     except (TraceError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).split("\n")[0]
-        raise StudyError(
+        raise UnsupportedError(
             f"the network {type(model).__name__} cannot be traced: {reason}; "
             "allowed: networks whose operations do not depend on their input"
         ) from error

@@ -15,8 +15,8 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from dlas.datasets import Dataset, Split, normalized, top1
-from dlas.errors import StudyError, unknown
-from dlas.models import accuracy, devices, training_state
+from dlas.errors import FailedError, StudyError, WrongError, unknown
+from dlas.models import accuracy, checkpoint, devices, training_state
 from dlas.models.distributed import SINGLE_PROCESS, ProcessGroup, launch
 
 OPTIMIZERS = ("adamw", "sgd")
@@ -145,9 +145,12 @@ def train(
     Raises
     ------
     StudyError
-        If the machine lacks the device, or if the loss is not finite any more.
+        If the machine lacks the device, or the images do not suffice for the recipe.
+    FailedError
+        If a loss, a weight or a logit is not finite any more.
     """
     devices.check(recipe.device, recipe.processes)
+    _check_images(dataset.train, recipe)
     alone = recipe.processes == 1
     drawing = [devices.device("cuda")] if recipe.device == "cuda" and alone else []
     threads_before = torch.get_num_threads()
@@ -164,6 +167,20 @@ def train(
             return rows
     finally:
         torch.set_num_threads(threads_before)
+
+
+def _check_images(split: Split, recipe: Recipe) -> None:
+    count, size = len(split.labels), min(split.images.shape[1:3])
+    if count < 2 * recipe.processes:
+        raise StudyError(
+            f"{count} training images are too few for {recipe.processes} processes; allowed: "
+            "at least 2 for each, for batch normalization"
+        )
+    if recipe.pad_crop >= size:
+        raise StudyError(
+            f"the pad_crop {recipe.pad_crop} is not allowed; it must be less than the {size} pixels "
+            "on each side of the images, which are reflected"
+        )
 
 
 def _train_together(
@@ -243,7 +260,7 @@ def _train(
             )
             if group.rank:
                 continue  # the first one validates for all, and saves
-            validation_loss, validation_top1 = evaluate(model, dataset.validation, dataset)
+            validation_loss, validation_top1 = _validate(model, dataset, epoch, recipe)
             rows.append(
                 {
                     "epoch": epoch,
@@ -308,26 +325,50 @@ def _epoch(
         losses.append(loss.detach())
         right.append((outputs.argmax(1) == labels).sum())
         if len(losses) == LOSS_CHECK_STEPS[recipe.device]:
-            loss_sum += _sum(losses, epoch, recipe, group)
+            loss_sum += _sum(losses, network, epoch, recipe, group)
             losses.clear()
         bar.update()
-    loss_sum += _sum(losses, epoch, recipe, group)
+    loss_sum += _sum(losses, network, epoch, recipe, group)
     return loss_sum, int(group.total(torch.stack(right).sum())), learning_rate
 
 
-def _sum(losses: list[Tensor], epoch: int, recipe: Recipe, group: ProcessGroup) -> float:
-    """Return the sum of the losses of steps, each the mean of all processes'; StudyError where one is
-    not finite."""
+def _sum(
+    losses: list[Tensor], network: nn.Module, epoch: int, recipe: Recipe, group: ProcessGroup
+) -> float:
+    """Return the sum of the losses of steps, each the mean of all processes'; FailedError where one
+    is not finite."""
     if not losses:
         return 0.0
     values: list[float] = (group.total(torch.stack(losses)) / group.size).tolist()
     for value in values:
         if not math.isfinite(value):
-            raise StudyError(
-                f"training diverged: the loss is {value} in epoch {epoch}; "
-                f"the learning_rate {recipe.learning_rate} must be lower"
-            )
+            raise _diverged(f"the loss is {value}", network, epoch, recipe)
     return sum(values)
+
+
+def _validate(
+    model: nn.Module, dataset: Dataset, epoch: int, recipe: Recipe
+) -> tuple[float, float]:
+    """Return what `evaluate` does for the validation split; FailedError where it is not finite, or a
+    tensor of the network is not."""
+    try:
+        loss, accurate = evaluate(model, dataset.validation, dataset)
+    except WrongError as error:
+        raise _diverged(f"validation {error}", model, epoch, recipe) from error
+    if not math.isfinite(loss) or checkpoint.not_finite(model.state_dict()):
+        raise _diverged(f"the validation loss is {loss}", model, epoch, recipe)
+    return loss, accurate
+
+
+def _diverged(what: str, network: nn.Module, epoch: int, recipe: Recipe) -> FailedError:
+    """Return the error of a training whose numbers are not finite any more."""
+    name = checkpoint.not_finite(network.state_dict())
+    # DistributedDataParallel puts the network under this name.
+    tensor = f", {name.removeprefix('module.')} is not finite" if name else ""
+    return FailedError(
+        f"training diverged in epoch {epoch}: {what}{tensor}; learning_rate is "
+        f"{recipe.learning_rate}, allowed: a lower one (models.training, compression.fine_tuning)"
+    )
 
 
 def evaluate(model: nn.Module, split: Split, dataset: Dataset) -> tuple[float, float]:

@@ -40,7 +40,8 @@ def load(model: nn.Module, name: str, path: str | Path) -> None:
     """Fill a model of the architecture `name` with the weights of a file.
 
     That is a .safetensors file or a .pth file of tensors by name, of this study or of torchvision. Raises StudyError
-    where it is missing, damaged, holds anything else or is of another model; the model is unchanged then.
+    where it is missing, damaged, holds anything else than finite tensors or is of another model; the model is unchanged
+    then.
     """
     tensors = read(path)
     architecture = plugin.load(name)
@@ -58,7 +59,7 @@ def load(model: nn.Module, name: str, path: str | Path) -> None:
 def read(path: str | Path) -> dict[str, Tensor]:
     """Return the tensors of a .safetensors or .pth file by name, on the CPU; no code of the file is run.
 
-    Raises StudyError where it is missing, damaged or holds anything else.
+    Raises StudyError where it is missing, damaged or holds anything else than finite tensors.
     """
     if Path(path).suffix == ".safetensors":
         return checkpoint.read(path)
@@ -77,4 +78,5 @@ def read(path: str | Path) -> dict[str, Tensor]:
         raise StudyError(
             f"the weights {path} are no tensors by name; allowed: what torch.save writes of a state_dict()"
         )
+    checkpoint.check_finite(tensors, f"the weights {path}")
     return dict(tensors)

@@ -4,7 +4,9 @@ import sys
 
 from fast_imports import torch  # noqa: F401
 from job import job, resume_file
-from dlas import compression, datasets, models
+from dlas import compression, datasets, models, status
+from dlas.compression import elbow
+from dlas.errors import RowError
 from dlas.files import write_json
 from dlas.models import accounting, accuracy, checkpoint, devices, training
 
@@ -28,27 +30,30 @@ with job(snakemake):
     )
     # The first level starts from the network as it was trained.
     written_by = "none" if settings["previous"] is None else chosen.compression
-    model = compression.restore(written_by, architecture, snakemake.input.previous)
     level = None if chosen.level == "single" else float(chosen.level)
-    model = technique.compress(model, level, task)
-    checkpoint.save(model, snakemake.output.compressed)
-
-    model.to(devices.device(recipe.device))
-    top1 = {}
-    for name in ("validation", "test"):
-        split = getattr(dataset, name)
-        logits = accuracy.logits(model, datasets.normalized(split, dataset))
-        top1[name] = datasets.top1(logits, split.labels)
-    model.to("cpu")
-    write_json(
-        snakemake.output.point,
-        {
-            "level": level,
-            "dtype": settings["dtype"],
-            "validation_top1": top1["validation"],
-            "top1": top1["test"],
-            **accounting.summarize(model, input_shape),
-            "input_shape": input_shape,
-            "classes": len(dataset.class_names),
-        },
-    )
+    point = {
+        "status": status.OK,
+        "level": level,
+        "dtype": settings["dtype"],
+        **dict.fromkeys(elbow.MEASURES),
+        "input_shape": input_shape,
+        "classes": len(dataset.class_names),
+    }
+    try:
+        model = compression.restore(written_by, architecture, snakemake.input.previous)
+        model = technique.compress(model, level, task)
+        point |= accounting.summarize(model, input_shape)
+        checkpoint.check_finite(model.state_dict(), "the compressed network")
+        checkpoint.save(model, snakemake.output.compressed)
+        model.to(devices.device(recipe.device))
+        validation, test = (
+            accuracy.top1(model, split, dataset) for split in (dataset.validation, dataset.test)
+        )
+        point |= {"validation_top1": validation, "top1": test}
+    except RowError as error:
+        # Everything is compared with the baseline.
+        if chosen.compression == "none":
+            raise
+        point["status"] = error.status
+        checkpoint.save_status(error.status, snakemake.output.compressed)
+    write_json(snakemake.output.point, point)

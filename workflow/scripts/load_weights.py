@@ -12,6 +12,7 @@ with job(snakemake):
     if settings["published"]:
         weights.check_classes(dataset.class_names)
     model = models.build_for(dataset, chosen.model, settings["width"], settings["stem"])
+    models.check_size(model, dataset)
     weights.load(model, chosen.model, snakemake.input.weights)
     write_rows(snakemake.output.history, training.HISTORY, rows=[])
     checkpoint.save(model, snakemake.output.checkpoint)

@@ -14,6 +14,7 @@ with job(snakemake):
     model = models.build_for(
         dataset, chosen.model, settings["width"], settings["stem"], settings["seed"]
     )
+    models.check_size(model, dataset)
     history = training.train(
         model,
         dataset,

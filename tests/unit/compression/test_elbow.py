@@ -15,6 +15,7 @@ from dlas.files import write_rows
 
 def record(level, validation_top1, top1=50.0):
     return {
+        "status": "ok",
         "level": level,
         "dtype": "float32",
         "validation_top1": validation_top1,
@@ -72,6 +73,22 @@ def test_the_choice_is_the_definition_and_never_looks_at_the_test_split(points, 
     within = [level for level, (top1, _) in points.items() if top1 >= 90.0 - tolerance]
     for records in (one, two):
         assert chosen(curve(BASELINE, records, tolerance)) == max(within, default=0.0)
+
+
+def failed(level):
+    """A level that could not be made."""
+    return record(level, None, None) | {"status": "failed: training diverged"}
+
+
+def test_a_level_that_could_not_be_made_is_never_chosen(tmp_path):
+    both = [record(0.5, 90.0), failed(0.8)]
+    assert chosen(curve(BASELINE, both, 100.0)) == 0.5
+    assert chosen(curve(BASELINE, [failed(0.5), failed(0.8)], 100.0)) == 0.0
+    (row,) = elbow.curve(BASELINE, [failed(None)], 1.0)
+    assert row["chosen"] and row["top1"] is row["validation_top1"] is None
+    write_rows(tmp_path / "curve.csv", elbow.CURVE_COLUMNS, elbow.curve(BASELINE, both, 1.0))
+    last = (tmp_path / "curve.csv").read_text().splitlines()[-1]
+    assert last == "0.8,,,100,90,80,70,False"
 
 
 def test_the_baseline_is_the_first_row():

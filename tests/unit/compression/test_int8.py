@@ -11,7 +11,7 @@ from torch import nn
 
 from dlas import compression, datasets, models
 from dlas.compression import int8
-from dlas.errors import StudyError
+from dlas.errors import FailedError, RowError, StudyError, UnsupportedError
 from dlas.models import accounting, accuracy, checkpoint
 from dlas.models.folding import fold
 from tests.unit.compression import small
@@ -265,7 +265,22 @@ def test_an_unknown_observer_is_refused():
 def test_the_layer_that_gives_no_finite_numbers_is_named(name, value):
     model = small.network()
     model.get_submodule(name).weight.data.flatten()[0] = value
-    refuse(model, small.task(MINMAX), f"the output of the layer {name} is not finite")
+    told = f"the output of the layer {name} is not finite"
+    refuse(model, small.task(MINMAX), told, FailedError)
+
+
+@pytest.mark.parametrize("kind", ["input_scale", "weight_scale"])
+@pytest.mark.parametrize("value", [0.0, float("inf"), float("nan")])
+def test_a_scale_that_is_no_number_above_zero_is_named(kind, value, monkeypatch):
+    quantize = int8._quantize
+
+    def spoiled(*arguments):
+        layer = quantize(*arguments)
+        layer.get_buffer(kind).fill_(value)
+        return layer
+
+    monkeypatch.setattr(int8, "_quantize", spoiled)
+    refuse(small.network(), small.task(MINMAX), f"0.{kind} is {value:g}; allowed", FailedError)
 
 
 class Scaled(nn.Module):
@@ -291,10 +306,14 @@ class Scaled(nn.Module):
 )
 def test_a_layer_that_integers_cannot_express_is_refused(layer, told):
     model = nn.Sequential(nn.Conv2d(3, 8, 3), layer)
-    refuse(model, small.task(MINMAX), f"int8 cannot express {told}; allowed: Conv2d ")
+    told = f"int8 cannot express {told}; allowed: Conv2d "
+    refuse(model, small.task(MINMAX), told, UnsupportedError)
 
 
-def refuse(model, task, told):
+def refuse(model, task, told, kind=StudyError):
     with pytest.raises(StudyError) as caught:
         int8.compress(model, None, task)
     assert told in str(caught.value) and "\n" not in str(caught.value)
+    assert isinstance(caught.value, kind) and isinstance(caught.value, RowError) == (
+        kind != StudyError
+    )

@@ -1,11 +1,16 @@
 """Weights on disk and the outputs of a network."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
 
-from dlas import models
-from dlas.errors import StudyError
+from dlas import datasets, models
+from dlas.errors import FailedError, StudyError, UnsupportedError, WrongError
 from dlas.models import accuracy, checkpoint
 
 
@@ -95,3 +100,71 @@ def test_a_failed_save_leaves_the_finished_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         checkpoint.save(network(1), path)
     assert path.read_bytes() == content and [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+TENSORS = sorted(name for name, one in network().state_dict().items() if one.is_floating_point())
+NOT_FINITE = st.sampled_from([float("nan"), float("inf"), float("-inf")])
+
+
+def damaged(name: str, value: float) -> dict[str, torch.Tensor]:
+    tensors = {key: tensor.clone() for key, tensor in network().state_dict().items()}
+    tensors[name].flatten()[-1] = value
+    return tensors
+
+
+@given(name=st.sampled_from(TENSORS), value=NOT_FINITE)
+def test_a_tensor_that_is_not_finite_is_named_at_both_doors(name, value, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "mine.safetensors"
+    save_file(damaged(name, value), path)
+    said = f"{name} in the checkpoint {path}: 1 of "
+    assert error_of_loading(path).startswith(said)
+    model = network()
+    model.load_state_dict(damaged(name, value))
+    path.unlink()
+    with pytest.raises(FailedError, match=re.escape(said)):
+        checkpoint.save(model, path)
+    assert not path.exists()
+
+
+def test_weights_that_are_all_zero_are_numbers(tmp_path):
+    path = tmp_path / "zeros.safetensors"
+    save_file({name: torch.zeros_like(one) for name, one in network().state_dict().items()}, path)
+    checkpoint.load(network(), path)
+
+
+def test_what_is_beyond_float16_is_said(tmp_path):
+    layer = torch.nn.Linear(2, 2)
+    layer.weight.data.fill_(7e4)
+    with pytest.raises(
+        FailedError, match=r"weight in .* 4 of 4 .*, the range of float16 ends at 6"
+    ):
+        checkpoint.save(layer.half(), tmp_path / "half.safetensors")
+
+
+@pytest.mark.parametrize("error", [FailedError("a: b"), UnsupportedError("c"), WrongError("d")])
+def test_a_checkpoint_without_a_network_raises_the_reason(error, tmp_path):
+    checkpoint.save_status(error.status, tmp_path / "none.safetensors")
+    with pytest.raises(type(error)) as caught:
+        checkpoint.load(network(), tmp_path / "none.safetensors")
+    assert caught.value.status == error.status
+
+
+class Constant(torch.nn.Module):
+    """A network with the same logits for all images."""
+
+    def __init__(self, *logits: float) -> None:
+        super().__init__()
+        self.register_buffer("logits", torch.tensor(logits))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.logits.expand(len(images), -1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_logits_that_are_not_finite_have_no_accuracy(digits, value):
+    logits = [1.0, value, *[0.0] * 8]
+    assert accuracy.top1(Constant(1.0, *[0.0] * 9), digits.test, digits) > 5
+    with pytest.raises(WrongError, match=r"logits of the framework are not finite$"):
+        accuracy.top1(Constant(*logits), digits.test, digits)
+    with pytest.raises(WrongError, match="logits are not finite"):
+        datasets.top1(np.float32([logits]), np.array([0]))

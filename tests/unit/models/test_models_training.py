@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from dlas.errors import StudyError
+from dlas import datasets, models
+from dlas.errors import FailedError, StudyError
 from dlas.models import training
 from dlas.models.training import Recipe
 from tests.unit.models.tiny_training import SGD, plainly_trained, trained
@@ -21,6 +22,7 @@ from tests.unit.models.tiny_training import SGD, plainly_trained, trained
 COLUMNS = (
     "epoch learning_rate train_loss train_top1 validation_loss validation_top1 seconds".split()
 )
+DIVERGED = r"^training diverged in epoch 1: the loss is \w+, 0\.weight is not finite; learning_rate"
 
 
 @pytest.mark.parametrize(
@@ -103,8 +105,9 @@ def test_processes_that_are_killed_go_on_to_the_same_weights(digits, tmp_path):
 
 
 def test_processes_that_diverge_end_in_one_line(digits):
-    with pytest.raises(StudyError, match=r"training diverged: the loss is \w+ in epoch 1; the l"):
+    with pytest.raises(FailedError, match=DIVERGED) as caught:
         plainly_trained(digits, Recipe(**{**SGD, "learning_rate": 1e30}, processes=2))
+    assert "\n" not in str(caught.value)
 
 
 def killed_after_an_epoch(dataset, recipe, state_file, trained=trained):
@@ -170,11 +173,47 @@ def test_the_learning_rate_falls_as_a_cosine(digits):
 
 def test_a_loss_that_is_not_finite_stops_training(digits):
     recipe = Recipe(**{**SGD, "learning_rate": 1e30})
-    with pytest.raises(
-        StudyError, match=r"training diverged: the loss is \w+ in epoch 1"
-    ) as caught:
+    with pytest.raises(FailedError, match=DIVERGED) as caught:
         trained(digits, recipe)
-    assert "\n" not in str(caught.value) and "learning_rate 1e+30" in str(caught.value)
+    assert "\n" not in str(caught.value) and "learning_rate is 1e+30, allo" in str(caught.value)
+
+
+class Poisoned(nn.Module):
+    """A network that trains well, and whose running mean is then no number."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.linear, self.value = nn.Linear(3 * 64, 10), value
+        self.register_buffer("mean", torch.zeros(1))
+
+    def forward(self, images):
+        if self.training:
+            self.mean.fill_(self.value)
+            return self.linear(images.flatten(1))
+        return self.linear(images.flatten(1)) + self.mean
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_network_that_is_not_finite_after_an_epoch_stops_training(digits, value):
+    said = "epoch 1: validation logits are not finite, mean is not finite; learning_rate"
+    with pytest.raises(FailedError, match=said):
+        training.train(Poisoned(value), digits, Recipe(**SGD), 0, progress=False)
+
+
+def fewer(dataset, count, size):
+    split = datasets.Split(dataset.train.images[:count, :size, :size], dataset.train.labels[:count])
+    return datasets.Dataset(split, split, split, dataset.class_names, dataset.mean, dataset.std)
+
+
+def test_images_that_do_not_suffice_for_the_recipe_are_refused(digits):
+    with pytest.raises(StudyError, match=r"the pad_crop 8 is not allowed; .* the 8 pixels"):
+        trained(digits, Recipe(**SGD, pad_crop=8))
+    with pytest.raises(StudyError, match="1 training images are too few for 1 processes"):
+        trained(fewer(digits, 1, 8), Recipe(**SGD))
+    network = models.build("vgg16", 10, 0.125, "small_input")
+    with pytest.raises(StudyError, match="the images have 8x8 pixels, too few for the strides"):
+        models.check_size(network, digits)
+    models.check_size(models.build("resnet18", 10, 0.125, "small_input"), digits)
 
 
 def test_weight_decay_spares_biases_and_batch_normalization():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from dlas import models, study
@@ -133,6 +134,20 @@ def test_a_file_of_other_things_is_refused(tmp_path, content):
     path = tmp_path / "mine.pth"
     torch.save(content, path)
     assert "allowed: what torch.save writes of a state_dict()" in error_of(path, ours())
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_tensor_that_is_not_finite_is_named(tmp_path, suffix, value):
+    path = tmp_path / f"mine.{suffix}"
+    tensors = ours().state_dict()
+    tensors["features.1.conv.0.1.running_var"].fill_(value)
+    if suffix == "pth":
+        torch.save(tensors, path)
+    else:
+        save_file(tensors, path)
+    said = error_of(path, ours())
+    assert said.startswith("features.1.conv.0.1.running_var in the ") and "NaN or infinite" in said
 
 
 NUMBERS = [f"n{number:08}" for number in range(1_440_764, 1_441_764)]
