@@ -10,10 +10,10 @@ from torch import fx, nn
 from tvm import relax
 from tvm.relax.frontend.torch.fx_translator import TorchFXImporter
 
-from dlas.compiler.check import relative_error_in_norm
+from dlas.compiler.check import check_expected, relative_error_in_norm
 from dlas.compiler.integer_reference import integer_reference
 from dlas.compiler.network import Network
-from dlas.errors import StudyError
+from dlas.errors import UnsupportedError, WrongError
 from dlas.models import accuracy
 from dlas.models.folding import fold
 
@@ -42,17 +42,19 @@ def reference_outputs(model: torch.nn.Module, network: Network, images: np.ndarr
     """Return what the compiled form of a network is checked against: float32 logits of images, float32 [N, C, H, W].
 
     For float32 they are the framework's own, for float16 those of the same half-precision weights evaluated in float32,
-    and for int8 those of exact integer arithmetic. Raises StudyError where these are not what the framework computes,
-    except for single activations that it rounds to the next integer.
+    and for int8 those of exact integer arithmetic. Raises WrongError where these are not what the framework computes,
+    except for single activations that it rounds to the next integer, and FailedError for logits that no library can be
+    checked against.
     """
     outputs = accuracy.logits(model.float(), images)
+    check_expected(outputs)
     if network.dtype != "int8":
         return outputs
     integers = integer_reference(network, images)
     error = relative_error_in_norm(integers, outputs)
-    if error > ROUNDING:
-        raise StudyError(
-            "the imported int8 network is not the framework's: "
+    if not error <= ROUNDING:
+        raise WrongError(
+            "the imported int8 network is not the framework's, "
             f"the relative error of its logits in norm is {error:.2g}; allowed: {ROUNDING:g}"
         )
     return integers
@@ -106,7 +108,7 @@ class _Importer(TorchFXImporter):  # type: ignore[misc]
         return builder.finalize()
 
     def converted(self, node: fx.Node) -> Any:
-        """Return what a node of the graph becomes; raise StudyError for an operator that TVM does not know."""
+        """Return what a node of the graph becomes; raise UnsupportedError for an operator that TVM lacks."""
         if node.op == "output":
             return self.retrieve_args(node)[0]
         if node.op == "get_attr":
@@ -117,7 +119,9 @@ class _Importer(TorchFXImporter):  # type: ignore[misc]
         elif node.op == "call_function":
             target = target.__name__
         if target not in self.convert_map:
-            raise StudyError(f"the operator {target} of the network is not known to TVM's importer")
+            raise UnsupportedError(
+                f"the operator {target} of the network is not known to TVM's importer"
+            )
         return self.convert_map[target](node)
 
     def emit(self, call: relax.Expr) -> relax.Var:

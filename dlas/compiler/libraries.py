@@ -53,6 +53,7 @@ def build_libraries(
         For each library "status", "variant" (primitive, format, tuning), "target", and where it was built those of
         `Library.record` and "library_bytes".
     """
+    folder.mkdir(parents=True, exist_ok=True)
     records: dict[str, dict[str, Any]] = {}
     with (
         Worker(_builder, network, dict(target), kernels, list(linker)) as worker,

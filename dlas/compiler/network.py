@@ -1,4 +1,4 @@
-"""A network as this study stores it: a Relax module and its parameters."""
+"""A network as this study stores it: a Relax module and its parameters, or the reason why there is none."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 import tvm
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
-from dlas.errors import StudyError
-from dlas.files import atomic_write
+from dlas.errors import StudyError, of_status
+from dlas.files import atomic_write, write_json
+
+STATUS = "status"
 
 
 @dataclass(frozen=True)
@@ -40,19 +42,38 @@ def save_network(network: Network, network_path: str | Path, parameters_path: st
         safetensors.numpy.save_file(network.parameters, temporary)
 
 
+def save_status(status: str, network_path: str | Path, parameters_path: str | Path) -> None:
+    """Write in place of a network the status that says why there is none."""
+    write_json(network_path, {STATUS: status})
+    with atomic_write(parameters_path) as temporary:
+        safetensors.numpy.save_file({}, temporary, {STATUS: status})
+
+
 def load_network(network_path: str | Path, parameters_path: str | Path) -> Network:
-    """Read what `save_network` wrote; raises StudyError for a missing or damaged file."""
+    """Read what `save_network` wrote.
+
+    Raises
+    ------
+    StudyError
+        For a missing or damaged file.
+    RowError
+        With the status that `save_status` wrote.
+    """
     for path in (network_path, parameters_path):
         if not Path(path).is_file():
             raise StudyError(f"network file {path} is missing; the import of the network makes it")
     try:
+        with safe_open(parameters_path, "np") as file:
+            status = (file.metadata() or {}).get(STATUS)
+            parameters = file.get_tensors()
+    except SafetensorError as error:
+        raise StudyError(f"parameter file {parameters_path} is damaged: {error}") from error
+    if status and not parameters:
+        raise of_status(status)
+    try:
         module = tvm.ir.load_json(Path(network_path).read_text())
     except Exception as error:  # TVM raises several kinds for JSON that is not a module
         raise StudyError(f"network file {network_path} is damaged: not a Relax module") from error
-    try:
-        parameters = safetensors.numpy.load_file(parameters_path)
-    except SafetensorError as error:
-        raise StudyError(f"parameter file {parameters_path} is damaged: {error}") from error
     missing = [p.name for p in module["main"].params[1:] if p.name not in parameters]
     if missing:
         raise StudyError(f"parameter file {parameters_path} lacks {missing[0]} of {network_path}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dlas import registry, study
+from dlas import datasets, registry, study
 from dlas.status import MEASURED, WIDENED
 
 # Snakemake locks the folder that it runs in. The largest group is the first that a worker gets, so that this one makes
@@ -70,7 +70,13 @@ def test_each_row_is_measured_or_says_why_not(finished):
     assert set(measured[measured.status == WIDENED].dtype) <= {"float16"}
     assert (measured.latency_ms_low <= measured.latency_ms).all()
     assert (measured.latency_ms <= measured.latency_ms_high).all()
-    allowed = measured.dtype.map(vars(SMOKE.compiler.check.top1_tolerance))
+    one_image = {
+        name: 100
+        / len(datasets.load(finished.folder / study.path("dataset", dataset=name)).test.labels)
+        for name in SMOKE.study.datasets
+    }
+    tolerance = measured.dtype.map(vars(SMOKE.compiler.check.top1_tolerance))
+    allowed = tolerance.clip(lower=measured.dataset.map(one_image)) + 1e-9
     assert ((measured.top1 - measured.top1_compiled).abs() <= allowed).all()
     assert measured.peak_fraction.between(0, 1).all()
     assert (measured.repeats == 5).all()

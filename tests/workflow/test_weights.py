@@ -1,9 +1,11 @@
 """Weights from a file take the place of a training; published ones are downloaded, here from this machine."""
 
 import hashlib
+import json
 
+import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from dlas import models
 from dlas.models import checkpoint, training
@@ -68,6 +70,45 @@ def test_a_file_of_the_users_takes_the_place_of_a_training(fresh):
     after = fresh.artifacts()
     changed = {name for name in before if after.get(name) != before[name]}
     assert changed == {f"{FOLDER}/checkpoint.safetensors", f"{FOLDER}/history.csv"}
+
+
+def changed(name: str, value: float) -> dict[str, torch.Tensor]:
+    """Return the weights of a network, all values of one tensor changed."""
+    tensors = network().state_dict()
+    tensors[name] = torch.full_like(tensors[name], value)
+    return tensors
+
+
+# A negative variance is a finite number, but its root is none.
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (float("nan"), "layer4.1.bn2.running_var in the checkpoint mine.safetensors: 64 of 64"),
+        (-1.0, "logits of the framework are not finite"),
+    ],
+)
+def test_weights_that_compute_no_numbers_end_in_one_line(fresh, value, said):
+    save_file(changed("layer4.1.bn2.running_var", value), fresh.folder / "mine.safetensors")
+    overlay(fresh, "mine.safetensors")
+    assert told(fresh, POINT).startswith(f"error: {said}")
+    assert not (fresh.folder / POINT).exists()
+
+
+def test_a_network_that_ignores_its_images_is_not_built(fresh):
+    """All logits are the bias of the classifier, which any library would have that ignores them too."""
+    save_file(changed("fc.weight", 0.0), fresh.folder / "mine.safetensors")
+    overlay(fresh, "mine.safetensors")
+    found = {}
+    for name in ("none", "int8"):
+        target = f"results/checks/digits/resnet18/{name}/local_cpu.json"
+        fresh.snakemake(*CALL, target, config=None)
+        checks = json.loads((fresh.folder / target).read_text())
+        assert len(checks) == 3
+        found |= {(name, library): check["status"] for library, check in checks.items()}
+    assert set(found.values()) == {
+        "failed: the framework's logits are the same for all 8 images, so no library can be checked"
+    }
+    assert not list(fresh.folder.glob("results/libraries/**/*.so"))
 
 
 def test_published_weights_are_downloaded(fresh, monkeypatch):

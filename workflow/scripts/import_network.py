@@ -6,7 +6,8 @@ from fast_imports import torch, tvm  # noqa: F401
 from job import job
 from dlas import compression, datasets, models
 from dlas.compiler.importer import import_network, reference_outputs
-from dlas.compiler.network import save_network
+from dlas.compiler.network import save_network, save_status
+from dlas.errors import RowError
 from dlas.files import atomic_write, read_json
 
 with job(snakemake):
@@ -16,12 +17,17 @@ with job(snakemake):
     # Level 0 of a ladder is the network as it was trained.
     uncompressed = read_json(snakemake.input.summary)["level"] == 0
     technique = "none" if uncompressed else chosen.compression
-    model = compression.restore(technique, architecture, snakemake.input.chosen)
 
     images = dataset.test.images[: settings["images"]]
     inputs = datasets.normalize(images, dataset.mean, dataset.std)
-    network = import_network(model, (1, *inputs.shape[1:]))
-    save_network(network, snakemake.output.network, snakemake.output.parameters)
-    outputs = reference_outputs(model, network, inputs)
+    files = snakemake.output.network, snakemake.output.parameters
+    try:
+        model = compression.restore(technique, architecture, snakemake.input.chosen)
+        network = import_network(model, (1, *inputs.shape[1:]))
+        outputs = reference_outputs(model, network, inputs)
+        save_network(network, *files)
+    except RowError as error:
+        outputs = np.zeros((0, len(dataset.class_names)), np.float32)
+        save_status(error.status, *files)
     with atomic_write(snakemake.output.reference) as temporary:
         np.savez(temporary, inputs=inputs, outputs=outputs)

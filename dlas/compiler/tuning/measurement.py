@@ -243,7 +243,7 @@ class _Bench:
         outputs, expected = (each.astype("float64") for each in (output, self.expected))
         largest = np.abs(expected).max()
         error = np.abs(outputs - expected).max()
-        if error > TOLERANCES[str(self.data.dtype)] * largest:
+        if not error <= TOLERANCES[str(self.data.dtype)] * largest:
             raise CandidateError(f"its output is wrong by {error / (largest or 1):.2g}")
         return candidate
 

@@ -87,20 +87,19 @@ def with_budgets(tasks: Sequence[Task], trials: Mapping[str, int]) -> list[Task]
 def curve(tasks: Sequence[Task], order: Sequence[Task]) -> list[dict[str, Any]]:
     """Return the trials, with the keys CURVE, in order: all defaults, then layer by layer.
 
-    `network_ms` is the latency of all layers together.
+    `network_ms` is the latency of all layers together. A latency is None where a trial failed, and as long as nothing
+    of the layer, or of a layer of the network, was measured.
     """
     steps = [(task, task.default) for task in tasks]
     steps += [(task, trial) for task in order for trial in task.trials if trial != task.default]
     best: dict[str, float] = {}
     rows = []
     for number, (task, trial) in enumerate(steps, 1):
-        latency = float("nan") if trial.failed else 1e3 * trial.seconds
-        best[task.workload] = float(np.nanmin([latency, best.get(task.workload, np.inf)]))
-        whole = (
-            sum(each.calls * best[each.workload] for each in tasks)
-            if len(best) == len(tasks)
-            else float("nan")
-        )
-        row = [number, task.layer.name, latency, best[task.workload], whole]
+        latency = None if trial.failed else float(1e3 * trial.seconds)
+        if latency is not None:
+            best[task.workload] = min(latency, best.get(task.workload, latency))
+        known = len(best) == len(tasks)
+        whole = sum(each.calls * best[each.workload] for each in tasks) if known else None
+        row = [number, task.layer.name, latency, best.get(task.workload), whole]
         rows.append(dict(zip(CURVE, row, strict=True)))
     return rows

@@ -23,6 +23,8 @@ from dlas.compiler.build import (
     schedule_network,
 )
 from dlas.compiler.check import (
+    check_expected,
+    check_logits,
     check_outputs,
     check_top1,
     largest_relative_error,
@@ -32,8 +34,8 @@ from dlas.compiler.check import (
 from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.library import load_library
 from dlas.compiler.lowering import layers, lower
-from dlas.compiler.network import load_network, save_network
-from dlas.errors import StudyError, UnsupportedError, WrongError
+from dlas.compiler.network import load_network, save_network, save_status
+from dlas.errors import FailedError, StudyError, UnsupportedError, WrongError
 from dlas.hardware.platforms import Platform, target
 from dlas.primitives.vector import vector_unit
 from tests.unit.compiler.imported import PAIRS, imported, lively
@@ -267,6 +269,14 @@ def test_parameters_of_another_network_are_refused(small, networks, tmp_path):
         load_network(*files)
 
 
+def test_a_status_in_place_of_a_network_is_raised(tmp_path):
+    files = tmp_path / "network.json", tmp_path / "parameters.safetensors"
+    error = FailedError("training diverged in epoch 1: the loss is nan")
+    save_status(error.status, *files)
+    with pytest.raises(FailedError, match=r"^training diverged in epoch 1: the loss is nan$"):
+        load_network(*files)
+
+
 class Dilated(torch.nn.Module):
     """A network with a layer that the study's primitives do not compute."""
 
@@ -352,6 +362,38 @@ def test_a_wrong_network_is_never_let_through(small):
         check_top1(library, images, worst, 100.0, 0.5)
 
 
+class Answering:
+    """A compiled network that gives the logits of some classes."""
+
+    def __init__(self, *classes):
+        self.logits = np.eye(10, dtype=np.float32)[list(classes)]
+
+    def run(self, images):
+        return self.logits
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 90, 198])
+@pytest.mark.parametrize("tolerance", [0.0, 0.5, 1.1])
+def test_one_image_is_always_allowed_and_two_are_if_the_tolerance_says_so(count, tolerance):
+    labels = np.zeros(count, np.int64)
+    for others in range(min(3, count)):
+        network, framework = Answering(*[1] * others, *[0] * (count - others)), 100.0
+        if others < 2 or 100 * others / count <= tolerance:
+            check_top1(network, [], labels, framework, tolerance)
+        else:
+            with pytest.raises(WrongError, match=r"^top-1 .* a difference over "):
+                check_top1(network, [], labels, framework, tolerance)
+
+
+def test_top1_of_or_against_what_is_no_number_is_wrong():
+    with pytest.raises(WrongError, match="top-1"):
+        check_top1(Answering(0, 0), [], np.array([0, 0]), float("nan"), 100.0)
+    network = Answering(0, 0)
+    network.logits[1, 3] = np.nan
+    with pytest.raises(WrongError, match="logits are not finite"):
+        check_top1(network, [], np.array([0, 0]), 100.0, 100.0)
+
+
 def test_activations_beyond_float16_are_wrong():
     convolution = torch.nn.Conv2d(3, 8, 3, padding=1)
     torch.nn.init.constant_(convolution.weight, 1e4)
@@ -372,7 +414,22 @@ def test_activations_beyond_float16_are_wrong():
 def test_integers_of_another_network_are_no_reference(networks):
     network, images, _ = networks("vgg16", "small_input", 32, "int8")
     other = lively(models.build("vgg16", 10, 0.125, "small_input", seed=1))
-    with pytest.raises(StudyError, match=r"int8 network is not the framework's: .*; allowed: 0\.1"):
+    with pytest.raises(WrongError, match=r"int8 network is not the framework's, .*; allowed: 0\.1"):
+        reference_outputs(other, network, images)
+
+
+@one_worker("vgg16", "small_input")
+@pytest.mark.parametrize("technique", ["none", "float16", "int8"])
+@pytest.mark.parametrize(
+    ("bias", "said"), [(0.0, "all 0"), (1.0, "the same for all 2 images"), (np.nan, "not finite")]
+)
+def test_a_classifier_of_zeros_is_no_reference(networks, technique, bias, said):
+    network, images, _ = networks("vgg16", "small_input", 32, technique)
+    other = models.build("vgg16", 10, 0.125, "small_input").eval()
+    classifier = [each for each in other.modules() if isinstance(each, torch.nn.Linear)][-1]
+    classifier.weight.data.zero_()
+    classifier.bias.data.fill_(bias)
+    with pytest.raises(FailedError, match=said):
         reference_outputs(other, network, images)
 
 
@@ -381,7 +438,7 @@ def test_one_logit_in_a_thousand_that_integers_do_not_give_is_seen():
     outputs = expected.copy()
     outputs[3, 4] = np.nextafter(outputs[3, 4], np.float32(np.inf))
     assert share_of_other_logits(outputs, expected) == 1e-3
-    assert share_of_other_logits(np.full_like(expected, np.nan), expected) == 1
+    assert share_of_other_logits(np.full_like(expected, np.nan), expected) == float("inf")
     assert share_of_other_logits(outputs[:1], expected) == float("inf")
     assert relative_error_in_norm(1.5 * expected, expected) == pytest.approx(0.5)
     assert relative_error_in_norm(np.full_like(expected, np.nan), expected) == float("inf")
@@ -393,3 +450,40 @@ def test_the_relative_error_is_zero_of_itself_and_infinite_of_nothing(logits):
     assert largest_relative_error(np.full_like(logits, np.nan), logits) == float("inf")
     assert largest_relative_error(logits[:1], logits) == float("inf")
     assert largest_relative_error(2 * logits, logits) == pytest.approx(1)
+
+
+MEASURES = [largest_relative_error, relative_error_in_norm, share_of_other_logits]
+NOT_FINITE = [float("nan"), float("inf"), float("-inf")]
+GOOD = np.arange(1, 11, dtype=np.float32).reshape(2, 5)
+
+
+def spoiled(value):
+    logits = GOOD.copy()
+    logits[1, 2] = value
+    return logits
+
+
+@pytest.mark.parametrize("error_of", MEASURES)
+@pytest.mark.parametrize("value", NOT_FINITE)
+def test_nothing_agrees_with_what_is_no_number(error_of, value):
+    pairs = [(spoiled(value), GOOD), (GOOD, spoiled(value)), (spoiled(value), spoiled(value))]
+    assert [error_of(*pair) for pair in pairs] == [float("inf")] * 3
+    assert error_of(0 * GOOD, 0 * GOOD) == error_of(GOOD[:0], GOOD[:0]) == float("inf")
+    assert error_of(np.float32(1e30) * GOOD, np.float32(1e30) * GOOD) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@pytest.mark.parametrize(
+    ("expected", "said"),
+    [
+        *[(spoiled(value), "are not finite") for value in NOT_FINITE],
+        (0 * GOOD, "are all 0"),
+        (GOOD[:0], "are all 0"),
+        (GOOD[[1, 1, 1]], "are the same for all 3 images"),
+    ],
+)
+def test_a_check_that_cannot_fail_is_a_failure(dtype, expected, said):
+    with pytest.raises(FailedError, match=f"^the framework's logits {said}"):
+        check_logits(expected, expected, dtype, 1.0)
+    for right in (GOOD, GOOD[:1], 0 * GOOD + [[0], [1e-30]]):
+        check_expected(right)

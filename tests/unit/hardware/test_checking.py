@@ -57,7 +57,8 @@ def test_each_library_has_a_status_of_its_own(folder, builds, expected):
 
 
 def test_another_top1_is_wrong(folder, builds, expected):
-    other = replace(expected, top1=expected.top1 + 1)
+    # One of the 40 images, 2.5 points, is always allowed.
+    other = replace(expected, top1=expected.top1 + 3)
     (check,) = check_libraries({"right": builds["right"]}, folder, PLATFORM, other, 1).values()
     assert check["status"].startswith(f"wrong: top-1 {expected.top1:.2f} %, the framework's is ")
 
