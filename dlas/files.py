@@ -4,6 +4,7 @@ import csv
 import errno
 import glob
 import json
+import math
 import os
 import re
 import secrets
@@ -11,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -123,21 +125,50 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as CSV with a header, atomically; None and NaN are left empty.
+    """Write rows as CSV with a header, atomically; None is left empty.
 
     It is for jobs that use pandas for nothing else: importing it takes longer than some of them.
+
+    Raises
+    ------
+    StudyError
+        For a number that is not finite.
     """
+    rows = list(rows)
+    _check_finite(path, rows)
     with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
         table = csv.DictWriter(file, columns, lineterminator="\n")
         table.writeheader()
-        table.writerows(
-            {name: None if value != value else value for name, value in row.items()} for row in rows
-        )
+        table.writerows(rows)
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    """Write `value` as indented JSON, atomically.
+
+    Raises
+    ------
+    StudyError
+        For a number that is not finite, which JSON does not have.
+    """
+    _check_finite(path, value)
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _check_finite(path: str | Path, value: Any) -> None:
+    for key, number in _not_finite(value, ""):
+        raise StudyError(f"{path} cannot be written: {key} is {number}; allowed: finite numbers")
+
+
+def _not_finite(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key of each number that is not finite, and the number."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _not_finite(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from _not_finite(inner, f"{key}.{place}" if key else str(place))
+    elif isinstance(value, Real) and not isinstance(value, Integral) and not math.isfinite(value):
+        yield key, value
 
 
 def read_json(path: str | Path) -> Any:

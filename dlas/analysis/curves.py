@@ -102,8 +102,9 @@ def relative(curves: pd.DataFrame) -> pd.DataFrame:
     """Return the curves with factor (compression), change, error and validation_change (points).
 
     The changes are from the uncompressed network's top-1 on the same split; the error is the standard error of the
-    test top-1.
+    test top-1. Levels that could not be made have none, and are left out.
     """
+    curves = curves.dropna(subset=["top1"])
     baseline = curves[curves["compression"] == "none"].set_index(MODEL)
     of = baseline.reindex(pd.MultiIndex.from_frame(curves[MODEL]))
     images = curves.groupby("dataset")["top1"].transform(statistics.fewest_images)

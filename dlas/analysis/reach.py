@@ -25,7 +25,9 @@ def reaches(curves: pd.DataFrame) -> pd.DataFrame:
     `factor` is the parameters of the uncompressed network over the non-zero ones that are left, see `reach`. `bound`
     says that the strongest level still holds, so that the factor is a lower bound. `low` and `high` are the limits of
     a 95 % parametric bootstrap interval: the top-1 of each level drawn again from its binomial distribution.
+    Levels that could not be made are left out.
     """
+    curves = curves.dropna(subset=["top1"])
     images = curves.groupby("dataset")["top1"].agg(statistics.fewest_images)
     rows = []
     for name, curve in curves.groupby(NETWORK):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dlas import status
@@ -50,9 +51,9 @@ def study_row(
     Returns
     -------
     dict
-        The values of `STUDY_COLUMNS`. The status is the first reason of any stage against a measurement; the
-        measurements that come after that stage are None. A simulated platform has a latency, and nothing that is
-        derived of it.
+        The values of `STUDY_COLUMNS`. The status is the first reason of any stage against a measurement, from the
+        compression of the network on; the measurements that come after that stage are None. A simulated platform has a
+        latency, and nothing that is derived of it.
     """
     row: dict[str, Any] = dict.fromkeys(STUDY_COLUMNS) | dict(configuration)
     for name in "level dtype params nonzero_params macs model_bytes top1".split():
@@ -63,13 +64,16 @@ def study_row(
         row[name] = build.get(name)
     row["top1_compiled"] = check.get("top1_compiled")
     simulated = status.SIMULATED if platform.get("simulated") else status.OK
-    stages = [status.of(platform), status.of(build), status.of(check), timed, simulated]
+    stages = [*map(status.of, (summary, platform, build, check)), timed, simulated]
     row["status"] = status.combined(stages)
     if not status.ran(row["status"]):
         return row
     latencies = _measured(configuration, samples)
     if latencies.empty:
         row["status"] = status.because(status.FAILED, "no timing samples")
+        return row
+    if not (np.isfinite(latencies) & (latencies > 0)).all():
+        row["status"] = status.because(status.FAILED, "timing samples that are not above 0 ms")
         return row
     latency = statistics.median(latencies)
     row["latency_ms"], row["latency_ms_low"], row["latency_ms_high"] = latency

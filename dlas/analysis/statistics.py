@@ -9,6 +9,8 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.special import ndtri, stdtrit
 
+from dlas.errors import StudyError
+
 Samples = npt.ArrayLike
 
 CONFIDENCE = 0.95
@@ -26,12 +28,22 @@ class Interval(NamedTuple):
     high: float
 
 
+def finite(samples: Samples, above: float = -np.inf) -> np.ndarray:
+    """Return samples as float64; raise a StudyError unless all are finite, and above a limit."""
+    values = np.asarray(samples, float)
+    wrong = values[~(np.isfinite(values) & (values > above))]
+    if wrong.size:
+        limit = "" if above == -np.inf else f" above {above:g}"
+        raise StudyError(f"a sample is {wrong.flat[0]}; allowed: finite numbers{limit}")
+    return values
+
+
 def median(samples: Samples, confidence: float = CONFIDENCE, seed: int = 0) -> Interval:
     """Return the median with its percentile bootstrap interval (Efron and Tibshirani 1993).
 
     Percentile, because the bias correction of BCa is not defined for a median. A single sample has no interval: NaN.
     """
-    values = np.asarray(samples, float)
+    values = finite(samples)
     if len(values) < 2:
         return Interval(float(np.median(values)), np.nan, np.nan)
     result = stats.bootstrap(
@@ -48,7 +60,7 @@ def median(samples: Samples, confidence: float = CONFIDENCE, seed: int = 0) -> I
 
 def median_ratio(numerators: Samples, denominators: Samples, seed: int = 0) -> Interval:
     """Return the median of paired ratios, such as two libraries' latencies round by round, with its interval."""
-    logarithms = np.log(np.asarray(numerators, float) / np.asarray(denominators, float))
+    logarithms = np.log(finite(numerators, above=0) / finite(denominators, above=0))
     return Interval(*np.exp(median(logarithms, seed=seed)))
 
 
@@ -59,7 +71,7 @@ def geometric_mean_ratio(
 
     The interval holds for few pairs, where a bootstrap is too narrow. One pair has none: NaN.
     """
-    logarithms = np.log(np.asarray(numerators, float) / np.asarray(denominators, float))
+    logarithms = np.log(finite(numerators, above=0) / finite(denominators, above=0))
     mean = float(logarithms.mean())
     if len(logarithms) < 2:
         return Interval(float(np.exp(mean)), np.nan, np.nan)
@@ -76,7 +88,7 @@ def group_ratio(
     values by a common factor, such as the data set: least squares on the logarithms with one constant for each block,
     so that members are compared within their block only. NaN where the members do not suffice for an error.
     """
-    logarithms, names = np.log(np.asarray(values, float)), np.asarray(blocks)
+    logarithms, names = np.log(finite(values, above=0)), np.asarray(blocks)
     design = np.column_stack(
         [np.asarray(first, float), *((names == name).astype(float) for name in np.unique(names))]
     )
@@ -97,7 +109,7 @@ def rank_correlation(first: Samples, second: Samples, seed: int = 0) -> Interval
     NaN where a variable is constant or there are fewer than three pairs. Resamples in which a variable is constant
     have no rho and are left out.
     """
-    x, y = np.asarray(first, float), np.asarray(second, float)
+    x, y = finite(first), finite(second)
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Interval(np.nan, np.nan, np.nan)
     chosen = np.random.default_rng(seed).integers(len(x), size=(2000, len(x)))
@@ -180,7 +192,8 @@ def fewest_images(percentages: Samples) -> int:
     """
     limit = 100_000
     shares = [
-        Fraction(float(value) / 100).limit_denominator(limit) for value in np.unique(percentages)
+        Fraction(float(value) / 100).limit_denominator(limit)
+        for value in np.unique(finite(percentages))
     ]
     return min(math.lcm(*(share.denominator for share in shares)), limit)
 

@@ -56,7 +56,7 @@ def accuracy_and_compression(
     """Return one row for each network: ACCURACY_COLUMNS.
 
     `top1_change` is in percentage points and `factor` the bytes of the uncompressed network over its own. The noise
-    floor has no part in it.
+    floor has no part in it. A network that could not be made has its reason.
     """
     networks = _sorted(study.drop_duplicates(NETWORK), NETWORK, words)
     uncompressed = networks[networks["compression"] == "none"].set_index(MODEL)
@@ -65,7 +65,7 @@ def accuracy_and_compression(
     networks = networks.assign(
         top1_change=networks["top1"] - networks["top1_before"],
         factor=networks["model_bytes_before"] / networks["model_bytes"],
-        status=OK,
+        status=networks["status"].where(networks["top1"].isna(), OK),
     )
     networks.loc[unreached(networks).index, "status"] = UNREACHED
     return networks[ACCURACY_COLUMNS]

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dlas.analysis.columns import CONFIGURATION
 from dlas.analysis.observation import Module, Observation
 from dlas.analysis.rows import NOISE_FLOOR_COLUMNS, PEERS_COLUMNS, STUDY_COLUMNS
 from dlas.compression.elbow import CURVE_COLUMNS
+from dlas.errors import StudyError
 from dlas.files import atomic_write
 
 CURVES_COLUMNS = ["dataset", "model", "compression", *CURVE_COLUMNS]
@@ -17,11 +19,13 @@ OBSERVATION_COLUMNS = (
     "observation claim origin verdict statistic estimate ci_low ci_high n reason rule"
 ).split()
 TUNING_CURVE = ["trial", "layer", "latency_ms", "best_layer_ms", "network_ms"]
+# Empty for a network that could not be made.
+SIZES = ["params", "nonzero_params", "macs", "model_bytes"]
 
 
 def study_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return study.csv's table from its rows."""
-    types = {"tuned_layers": "Int64", "native": "boolean"}
+    types = dict.fromkeys(["tuned_layers", *SIZES], "Int64") | {"native": "boolean"}
     return pd.DataFrame(list(rows), columns=STUDY_COLUMNS).astype(types)
 
 
@@ -59,7 +63,8 @@ def curves_table(
         curve.assign(**{name: network[name] for name in ("dataset", "model", "compression")})
         for network, curve in zip(networks, curves, strict=True)
     ]
-    return pd.concat(named, ignore_index=True)[CURVES_COLUMNS]
+    table = pd.concat(named, ignore_index=True)[CURVES_COLUMNS]
+    return table.astype(dict.fromkeys(SIZES, "Int64"))
 
 
 def observation_row(record: Mapping[str, Any], claim: Mapping[str, str]) -> dict[str, Any]:
@@ -83,7 +88,13 @@ def observations_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV atomically."""
+    """Write a table as CSV atomically; a cell without a number is empty, one with infinity a StudyError."""
+    numbers = table.select_dtypes("number")
+    for name in numbers:
+        if np.isinf(numbers[name].to_numpy(float, na_value=np.nan)).any():
+            raise StudyError(
+                f"{path} cannot be written: {name} is infinite in a row; allowed: finite numbers"
+            )
     with atomic_write(path) as temporary:
         table.to_csv(temporary, index=False)
 

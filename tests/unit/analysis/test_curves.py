@@ -72,6 +72,21 @@ def test_relative_curves_start_at_the_uncompressed_network():
     assert int8["change"].to_numpy() == pytest.approx(-0.2, abs=0.02)
 
 
+def test_levels_that_could_not_be_made_are_left_out():
+    """The strongest level of each ladder, and all of int8."""
+    whole = synthetic.curves(synthetic.holding)
+    gone = (whole["level"] == 0.9) | (whole["compression"] == "int8")
+    assert gone.any()
+    missing = whole.assign(
+        **{name: whole[name].mask(gone) for name in elbow.MEASURES},
+    )
+    pd.testing.assert_frame_equal(reach.reaches(missing), reach.reaches(whole[~gone]))
+    pd.testing.assert_frame_equal(
+        curves.relative(missing), curves.relative(whole[~gone]), check_dtype=False
+    )
+    curves.draw(missing, 1.0, synthetic.LOOKS)
+
+
 def test_the_table_takes_what_the_elbow_gives(tmp_path):
     def record(level, top1, nonzero):
         sizes = {"params": 100, "nonzero_params": nonzero, "macs": 10, "model_bytes": 4 * nonzero}

@@ -173,6 +173,29 @@ def test_missing_samples_are_a_status(samples):
     assert row["status"] == "failed: no timing samples" and row["latency_ms"] is None
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1.0])
+def test_samples_that_are_no_times_are_a_status(value):
+    samples = timings()
+    own = samples.index[(samples.primitive == "direct") & (samples.role == "measured")]
+    samples.loc[own[3], "latency_ms"] = value
+    row = row_of(samples=samples)
+    assert row["status"] == "failed: timing samples that are not above 0 ms"
+    assert row["latency_ms"] is None and row["repeats"] is None
+    assert row_of(CONFIGURATION | {"primitive": "gemm"}, samples=samples)["status"] == "ok"
+
+
+def test_a_network_that_could_not_be_made_is_the_first_reason(tmp_path):
+    reason = "failed: training diverged in epoch 1"
+    missing = dict.fromkeys(("top1", "validation_top1", "params", "nonzero_params", "macs"))
+    summary = SUMMARY | missing | {"model_bytes": None, "level": None, "status": reason}
+    row = row_of(summary=summary, build={"status": "failed: b"}, check={"status": "failed: c"})
+    assert row["status"] == reason and row["top1"] is None and row["latency_ms"] is None
+    table.write_table(tmp_path / "study.csv", table.study_table([row, row_of()]))
+    back = table.read_table(tmp_path / "study.csv")
+    assert back["top1"].isna().tolist() == back["params"].isna().tolist() == [True, False]
+    assert ",700000,700000,35000000,2800000," in (tmp_path / "study.csv").read_text()
+
+
 def test_noise_floor_is_the_pair_that_differs_most_without_the_drift():
     row = rows.noise_floor_row(CONFIGURATION, timings(replicate=2.0 * 1.03))
     assert list(row) == rows.NOISE_FLOOR_COLUMNS

@@ -8,6 +8,7 @@ from scipy import stats
 
 from dlas.analysis import statistics
 from dlas.analysis.statistics import Interval
+from dlas.errors import StudyError
 
 
 def coverage(interval, truth, draws=300):
@@ -127,6 +128,31 @@ def test_clearly_above(ratio, error, floor, comparisons, clear):
 
 def test_nothing_is_clear_without_an_interval():
     assert not statistics.clearly_above(Interval(9, np.nan, np.nan), interval(1, 0.01), 1, 1)
+
+
+NOT_FINITE = [np.nan, np.inf, -np.inf]
+ONES = [1.0, 2.0, 3.0]
+STATISTICS = {
+    "median": statistics.median,
+    "fewest images": statistics.fewest_images,
+    "rank correlation": lambda samples: statistics.rank_correlation(ONES, samples),
+    "median ratio": lambda samples: statistics.median_ratio(samples, ONES),
+    "median ratio, below": lambda samples: statistics.median_ratio(ONES, samples),
+    "mean ratio": lambda samples: statistics.geometric_mean_ratio(samples, ONES),
+    "mean ratio, below": lambda samples: statistics.geometric_mean_ratio(ONES, samples),
+    "group ratio": lambda samples: statistics.group_ratio(samples, [1, 0, 0], ["a"] * 3),
+}
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+@pytest.mark.parametrize("value", [*NOT_FINITE, 0.0, -1.0])
+def test_samples_that_are_no_numbers_or_no_times_are_refused(name, value):
+    samples, statistic = [1.5, value, 2.5], STATISTICS[name]
+    if np.isfinite(value) and "ratio" not in name:
+        statistic(np.abs(samples))
+        return
+    with pytest.raises(StudyError, match=f"^a sample is {value}; allowed: finite numbers"):
+        statistic(samples)
 
 
 @pytest.mark.parametrize("comparisons", [1, 10])

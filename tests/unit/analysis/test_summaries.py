@@ -54,6 +54,24 @@ def page(name, study=STUDY):
     return summaries.SUMMARIES[name].page(rows(name, study), LOOKS)
 
 
+def test_a_network_that_could_not_be_made_has_its_reason():
+    reason, gone = "failed: training diverged", STUDY["compression"] == "int8"
+    study = STUDY.assign(
+        status=STUDY["status"].mask(gone, reason),
+        **{
+            name: STUDY[name].mask(gone)
+            for name in (*MEASUREMENTS, "top1", "params", "nonzero_params", "macs", "model_bytes")
+        },
+    )
+    found = rows("accuracy_and_compression", study)
+    assert set(found[found.compression == "int8"].status) == {reason}
+    assert reason not in set(found[found.compression != "int8"].status)
+    for name in summaries.SUMMARIES:
+        text = pages.html(page(name, study))
+        assert reason in text or name == "best_configurations"
+        assert ">nan<" not in text
+
+
 class Cells(HTMLParser):
     """Collects the tags with their attributes, and the text of the cells of a page's body."""
 

@@ -1,5 +1,7 @@
 """The tables of observations in files."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from dlas.analysis import observation, table
@@ -19,6 +21,16 @@ def test_observation_row_and_numbers_survive_the_file(tmp_path):
     assert "\n" not in row["rule"]
     table.write_table(tmp_path / "observations.csv", table.observations_table([row]))
     assert table.read_table(tmp_path / "observations.csv")["observation"].tolist() == ["04"]
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_a_table_with_infinity_is_not_written(tmp_path, value):
+    path = tmp_path / "table.csv"
+    numbers = pd.DataFrame({"name": ["a", "b", "c"], "ratio": [1.0, np.nan, value]})
+    with pytest.raises(StudyError, match=r"table\.csv cannot be written: ratio is infinite in"):
+        table.write_table(path, numbers)
+    table.write_table(path, numbers[:2])
+    assert path.read_text() == "name,ratio\na,1.0\nb,\n"
 
 
 def test_unknown_observation():
