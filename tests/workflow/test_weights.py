@@ -111,6 +111,22 @@ def test_a_network_that_ignores_its_images_is_not_built(fresh):
     assert not list(fresh.folder.glob("results/libraries/**/*.so"))
 
 
+def test_levels_whose_fine_tuning_diverges_are_not_chosen(fresh):
+    """The second level starts from the first, so it has the same reason."""
+    checkpoint.save(network(), fresh.folder / "mine.safetensors")
+    overlay(fresh, "mine.safetensors")
+    with open(fresh.folder / "overlay.yaml", "a") as file:
+        file.write("compression: {fine_tuning: {digits: {learning_rate: 1.0e+30}}}\n")
+    folder = "results/compressed/digits/resnet18/weight_pruning"
+    fresh.snakemake(*CALL, f"{folder}/summary.json", config=None)
+    for level in ("0.5", "0.8"):
+        point = json.loads((fresh.folder / folder / f"{level}.json").read_text())
+        assert point["status"].startswith("failed: training diverged in epoch 1: the loss is ")
+        assert point["top1"] is point["validation_top1"] is None
+    summary = json.loads((fresh.folder / folder / "summary.json").read_text())
+    assert summary["level"] == 0 and summary["status"] == "ok" and summary["top1"] >= 0
+
+
 def test_published_weights_are_downloaded(fresh, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     content = b"weights"
