@@ -105,8 +105,8 @@ class NetworkTimer:
             return [float(seconds) for seconds in evaluate("main").results]
 
 
-def is_whole(path: str | Path) -> bool:
-    """Return whether a file is a 64-bit ELF library with nothing cut off.
+def is_complete(path: str | Path) -> bool:
+    """Return whether a file is a 64-bit ELF library that is not truncated.
 
     The dynamic loader maps a truncated one and the process dies on a bus error. The linker writes the table of sections
     last; where it ends stands in the header (Tool Interface Standard, ELF specification 1.2, "ELF header").
@@ -129,7 +129,7 @@ def load_library(path: str | Path, device: Device | None = None) -> CompiledNetw
     """
     if not Path(path).is_file():
         raise StudyError(f"library {path} is missing; the build of the network makes it")
-    if not is_whole(path):
+    if not is_complete(path):
         raise StudyError(f"library {path} is damaged: truncated, or no library at all")
     opened: Device = device or LocalDevice()
     try:

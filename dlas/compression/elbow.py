@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlas import status
+from dlas.compression.measures import MEASURES
 
 Record = Mapping[str, Any]
-MEASURES = ("validation_top1", "top1", "params", "nonzero_params", "macs", "model_bytes")
 CURVE_COLUMNS = ("level", *MEASURES, "chosen")
 
 

@@ -96,8 +96,8 @@ def run(command: list[str], folder: Path) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(f"no emulated Arm board: {error}") from error
     if done.returncode:
-        told = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UnavailableError(f"no emulated Arm board: {' '.join(command[:2])} failed: {told}")
+        message = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UnavailableError(f"no emulated Arm board: {' '.join(command[:2])} failed: {message}")
 
 
 def python(folder: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:

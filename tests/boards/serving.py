@@ -46,12 +46,12 @@ def started(
     command: Sequence[str], environment: Mapping[str, str] | None = None, **options: Any
 ) -> Iterator[Served]:
     """Yield a server once it listens; it ends with the block."""
-    with tempfile.TemporaryFile("w+") as told:
+    with tempfile.TemporaryFile("w+") as message:
         process = subprocess.Popen(
             command,
             env=environment,
             stdout=subprocess.PIPE,
-            stderr=told,
+            stderr=message,
             text=True,
             start_new_session=True,
             **options,
@@ -63,8 +63,8 @@ def started(
                 if found := re.search(r"serving on (\S+:\d+)", line):
                     served.address = found[1]
                     break
-            told.seek(0)
-            assert served.address, told.read()
+            message.seek(0)
+            assert served.address, message.read()
             yield served
         finally:
             served.kill()

@@ -73,8 +73,10 @@ def test_a_new_kind_of_connection_is_one_file(project, server):
     assert done.returncode == 0, done.stderr
     assert json.loads((project.folder / probe("mine")).read_text())["status"] == "ok"
     wrong = mine | {"connection": {"file": "port"}}
-    told = snakemake(project, {"platforms": {"mine": wrong}}, probe("mine")).stderr
-    assert "mine.connection: must have exactly one of the keys server, tracker, port_file" in told
+    message = snakemake(project, {"platforms": {"mine": wrong}}, probe("mine")).stderr
+    assert (
+        "mine.connection: must have exactly one of the keys server, tracker, port_file" in message
+    )
 
 
 def interval(project, name):

@@ -70,6 +70,8 @@ class Project:
                 stdout=stream,
                 stderr=stream,
                 start_new_session=True,
+                # As from a terminal: what runs in the background ignores these.
+                preexec_fn=_heed_interrupts,
             )
         try:
             yield process
@@ -115,6 +117,11 @@ class Project:
             for file in files
             if file.is_file() and not {"logs", "provenance"} & {*file.parts}
         }
+
+
+def _heed_interrupts() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _command(*arguments: str, config: str | None) -> list[str]:

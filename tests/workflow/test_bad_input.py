@@ -71,8 +71,8 @@ def check_line(project, line: str, *arguments: str, **options) -> None:
     """Check that Snakemake ends with one line that says this, before any job."""
     done = project.attempt(*arguments, **options)
     assert done.returncode != 0
-    told = [one for one in done.stderr.splitlines() if line in one]
-    assert len(told) == 1, done.stderr
+    message = [one for one in done.stderr.splitlines() if line in one]
+    assert len(message) == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert not (project.folder / "results").exists()
 
@@ -83,10 +83,10 @@ def fails(study, target: str, *said: str) -> None:
     before = study.artifacts()
     done = study.attempt("--cores", "1", target)
     assert done.returncode != 0
-    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(told) == 1, done.stderr
+    message = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(message) == 1, done.stderr
     for part in said:
-        assert part in told[0]
+        assert part in message[0]
     assert "Traceback" not in done.stderr
     after = study.artifacts()
     changed = {name for name in before if after.get(name) != before[name]}
@@ -202,9 +202,9 @@ def test_a_full_disk(study):
     target = f"{COMPRESSED}/none/single.json"
     mount = "mount -t tmpfs -o size=64k tmpfs results/compressed"
     done = within(study, mount, target)
-    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    message = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     said = f"{target.replace('.json', '.safetensors')} cannot be written: No space left on device"
-    assert done.returncode != 0 and told == [f"error: {said}"], done.stderr
+    assert done.returncode != 0 and message == [f"error: {said}"], done.stderr
     assert "Traceback" not in done.stderr
     assert study.artifacts() == before
 
@@ -216,7 +216,7 @@ def test_a_folder_of_results_that_must_not_be_written_to(fresh):
     dry = within(fresh, mount, target, "--dry-run")
     assert dry.returncode == 0, dry.stderr
     done = within(fresh, mount, target)
-    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert done.returncode != 0 and len(told) == 1, done.stderr
-    assert told[0].startswith("error: results/ cannot be written to")
+    message = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode != 0 and len(message) == 1, done.stderr
+    assert message[0].startswith("error: results/ cannot be written to")
     assert "Traceback" not in done.stderr

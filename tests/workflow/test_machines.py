@@ -93,3 +93,15 @@ def test_an_interruption_ends_all_jobs_and_says_how_to_go_on(fresh: Project, num
     assert any(fresh.folder.glob("results/unfinished/digits/[!.]*.pt"))
     # The folder is not locked.
     assert fresh.plan(target)
+
+
+def test_a_terminated_workflow_finishes_its_jobs_and_starts_no_others(fresh: Project) -> None:
+    dataset, trained = "results/datasets/digits.npz", "results/models/digits/resnet18"
+    with fresh.started("--cores", "1", f"{trained}/checkpoint.safetensors") as process:
+        wait_until(lambda: (fresh.folder / "results/logs/prepare_dataset/digits.log").exists())
+        process.terminate()
+        assert process.wait(120) != 0
+    assert (fresh.folder / dataset).exists() and not (fresh.folder / trained).exists()
+    printed = fresh.printed.read_text()
+    assert "Traceback" not in printed and "the same command goes on" in printed
+    assert "prepare_dataset" not in fresh.planned(f"{trained}/checkpoint.safetensors")

@@ -5,7 +5,7 @@ import sys
 from fast_imports import torch  # noqa: F401
 from job import job, resume_file
 from dlas import compression, datasets, models, status
-from dlas.compression import elbow
+from dlas.compression.measures import MEASURES
 from dlas.errors import RowError
 from dlas.files import write_json
 from dlas.models import accounting, accuracy, checkpoint, devices, training
@@ -35,7 +35,7 @@ with job(snakemake):
         "status": status.OK,
         "level": level,
         "dtype": settings["dtype"],
-        **dict.fromkeys(elbow.MEASURES),
+        **dict.fromkeys(MEASURES),
         "input_shape": input_shape,
         "classes": len(dataset.class_names),
     }

@@ -75,9 +75,9 @@ def test_missing_data_has_no_effect_size():
     text = captions.caption(
         module, observation.needs("a second platform", module.STATISTIC), claim(module), LOOKS
     )
-    told = parsed(text).astext()
-    assert "Inconclusive: needs a second platform." in told
-    assert "Effect size [95 % interval]: none, n = 0." in told
+    message = parsed(text).astext()
+    assert "Inconclusive: needs a second platform." in message
+    assert "Effect size [95 % interval]: none, n = 0." in message
 
 
 @pytest.mark.parametrize(

@@ -265,8 +265,8 @@ def test_an_unknown_observer_is_refused():
 def test_the_layer_that_gives_no_finite_numbers_is_named(name, value):
     model = small.network()
     model.get_submodule(name).weight.data.flatten()[0] = value
-    told = f"the output of the layer {name} is not finite"
-    refuse(model, small.task(MINMAX), told, FailedError)
+    message = f"the output of the layer {name} is not finite"
+    refuse(model, small.task(MINMAX), message, FailedError)
 
 
 @pytest.mark.parametrize("kind", ["input_scale", "weight_scale"])
@@ -293,7 +293,7 @@ class Scaled(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("layer", "told"),
+    ("layer", "message"),
     [
         (nn.ConvTranspose2d(8, 8, 1), "1.weight of a ConvTranspose2d"),
         (nn.PReLU(), "1.weight of a PReLU"),
@@ -304,16 +304,16 @@ class Scaled(nn.Module):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_layer_that_integers_cannot_express_is_refused(layer, told):
+def test_a_layer_that_integers_cannot_express_is_refused(layer, message):
     model = nn.Sequential(nn.Conv2d(3, 8, 3), layer)
-    told = f"int8 cannot express {told}; allowed: Conv2d "
-    refuse(model, small.task(MINMAX), told, UnsupportedError)
+    message = f"int8 cannot express {message}; allowed: Conv2d "
+    refuse(model, small.task(MINMAX), message, UnsupportedError)
 
 
-def refuse(model, task, told, kind=StudyError):
+def refuse(model, task, message, kind=StudyError):
     with pytest.raises(StudyError) as caught:
         int8.compress(model, None, task)
-    assert told in str(caught.value) and "\n" not in str(caught.value)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
     assert isinstance(caught.value, kind) and isinstance(caught.value, RowError) == (
         kind != StudyError
     )

@@ -261,7 +261,7 @@ class Stopped(Counted):
 
 def test_a_sample_with_a_gap_is_taken_again():
     calls = []
-    stopped = Stopped(calls, {3, 5}, 1.0)
+    stopped = Stopped(calls, {3, 5}, 2.0)
     found = time_libraries(
         {variant("direct"): lambda: stopped},
         Counted(SHORT, [], "reference"),
@@ -274,6 +274,22 @@ def test_a_sample_with_a_gap_is_taken_again():
     latencies = [row["latency_ms"] for row in found.samples if row["role"] == "measured"]
     assert not found.statuses and len(latencies) == 5 and max(latencies) < 1000
     assert len(calls) == 1 + 5 + 2
+
+
+def test_what_is_always_slower_than_the_warm_up_is_measured_as_it_is():
+    calls = []
+    slow = Stopped(calls, set(range(2, 100)), 2.0)
+    found = time_libraries(
+        {variant("direct"): lambda: slow},
+        Counted(SHORT, [], "reference"),
+        rounds=1,
+        min_repeat_ms=1,
+        warmup=1,
+        seed=0,
+        replicates=0,
+    )
+    latencies = [row["latency_ms"] for row in found.samples if row["role"] == "measured"]
+    assert not found.statuses and min(latencies) > 2000
 
 
 def test_a_sample_during_which_the_machine_slept_is_taken_again():
