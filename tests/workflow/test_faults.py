@@ -55,7 +55,7 @@ def test_twenty_kills_at_random_moments_lose_nothing(finished: Project, fresh: P
     for _ in range(20):
         # It must be running still when it is killed at the end of the block.
         with fresh.started(*CORES, "all") as process, pytest.raises(TimeoutExpired):
-            process.wait(random.uniform(4, 25))
+            process.wait(random.uniform(3, 9))
     fresh.snakemake(*CORES, "all")
     assert digests(fresh.folder) == digests(finished.folder)
     assert table(fresh.folder).equals(table(finished.folder))
