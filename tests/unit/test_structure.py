@@ -118,6 +118,12 @@ def test_no_command_is_a_text_for_a_shell():
         assert not wrong.search((ROOT / file).read_text()), file
 
 
+def test_durations_are_of_a_clock_that_does_not_jump():
+    """A clock that is set while something is timed or awaited must not change the result."""
+    for file in LIBRARY:
+        assert "time.time()" not in (ROOT / file).read_text(), file
+
+
 def test_nothing_unpickles_code():
     wrong = re.compile(
         r"import (pickle|dill|joblib)|allow_pickle=True|weights_only=False"
