@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 import tvm
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
-from dlas.errors import StudyError, of_status
+from dlas import tensor_files
+from dlas.errors import StudyError
 from dlas.files import atomic_write, write_json
-
-STATUS = "status"
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,8 @@ def save_network(network: Network, network_path: str | Path, parameters_path: st
 
 def save_status(status: str, network_path: str | Path, parameters_path: str | Path) -> None:
     """Write in place of a network the status that says why there is none."""
-    write_json(network_path, {STATUS: status})
-    with atomic_write(parameters_path) as temporary:
-        safetensors.numpy.save_file({}, temporary, {STATUS: status})
+    write_json(network_path, {tensor_files.STATUS: status})
+    tensor_files.write_status(parameters_path, status)
 
 
 def load_network(network_path: str | Path, parameters_path: str | Path) -> Network:
@@ -63,13 +61,9 @@ def load_network(network_path: str | Path, parameters_path: str | Path) -> Netwo
         if not Path(path).is_file():
             raise StudyError(f"network file {path} is missing; the import of the network makes it")
     try:
-        with safe_open(parameters_path, "np") as file:
-            status = (file.metadata() or {}).get(STATUS)
-            parameters = file.get_tensors()
+        parameters = tensor_files.read(parameters_path, "np")
     except SafetensorError as error:
         raise StudyError(f"parameter file {parameters_path} is damaged: {error}") from error
-    if status and not parameters:
-        raise of_status(status)
     try:
         module = tvm.ir.load_json(Path(network_path).read_text())
     except Exception as error:  # TVM raises several kinds for JSON that is not a module

@@ -3,28 +3,21 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, float16, nn
 
-from dlas.errors import FailedError, StudyError, of_status
+from dlas import tensor_files
+from dlas.errors import FailedError, StudyError
 from dlas.files import atomic_write
-
-STATUS = "status"
 
 
 def save(model: nn.Module, path: str | Path) -> None:
     """Write parameters and buffers of the model; raise FailedError if one is not finite."""
-    tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    check_finite(tensors, f"the checkpoint {path}")
+    state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    check_finite(state, f"the checkpoint {path}")
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary)
-
-
-def save_status(status: str, path: str | Path) -> None:
-    """Write a checkpoint without tensors, whose status says why there is no network."""
-    with atomic_write(path) as temporary:
-        save_file({}, temporary, {STATUS: status})
+        save_file(state, temporary)
 
 
 def load(model: nn.Module, path: str | Path) -> None:
@@ -44,22 +37,18 @@ def read(path: str | Path) -> dict[str, Tensor]:
     StudyError
         For a file that is missing or truncated.
     RowError
-        For a tensor that is not finite, and with the status that `save_status` wrote.
+        For a tensor that is not finite, and with the status that `tensor_files.write_status` wrote.
     """
     if not Path(path).is_file():
         raise StudyError(f"the checkpoint {path} does not exist")
     try:
-        with safe_open(path, "pt") as file:
-            status = (file.metadata() or {}).get(STATUS)
-            tensors: dict[str, Tensor] = file.get_tensors()
+        found: dict[str, Tensor] = tensor_files.read(path, "pt")
     except (SafetensorError, OSError) as error:
         raise StudyError(
             f"the checkpoint {path} is truncated or not a safetensors file: {error}"
         ) from error
-    if status and not tensors:
-        raise of_status(status)
-    check_finite(tensors, f"the checkpoint {path}")
-    return tensors
+    check_finite(found, f"the checkpoint {path}")
+    return found
 
 
 def check_finite(tensors: Mapping[str, Tensor], place: str) -> None:

@@ -30,6 +30,7 @@ SHARED = (
     "status",
     "processes",
     "provenance",
+    "tensor_files",
 )  # below all layers
 TORCH = ("dlas/models/", "dlas/compression/", "dlas/compiler/importer.py")
 PEERS = ("dlas/runtimes/",)  # imports it in a process of its own

@@ -4,7 +4,7 @@ import sys
 
 from fast_imports import torch  # noqa: F401
 from job import job, resume_file
-from dlas import compression, datasets, models, status
+from dlas import compression, datasets, models, status, tensor_files
 from dlas.compression.measures import MEASURES
 from dlas.errors import RowError
 from dlas.files import write_json
@@ -55,5 +55,5 @@ with job(snakemake):
         if chosen.compression == "none":
             raise
         point["status"] = error.status
-        checkpoint.save_status(error.status, snakemake.output.compressed)
+        tensor_files.write_status(snakemake.output.compressed, error.status)
     write_json(snakemake.output.point, point)

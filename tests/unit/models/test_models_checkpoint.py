@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from dlas import datasets, models
+from dlas import datasets, models, tensor_files
 from dlas.errors import FailedError, StudyError, UnsupportedError, WrongError
 from dlas.models import accuracy, checkpoint
 
@@ -143,7 +143,7 @@ def test_what_is_beyond_float16_is_said(tmp_path):
 
 @pytest.mark.parametrize("error", [FailedError("a: b"), UnsupportedError("c"), WrongError("d")])
 def test_a_checkpoint_without_a_network_raises_the_reason(error, tmp_path):
-    checkpoint.save_status(error.status, tmp_path / "none.safetensors")
+    tensor_files.write_status(tmp_path / "none.safetensors", error.status)
     with pytest.raises(type(error)) as caught:
         checkpoint.load(network(), tmp_path / "none.safetensors")
     assert caught.value.status == error.status
