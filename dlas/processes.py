@@ -254,7 +254,8 @@ def _serve_forked(
 
 def _prepare(cores: Sequence[int] | None) -> None:
     """Leave interrupts to the other process and run on some cores only, threads to come included."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for interrupt in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(interrupt, signal.SIG_IGN)
     if cores is not None:
         os.sched_setaffinity(0, cores)
 

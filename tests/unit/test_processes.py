@@ -69,7 +69,8 @@ class Service:
         return os.environ.get(name)
 
     def interrupted(self):
-        os.kill(os.getpid(), signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            os.kill(os.getpid(), number)
         return "still here"
 
 

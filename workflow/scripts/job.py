@@ -19,7 +19,7 @@ from dlas.errors import StudyError
 
 gc.disable()
 
-# Ctrl-C and a closed terminal. Snakemake's own process of a job ignores both, and this one inherits that.
+# Ctrl-C and a closed terminal, which reach every process of the terminal.
 INTERRUPTS = (signal.SIGINT, signal.SIGHUP)
 for interrupt in INTERRUPTS:
     # Imports have nothing to clean up.

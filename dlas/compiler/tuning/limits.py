@@ -1,8 +1,8 @@
 """How long a candidate may take before it is given up."""
 
 # For default code, while nothing is known of the machine's speed.
-START_TIMEOUT_S = 600.0
-# A candidate may take so many times as long as the default code.
+DEFAULT_TIMEOUT_S = 600.0
+# A candidate may take this many times as long as the default code.
 SLOWER = 10
 
 
@@ -27,5 +27,5 @@ class TimeLimit:
     def seconds(self) -> float:
         """The limit in seconds."""
         if self.default_s is None:
-            return START_TIMEOUT_S
+            return DEFAULT_TIMEOUT_S
         return max(self.timeout_s, SLOWER * self.default_s)

@@ -16,9 +16,9 @@ import tvm
 from dlas.compiler.device import Device, DeviceError, DeviceOpener, LostError
 from dlas.compiler.library import load_library
 from dlas.compiler.tuning.building import LIBRARY, SHAPES
-from dlas.compiler.tuning.limits import START_TIMEOUT_S, TimeLimit
+from dlas.compiler.tuning.limits import DEFAULT_TIMEOUT_S, TimeLimit
 from dlas.errors import StudyError
-from dlas.processes import SilentError, Worker, WorkerError
+from dlas.processes import START_TIMEOUT_S, SilentError, Worker, WorkerError
 
 # Of the largest output of the default code, by the feature map's type: what sums in another order may differ by.
 TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "uint8": 0.0, "int8": 0.0}
@@ -89,14 +89,14 @@ class Measurer:
         self._reference = None
         self._open()
         start = time.perf_counter()
-        self._request("use", reference, timeout_s=START_TIMEOUT_S)
+        self._request("use", reference, timeout_s=DEFAULT_TIMEOUT_S)
         self.limit.default_took(time.perf_counter() - start)
         self._reference = reference
 
     def time(self, folder: Path) -> list[float]:
         """Check the output of a candidate and return samples of the seconds of a run."""
         # A new process does not know it yet.
-        self._request("use", self._reference, timeout_s=START_TIMEOUT_S)
+        self._request("use", self._reference, timeout_s=DEFAULT_TIMEOUT_S)
         limit = self.limit.seconds
         found = self._request("time", folder, self.repeats, self.least, timeout_s=limit)
         return list(found)

@@ -20,7 +20,7 @@ from dlas.compiler.layer import Layer, workload_hash
 from dlas.compiler.tuning import measurement, tasks
 from dlas.compiler.tuning.building import Job, build, write_candidate
 from dlas.compiler.tuning.confirmation import _chance, confirm
-from dlas.compiler.tuning.limits import SLOWER, START_TIMEOUT_S, TimeLimit
+from dlas.compiler.tuning.limits import DEFAULT_TIMEOUT_S, SLOWER, TimeLimit
 from dlas.compiler.tuning.measurement import CandidateError, Measurer, Reference, copies
 from dlas.compiler.tuning.network import tune_network
 from dlas.compiler.tuning.records import Records
@@ -306,7 +306,7 @@ def test_a_candidate_that_crashes_or_hangs_is_its_own_failure(network, tmp_path,
 def test_the_limit_of_candidates_scales_with_the_default_code():
     """On a machine ten times slower, the limit that is right here must not end what works."""
     limit = TimeLimit(2)
-    assert limit.seconds == START_TIMEOUT_S
+    assert limit.seconds == DEFAULT_TIMEOUT_S
     limit.default_took(0.01)
     assert limit.seconds == 2
     limit.default_took(3)
