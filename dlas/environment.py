@@ -43,7 +43,7 @@ _KEPT = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
 
 def clear(environment: MutableMapping[str, str]) -> list[str]:
     """Remove the variables of a user that change measurements, and return their names."""
-    removed = sorted(name for name in environment if name.startswith(_PREFIXES) or name in _PYTHON)
+    removed = sorted(filter(_changes_measurements, environment))
     for name in removed:
         del environment[name]
     return removed
@@ -54,5 +54,9 @@ def relevant(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: environment[name]
         for name in sorted(environment)
-        if name.startswith(_PREFIXES) or name in (*_PYTHON, *_KEPT)
+        if _changes_measurements(name) or name in _KEPT
     }
+
+
+def _changes_measurements(name: str) -> bool:
+    return name.startswith(_PREFIXES) or name in _PYTHON

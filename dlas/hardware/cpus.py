@@ -36,7 +36,7 @@ def cores() -> tuple[int, ...]:
 
 
 def cores_for(threads: int) -> tuple[int, ...]:
-    """Return the cores that so many threads run on: the last ones, as interrupts mostly land on core 0."""
+    """Return the cores for a number of threads: the last ones, as interrupts mostly land on core 0."""
     return cores()[-threads:]
 
 
@@ -142,7 +142,7 @@ def caveats() -> list[str]:
 
 def cpu_model() -> str:
     """Return the CPU's name as the operating system gives it."""
-    for line in (_read(Path("/proc/cpuinfo")) or "").splitlines():
+    for line in (_read(_SYSTEM / "proc/cpuinfo") or "").splitlines():
         key, _, value = line.partition(":")
         if key.strip() == "model name":
             return value.strip()

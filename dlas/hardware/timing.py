@@ -15,8 +15,8 @@ from dlas.errors import FailedError, RowError, UnreachableError
 LOG = logging.getLogger("dlas")
 COLUMNS = ["compression", "primitive", "format", "tuning", "role", "round", "latency_ms"]
 MEASURED, AA_REPLICATE, REFERENCE = "measured", "aa_replicate", "reference"
-# A sample that takes longer than this and so many times as long as in the warm-up was interrupted, as
-# by a stopped process.
+# A sample that takes longer than `GAP_S` and `GAP` times as long as in the warm-up was interrupted, as by
+# a stopped process.
 GAP_S, GAP = 1.0, 20
 # How often an interrupted sample is taken again.
 RETAKES = 5

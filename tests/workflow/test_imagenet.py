@@ -26,10 +26,10 @@ def test_archives_are_explained_or_prepared(fresh):
     validation.write_bytes(contents[0])
     done = fresh.attempt("--cores", "2", DATASET, config="overlay.yaml")
     assert done.returncode != 0 and "Traceback" not in done.stderr
-    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(told) == 1
-    assert "_val_00000003.JPEG and 9 more (those are the validation images)" in told[0]
-    assert "n01484850.tar (those are the training images)" in told[0]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert "_val_00000003.JPEG and 9 more (those are the validation images)" in lines[0]
+    assert "n01484850.tar (those are the training images)" in lines[0]
     assert [*fresh.folder.glob("results/datasets/*")] == []
 
     train.write_bytes(contents[0])

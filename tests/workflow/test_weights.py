@@ -21,7 +21,7 @@ def overlay(project, weights: str) -> None:
     (project.folder / "overlay.yaml").write_text(text)
 
 
-def told(project, *targets: str) -> str:
+def message_of(project, *targets: str) -> str:
     done = project.attempt(*CALL, *targets, config=None)
     assert done.returncode != 0 and "Traceback" not in done.stderr
     (line,) = [
@@ -54,19 +54,21 @@ def test_a_file_of_the_users_takes_the_place_of_a_training(fresh):
     checkpoint.save(network(seed=6), file)
     assert fresh.planned(*CALL, POINT, config=None) == loading
 
-    # Whatever is wrong is told before anything is touched, or in one line of the job.
+    # Whatever is wrong is reported before anything is touched, or in one line of the job.
     before = fresh.artifacts()
     overlay(fresh, "none.pth")
-    said = told(fresh, POINT)
+    said = message_of(fresh, POINT)
     assert said.startswith(
         "error: models.weights.digits.resnet18: none.pth does not exist; allowed"
     )
     overlay(fresh, "imagenet1k")
-    assert told(fresh, POINT).startswith("config: models.weights.digits.resnet18 is imagenet1k: ")
+    assert message_of(fresh, POINT).startswith(
+        "config: models.weights.digits.resnet18 is imagenet1k: "
+    )
     assert fresh.artifacts() == before
     torch.save(network(width=0.25).state_dict(), fresh.folder / "mine.pth")
     overlay(fresh, "mine.pth")
-    assert "the checkpoint mine.pth is of another model" in told(fresh, POINT)
+    assert "the checkpoint mine.pth is of another model" in message_of(fresh, POINT)
     after = fresh.artifacts()
     changed = {name for name in before if after.get(name) != before[name]}
     assert changed == {f"{FOLDER}/checkpoint.safetensors", f"{FOLDER}/history.csv"}
@@ -90,7 +92,7 @@ def changed(name: str, value: float) -> dict[str, torch.Tensor]:
 def test_weights_that_compute_no_numbers_end_in_one_line(fresh, value, said):
     save_file(changed("layer4.1.bn2.running_var", value), fresh.folder / "mine.safetensors")
     overlay(fresh, "mine.safetensors")
-    assert told(fresh, POINT).startswith(f"error: {said}")
+    assert message_of(fresh, POINT).startswith(f"error: {said}")
     assert not (fresh.folder / POINT).exists()
 
 

@@ -259,18 +259,17 @@ class Stopped(Counted):
         return [each + self.gap * (len(self.calls) in self.stops) for each in seconds]
 
 
+def briefly(libraries, rounds, calls=None, **settings):
+    """Time libraries in a few short rounds; the reference kernel notes its `calls`."""
+    kernel = Counted(SHORT, [] if calls is None else calls, "reference")
+    shared = {"min_repeat_ms": 1, "warmup": 1, "seed": 0, "replicates": 0}
+    return time_libraries(libraries, kernel, rounds=rounds, **shared, **settings)
+
+
 def test_a_sample_with_a_gap_is_taken_again():
     calls = []
     stopped = Stopped(calls, {3, 5}, 2.0)
-    found = time_libraries(
-        {variant("direct"): lambda: stopped},
-        Counted(SHORT, [], "reference"),
-        rounds=5,
-        min_repeat_ms=1,
-        warmup=1,
-        seed=0,
-        replicates=0,
-    )
+    found = briefly({variant("direct"): lambda: stopped}, 5)
     latencies = [row["latency_ms"] for row in found.samples if row["role"] == "measured"]
     assert not found.statuses and len(latencies) == 5 and max(latencies) < 1000
     assert len(calls) == 1 + 5 + 2
@@ -279,15 +278,7 @@ def test_a_sample_with_a_gap_is_taken_again():
 def test_what_is_always_slower_than_the_warm_up_is_measured_as_it_is():
     calls = []
     slow = Stopped(calls, set(range(2, 100)), 2.0)
-    found = time_libraries(
-        {variant("direct"): lambda: slow},
-        Counted(SHORT, [], "reference"),
-        rounds=1,
-        min_repeat_ms=1,
-        warmup=1,
-        seed=0,
-        replicates=0,
-    )
+    found = briefly({variant("direct"): lambda: slow}, 1)
     latencies = [row["latency_ms"] for row in found.samples if row["role"] == "measured"]
     assert not found.statuses and min(latencies) > 2000
 
@@ -295,14 +286,10 @@ def test_what_is_always_slower_than_the_warm_up_is_measured_as_it_is():
 def test_a_sample_during_which_the_machine_slept_is_taken_again():
     asleep = iter((0, 0, 0, 7, 7, 7, 7, 7))
     calls = []
-    found = time_libraries(
+    found = briefly(
         {variant("direct"): lambda: Counted(SHORT, calls, "direct")},
-        Counted(SHORT, calls, "reference"),
-        rounds=1,
-        min_repeat_ms=1,
-        warmup=1,
-        seed=0,
-        replicates=0,
+        1,
+        calls,
         interruptions=lambda: next(asleep, 7),
     )
     # Two contenders with a warm-up and a sample each, of which one is taken again.
@@ -311,14 +298,9 @@ def test_a_sample_during_which_the_machine_slept_is_taken_again():
 
 def test_what_is_interrupted_all_the_time_has_no_row_that_is_ok():
     ticks = iter(range(10**6))
-    found = time_libraries(
+    found = briefly(
         {variant("direct"): lambda: Counted(SHORT, [], "direct")},
-        Counted(SHORT, [], "reference"),
-        rounds=2,
-        min_repeat_ms=1,
-        warmup=1,
-        seed=0,
-        replicates=0,
+        2,
         interruptions=lambda: next(ticks),
     )
     assert found.samples == []
@@ -331,14 +313,8 @@ def test_a_time_that_is_none_is_no_sample(seconds):
         def time(self, number):
             return [seconds]
 
-    found = time_libraries(
-        {variant("direct"): Broken, variant("gemm"): lambda: Counted(SHORT, [], "gemm")},
-        Counted(SHORT, [], "reference"),
-        rounds=2,
-        min_repeat_ms=1,
-        warmup=1,
-        seed=0,
-        replicates=0,
+    found = briefly(
+        {variant("direct"): Broken, variant("gemm"): lambda: Counted(SHORT, [], "gemm")}, 2
     )
     assert list(found.statuses) == [variant("direct")]
     assert {row["primitive"] for row in found.samples} == {"gemm", None}
