@@ -1,0 +1,95 @@
+"""The answer of each network to each test image: accuracies are compared on the same images."""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dlas.errors import StudyError
+from dlas.files import atomic_write
+
+# Dataset, model, compression and level, the last as it stands in paths: "0.8", or "single".
+Network = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the networks of a study answer to the test images.
+
+    Attributes
+    ----------
+    labels : mapping of str to np.ndarray
+        The classes of the test images of each data set, uint16 [images].
+    answers : mapping of (dataset, model, compression, level) to np.ndarray
+        The classes that each network predicts for them, uint16 [images]. A level that could not be
+        made is absent.
+
+    Raises
+    ------
+    StudyError
+        For answers that are not one for each test image of their data set.
+    """
+
+    labels: Mapping[str, np.ndarray]
+    answers: Mapping[Network, np.ndarray]
+
+    def __post_init__(self) -> None:
+        for network, answers in self.answers.items():
+            labels = self.labels.get(network[0])
+            if labels is None or answers.shape != labels.shape:
+                images = "no" if labels is None else len(labels)
+                raise StudyError(
+                    f"{'/'.join(network)} has answers of the shape {list(answers.shape)}, its data "
+                    f"set has {images} test images; allowed: one answer for each"
+                )
+
+    def correct(self, dataset: str, model: str, compression: str, level: str) -> np.ndarray | None:
+        """Return which test images a network gets right, bool [images].
+
+        None stands for a network without answers.
+        """
+        found = self.answers.get((dataset, model, compression, level))
+        return None if found is None else found == self.labels[dataset]
+
+
+def write(path: str | Path, answers: Answers) -> None:
+    """Write answers as one .npz file, atomically; equal answers give equal bytes.
+
+    The labels of a data set have its name as key, the answers of a network
+    "dataset/model/compression/level".
+    """
+    arrays = dict(answers.labels) | {"/".join(key): one for key, one in answers.answers.items()}
+    with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name in sorted(arrays):
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, arrays[name].astype("<u2"), allow_pickle=False)
+
+
+def read(path: str | Path) -> Answers:
+    """Read answers that `write` wrote.
+
+    Raises
+    ------
+    StudyError
+        For a file that is missing, truncated or of another form.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {tuple(name.split("/")): file[name] for name in file.files}
+    except (OSError, TypeError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise StudyError(f"the answers {path} are missing or damaged: {error}") from error
+    labels, answers = {}, {}
+    for key, array in arrays.items():
+        if len(key) not in (1, 4) or array.dtype != np.uint16 or array.ndim != 1:
+            raise StudyError(
+                f"{'/'.join(key)} in the answers {path} is {array.dtype} {list(array.shape)}; allowed: "
+                "uint16 [images] for each dataset and dataset/model/compression/level"
+            )
+        if len(key) == 1:
+            labels[key[0]] = array
+        else:
+            dataset, model, compression, level = key
+            answers[dataset, model, compression, level] = array
+    return Answers(labels, answers)
