@@ -2,7 +2,8 @@
 
 The hash covers the syntax trees of whole files, without comments, docstrings and positions. So neither documentation
 nor layout nor a time stamp changes it. Imports count wherever in a file they stand, also inside functions. A module
-that is imported by name at run time must be given explicitly.
+that is imported by name at run time must be given explicitly. A table beside a module, with its name and the suffix
+.csv, is part of it.
 
 What a plugin says of itself is no code: the assignment `PLUGIN` and the modules that read it do not count. A job gets
 what it needs of a description as a parameter of its rule. Neither do imports for type checkers count.
@@ -72,7 +73,9 @@ def _read(file: Path, root: Path) -> tuple[str, frozenset[str]]:
             case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 if ast.get_docstring(node, clean=False) is not None:
                     node.body = node.body[1:]
-    return hashlib.sha256(f"{path}\n{ast.dump(tree)}".encode()).hexdigest(), imports
+    table = file.with_suffix(".csv")
+    content = f"{path}\n{ast.dump(tree)}" + (table.read_text() if table.is_file() else "")
+    return hashlib.sha256(content.encode()).hexdigest(), imports
 
 
 def _ignored(node: ast.stmt) -> bool:

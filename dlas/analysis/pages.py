@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dlas.analysis.words import Words
+
 BEST, TIED, QUIET = "best", "tied", "quiet"  # the classes of a cell: bold, tinted, and grey
 _STYLE = """
 body { margin: 1.2em; color: #202020; font: 12px/1.45 system-ui, "DejaVu Sans", sans-serif; }
@@ -81,3 +83,23 @@ def estimate(value: float, low: float = np.nan, high: float = np.nan) -> str:
     decimals = max(0, 2 - int(np.floor(np.log10(abs(value))))) if value else 0
     texts = [f"{number:,.{decimals}f}" for number in (value, low, high)]
     return texts[0] if np.isnan(low) else f"{texts[0]} [{texts[1]}, {texts[2]}]"
+
+
+def estimates(rows: pd.DataFrame, names: list[str]) -> list[str]:
+    """Return the `estimate` of each row from its columns of the value and its limits."""
+    return [estimate(*row) for row in rows[names].astype(float).itertuples(index=False)]
+
+
+def level_text(level: float) -> str:
+    """Return the level of a compression; nothing where it has none."""
+    return "" if np.isnan(level) else f"{level:g}"
+
+
+def labelled(rows: pd.DataFrame, columns: list[str], words: Words) -> pd.DataFrame:
+    """Return rows with the labels of methods in these columns; a cell without a name is empty."""
+    return rows.assign(
+        **{
+            name: rows[name].map(lambda cell: words.label(cell) if isinstance(cell, str) else "")
+            for name in columns
+        }
+    )

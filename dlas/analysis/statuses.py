@@ -7,6 +7,9 @@ import pandas as pd
 from dlas import status
 from dlas.status import MEASURED
 
+# The status that tables give a compression of a network, instead of its rows' own.
+UNREACHED = "no level within the tolerance"
+
 
 def summary(study: pd.DataFrame) -> list[str]:
     """Return how many rows of study.csv are not ok, and why: a line for all, and one for each reason.

@@ -1,4 +1,4 @@
-"""The study in three tables, as a paper shows them.
+"""The study in tables, as a paper shows them.
 
 Each is a pure function of study.csv and noise_floor.csv; its page is for readers and says how it is read.
 """
@@ -6,7 +6,6 @@ Each is a pure function of study.csv and noise_floor.csv; its page is for reader
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from dlas.analysis import choices, reach, statistics
@@ -19,14 +18,24 @@ from dlas.analysis.observation import (
     speedup_over,
     unreached,
 )
-from dlas.analysis.pages import BEST, QUIET, TIED, Page, estimate
+from dlas.analysis.pages import (
+    BEST,
+    QUIET,
+    TIED,
+    Page,
+    estimate,
+    estimates,
+    labelled,
+    level_text,
+)
+from dlas.analysis.published import published_page, published_speedups
+from dlas.analysis.statuses import UNREACHED
 from dlas.analysis.words import Words
 from dlas.status import MEASURED, OK
 
 ACCURACY_COLUMNS = (
     "dataset model compression level dtype top1 top1_change params nonzero_params macs model_bytes factor status"
 ).split()
-UNREACHED = "no level within the tolerance"
 TIMED = ["platform", *NETWORK, "level", "format"]
 CODE = ["primitive", "tuning"]
 # The columns that the table of latencies has of each CODE.
@@ -167,7 +176,8 @@ def accuracy_page(rows: pd.DataFrame, words: Words) -> Page:
         "status": "",
     }
     shown = rows.assign(status=rows["status"].replace(OK, ""))
-    table = _labelled(shown, NETWORK, words).rename(columns=names)[list(names.values())]
+    table = labelled(shown, NETWORK, words).set_index(NETWORK)
+    table = table.rename(columns=names)[list(names.values())]
     counts = dict.fromkeys(("parameters", "not zero", "MACs", "bytes"), "{:,.0f}")
     classes = pd.DataFrame("", table.index, table.columns)
     classes[""] = QUIET
@@ -205,8 +215,8 @@ def latency_page(rows: pd.DataFrame, words: Words) -> Page:
                 QUIET * (status != OK),
             )
             classes[variant].append(" ".join(filter(None, looks)))
-    shown = rows.assign(level=rows["level"].map(_level))
-    table = _labelled(shown.assign(**cells), TIMED, words)[variants]
+    shown = rows.assign(level=rows["level"].map(level_text))
+    table = labelled(shown.assign(**cells), TIMED, words).set_index(TIMED)[variants]
     pairs = [_parts(variant, words) for variant in variants]
     table.columns = pd.MultiIndex.from_tuples(pairs, names=CODE)
     return Page(
@@ -230,18 +240,17 @@ def _parts(variant: str, words: Words) -> tuple[str, str]:
 
 def best_page(rows: pd.DataFrame, words: Words) -> Page:
     """Return the page of `best_configurations`."""
-    shown = rows.assign(
-        choice=rows["choice"].map(CHOICES),
-        **{name: _labels(rows[name], words) for name in ("primitive", "format", "tuning")},
-        technique=(
-            _labels(rows["compression"], words) + " " + rows["level"].map(_level)
-        ).str.strip(),
-        latency=_estimates(rows, LATENCY),
-        speedup=_estimates(rows, OVER_DEFAULT),
+    index = [*PLACE, "choice"]
+    methods = [*index, "compression", "primitive", "format", "tuning"]
+    shown = labelled(rows.assign(choice=rows["choice"].map(CHOICES)), methods, words)
+    shown = shown.assign(
+        compression=(shown["compression"] + " " + rows["level"].map(level_text)).str.strip(),
+        latency=estimates(rows, LATENCY),
+        speedup=estimates(rows, OVER_DEFAULT),
         status=rows["status"].replace(OK, ""),
     )
     names = {
-        "technique": "compression",
+        "compression": "compression",
         "primitive": "primitive",
         "format": "format",
         "tuning": "tuning",
@@ -250,9 +259,7 @@ def best_page(rows: pd.DataFrame, words: Words) -> Page:
         "speedup": "speedup over the default (x)",
         "status": "",
     }
-    index = [*PLACE, "choice"]
-    table = _labelled(shown.drop(columns="compression"), index, words)
-    table = table.rename(columns=names)[list(names.values())]
+    table = shown.set_index(index).rename(columns=names)[list(names.values())]
     classes = pd.DataFrame("", table.index, table.columns)
     classes[""] = QUIET
     timed = rows.dropna(subset=["latency_ms"])
@@ -272,25 +279,9 @@ def best_page(rows: pd.DataFrame, words: Words) -> Page:
     )
 
 
-def _estimates(rows: pd.DataFrame, names: list[str]) -> list[str]:
-    return [estimate(*row) for row in rows[names].astype(float).itertuples(index=False)]
-
-
-def _labels(names: pd.Series, words: Words) -> pd.Series:
-    return names.map(lambda name: words.label(name) if isinstance(name, str) else "")
-
-
-def _level(level: float) -> str:
-    return "" if np.isnan(level) else f"{level:g}"
-
-
-def _labelled(rows: pd.DataFrame, index: list[str], words: Words) -> pd.DataFrame:
-    """Return rows with these columns as the index, in words."""
-    return rows.assign(**{name: _labels(rows[name], words) for name in index}).set_index(index)
-
-
 SUMMARIES: Mapping[str, Summary] = {
     "accuracy_and_compression": Summary(accuracy_and_compression, accuracy_page),
     "latency": Summary(latencies, latency_page),
     "best_configurations": Summary(best_configurations, best_page),
+    "published": Summary(published_speedups, published_page),
 }

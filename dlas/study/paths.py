@@ -67,7 +67,7 @@ FIGURES = (
     "roofline",
 )  # of the whole study
 PLOT_EXTENSIONS = ("pdf", "svg", "png")
-SUMMARY_TABLES = ("accuracy_and_compression", "latency", "best_configurations")
+SUMMARY_TABLES = ("accuracy_and_compression", "latency", "best_configurations", "published")
 
 
 def path(name: str, **choices: str) -> str:

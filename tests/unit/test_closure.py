@@ -46,6 +46,16 @@ def test_a_statement_anywhere_in_the_closure_changes_the_hash(project, name):
     assert code_hash(project, "library.methods.one") != before
 
 
+def test_a_table_beside_a_module_is_part_of_it(project):
+    before = code_hash(project)
+    (project / "library/unused.csv").write_text("a\n1\n")
+    assert code_hash(project) == before
+    (project / "library/core.csv").write_text("a\n1\n")
+    there = code_hash(project)
+    (project / "library/core.csv").write_text("a\n2\n")
+    assert len({before, there, code_hash(project)}) == 3
+
+
 @pytest.mark.parametrize("name", sorted(set(FILES) - set(USED)))
 def test_what_is_not_imported_does_not_count(project, name):
     before = code_hash(project, "library.methods.one")
