@@ -115,7 +115,7 @@ def test_the_tables_and_figures_across_the_stack_are_there(finished):
         "latency": ["platform", "dataset", "model", "compression", "format"],
         "best_configurations": ["platform", "dataset", "model"],
     }
-    assert set(study.SUMMARY_TABLES) == set(expected)
+    assert set(study.SUMMARY_TABLES) == {*expected, "published"}
     for name, keys in expected.items():
         summary = pd.read_csv(finished.folder / f"results/tables/{name}.csv", keep_default_na=False)
         places = set(table[keys].itertuples(index=False, name=None))
@@ -132,6 +132,13 @@ def test_the_tables_and_figures_across_the_stack_are_there(finished):
         "fastest",
         "fastest_accurate",
     }
+    published = pd.read_csv(finished.folder / "results/tables/published.csv")
+    assert (finished.folder / "results/tables/published.html").is_file()
+    # The smoke study has one of the published networks, on one platform.
+    measured = published[published.status == "ok"]
+    assert list(measured.model) == ["resnet18"] * 2 and set(measured.platform) == {"local_cpu"}
+    assert (measured.speedup_low <= measured.speedup).all()
+    assert set(published.status) == {"ok", "not in the study"}
     for name in ("pareto", "roofline"):
         for extension, start in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):
             assert (finished.folder / f"plots/{name}.{extension}").read_bytes().startswith(start)
