@@ -138,6 +138,14 @@ def test_what_was_not_measured_has_its_reason():
     assert set(found.loc[~there, "status"]) == {"ok"}
 
 
+def test_a_study_without_any_measurement_has_the_reasons():
+    empty = dict.fromkeys([*published.LATENCY, "top1"], float("nan"))
+    found = rows(STUDY.assign(status="failed: no compiler", **empty))
+    assert len(found) == 6 * len(synthetic.PLATFORMS)
+    assert set(found["status"]) == {"failed: no compiler"}
+    assert ">nan<" not in pages.html(published.published_page(found, synthetic.LOOKS))
+
+
 def test_the_page_names_source_and_differences_and_shows_each_speedup():
     shown = summaries.SUMMARIES["published"].page(rows(STUDY), synthetic.LOOKS)
     text = pages.html(shown)
