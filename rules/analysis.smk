@@ -83,6 +83,25 @@ rule tabulate_curves:
         "../workflow/scripts/tabulate_curves.py"
 
 
+rule tabulate_answers:
+    input:
+        datasets=list(study.prepared(CONFIG).values()),
+        answers=[one["file"] for one in study.answers(CONFIG)],
+    output:
+        answers=study.path("answers_table"),
+    log:
+        "results/logs/tabulate_answers.log",
+    benchmark:
+        "results/benchmarks/tabulate_answers.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(datasets=study.prepared, networks=study.answers),
+        code=code("tabulate_answers"),
+    script:
+        "../workflow/scripts/tabulate_answers.py"
+
+
 rule tabulate_tuning:
     input:
         curves=every_tuning("tuning_curve"),
@@ -362,7 +381,7 @@ rule draw_roofline:
 # All that a study is made for.
 RESULTS = [
     *(study.path(name) for name in ("study", "noise_floor", "peers", "provenance")),
-    *(study.path(name) for name in ("observations", "recommendation")),
+    *(study.path(name) for name in ("observations", "recommendation", "answers_table")),
     *observations("plot", extension=list(study.PLOT_EXTENSIONS)),
     *expand([study.path(figure) for figure in study.FIGURES], extension=study.PLOT_EXTENSIONS),
     *expand(study.path("summary_table"), table=study.SUMMARY_TABLES),

@@ -196,6 +196,18 @@ def previous(wildcards):
     return study.path("compressed", **{**wildcards, "level": level})
 
 
+def previous_point(wildcards):
+    """What was measured of the level that a level starts from; nothing of the first one."""
+    level = resolve_or_exit(study.previous, wildcards)
+    return [] if level is None else study.path("point", **{**wildcards, "level": level})
+
+
+def baseline_point(wildcards):
+    """What was measured of the uncompressed network, which the level before is compared with."""
+    baseline = {"compression": study.BASELINE, "level": study.SINGLE}
+    return study.path("point", **{**wildcards, **baseline}) if previous_point(wildcards) else []
+
+
 def files(choose):
     """The files that a function of config and wildcards gives by name."""
     return lambda wildcards: list(resolve_or_exit(choose, wildcards).values())

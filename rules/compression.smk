@@ -5,9 +5,12 @@ rule compress_model:
     input:
         dataset=study.path("dataset"),
         previous=previous,
+        previous_point=previous_point,
+        baseline_point=baseline_point,
     output:
         compressed=study.path("compressed"),
         point=study.path("point"),
+        answers=study.path("answers"),
         provenance=provenance("compressed"),
     log:
         "results/logs/compress_model/{dataset}/{model}/{compression}/{level}.log",
@@ -23,6 +26,7 @@ rule compress_model:
             technique=study.technique,
             previous=study.previous,
             recipe=study.fine_tuning,
+            give_up=study.give_up,
             dtype=study.technique_dtype,
             width="models.width",
             stem=study.stem,

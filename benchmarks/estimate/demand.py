@@ -19,6 +19,7 @@ TABLES = (
     "tabulate_study",
     "trace_rows",
     "tabulate_curves",
+    "tabulate_answers",
     "tabulate_tuning",
     "tabulate_observations",
     "recommend",

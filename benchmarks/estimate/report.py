@@ -24,6 +24,7 @@ FIXED = (
         "tabulate_study",
         "trace_rows",
         "tabulate_curves",
+        "tabulate_answers",
     ),
     *("tabulate_tuning", "assess_observation", "draw_observation", "draw_overview", "draw_curves"),
     *("draw_tuning", "tabulate_observations", "tabulate_summary", "recommend", "draw_pareto"),

@@ -1,12 +1,13 @@
 """The answer of each network to each test image: accuracies are compared on the same images."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from dlas import datasets
 from dlas.errors import StudyError
 from dlas.files import atomic_write
 
@@ -52,6 +53,38 @@ class Answers:
         """
         found = self.answers.get((dataset, model, compression, level))
         return None if found is None else found == self.labels[dataset]
+
+
+def collect(files: Mapping[str, str], networks: Iterable[Mapping[str, str]]) -> Answers:
+    """Collect the answers that the jobs of a study wrote.
+
+    Parameters
+    ----------
+    files : mapping of str to path
+        The prepared data sets by name.
+    networks : iterable of mapping
+        Each level of each network: dataset, model, compression, level and "file", an .npy file that
+        is empty where the level could not be made.
+
+    Raises
+    ------
+    StudyError
+        For a file that is missing, damaged or of another data set.
+    """
+    labels = {
+        name: datasets.load(file).test.labels.astype(np.uint16) for name, file in files.items()
+    }
+    answers = {}
+    for one in networks:
+        try:
+            found = np.load(one["file"], allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise StudyError(
+                f"the answers {one['file']} are missing or damaged: {error}"
+            ) from error
+        if len(found):
+            answers[one["dataset"], one["model"], one["compression"], one["level"]] = found
+    return Answers(labels, answers)
 
 
 def write(path: str | Path, answers: Answers) -> None:

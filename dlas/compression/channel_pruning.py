@@ -15,7 +15,7 @@ import torch_pruning
 from torch import Tensor, nn
 
 from dlas.compression import Task, check_level
-from dlas.errors import StudyError, unknown
+from dlas.errors import UnsupportedError, unknown
 from dlas.models import accounting, training
 from dlas.plugins import Choice, Count, Levels, Setting, TechniquePlugin
 
@@ -59,8 +59,8 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
 
     Settings: `scope`, "uniform" for the same share of each layer's channels or "global" for those
     of least importance anywhere, and `channel_multiple`, of which the channels that a pruned layer
-    keeps are a multiple. Raises StudyError for a level outside (0, 1), an unknown scope, and for a
-    level that the network cannot reach.
+    keeps are a multiple. Raises StudyError for a level outside (0, 1) and an unknown scope, and
+    UnsupportedError for a level that the network cannot reach.
     """
     share = check_level("share of MACs removed", level)
     image_shape = (1, 3, *task.dataset.train.images.shape[1:3])
@@ -89,8 +89,8 @@ def narrow(
     """Remove as few channels as leave at most (1 - share) * baseline_macs on `image_shape` [B, 3,
     H, W].
 
-    `scope` and `multiple` are those of `compress`. Raises StudyError for an unknown scope and a
-    share that cannot be reached; the model is unchanged then.
+    `scope` and `multiple` are those of `compress`. Raises StudyError for an unknown scope and
+    UnsupportedError for a share that cannot be reached; the model is unchanged then.
     """
     if scope not in SCOPES:
         raise unknown("scope", scope, SCOPES)
@@ -107,7 +107,7 @@ def narrow(
     least = remaining(len(blocks))
     if sum(least.values()) > target:
         reachable = math.floor(1000 * (1 - sum(least.values()) / baseline_macs)) / 1000
-        raise StudyError(
+        raise UnsupportedError(
             f"channel pruning cannot remove a share {share:g} of the MACs; allowed: up to "
             f"{reachable:g}, which leaves {multiple} channels in each layer and the most MACs in "
             f"{max(least, key=lambda name: least[name])}"

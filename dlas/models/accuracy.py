@@ -11,7 +11,22 @@ from dlas.models import devices
 
 
 def top1(model: nn.Module, split: Split, dataset: Dataset) -> float:
-    """Return the top-1 in percent on a split of `dataset`.
+    """Return the top-1 in percent on a split of `dataset`; raise WrongError as `answers` does."""
+    return top1_of(answers(model, split, dataset), split)
+
+
+def top1_of(answers: np.ndarray, split: Split) -> float:
+    """Return the percentage of answers, integers [images], that are the labels of a split."""
+    return 100.0 * float(np.mean(answers == split.labels))
+
+
+def answers(model: nn.Module, split: Split, dataset: Dataset) -> np.ndarray:
+    """Return the class that a network predicts for each image of a split of `dataset`.
+
+    Returns
+    -------
+    np.ndarray
+        uint16 [images].
 
     Raises
     ------
@@ -23,7 +38,7 @@ def top1(model: nn.Module, split: Split, dataset: Dataset) -> float:
         half = any(weight.dtype == torch.float16 for weight in model.parameters())
         where = ", an activation is beyond float16's range" if half else ""
         raise WrongError(f"logits of the framework are not finite{where}")
-    return datasets.top1(outputs, split.labels)
+    return np.argmax(outputs, axis=1).astype(np.uint16)
 
 
 def logits(model: nn.Module, images: np.ndarray | Normalized, batch_size: int = 128) -> np.ndarray:

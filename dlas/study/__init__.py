@@ -16,9 +16,11 @@ from dlas.study.combinations import (
     load,
 )
 from dlas.study.files import (
+    answers,
     artifacts,
     exported,
     libraries,
+    prepared,
     row_files,
     timed_networks,
     traced_rows,
@@ -63,6 +65,7 @@ from dlas.study.settings import (
     downloads,
     fine_tuning,
     from_torchvision,
+    give_up,
     gpus,
     linker,
     observation_category,

@@ -5,7 +5,15 @@ from typing import Any
 
 from dlas import registry
 from dlas.config import Config
-from dlas.study.grid import Configuration, choices, peers, searches, tuned_choices
+from dlas.study.grid import (
+    Configuration,
+    choices,
+    levels,
+    networks,
+    peers,
+    searches,
+    tuned_choices,
+)
 from dlas.study.paths import path
 
 
@@ -44,6 +52,21 @@ def exported(config: Config, **wildcards: str) -> dict[str, str]:
         peer: path("exported", **wildcards, extension=registry.describe("runtime", peer).loads)
         for peer in peers(config, **wildcards)
     }
+
+
+def prepared(config: Config, **_: str) -> dict[str, str]:
+    """Return the file of each data set that takes part, by its name."""
+    return {name: path("dataset", dataset=name) for name in sorted(config.study.datasets)}
+
+
+def answers(config: Config, **_: str) -> list[dict[str, str]]:
+    """Return each level of each network, with the file of its answers to the test images."""
+    every = (
+        {**network, "level": level}
+        for network in networks(config)
+        for level in levels(config, network["compression"])
+    )
+    return [one | {"file": path("answers", **one)} for one in every]
 
 
 def row_files(config: Config, **_: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 from dlas import registry
 from dlas.config import DOWNLOAD, PUBLISHED, TRAIN, Config, Section
 from dlas.errors import unknown
-from dlas.study.grid import SINGLE, configurations, dtype, levels, peers
+from dlas.study.grid import SINGLE, configurations, dtype, levels, peers, previous
 
 Settings = dict[str, Any]
 
@@ -121,6 +121,12 @@ def technique_dtype(config: Config, compression: str, **_: str) -> str:
 def tolerance(config: Config, compression: str, **_: str) -> float:
     """Return how many points of validation top-1 the chosen level may lose; without a ladder nothing is chosen."""
     return config.compression.tolerance if levels(config, compression) != [SINGLE] else 0.0
+
+
+def give_up(config: Config, compression: str, level: str, **_: str) -> float | None:
+    """Return how many points the level before may have lost; None where no level comes before."""
+    first = previous(config, compression, level) is None
+    return None if first else config.compression.give_up
 
 
 def check(config: Config, compression: str, **_: str) -> Settings:

@@ -169,8 +169,8 @@ def test_the_study_on_an_emulated_arm_processor_from_end_to_end(project):
         }
         config = {
             "study": {
-                "datasets": ["digits"],
-                "models": {"digits": ["resnet18"]},
+                "datasets": ["digits_8x8"],
+                "models": {"digits_8x8": ["resnet18"]},
                 "compression": ["none"],
                 "primitives": ["direct"],
                 "formats": ["dense"],
@@ -178,7 +178,7 @@ def test_the_study_on_an_emulated_arm_processor_from_end_to_end(project):
                 "platforms": ["simulated_arm"],
                 "peers": [],
             },
-            "datasets": {"digits": {"test_fraction": 0.05}},  # few images: each takes long
+            "datasets": {"digits_8x8": {"test_fraction": 0.05}},  # few images: each takes long
             "platforms": {
                 "simulated_arm": entry(board.address, timeout_s=200, target=a73, simulated=True)
                 | {"timing": {"warmup": 1, "rounds": 2, "min_repeat_ms": 1}}

@@ -27,7 +27,7 @@ LADDERS = ("weight_pruning", "channel_pruning")
 AFTER = {
     "prepare_dataset": ["train_model"],
     "train_model": ["compress_model"],
-    "compress_model": ["choose_level"],
+    "compress_model": ["choose_level", "tabulate_answers"],
     "choose_level": ["import_network", "export_network", "tabulate_curves"],
     "import_network": ["tune_network", BUILD],
     "export_network": ["time_libraries"],
@@ -50,7 +50,7 @@ SHOWN = (
     *("draw_observation", "draw_overview", "draw_curves", "draw_tuning", "draw_pareto"),
     *("draw_roofline", "tabulate_observations", "tabulate_summary", "recommend"),
 )
-AFTER |= {rule: ["summarize_statuses"] for rule in (*SHOWN, "trace_rows")}
+AFTER |= {rule: ["summarize_statuses"] for rule in (*SHOWN, "trace_rows", "tabulate_answers")}
 
 
 def starting(first: str, **choices: str | tuple[str, ...]) -> Chain:

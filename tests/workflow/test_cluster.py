@@ -62,13 +62,13 @@ def node_of(cluster: Cluster, rule: str) -> tuple[str, str]:
 def test_a_job_that_slurm_kills_begins_again_and_goes_on(fresh: Project, cluster: Cluster) -> None:
     fresh.edit(
         "config/smoke.yaml",
-        lambda text: text.replace("digits: {epochs: 1}", "digits: {epochs: 6}", 1),
+        lambda text: text.replace("      epochs: 1\n", "      epochs: 6\n", 1),
     )
-    with submitted(fresh, cluster, "results/compressed/digits/resnet18/none/summary.json"):
+    with submitted(fresh, cluster, "results/compressed/digits_8x8/resnet18/none/summary.json"):
         number, _ = node_of(cluster, "train_model")
-        wait_until(lambda: any(fresh.folder.glob("results/unfinished/digits/[!.]*.pt")))
+        wait_until(lambda: any(fresh.folder.glob("results/unfinished/digits_8x8/[!.]*.pt")))
         cluster.ask("scancel", number)
-    log = fresh.folder / "results/logs/train_model/digits/resnet18.log"
+    log = fresh.folder / "results/logs/train_model/digits_8x8/resnet18.log"
     assert "training goes on after epoch" in log.read_text()
     assert not leftovers(fresh.folder)
 

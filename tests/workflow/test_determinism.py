@@ -8,10 +8,10 @@ TECHNIQUES = ("none", "weight_pruning", "int8")  # `make test-faults` compares a
 MADE = tuple(
     f"results/{place}"
     for place in (
-        "datasets/digits.npz",
-        "models/digits/resnet18/*.safetensors",
+        "datasets/digits_8x8.npz",
+        "models/digits_8x8/resnet18/*.safetensors",
         *(
-            f"{kind}/digits/resnet18/{one}/*"
+            f"{kind}/digits_8x8/resnet18/{one}/*"
             for kind in ("compressed", "networks")
             for one in TECHNIQUES
         ),
@@ -20,7 +20,7 @@ MADE = tuple(
 
 
 def test_two_runs_make_the_same_networks_byte_by_byte(finished: Project, fresh: Project) -> None:
-    targets = [f"results/networks/digits/resnet18/{one}/network.json" for one in TECHNIQUES]
+    targets = [f"results/networks/digits_8x8/resnet18/{one}/network.json" for one in TECHNIQUES]
     fresh.snakemake(*targets, "--cores", "2")
     made = digests(fresh.folder, MADE)
     assert len(made) > 20

@@ -25,7 +25,8 @@ pytestmark = pytest.mark.xdist_group("extension")
 TINY = {
     "study": {"platforms": ["local_cpu"], "tuning": ["untuned"]},
     "tuning": {"select": [{"primitive": "gemm"}]},
-    "models": {"width": 0.125, "training": {"shapes": {"epochs": 1}}},
+    "models": {"width": 0.125, "training": {name: {"epochs": 1} for name in ("digits", "shapes")}},
+    "compression": {"fine_tuning": {"digits": {"epochs": 1}}},
     "recommendation": {"top1_floor": {"shapes": 0}},
     "datasets": {"shapes": {"count": 100}},
 }
@@ -224,6 +225,6 @@ def test_only_the_jobs_of_a_new_technique_run(study):
     example = EXAMPLES["compression"]
     (study.folder / example.file).write_text(example.code)
     (study.folder / "overlay.yaml").write_text(example.entry)
-    target = "results/compressed/digits/resnet18/n_m_sparsity/curve.csv"
+    target = "results/compressed/digits_8x8/resnet18/n_m_sparsity/curve.csv"
     calls = (target, "--configfile", "config/smoke.yaml", "overlay.yaml")
     assert study.planned(*calls, config=None) == {"compress_model": 2, "choose_level": 1}

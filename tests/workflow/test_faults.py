@@ -12,12 +12,12 @@ CORES = ("--cores", "2")
 
 
 def test_a_training_whose_workflow_is_killed_goes_on_to_the_same_network(fresh: Project) -> None:
-    target = "results/models/digits/resnet18/checkpoint.safetensors"
+    target = "results/models/digits_8x8/resnet18/checkpoint.safetensors"
     fresh.edit(
         "config/smoke.yaml",
-        lambda text: text.replace("digits: {epochs: 1}", "digits: {epochs: 6}", 1),
+        lambda text: text.replace("      epochs: 1\n", "      epochs: 6\n", 1),
     )
-    kept = fresh.folder / "results/unfinished/digits"
+    kept = fresh.folder / "results/unfinished/digits_8x8"
 
     def last_kept() -> int:
         return max((file.stat().st_mtime_ns for file in kept.glob("[!.]*.pt")), default=0)
@@ -28,7 +28,7 @@ def test_a_training_whose_workflow_is_killed_goes_on_to_the_same_network(fresh: 
             wait_until(lambda before=before: last_kept() > before)
         assert not (fresh.folder / target).exists()
     fresh.snakemake(*CORES, target)
-    log = fresh.folder / "results/logs/train_model/digits/resnet18.log"
+    log = fresh.folder / "results/logs/train_model/digits_8x8/resnet18.log"
     assert "training goes on after epoch" in log.read_text()
     alone = fresh.folder / target
     content = alone.read_bytes()
@@ -39,7 +39,7 @@ def test_a_training_whose_workflow_is_killed_goes_on_to_the_same_network(fresh: 
 
 
 def test_of_two_workflows_at_once_the_second_says_so_and_disturbs_nothing(fresh: Project) -> None:
-    target = "results/models/digits/resnet18/checkpoint.safetensors"
+    target = "results/models/digits_8x8/resnet18/checkpoint.safetensors"
     locks = fresh.folder / ".snakemake/locks"
     with fresh.started(*CORES, target) as first:
         wait_until(lambda: any(locks.glob("*.lock")))

@@ -17,7 +17,7 @@ SMOKE = ROOT / "config/smoke.yaml"
 pytestmark = pytest.mark.xdist_group("smoke")  # the worker that has made the study plans once
 
 FLOAT32 = ("none", "weight_pruning", "channel_pruning")
-DIGITS, PHOTOS = (starting("train_model", dataset=name) for name in ("digits", "photos"))
+DIGITS, PHOTOS = (starting("train_model", dataset=name) for name in ("digits_8x8", "photos"))
 WEIGHT_PRUNING, CHANNEL_PRUNING, INT8 = (
     starting("compress_model", compression=name) for name in (*LADDERS, "int8")
 )
@@ -29,10 +29,11 @@ EXPECTED = [
     (
         "study.datasets",
         ["photos"],
-        together(starting("tabulate_curves"), starting("tabulate_study")),
+        together(*map(starting, ("tabulate_curves", "tabulate_answers", "tabulate_study"))),
     ),
+    ("study.models.digits", ["resnet18"], nothing),  # takes no part in the smoke study
     (
-        "study.models.digits",
+        "study.models.digits_8x8",
         ["resnet18", "vgg16"],
         starting("train_model", model="vgg16"),
     ),  # one more, on one platform
@@ -44,7 +45,7 @@ EXPECTED = [
     (
         "study.compression",
         ["none", "weight_pruning", "channel_pruning", "int8"],
-        together(starting("tabulate_curves"), starting("time_libraries")),
+        together(*map(starting, ("tabulate_curves", "tabulate_answers", "time_libraries"))),
     ),
     ("study.primitives", ["direct", "spatial_pack"], starting(LISTING)),
     (
@@ -72,22 +73,32 @@ EXPECTED = [
     ("study.platforms", ["local_cpu"], starting("tabulate_study")),
     ("study.peers", ["pytorch"], starting("time_libraries", platform="local_cpu")),
     ("study.strict", True, alone("summarize_statuses")),
-    ("datasets.digits.*", 0.9, starting("prepare_dataset", dataset="digits")),
+    ("datasets.digits.*", 0.9, nothing),
+    ("datasets.digits_8x8.*", 0.9, starting("prepare_dataset", dataset="digits_8x8")),
     ("datasets.photos.*", 0.9, starting("prepare_dataset", dataset="photos")),
     ("models.width", 2, starting("train_model")),
     ("models.device", "cuda", starting("train_model")),
     ("models.processes", 2, starting("train_model")),
-    ("models.training.digits.schedule", "cosine", DIGITS),
+    ("models.training.digits.schedule", "cosine", nothing),
+    ("models.training.digits.optimizer", "adamw", nothing),
+    ("models.training.digits_8x8.schedule", "cosine", DIGITS),
     ("models.training.photos.schedule", "cosine", PHOTOS),
-    ("models.training.digits.optimizer", "adamw", DIGITS),
+    ("models.training.digits_8x8.optimizer", "adamw", DIGITS),
     ("models.training.photos.optimizer", "sgd", PHOTOS),
     ("models.training.photos.models.mobilenet_v2.*", 2, PHOTOS),
     ("models.training.*.models.*", 0.5, nothing),
     ("models.training.photos.epochs", 2, nothing),  # the network has its own
     ("models.training.photos.learning_rate", 2, nothing),
-    ("models.training.digits.*", 2, DIGITS),
+    ("models.training.digits.*", 2, nothing),
+    ("models.training.digits_8x8.*", 2, DIGITS),
     ("models.training.photos.*", 2, PHOTOS),
     ("compression.tolerance", 0.5, starting("choose_level", compression=LADDERS)),
+    # The first level of a ladder is made in any case.
+    (
+        "compression.give_up",
+        0.5,
+        starting("compress_model", compression="weight_pruning", level="0.8"),
+    ),
     (
         "compression.fine_tuning.photos.models.mobilenet_v2.*",
         2,
@@ -95,10 +106,11 @@ EXPECTED = [
     ),
     ("compression.fine_tuning.*.models.*", 2, nothing),
     ("compression.fine_tuning.photos.learning_rate", 2, nothing),
+    ("compression.fine_tuning.digits.*", 2, nothing),
     (
-        "compression.fine_tuning.digits.*",
+        "compression.fine_tuning.digits_8x8.*",
         2,
-        starting("compress_model", dataset="digits", compression=LADDERS),
+        starting("compress_model", dataset="digits_8x8", compression=LADDERS),
     ),
     (
         "compression.fine_tuning.photos.*",
@@ -108,7 +120,9 @@ EXPECTED = [
     (
         "compression.techniques.weight_pruning.levels",
         [0.5],
-        starting("choose_level", compression="weight_pruning"),
+        together(
+            starting("choose_level", compression="weight_pruning"), alone("tabulate_answers")
+        ),
     ),
     ("compression.techniques.weight_pruning.score", "magnitude", WEIGHT_PRUNING),
     ("compression.techniques.weight_pruning.exclude", ["stem"], WEIGHT_PRUNING),
@@ -185,6 +199,7 @@ EXPECTED = [
         (f"observations.{number}", "joint_choice", starting("assess_observation", number=number))
         for number in read(SMOKE)["observations"]
     ),
+    ("recommendation.top1_floor.digits", 0.5, nothing),
     ("recommendation.top1_floor.*", 50, starting("recommend")),
 ]
 

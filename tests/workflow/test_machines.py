@@ -13,9 +13,9 @@ from dlas.hardware import cpus
 from tests.workflow.comparing import wait_until
 from tests.workflow.project import Project
 
-NETWORK = "digits/resnet18/none"
+NETWORK = "digits_8x8/resnet18/none"
 BUILDS = f"results/builds/{NETWORK}/local_cpu.json"
-TIMING = "results/timings/digits/resnet18/local_cpu.csv"
+TIMING = "results/timings/digits_8x8/resnet18/local_cpu.csv"
 two_cores = pytest.mark.skipif(len(cpus.cores()) < 2, reason="needs two cores")
 
 
@@ -73,13 +73,13 @@ def test_a_study_that_goes_on_on_another_machine_is_refused(study: Project) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=str)
 def test_an_interruption_ends_all_jobs_and_says_how_to_go_on(fresh: Project, number) -> None:
-    target = "results/models/digits/resnet18/checkpoint.safetensors"
+    target = "results/models/digits_8x8/resnet18/checkpoint.safetensors"
     fresh.edit(
         "config/smoke.yaml",
-        lambda text: text.replace("digits: {epochs: 1}", "digits: {epochs: 500}", 1),
+        lambda text: text.replace("      epochs: 1\n", "      epochs: 500\n", 1),
     )
     with fresh.started("--cores", "2", target) as process:
-        wait_until(lambda: any(fresh.folder.glob("results/unfinished/digits/[!.]*.pt")))
+        wait_until(lambda: any(fresh.folder.glob("results/unfinished/digits_8x8/[!.]*.pt")))
         running = psutil.Process(process.pid).children(recursive=True)
         # As a terminal does: to all processes of its group.
         os.killpg(process.pid, number)
@@ -90,15 +90,15 @@ def test_an_interruption_ends_all_jobs_and_says_how_to_go_on(fresh: Project, num
     assert 0 < len(ending.splitlines()) < 30, ending
     _, alive = psutil.wait_procs(running, timeout=10)
     assert not alive
-    assert any(fresh.folder.glob("results/unfinished/digits/[!.]*.pt"))
+    assert any(fresh.folder.glob("results/unfinished/digits_8x8/[!.]*.pt"))
     # The folder is not locked.
     assert fresh.plan(target)
 
 
 def test_a_terminated_workflow_finishes_its_jobs_and_starts_no_others(fresh: Project) -> None:
-    dataset, trained = "results/datasets/digits.npz", "results/models/digits/resnet18"
+    dataset, trained = "results/datasets/digits_8x8.npz", "results/models/digits_8x8/resnet18"
     with fresh.started("--cores", "1", f"{trained}/checkpoint.safetensors") as process:
-        wait_until(lambda: (fresh.folder / "results/logs/prepare_dataset/digits.log").exists())
+        wait_until(lambda: (fresh.folder / "results/logs/prepare_dataset/digits_8x8.log").exists())
         process.terminate()
         assert process.wait(120) != 0
     assert (fresh.folder / dataset).exists() and not (fresh.folder / trained).exists()

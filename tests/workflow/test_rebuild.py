@@ -212,7 +212,9 @@ CHANGES = [
         "config/smoke.yaml",
         "[0.5, 0.8]",
         "[0.5]",
-        starting("choose_level", compression="weight_pruning"),
+        together(
+            starting("choose_level", compression="weight_pruning"), alone("tabulate_answers")
+        ),
     ),
     (
         "how a level is chosen",
@@ -304,13 +306,13 @@ def test_new_time_stamps_of_the_code_rerun_nothing(study):
 
 
 def test_a_new_dataset_retrains_its_own_models_only(study):
-    (study.folder / "results/datasets/digits.npz").touch()
+    (study.folder / "results/datasets/digits_8x8.npz").touch()
     assert study.planned()["train_model"] == 1
 
 
 def test_a_ladder_goes_on_where_it_stopped(study):
     """As after a run that was killed while it made the second level."""
-    folder = study.folder / "results/compressed/digits/resnet18/weight_pruning"
+    folder = study.folder / "results/compressed/digits_8x8/resnet18/weight_pruning"
     for name in ("0.8.safetensors", "0.8.json", "curve.csv", "chosen.safetensors", "summary.json"):
         (folder / name).unlink()
     target = str(folder.relative_to(study.folder) / "summary.json")

@@ -65,8 +65,8 @@ PRIMITIVES = {
 TIMING = {"warmup": 100, "rounds": 5, "min_repeat_ms": 1}
 OVERLAY = {
     "study": {
-        "datasets": ["digits"],
-        "models": {"digits": ["resnet18"]},
+        "datasets": ["digits_8x8"],
+        "models": {"digits_8x8": ["resnet18"]},
         "compression": ["none", "float16"],
         "primitives": ["direct", "gemm", *PRIMITIVES],
         "formats": ["dense"],
@@ -74,8 +74,8 @@ OVERLAY = {
         "platforms": ["local_cpu", "gone"],
         "peers": ["onnxruntime"],
     },
-    "datasets": {"digits": {"test_fraction": 0.05}},
-    "models": {"weights": {"digits": {"resnet18": "overflowing.safetensors"}}},
+    "datasets": {"digits_8x8": {"test_fraction": 0.05}},
+    "models": {"weights": {"digits_8x8": {"resnet18": "overflowing.safetensors"}}},
     "compiler": {"check": {"images": 2}},
     "platforms": {
         "local_cpu": {"threads": 1, "timing": TIMING},
@@ -87,7 +87,7 @@ OVERLAY = {
         },
     },
 }
-CHECKPOINT = "results/models/digits/resnet18/checkpoint.safetensors"
+CHECKPOINT = "results/models/digits_8x8/resnet18/checkpoint.safetensors"
 
 
 def number_after(runs):
@@ -173,11 +173,11 @@ def test_a_network_whose_weights_are_not_finite_has_no_accuracy(provoked):
         rows = table(provoked, name)
         assert (rows[rows.compression == "float16"].top1 == "").all()
         assert (rows[rows.compression == "none"].top1 != "").all()
-    assert not list(provoked.folder.glob("results/libraries/digits/resnet18/float16/*/*/*"))
+    assert not list(provoked.folder.glob("results/libraries/digits_8x8/resnet18/float16/*/*/*"))
 
 
 def test_all_others_are_timed_in_all_rounds(provoked):
-    samples = pd.read_csv(provoked.folder / "results/timings/digits/resnet18/local_cpu.csv")
+    samples = pd.read_csv(provoked.folder / "results/timings/digits_8x8/resnet18/local_cpu.csv")
     assert set(samples.primitive.dropna()) == {"direct", "gemm"}
     measured = samples[samples.role == "measured"].groupby("primitive")["round"]
     assert all(list(rounds) == list(range(5)) for _, rounds in measured)

@@ -17,7 +17,7 @@ from dlas.files import atomic_write, finish, write_text
 from tests import tiny_cifar10
 from tests.workflow.project import ROOT, copy, jobs_of
 
-DATASET = "results/datasets/digits.npz"
+DATASET = "results/datasets/digits_8x8.npz"
 # What shells and make read as something else.
 ODD = 'it\'s a "study" (of $HOME) & more; #1 `ls` 100% *'
 
@@ -337,7 +337,7 @@ def test_results_may_be_a_link_to_another_file_system(fresh):
     with tempfile.TemporaryDirectory(dir=place) as folder:
         (fresh.folder / "results").symlink_to(folder)
         fresh.snakemake("--cores", "1", DATASET)
-        assert Path(folder, "datasets/digits.npz").exists()
+        assert Path(folder, "datasets/digits_8x8.npz").exists()
         # A download that begins on another file system than it ends on.
         partial = fresh.folder / "partial"
         partial.write_text("content")
@@ -416,7 +416,7 @@ def test_a_file_system_without_permissions_and_hard_links(fresh, monkeypatch):
     (fresh.folder / "results").mkdir()
     refused = run("chmod", "600", "results", cwd=fresh.folder)
     assert "Operation not permitted" in refused.stderr
-    fresh.snakemake("--cores", "1", "results/exported/digits/resnet18.onnx")
+    fresh.snakemake("--cores", "1", "results/exported/digits_8x8/resnet18.onnx")
 
 
 @pytest.mark.parametrize(

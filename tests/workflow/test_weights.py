@@ -11,13 +11,13 @@ from dlas import models
 from dlas.models import checkpoint, training
 from tests.mirror import serving
 
-FOLDER = "results/models/digits/resnet18"
-POINT = "results/compressed/digits/resnet18/none/single.json"
+FOLDER = "results/models/digits_8x8/resnet18"
+POINT = "results/compressed/digits_8x8/resnet18/none/single.json"
 CALL = ("--configfile", "config/smoke.yaml", "overlay.yaml", "--cores", "1")
 
 
 def overlay(project, weights: str) -> None:
-    text = f"models: {{weights: {{digits: {{resnet18: {weights}}}}}}}\n"
+    text = f"models: {{weights: {{digits_8x8: {{resnet18: {weights}}}}}}}\n"
     (project.folder / "overlay.yaml").write_text(text)
 
 
@@ -59,11 +59,11 @@ def test_a_file_of_the_users_takes_the_place_of_a_training(fresh):
     overlay(fresh, "none.pth")
     said = message_of(fresh, POINT)
     assert said.startswith(
-        "error: models.weights.digits.resnet18: none.pth does not exist; allowed"
+        "error: models.weights.digits_8x8.resnet18: none.pth does not exist; allowed"
     )
     overlay(fresh, "imagenet1k")
     assert message_of(fresh, POINT).startswith(
-        "config: models.weights.digits.resnet18 is imagenet1k: "
+        "config: models.weights.digits_8x8.resnet18 is imagenet1k: "
     )
     assert fresh.artifacts() == before
     torch.save(network(width=0.25).state_dict(), fresh.folder / "mine.pth")
@@ -102,7 +102,7 @@ def test_a_network_that_ignores_its_images_is_not_built(fresh):
     overlay(fresh, "mine.safetensors")
     found = {}
     for name in ("none", "int8"):
-        target = f"results/checks/digits/resnet18/{name}/local_cpu.json"
+        target = f"results/checks/digits_8x8/resnet18/{name}/local_cpu.json"
         fresh.snakemake(*CALL, target, config=None)
         checks = json.loads((fresh.folder / target).read_text())
         assert len(checks) == 3
@@ -118,8 +118,8 @@ def test_levels_whose_fine_tuning_diverges_are_not_chosen(fresh):
     checkpoint.save(network(), fresh.folder / "mine.safetensors")
     overlay(fresh, "mine.safetensors")
     with open(fresh.folder / "overlay.yaml", "a") as file:
-        file.write("compression: {fine_tuning: {digits: {learning_rate: 1.0e+30}}}\n")
-    folder = "results/compressed/digits/resnet18/weight_pruning"
+        file.write("compression: {fine_tuning: {digits_8x8: {learning_rate: 1.0e+30}}}\n")
+    folder = "results/compressed/digits_8x8/resnet18/weight_pruning"
     fresh.snakemake(*CALL, f"{folder}/summary.json", config=None)
     for level in ("0.5", "0.8"):
         point = json.loads((fresh.folder / folder / f"{level}.json").read_text())

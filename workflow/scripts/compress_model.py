@@ -2,19 +2,22 @@
 
 import sys
 
+import numpy as np
+
 from fast_imports import torch  # noqa: F401
 from job import job, resume_file
 from dlas import compression, datasets, models, status, tensor_files
+from dlas.compression import ladder
 from dlas.compression.measures import MEASURES
 from dlas.errors import RowError
-from dlas.files import write_json
+from dlas.files import atomic_write, read_json, write_json
 from dlas.models import accounting, accuracy, checkpoint, devices, training
 
 with job(snakemake):
-    settings, chosen = snakemake.params.settings, snakemake.wildcards
+    settings, chosen, files = snakemake.params.settings, snakemake.wildcards, snakemake.input
     recipe = training.recipe(settings["recipe"])
     devices.check(recipe.device, recipe.processes)
-    dataset = datasets.load(snakemake.input.dataset)
+    dataset = datasets.load(files.dataset)
     technique = compression.load(chosen.compression)
     architecture = models.build_for(dataset, chosen.model, settings["width"], settings["stem"])
     input_shape = (1, 3, *dataset.test.images.shape[1:3])
@@ -39,21 +42,26 @@ with job(snakemake):
         "input_shape": input_shape,
         "classes": len(dataset.class_names),
     }
+    answers = np.zeros(0, np.uint16)
     try:
-        model = compression.restore(written_by, architecture, snakemake.input.previous)
+        if files.previous_point:
+            baseline, previous = map(read_json, (files.baseline_point, files.previous_point))
+            ladder.check_previous(baseline, previous, settings["give_up"])
+        model = compression.restore(written_by, architecture, files.previous)
         model = technique.compress(model, level, task)
         point |= accounting.summarize(model, input_shape)
         checkpoint.check_finite(model.state_dict(), "the compressed network")
         checkpoint.save(model, snakemake.output.compressed)
         model.to(devices.device(recipe.device))
-        validation, test = (
-            accuracy.top1(model, split, dataset) for split in (dataset.validation, dataset.test)
-        )
-        point |= {"validation_top1": validation, "top1": test}
+        validation = accuracy.top1(model, dataset.validation, dataset)
+        answers = accuracy.answers(model, dataset.test, dataset)
+        point |= {"validation_top1": validation, "top1": accuracy.top1_of(answers, dataset.test)}
     except RowError as error:
         # Everything is compared with the baseline.
         if chosen.compression == "none":
             raise
         point["status"] = error.status
         tensor_files.write_status(snakemake.output.compressed, error.status)
+    with atomic_write(snakemake.output.answers) as temporary:
+        np.save(temporary, answers)
     write_json(snakemake.output.point, point)

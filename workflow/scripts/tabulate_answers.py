@@ -1,0 +1,10 @@
+"""Put the answers of all networks to the test images in one file."""
+
+from job import job
+from dlas.analysis import answers
+
+with job(snakemake):
+    settings = snakemake.params.settings
+    answers.write(
+        snakemake.output.answers, answers.collect(settings["datasets"], settings["networks"])
+    )
