@@ -43,7 +43,11 @@ WRONG = [
     # Keys
     ("sed", 1, "unknown key sed in the top level; allowed: compiler, compression, datasets, "),
     ("study.primitive", ["gemm"], "unknown key primitive in study; allowed: compression, datasets"),
-    ("datasets.mnist", {}, "unknown key mnist in datasets; allowed: cifar10, digits, imagenet, ph"),
+    (
+        "datasets.mnist",
+        {},
+        "unknown key mnist in datasets; allowed: cifar10, digits, digits_8x8, i",
+    ),
     ("datasets.digits.sizes", 32, "unknown key sizes in datasets.digits; allowed: size, test_frac"),
     (f"{TECHNIQUES}.zip", {}, f"unknown key zip in {TECHNIQUES}; allowed: channel_pruning, float"),
     (
@@ -103,10 +107,12 @@ WRONG = [
     ("seed", 2**32, "seed is 4294967296; must be at most 4294967295"),
     ("models.width", 0, "models.width is 0; must be greater than 0"),
     ("models.width", 5, "models.width is 5; must be at most 4"),
-    ("datasets.digits.size", 4, "datasets.digits.size is 4; must be at least 8"),
+    ("datasets.digits.size", 27, "datasets.digits.size is 27; must be at least 28"),
+    ("datasets.digits_8x8.size", 4, "datasets.digits_8x8.size is 4; must be at least 8"),
     ("datasets.photos.test_fraction", 1, "datasets.photos.test_fraction is 1; must be less than 1"),
     ("datasets.imagenet", IMAGENET | {"classes": 0}, "imagenet.classes is 0; must be at least 1"),
     ("datasets.imagenet", IMAGENET | {"corrupt_images": "no"}, "corrupt_images is 'no'; allowed: "),
+    ("compression.give_up", 100.5, "compression.give_up is 100.5; must be at most 100"),
     ("compression.tolerance", -1, "compression.tolerance is -1; must be at least 0"),
     ("models.training.digits.models.vgg16", {"epochs": 0}, "vgg16.epochs is 0; must be at least 1"),
     ("compression.fine_tuning.digits.epochs", 0, "fine_tuning.digits.epochs is 0; must be at leas"),
@@ -201,9 +207,17 @@ WRONG = [
     ("datasets.photos.size", 24, "the images of photos have 24 pixels on each side; densenet161, "),
     ("models.training.photos.pad_crop", 64, "pad_crop of densenet161 in models.training.photos is"),
     ("compression.fine_tuning.digits.pad_crop", 40, "in compression.fine_tuning.digits is 40; mus"),
-    ("datasets.digits.validation_fraction", 0.003, "datasets.digits.validation_fraction is 0.003,"),
-    ("datasets.digits.test_fraction", 0.0001, "digits.test_fraction is 0.0001, 0 of 1797 images"),
-    ("datasets.digits.test_fraction", 0.849, "datasets.digits: validation_fraction and test_fract"),
+    (
+        "datasets.digits.validation_fraction",
+        0.0015,
+        "datasets.digits.validation_fraction is 0.0015",
+    ),
+    ("datasets.digits.test_fraction", 0.0001, "digits.test_fraction is 0.0001, 0 of 5000 images"),
+    (
+        "datasets.digits.test_fraction",
+        0.7299,
+        "datasets.digits: validation_fraction and test_fract",
+    ),
     ("datasets.photos.test_fraction", 0.85, "datasets.photos: the sum of validation_fraction and "),
 ]
 

@@ -242,6 +242,30 @@ def test_only_a_ladder_depends_on_the_tolerance():
     assert study.tolerance(CONFIG, "weight_pruning") == 1.5
 
 
+def test_only_a_level_with_one_before_it_can_be_given_up():
+    config = having(compression={"give_up": 7})
+    levels = study.levels(config, "weight_pruning")
+    assert [study.give_up(config, "weight_pruning", level) for level in levels] == [None, 7, 7]
+    assert study.give_up(config, "int8", study.SINGLE) is None
+    with pytest.raises(StudyError, match=r"unknown level of weight_pruning '0\.7'"):
+        study.give_up(config, "weight_pruning", "0.7")
+
+
+def test_each_level_of_each_network_has_its_answers():
+    config = having(study={"compression": ["none", "weight_pruning"]})
+    found = study.answers(config)
+    keys = [tuple(one[name] for name in ("dataset", "model", "compression")) for one in found]
+    assert len(set(keys)) == len(study.networks(config)) == 6
+    assert len(found) == len({one["file"] for one in found}) == 3 * (1 + 3)
+    assert {one["file"] for one in found} >= {
+        "results/compressed/digits/vgg16/none/single.npy",
+        "results/compressed/photos/resnet18/weight_pruning/0.8.npy",
+    }
+    assert study.prepared(config) == {
+        name: f"results/datasets/{name}.npz" for name in ("digits", "photos")
+    }
+
+
 def test_a_check_is_as_close_as_the_type_of_numbers_allows():
     assert study.check(CONFIG, "weight_pruning") == {"tolerance": 0.1, "top1_tolerance": 1}
     assert study.check(CONFIG, "float16") == {"tolerance": 0.2, "top1_tolerance": 2}
@@ -372,4 +396,4 @@ def test_code_depends_on_the_target_alone_and_measurements_on_the_way_too():
 def test_only_some_data_sets_are_prepared_by_more_threads_than_one():
     threads = {name: study.preparing_threads(name) for name in registry.names("dataset")}
     assert threads.pop("imagenet") > 1
-    assert threads == {"cifar10": 1, "digits": 1, "photos": 1}
+    assert threads == {"cifar10": 1, "digits": 1, "digits_8x8": 1, "photos": 1}

@@ -120,9 +120,7 @@ EXPECTED = [
     (
         "compression.techniques.weight_pruning.levels",
         [0.5],
-        together(
-            starting("choose_level", compression="weight_pruning"), alone("tabulate_answers")
-        ),
+        together(starting("choose_level", compression="weight_pruning"), alone("tabulate_answers")),
     ),
     ("compression.techniques.weight_pruning.score", "magnitude", WEIGHT_PRUNING),
     ("compression.techniques.weight_pruning.exclude", ["stem"], WEIGHT_PRUNING),

@@ -212,9 +212,7 @@ CHANGES = [
         "config/smoke.yaml",
         "[0.5, 0.8]",
         "[0.5]",
-        together(
-            starting("choose_level", compression="weight_pruning"), alone("tabulate_answers")
-        ),
+        together(starting("choose_level", compression="weight_pruning"), alone("tabulate_answers")),
     ),
     (
         "how a level is chosen",

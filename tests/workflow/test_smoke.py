@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from dlas import datasets, registry, study
+from dlas.analysis import answers
 from dlas.status import MEASURED, WIDENED
 
 # Snakemake locks the folder that it runs in. The largest group is the first that a worker gets, so that this one makes
@@ -175,6 +176,19 @@ def test_each_row_is_of_the_chosen_level(finished):
         for column in ("level", "top1", "params", "nonzero_params", "macs", "model_bytes"):
             same = (rows[column] == marked[column]) | rows[column].isna() & pd.isna(marked[column])
             assert same.all(), (compression, column)
+
+
+def test_the_answers_to_the_test_images_are_those_behind_each_top1(finished):
+    found = answers.read(finished.folder / study.path("answers_table"))
+    for dataset, labels in found.labels.items():
+        prepared = datasets.load(finished.folder / study.path("dataset", dataset=dataset))
+        assert labels.tolist() == prepared.test.labels.tolist()
+    levels = [{name: one[name] for name in one if name != "file"} for one in study.answers(SMOKE)]
+    assert set(found.labels) == set(SMOKE.study.datasets)
+    assert set(found.answers) == {tuple(one.values()) for one in levels}
+    for one in levels:
+        point = json.loads((finished.folder / study.path("point", **one)).read_text())
+        assert 100 * found.correct(**one).mean() == pytest.approx(point["top1"])
 
 
 def test_a_ladder_is_climbed_to_its_chosen_level(finished):

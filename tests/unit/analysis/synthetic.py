@@ -223,6 +223,7 @@ def curves(
                             "macs": int(macs * 1e6 * (1 if dense else kept)),
                             "model_bytes": int(params * 4e6 * stored),
                             "chosen": False,
+                            "status": "ok",
                         }
                     )
                     if tops[0] >= pair[0] - tolerance:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlas import datasets
 from dlas.analysis import answers
 from dlas.analysis.answers import Answers
 from dlas.errors import StudyError
@@ -111,3 +112,37 @@ def test_a_truncated_file_is_one_line(tmp_path, share):
         answers.read(file)
     with pytest.raises(StudyError, match="missing or damaged"):
         answers.read(tmp_path / "none.npz")
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A prepared data set of four test images of the classes 0 to 3."""
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    split = datasets.Split(images, np.arange(4))
+    file = tmp_path / "digits.npz"
+    datasets.save(datasets.assemble(split, split, split, tuple("abcd")), file)
+    return {"digits": str(file)}
+
+
+def network(file, level="0.8"):
+    names = {"dataset": "digits", "model": "resnet18", "compression": "weight_pruning"}
+    return {**names, "level": level, "file": str(file)}
+
+
+def test_levels_that_were_not_made_are_absent(tmp_path, dataset):
+    np.save(tmp_path / "0.8.npy", classes(0, 1, 1, 1))
+    np.save(tmp_path / "0.9.npy", classes())
+    files = [network(tmp_path / f"{level}.npy", level) for level in ("0.8", "0.9")]
+    found = answers.collect(dataset, files)
+    assert items(found.labels) == {"digits": [0, 1, 2, 3]}
+    assert list(found.answers) == [("digits", "resnet18", "weight_pruning", "0.8")]
+    assert found.correct(*next(iter(found.answers))).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no array"])
+def test_a_damaged_file_of_a_network_is_named(tmp_path, dataset, content):
+    file = tmp_path / "0.8.npy"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(StudyError, match=r"0\.8\.npy are missing or damaged"):
+        answers.collect(dataset, [network(file)])

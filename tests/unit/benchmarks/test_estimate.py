@@ -119,7 +119,7 @@ def test_images_of_data_that_is_not_on_disk(networks):
 
 
 def test_images_of_embedded_data_are_those_that_are_cut():
-    images = demand.images(SMOKE, "digits")
+    images = demand.images(SMOKE, "digits_8x8")
     assert (images.total, images.classes, images.size) == (1797, 10, 32)
 
 
@@ -295,7 +295,7 @@ def one_thread():
 
 def test_a_network_is_measured_as_it_is_trained_and_compressed(one_thread):
     images = demand.Images(64, 8, 8, 10, 32)
-    network = demand.network("digits", "resnet18", images, SMOKE.models.width)
+    network = demand.network("digits_8x8", "resnet18", images, SMOKE.models.width)
     found = measure_network(SMOKE, network, 0.1)
     assert 0 < found.inference < found.training
     assert set(found.techniques) == {"float16", "int8"}

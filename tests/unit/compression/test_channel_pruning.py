@@ -11,7 +11,7 @@ from torch import nn
 
 from dlas import models
 from dlas.compression import channel_pruning
-from dlas.errors import StudyError
+from dlas.errors import StudyError, UnsupportedError
 from dlas.models import accounting
 from dlas.models.vision import models as torchvision_models
 from tests.unit.compression import small
@@ -164,7 +164,7 @@ def test_a_level_that_is_reached_already_changes_no_shape():
 def test_a_target_out_of_reach_names_the_layer_that_stops_it(name):
     model = NETWORKS[name]()
     expected = copy.deepcopy(model.state_dict())
-    with pytest.raises(StudyError) as caught:
+    with pytest.raises(UnsupportedError) as caught:
         channel_pruning.narrow(model, SHAPE, 0.999, accounting.macs(model, SHAPE), "uniform", 8)
     message = str(caught.value)
     assert "cannot remove a share 0.999 of the MACs; allowed: up to 0." in message

@@ -88,7 +88,7 @@ def test_a_level_that_could_not_be_made_is_never_chosen(tmp_path):
     assert row["chosen"] and row["top1"] is row["validation_top1"] is None
     write_rows(tmp_path / "curve.csv", elbow.CURVE_COLUMNS, elbow.curve(BASELINE, both, 1.0))
     last = (tmp_path / "curve.csv").read_text().splitlines()[-1]
-    assert last == "0.8,,,100,90,80,70,False"
+    assert last == "0.8,,,100,90,80,70,False,failed: training diverged"
 
 
 def test_the_baseline_is_the_first_row():
@@ -102,7 +102,7 @@ def test_a_technique_without_a_ladder_has_one_row_that_is_chosen(tmp_path):
     (row,) = elbow.curve(BASELINE, [record(None, 10.0)], tolerance=1.0)
     assert row["chosen"] and row["validation_top1"] == 10
     write_rows(tmp_path / "curve.csv", elbow.CURVE_COLUMNS, [row])
-    assert (tmp_path / "curve.csv").read_text().splitlines()[1] == ",10.0,50.0,100,90,80,70,True"
+    assert (tmp_path / "curve.csv").read_text().splitlines()[1] == ",10.0,50.0,100,90,80,70,True,ok"
 
 
 def test_choosing_needs_neither_torch_nor_pandas():

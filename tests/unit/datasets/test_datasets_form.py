@@ -338,5 +338,7 @@ def test_a_missing_array_is_named(dataset, tmp_path):
 
 
 def test_an_unknown_name_is_answered_with_the_allowed_ones():
-    with pytest.raises(StudyError, match="'mnist'; allowed: cifar10, digits, imagenet, photos"):
+    with pytest.raises(
+        StudyError, match="'mnist'; allowed: cifar10, digits, digits_8x8, imagenet, photos"
+    ):
         datasets.prepare("mnist", {}, 0)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from dlas import datasets, registry
+from dlas import datasets, registry, study
 from dlas.datasets import photos
 from dlas.errors import StudyError
 
-SETTINGS = {"size": 64, "minimum_std": 4.0, "validation_fraction": 0.15, "test_fraction": 0.2}
+SETTINGS = study.load().datasets["photos"]
 
 
 def test_no_pixel_is_in_two_splits_or_twice_in_one(monkeypatch):
@@ -42,7 +42,7 @@ def dataset():
 
 def test_twelve_photographs_with_every_split_large_enough(dataset):
     assert len(dataset.class_names) == 12
-    for split, least in ((dataset.train, 600), (dataset.validation, 140), (dataset.test, 190)):
+    for split, least in ((dataset.train, 490), (dataset.validation, 140), (dataset.test, 340)):
         assert split.images.shape == (len(split.labels), 64, 64, 3) and len(split.labels) >= least
         assert np.bincount(split.labels, minlength=12).min() >= 3
     assert registry.describe("dataset", "photos").stem == "large_input"

@@ -8,4 +8,4 @@ from dlas import datasets
 @pytest.fixture(scope="session")
 def digits():
     settings = {"size": 8, "validation_fraction": 0.15, "test_fraction": 0.2}
-    return datasets.prepare("digits", settings, seed=0)
+    return datasets.prepare("digits_8x8", settings, seed=0)

@@ -160,6 +160,24 @@ class Constant(torch.nn.Module):
         return self.logits.expand(len(images), -1)
 
 
+def test_the_top1_is_the_share_of_the_answers_that_are_right(digits):
+    class Bright(torch.nn.Module):
+        """A network whose logits are the brightness of parts of the image."""
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.flatten(1)[:, 20:30]
+
+    found = accuracy.answers(Bright(), digits.test, digits)
+    assert found.dtype == np.uint16 and found.shape == digits.test.labels.shape
+    logits = accuracy.logits(Bright(), datasets.normalized(digits.test, digits))
+    assert len(set(found.tolist())) > 1
+    np.testing.assert_array_equal(found, logits.argmax(axis=1))
+    top1 = datasets.top1(logits, digits.test.labels)
+    assert accuracy.top1(Bright(), digits.test, digits) == top1
+    assert accuracy.top1_of(found, digits.test) == top1
+    assert accuracy.top1_of(digits.test.labels, digits.test) == 100
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_logits_that_are_not_finite_have_no_accuracy(digits, value):
     logits = [1.0, value, *[0.0] * 8]
