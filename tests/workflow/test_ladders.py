@@ -65,6 +65,7 @@ def test_levels_after_one_that_lost_too_much_are_not_made(study):
             "than compression.give_up: 5"
         )
         assert point["top1"] is point["macs"] is None and point["level"] == float(level)
-    assert json.loads((folder / "summary.json").read_text())["level"] == 0
+    # The smoke study accepts any accuracy.
+    assert json.loads((folder / "summary.json").read_text())["level"] == 0.5
     found = answers.read(study.folder / ANSWERS)
     assert {key[3] for key in found.answers if key[:3] == (*NETWORK, "weight_pruning")} == {"0.5"}

@@ -224,8 +224,8 @@ CHANGES = [
     (
         "the fine-tuning of a model that is not used",
         "config/smoke.yaml",
-        "photos: {epochs: 1}\n",
-        "photos: {epochs: 1, models: {vgg16: {epochs: 2}}}\n",
+        "0.03}\n    photos: {epochs: 1, models: {",
+        "0.03}\n    photos: {epochs: 1, models: {vgg16: {epochs: 2}, ",
         nothing,
     ),
     (
