@@ -6,8 +6,8 @@ rule tabulate_study:
         summaries=every("summary"),
         builds=every("builds"),
         checks=every("check"),
-        timings=every("timing"),
-        statuses=every("statuses"),
+        timings=every_timing("timing"),
+        statuses=every_timing("statuses"),
         targets=every("target"),
         platforms=every("platform"),
     output:
@@ -29,6 +29,7 @@ rule tabulate_study:
             category="Tables",
             labels={"table": "Peers: latency of the uncompressed networks in other runtimes"},
         ),
+        samples=study.path("samples"),
     log:
         "results/logs/tabulate_study.log",
     benchmark:
@@ -36,7 +37,7 @@ rule tabulate_study:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(rows=study.row_files),
+        settings=settings(rows=study.row_files, samples=study.sample_files),
         code=code("tabulate_study"),
     script:
         "../workflow/scripts/tabulate_study.py"
@@ -380,8 +381,8 @@ rule draw_roofline:
 
 # All that a study is made for.
 RESULTS = [
-    *(study.path(name) for name in ("study", "noise_floor", "peers", "provenance")),
-    *(study.path(name) for name in ("observations", "recommendation", "answers_table")),
+    *(study.path(name) for name in ("study", "samples", "noise_floor", "peers", "provenance")),
+    *(study.path(name) for name in ("observations", "recommendation")),
     *observations("plot", extension=list(study.PLOT_EXTENSIONS)),
     *expand([study.path(figure) for figure in study.FIGURES], extension=study.PLOT_EXTENSIONS),
     *expand(study.path("summary_table"), table=study.SUMMARY_TABLES),

@@ -54,6 +54,7 @@ wildcard_constraints:
     format=registry.NAME.pattern,
     tuning="|".join(registry.names("tuning")),
     platform=registry.NAME.pattern,
+    machine=registry.NAME.pattern,
     number="[0-9]{2}",
     table="|".join(study.SUMMARY_TABLES),
 
@@ -76,16 +77,17 @@ if GPUS and "gpu" not in workflow.global_resources:
 # Rules that measure come in two forms: for this machine, which is then their own, and for boards.
 HERE = "|".join(sorted(set(CONFIG.platforms) - BOARDS.keys())) or "(?!)"
 ELSEWHERE = "|".join(BOARDS) or "(?!)"
+MACHINES_HERE = "|".join(sorted({*study.machines(CONFIG).values()} - BOARDS.keys())) or "(?!)"
 
 
-def one_board():
-    """The resources of a job on a board: one of its platform's, none of any other."""
-    return {f"board_{name}": partial(uses, name) for name in study.board_counts(CONFIG)}
+def one_board(wildcard="platform"):
+    """The resources of a job on the board that a wildcard names: one of these, none of any other."""
+    return {f"board_{name}": partial(uses, name, wildcard) for name in study.board_counts(CONFIG)}
 
 
-def uses(name, wildcards):
+def uses(name, wildcard, wildcards):
     """How many of the boards of this name a job takes."""
-    return int(BOARDS[wildcards.platform] == name)
+    return int(BOARDS[wildcards[wildcard]] == name)
 
 
 def settings(**keys):
@@ -213,24 +215,23 @@ def files(choose):
     return lambda wildcards: list(resolve_or_exit(choose, wildcards).values())
 
 
-def every_file(choose):
-    """The files that a function of config and wildcards gives by two names."""
-    return lambda wildcards: [
-        file for some in resolve_or_exit(choose, wildcards).values() for file in some.values()
-    ]
-
-
 def every(name):
     """The artifacts `name` of the whole study."""
     return list(dict.fromkeys(study.artifacts(name, study.configurations(CONFIG))))
+
+
+def every_timing(name):
+    """The artifacts `name` of all timing jobs."""
+    return [study.path(name, **job) for job in study.timing_jobs(CONFIG)]
 
 
 def every_provenance(wildcards):
     """The records of all jobs that the rows of the study stem from."""
     chosen = [vars(one) for one in study.configurations(CONFIG)]
     downloaded = study.downloads(CONFIG)
-    names = "dataset checkpoint curve network target builds check timing platform".split()
+    names = "dataset checkpoint curve network target builds check platform".split()
     found = {name: chosen for name in names} | {
+        "timing": study.timing_jobs(CONFIG),
         "archive": [one for one in chosen if one["dataset"] in downloaded],
         "weights": [one for one in chosen if study.from_torchvision(CONFIG, **one)],
         "compressed": [

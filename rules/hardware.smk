@@ -50,32 +50,27 @@ use rule probe_platform as probe_platform_remotely with:
         **one_board(),
 
 
+# The platforms of one machine are timed in one job: they take turns in its rounds.
 rule time_libraries:
     input:
-        networks=every_file(study.timed_networks),
-        exported=files(study.exported),
+        timed=lambda wildcards: resolve_or_exit(study.timed_files, wildcards),
         uncompressed=study.path("reference", compression=study.BASELINE),
-        target=study.path("target"),
-        platform=study.path("platform"),
     output:
         timing=study.path("timing"),
         statuses=study.path("statuses"),
         provenance=provenance("timing"),
     log:
-        "results/logs/time_libraries/{dataset}/{model}/{platform}.log",
+        "results/logs/time_libraries/{dataset}/{model}/{machine}.log",
     benchmark:
-        "results/benchmarks/time_libraries/{dataset}/{model}/{platform}.tsv"
+        "results/benchmarks/time_libraries/{dataset}/{model}/{machine}.tsv"
     wildcard_constraints:
-        platform=HERE,
+        machine=MACHINES_HERE,
     conda:
         "../envs/timing.yaml"
     threads: workflow.cores
     params:
         settings=settings(
-            platform=study.platform,
-            timing="platforms.{platform}.timing",
-            networks=study.timed_networks,
-            peers=study.exported,
+            platforms=study.timed_platforms,
             tolerance=f"compiler.check.tolerance.{study.dtype(study.BASELINE)}",
             seed="seed",
         ),
@@ -86,7 +81,7 @@ rule time_libraries:
 
 use rule time_libraries as time_libraries_remotely with:
     wildcard_constraints:
-        platform=ELSEWHERE,
+        machine=ELSEWHERE,
     threads: 1
     resources:
-        **one_board(),
+        **one_board("machine"),

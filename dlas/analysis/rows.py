@@ -1,6 +1,6 @@
 """Rows of the study's tables, each made of the records of its jobs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from dlas import status
 from dlas.analysis import statistics
-from dlas.analysis.columns import VARIANT
+from dlas.analysis.columns import MODEL, VARIANT
 
 Record = Mapping[str, Any]
 
@@ -21,6 +21,7 @@ PEERS_COLUMNS = (
     "platform dataset model runtime latency_ms latency_ms_low latency_ms_high threads status"
 ).split()
 NOISE_FLOOR_COLUMNS = ["platform", "dataset", "model", "ratio", "low", "high"]
+SAMPLES_COLUMNS = [*MODEL, "machine", "platform", *VARIANT, "role", "round", "latency_ms"]
 # The roles of samples that are not a peer's, see `dlas.hardware.timing`.
 MEASURED, AA_REPLICATE, REFERENCE = "measured", "aa_replicate", "reference"
 
@@ -140,3 +141,22 @@ def noise_floor_row(place: Mapping[str, str], samples: pd.DataFrame) -> dict[str
     ratio = max(ratios, key=statistics.noise_floor)
     values = (place["platform"], place["dataset"], place["model"], *ratio)
     return dict(zip(NOISE_FLOOR_COLUMNS, values, strict=True))
+
+
+def samples_table(
+    timings: Iterable[tuple[Mapping[str, str], pd.DataFrame]],
+) -> pd.DataFrame:
+    """Return the table of samples.csv.gz: every raw sample of the study with its keys.
+
+    Parameters
+    ----------
+    timings : iterable of (mapping, DataFrame)
+        The "dataset", "model" and "machine" of each timing job, and its raw samples as they were taken.
+    """
+    keys = SAMPLES_COLUMNS[:3]
+    named = [
+        samples.assign(**{name: place[name] for name in keys})[SAMPLES_COLUMNS]
+        for place, samples in timings
+        if len(samples)
+    ]
+    return pd.concat(named, ignore_index=True) if named else pd.DataFrame(columns=SAMPLES_COLUMNS)

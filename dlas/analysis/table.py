@@ -1,5 +1,6 @@
 """The tables that everything else is drawn from: study, noise_floor, peers, accuracy_curves and observations."""
 
+import gzip
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,15 @@ def observations_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV atomically; a cell without a number is empty, one with infinity a StudyError."""
+    """Write a table as CSV atomically, compressed where `path` ends in .gz.
+
+    A cell without a number is empty. Equal tables are equal files.
+
+    Raises
+    ------
+    StudyError
+        For an infinite number.
+    """
     numbers = table.select_dtypes("number")
     for name in numbers:
         if np.isinf(numbers[name].to_numpy(float, na_value=np.nan)).any():
@@ -96,9 +105,20 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
                 f"{path} cannot be written: {name} is infinite in a row; allowed: finite numbers"
             )
     with atomic_write(path) as temporary:
-        table.to_csv(temporary, index=False)
+        if temporary.suffix == ".gz":
+            # Without the file's name and time.
+            with open(temporary, "wb") as file, gzip.GzipFile("", "wb", 9, file, 0) as packed:
+                table.to_csv(packed, index=False, mode="wb")
+        else:
+            table.to_csv(temporary, index=False)
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table; names such as "none" and numbers such as "01" stay text."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"observation": str})
+    """Read a table, numbers as they were written; names such as "none" and numbers such as "01" stay text."""
+    return pd.read_csv(
+        path,
+        keep_default_na=False,
+        na_values=[""],
+        dtype={"observation": str},
+        float_precision="round_trip",
+    )

@@ -1,7 +1,8 @@
-"""What is timed on a platform, each in a process that may crash or hang without harm: libraries and peers."""
+"""What is timed on a machine, each in a process that may crash or hang without harm: libraries and peers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,71 @@ from dlas.runtimes.peer import Peer, rest
 # Loading a library and its first run; what follows may take a multiple of what is expected.
 START_TIMEOUT_S, SLOWER = 120.0, 20
 # TVM's threads wait for more work in this many rounds, about 15 ms instead of 150, before they rest and leave their
-# core to a peer. Between two kernels of a network they wait for microseconds.
+# core to others. Between two kernels of a network they wait for microseconds.
 SPINNING = {"TVM_THREAD_POOL_SPIN_COUNT": "30000"}
 
 
+class Machine:
+    """A machine whose cores several processes share, one after the other."""
+
+    def __init__(self) -> None:
+        # The one whose threads may wait for more work by spinning, on cores that others need.
+        self.spinning: Worker | None = None
+
+    def wait_for_rest(self, worker: Worker | None = None) -> None:
+        """Wait until no threads spin but those of a worker."""
+        other = self.spinning
+        if other is None or other is worker:
+            return
+        self.spinning = None
+        # A process that ended has no threads, and must not be started for this.
+        if other.pid is None:
+            return
+        try:
+            other.call("rest", timeout_s=START_TIMEOUT_S)
+        except WorkerError as error:
+            error.raise_bug()
+            other.close()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The worker that times libraries on a platform, and the machine that it shares with other workers and peers."""
+
+    worker: Worker
+    machine: Machine
+    threads: int
+
+    def take_turn(self) -> None:
+        """Wait until the threads of all others rest."""
+        self.machine.wait_for_rest(self.worker)
+        # The calling thread alone never waits by spinning.
+        if self.threads > 1:
+            self.machine.spinning = self.worker
+
+
 @contextmanager
-def opened(platform: Platform) -> Iterator[Worker]:
-    """Yield the worker that times libraries on a platform, which is resolved; the device is opened on first use."""
-    with Worker(_bench, platform, fresh=platform.fresh, env=SPINNING) as worker:
-        yield worker
+def opened(platform: Platform, machine: Machine | None = None) -> Iterator[Bench]:
+    """Yield where libraries are timed on a platform, which is resolved; the device is opened on first use."""
+    with Worker(_libraries, platform, fresh=platform.fresh, env=SPINNING) as worker:
+        yield Bench(worker, machine or Machine(), threads(platform))
 
 
 class Contender:
     """A method of the worker that runs something a number of times and returns the mean seconds of a run."""
 
-    def __init__(self, worker: Worker, method: str, *arguments: Any) -> None:
-        self.worker, self.method, self.arguments = worker, method, arguments
+    def __init__(self, bench: Bench, method: str, *arguments: Any) -> None:
+        self.bench, self.method, self.arguments = bench, method, arguments
         self.seconds = 0.0
+
+    @property
+    def worker(self) -> Worker:
+        """The process that runs it."""
+        return self.bench.worker
 
     def time(self, number: int) -> Sequence[float]:
         """Return samples of the mean seconds of a run, after one that does not count."""
+        self.bench.take_turn()
         try:
             # An error at the start of the process is not the library's.
             self.worker.open()
@@ -69,16 +115,16 @@ def interruptions(platform: Platform) -> Callable[[], Any]:
     return host.interruptions if platform.connection is None else lambda: None
 
 
-def library(worker: Worker, file: Path, reference: str | Path) -> Contender:
+def library(bench: Bench, file: Path, reference: str | Path) -> Contender:
     """Return a library on the first image of a reference. Each contender loads it anew."""
-    contender = Contender(worker, "library")
+    contender = Contender(bench, "library")
     contender.arguments = (id(contender), file, Path(reference))
     return contender
 
 
-def reference_kernel(worker: Worker) -> Contender:
+def reference_kernel(bench: Bench) -> Contender:
     """Return the kernel whose samples show the drift of the machine."""
-    return Contender(worker, "reference")
+    return Contender(bench, "reference")
 
 
 def name_of(variant: Variant) -> str:
@@ -87,7 +133,7 @@ def name_of(variant: Variant) -> str:
 
 
 def checked_peers(
-    worker: Worker, peers: Mapping[str, Peer], reference: str | Path, tolerance: float
+    machine: Machine, peers: Mapping[str, Peer], reference: str | Path, tolerance: float
 ) -> tuple[dict[str, "PeerContender"], dict[str, str]]:
     """Return the peers that compute the logits of a reference, and the status of each other one."""
     with np.load(reference) as arrays:
@@ -96,7 +142,7 @@ def checked_peers(
     for name, peer in peers.items():
         try:
             check_logits(peer.logits(), expected, "float32", tolerance)
-            right[name] = PeerContender(worker, peer)
+            right[name] = PeerContender(machine, peer)
         except RowError as error:
             statuses[name] = error.status
         except StudyError as error:
@@ -105,21 +151,21 @@ def checked_peers(
 
 
 class PeerContender:
-    """A peer, which runs while the worker's threads rest."""
+    """A peer, which runs while the threads of all workers rest."""
 
-    def __init__(self, worker: Worker, peer: Peer) -> None:
-        self.worker, self.peer = worker, peer
+    def __init__(self, machine: Machine, peer: Peer) -> None:
+        self.machine, self.peer = machine, peer
 
     def time(self, number: int) -> Sequence[float]:
         """Return a sample of the mean seconds of a run."""
+        self.machine.wait_for_rest()
         try:
-            self.worker.call("rest", timeout_s=START_TIMEOUT_S)
             return self.peer.time(number)
-        except (WorkerError, StudyError) as error:
+        except StudyError as error:
             raise FailedError(error) from error
 
 
-class _Bench:
+class _Libraries:
     """The libraries that are loaded, in the worker's process."""
 
     def __init__(self, device: Device, platform: Platform) -> None:
@@ -145,6 +191,6 @@ class _Bench:
 
 
 @contextmanager
-def _bench(platform: Platform) -> Iterator[_Bench]:
+def _libraries(platform: Platform) -> Iterator[_Libraries]:
     with open_device(platform, threads(platform)) as device:
-        yield _Bench(device, platform)
+        yield _Libraries(device, platform)

@@ -5,13 +5,15 @@ from typing import Any
 
 from dlas import registry
 from dlas.config import Config
+from dlas.study import settings
 from dlas.study.grid import (
     Configuration,
     choices,
-    levels,
-    networks,
+    machines,
     peers,
     searches,
+    timed_together,
+    timing_jobs,
     tuned_choices,
 )
 from dlas.study.paths import path
@@ -37,7 +39,33 @@ def tunings(config: Config, **wildcards: str) -> dict[str, str]:
     return {library_name(one): path("tuning", **one) for one in tuned_choices(config, **wildcards)}
 
 
-def timed_networks(config: Config, **wildcards: str) -> dict[str, dict[str, str]]:
+def timed_platforms(config: Config, **wildcards: str) -> dict[str, dict[str, Any]]:
+    """Return all that the timing of a model on a machine depends on, by platform: settings and the files to read."""
+    place = {name: wildcards[name] for name in ("dataset", "model")}
+    return {
+        name: {
+            "platform": settings.platform(config, name),
+            "timing": settings.value(config, f"platforms.{name}.timing"),
+            "target": path("target", platform=name),
+            "probe": path("platform", platform=name),
+            "networks": _timed_networks(config, **place, platform=name),
+            "peers": _exported(config, **place, platform=name),
+        }
+        for name in timed_together(config, **wildcards)
+    }
+
+
+def timed_files(config: Config, **wildcards: str) -> list[str]:
+    """Return the files that the timing of a model on a machine reads."""
+    found: dict[str, None] = {}
+    for platform in timed_platforms(config, **wildcards).values():
+        networks = [file for files in platform["networks"].values() for file in files.values()]
+        read = [platform["target"], platform["probe"], *networks, *platform["peers"].values()]
+        found |= dict.fromkeys(read)
+    return list(found)
+
+
+def _timed_networks(config: Config, **wildcards: str) -> dict[str, dict[str, str]]:
     """Return the files of each network of a model that is timed on a platform, by its compression."""
     names = ("libraries", "builds", "check", "reference")
     return {
@@ -46,7 +74,7 @@ def timed_networks(config: Config, **wildcards: str) -> dict[str, dict[str, str]
     }
 
 
-def exported(config: Config, **wildcards: str) -> dict[str, str]:
+def _exported(config: Config, **wildcards: str) -> dict[str, str]:
     """Return the file that each peer of a platform loads."""
     return {
         peer: path("exported", **wildcards, extension=registry.describe("runtime", peer).loads)
@@ -72,14 +100,22 @@ def answers(config: Config, **_: str) -> list[dict[str, str]]:
 def row_files(config: Config, **_: str) -> list[dict[str, Any]]:
     """Return each configuration with the name of its library and the files that its row is made of."""
     names = ("summary", "target", "platform", "builds", "check", "timing", "statuses")
+    machine = machines(config)
     return [
         {
             "configuration": one,
             "library": library_name(one),
-            "files": {name: path(name, **one) for name in names},
+            "files": {
+                name: path(name, **one, machine=machine[one["platform"]]) for name in names
+            },
         }
         for one in choices(config)
     ]
+
+
+def sample_files(config: Config, **_: str) -> list[dict[str, str]]:
+    """Return each dataset, model and machine with the "file" of its raw samples."""
+    return [one | {"file": path("timing", **one)} for one in timing_jobs(config)]
 
 
 def traced_rows(config: Config, **_: str) -> list[dict[str, Any]]:
@@ -89,12 +125,15 @@ def traced_rows(config: Config, **_: str) -> list[dict[str, Any]]:
     rows at once, whose inputs belong to other rows too.
     """
     shared = ("target", "platform", "builds", "check", "timing")
+    machine = machines(config)
     return [
         one
         | {
             "made": [path(name, **one) for name in ("summary", "network")]
             + ([path("tuning", **one)] if searches(one["tuning"]) else []),
-            "shared": [path(name, **one) for name in shared],
+            "shared": [
+                path(name, **one, machine=machine[one["platform"]]) for name in shared
+            ],
         }
         for one in choices(config)
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dlas import registry
 from dlas.config import Config
-from dlas.errors import unknown
+from dlas.errors import StudyError, unknown
 
 BASELINE = "none"  # the technique that all others are compared with
 SINGLE = "single"  # the one level of a technique without a ladder
@@ -104,6 +104,47 @@ def timings(config: Config) -> list[tuple[str, str, str]]:
         for dataset, model in pairs(config)
         if model in (config.platforms[platform].models or [model])
     )
+
+
+def machines(config: Config) -> dict[str, str]:
+    """Return the machine of each platform, taking part or not: what is timed on one machine is timed in one job.
+
+    The platforms whose code runs on this machine's CPU are one machine, named after the first of them. Each other one
+    is a machine of its own: a GPU, or a board behind a connection.
+    """
+    names = sorted(config.platforms)
+    shared = [name for name in names if _is_this_cpu(config, name)]
+    return {name: shared[0] if name in shared else name for name in names}
+
+
+def _is_this_cpu(config: Config, platform: str) -> bool:
+    described = config.platforms[platform]
+    target = described.target
+    kind = target if isinstance(target, str) else target.kind
+    return not described.connection and kind in ("host", "llvm")
+
+
+def timing_jobs(config: Config) -> list[dict[str, str]]:
+    """Return every dataset, model and machine with a platform that is timed: each is a job of its own."""
+    machine = machines(config)
+    found = sorted({(dataset, model, machine[name]) for name, dataset, model in timings(config)})
+    return [dict(zip(("dataset", "model", "machine"), one, strict=True)) for one in found]
+
+
+def timed_together(config: Config, dataset: str, model: str, machine: str) -> list[str]:
+    """Return the platforms of a machine that are timed in one job; raise StudyError where there are none."""
+    machine_of = machines(config)
+    found = [
+        platform
+        for platform, *place in timings(config)
+        if place == [dataset, model] and machine_of[platform] == machine
+    ]
+    if not found:
+        raise StudyError(
+            f"{model} on {dataset} is not timed on {machine}; allowed: what study.models and "
+            "study.platforms name, and the models of each platform"
+        )
+    return found
 
 
 def platforms(config: Config) -> list[str]:

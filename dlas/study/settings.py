@@ -6,7 +6,7 @@ from typing import Any
 from dlas import registry
 from dlas.config import DOWNLOAD, PUBLISHED, TRAIN, Config, Section
 from dlas.errors import unknown
-from dlas.study.grid import SINGLE, configurations, dtype, levels, peers, previous
+from dlas.study.grid import SINGLE, configurations, dtype, levels, peers, timed_together
 
 Settings = dict[str, Any]
 
@@ -166,18 +166,16 @@ def primitive_modules(config: Config, **wildcards: str) -> list[str]:
     return sorted(names | {registry.module_name("format", one.format) for one in found})
 
 
-def runtimes(config: Config, platform: str, **_: str) -> list[str]:
-    """Return the modules of the peer runtimes that are timed on a platform."""
-    return [registry.module_name("runtime", name) for name in peers(config, platform)]
+def runtimes(config: Config, **wildcards: str) -> list[str]:
+    """Return the modules of the peer runtimes that take part in the timing of a model on a machine."""
+    found = {name for each in timed_together(config, **wildcards) for name in peers(config, each)}
+    return sorted(registry.module_name("runtime", name) for name in found)
 
 
-def connection(config: Config, platform: str, **_: str) -> str:
-    """Return the module of the kind of connection that a platform is reached over; that of all of them without one."""
-    kinds = [
-        kind
-        for kind in registry.names("connection")
-        if kind in (config.platforms[platform].connection or {})
-    ]
+def connection(config: Config, platform: str = "", machine: str = "", **_: str) -> str:
+    """Return the module of the connection to a platform or a machine; that of all kinds without one."""
+    reached = config.platforms[platform or machine].connection or {}
+    kinds = [kind for kind in registry.names("connection") if kind in reached]
     return ".".join(["dlas.hardware.connections", *kinds])
 
 

@@ -1,4 +1,4 @@
-"""Put everything that is known of each configuration in one row."""
+"""Put everything that is known of each configuration in one row, and all raw samples in one table."""
 
 from functools import cache
 
@@ -7,15 +7,26 @@ from dlas.analysis import rows, table
 from dlas.files import read_json
 from dlas.status import OK
 
+record, samples = cache(read_json), cache(table.read_table)
+
+
+@cache
+def timed(file, platform):
+    """Return the raw samples of one platform."""
+    every = samples(file)
+    return every[every["platform"] == platform]
+
+
 with job(snakemake):
-    record, samples = cache(read_json), cache(table.read_table)
+    settings = snakemake.params.settings
     study, noise_floor, peers = [], {}, {}
-    for entry in snakemake.params.settings["rows"]:
+    for entry in settings["rows"]:
         chosen, library, files = entry["configuration"], entry["library"], entry["files"]
         summary, target, platform = (
             record(files[name]) for name in ("summary", "target", "platform")
         )
-        timing, statuses = samples(files["timing"]), record(files["statuses"])
+        timing = timed(files["timing"], chosen["platform"])
+        statuses = record(files["statuses"])[chosen["platform"]]
         study.append(
             rows.study_row(
                 chosen,
@@ -28,11 +39,10 @@ with job(snakemake):
                 timing,
             )
         )
-        if files["timing"] not in peers and not platform.get("simulated"):
-            noise_floor[files["timing"]] = rows.noise_floor_row(chosen, timing)
-            peers[files["timing"]] = rows.peer_rows(
-                chosen, target["threads"], timing, statuses["peers"]
-            )
+        place = chosen["platform"], files["timing"]
+        if place not in peers and not platform.get("simulated"):
+            noise_floor[place] = rows.noise_floor_row(chosen, timing)
+            peers[place] = rows.peer_rows(chosen, target["threads"], timing, statuses["peers"])
     table.write_table(snakemake.output.study, table.study_table(study))
     table.write_table(
         snakemake.output.noise_floor,
@@ -41,3 +51,5 @@ with job(snakemake):
     table.write_table(
         snakemake.output.peers, table.peers_table([row for some in peers.values() for row in some])
     )
+    every = [(place, samples(place["file"])) for place in settings["samples"]]
+    table.write_table(snakemake.output.samples, rows.samples_table(every))

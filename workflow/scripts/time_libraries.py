@@ -1,5 +1,6 @@
-"""Time all libraries of one model on one platform against each other."""
+"""Time all libraries of one model on the platforms of one machine against each other."""
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from dlas.hardware.platforms import Platform, require_host, resolved
 from dlas.runtimes.peer import started
 
 
-def right_libraries(worker, platform, networks):
+def right_libraries(bench, platform, networks):
     """Return how each library is loaded that passed its check, by its variant."""
     found = {}
     for compression, files in networks.items():
@@ -24,37 +25,40 @@ def right_libraries(worker, platform, networks):
             if platform.connection is None:
                 require_host(str(library), build["target"])
             variant = timing.Variant(compression, *build["variant"])
-            found[variant] = partial(contenders.library, worker, library, files["reference"])
+            found[variant] = partial(contenders.library, bench, library, files["reference"])
     return found
 
 
-with job(snakemake):
-    settings, files = snakemake.params.settings, snakemake.input
-    facts, probe = read_json(files.target), read_json(files.platform)
-    platform = resolved(
-        Platform(snakemake.wildcards.platform, **settings["platform"]), facts, probe
-    )
-    samples, libraries, peers = [], {}, {}
-    if status.ran(probe["status"]):
+with job(snakemake), ExitStack() as stack:
+    settings, uncompressed = snakemake.params.settings, snakemake.input.uncompressed
+    machine, timed, statuses = contenders.Machine(), {}, {}
+    for name, chosen in settings["platforms"].items():
+        facts, probe = read_json(chosen["target"]), read_json(chosen["probe"])
+        if not status.ran(probe["status"]):
+            unreachable = dict.fromkeys(chosen["peers"], probe["status"])
+            statuses[name] = {"libraries": {}, "peers": unreachable}
+            continue
+        platform = resolved(Platform(name, **chosen["platform"]), facts, probe)
+        bench = stack.enter_context(contenders.opened(platform, machine))
         cores = host.cores_for(facts["threads"])
-        with (
-            contenders.opened(platform) as worker,
-            started(settings["peers"], files.uncompressed, cores) as runtimes,
-        ):
-            right, peers = contenders.checked_peers(
-                worker, runtimes, files.uncompressed, settings["tolerance"]
-            )
-            samples, failed = timing.time_libraries(
-                right_libraries(worker, platform, settings["networks"]),
-                contenders.reference_kernel(worker),
-                **settings["timing"],
-                seed=settings["seed"],
-                peers=right,
-                interruptions=contenders.interruptions(platform),
-            )
-            peers |= {name: failed.pop(name) for name in right if name in failed}
-            libraries = {contenders.name_of(variant): why for variant, why in failed.items()}
-    else:
-        peers = dict.fromkeys(settings["peers"], probe["status"])
+        peers = stack.enter_context(started(chosen["peers"], uncompressed, cores))
+        right, wrong = contenders.checked_peers(
+            machine, peers, uncompressed, settings["tolerance"]
+        )
+        statuses[name] = {"libraries": {}, "peers": wrong}
+        timed[name] = timing.Contenders(
+            right_libraries(bench, platform, chosen["networks"]),
+            contenders.reference_kernel(bench),
+            **chosen["timing"],
+            peers=right,
+            interruptions=contenders.interruptions(platform),
+        )
+    samples, failed = timing.time_libraries(timed, seed=settings["seed"])
+    for name, reasons in failed.items():
+        for one, reason in reasons.items():
+            if isinstance(one, timing.Variant):
+                statuses[name]["libraries"][contenders.name_of(one)] = reason
+            else:
+                statuses[name]["peers"][one] = reason
     write_rows(snakemake.output.timing, timing.COLUMNS, samples)
-    write_json(snakemake.output.statuses, {"libraries": libraries, "peers": peers})
+    write_json(snakemake.output.statuses, statuses)

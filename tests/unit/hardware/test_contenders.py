@@ -1,17 +1,26 @@
 """Timings in a process that may crash or hang: its library has a status, and all others all of their samples."""
 
+import time
 from functools import partial
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
-from dlas.hardware import contenders
-from dlas.hardware.timing import Variant, time_libraries
+from dlas.hardware import contenders, cpus
+from dlas.hardware.platforms import Platform, resolve, resolved
+from dlas.hardware.timing import Contenders, Variant, time_libraries
 from tests.unit.hardware import faulty
 from tests.unit.hardware.faulty import PLATFORM
 
 ROUNDS = 3
+two_cores = pytest.mark.skipif(len(cpus.cores()) < 2, reason="needs two cores")
+
+
+def on_two_threads():
+    platform = Platform("two_threads", threads=2)
+    return resolved(platform, resolve(platform))
 
 
 @pytest.fixture
@@ -23,20 +32,25 @@ def folder(tmp_path):
 def timed(folder, *kinds):
     for kind in kinds:
         faulty.write(kind, folder)
-    with contenders.opened(PLATFORM) as worker:
-        return time_libraries(
-            {
-                Variant("none", kind, "dense", "untuned"): partial(
-                    contenders.library, worker, folder / f"{kind}.so", folder / "reference.npz"
-                )
-                for kind in kinds
-            },
-            contenders.reference_kernel(worker),
-            rounds=ROUNDS,
-            min_repeat_ms=1,
-            warmup=1,
-            seed=0,
-        )
+    with contenders.opened(PLATFORM) as bench:
+        found = time_libraries({"here": entry(folder, bench, *kinds)}, seed=0)
+    return found.samples, found.statuses["here"]
+
+
+def entry(folder, bench, *kinds):
+    """Return libraries of these kinds, to be timed on a platform."""
+    return Contenders(
+        {
+            Variant("none", kind, "dense", "untuned"): partial(
+                contenders.library, bench, folder / f"{kind}.so", folder / "reference.npz"
+            )
+            for kind in kinds
+        },
+        contenders.reference_kernel(bench),
+        rounds=ROUNDS,
+        min_repeat_ms=1,
+        warmup=1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,10 +79,59 @@ def test_a_library_that_ends_the_process_has_a_status(folder, monkeypatch, kind,
 
 def test_the_limit_follows_what_a_run_took(folder):
     faulty.write("right", folder)
-    with contenders.opened(PLATFORM) as worker:
-        one = contenders.library(worker, folder / "right.so", folder / "reference.npz")
+    with contenders.opened(PLATFORM) as bench:
+        one = contenders.library(bench, folder / "right.so", folder / "reference.npz")
         (seconds,) = one.time(5)
         assert one.seconds == seconds > 0
-        worker.close()
+        bench.worker.close()
         # In a new process it is loaded anew.
         assert one.time(5)[0] > 0
+
+
+@two_cores
+def test_a_process_that_ends_costs_no_row_of_another_platform(folder):
+    kinds = ("right", "crashes")
+    for kind in kinds:
+        faulty.write(kind, folder)
+    machine = contenders.Machine()
+    with (
+        contenders.opened(PLATFORM, machine) as one,
+        contenders.opened(on_two_threads(), machine) as two,
+    ):
+        chosen = {"one": entry(folder, one, "right"), "two": entry(folder, two, *kinds)}
+        samples, statuses = time_libraries(chosen, seed=0)
+    ended = "failed: its timing: the process died of SIGABRT"
+    assert statuses["one"] == {}
+    assert statuses["two"] == {Variant("none", "crashes", "dense", "untuned"): ended}
+    counts = pd.DataFrame(samples).groupby(["platform", "role"])["round"].agg(list)
+    assert len(counts) == 6 and all(rounds == list(range(ROUNDS)) for rounds in counts)
+
+
+def used_s(process, seconds):
+    """Return the seconds of a core that a process uses in some time."""
+    before = sum(process.cpu_times()[:2])
+    time.sleep(seconds)
+    return sum(process.cpu_times()[:2]) - before
+
+
+@two_cores
+def test_threads_rest_before_another_platform_or_a_peer_is_timed(monkeypatch):
+    monkeypatch.setattr(contenders, "SPINNING", {"TVM_THREAD_POOL_SPIN_COUNT": str(4 * 10**6)})
+    machine = contenders.Machine()
+    with (
+        contenders.opened(PLATFORM, machine) as one,
+        contenders.opened(on_two_threads(), machine) as two,
+    ):
+        narrow, wide = contenders.reference_kernel(one), contenders.reference_kernel(two)
+        narrow.time(1)
+        assert machine.spinning is None
+        for others_turn in (lambda: narrow.time(1), machine.wait_for_rest):
+            wide.time(1)
+            process = psutil.Process(two.worker.pid)
+            assert machine.spinning is two.worker and used_s(process, 0.3) > 0.1
+            others_turn()
+            assert machine.spinning is None and used_s(process, 0.3) < 0.05
+        # The next sample of the same platform waits for nothing.
+        wide.time(1)
+        wide.time(1)
+        assert machine.spinning is two.worker

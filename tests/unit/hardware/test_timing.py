@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from dlas.errors import FailedError, UnreachableError
 from dlas.hardware import host, peak, timing
 from dlas.hardware.platforms import Platform, target
-from dlas.hardware.timing import COLUMNS, Variant, time_libraries
+from dlas.hardware.timing import COLUMNS, Contenders, Variant, time_libraries
 
 HOST = target(Platform("host", threads=1))
 SHORT, LONG = 20_000, 80_000
@@ -31,8 +32,10 @@ def variant(primitive):
     return Variant("none", primitive, "dense", "untuned")
 
 
-def frame(*arguments, **settings):
-    return pd.DataFrame(time_libraries(*arguments, **settings).samples)
+def frame(libraries, reference, seed=1, **settings):
+    """Return the samples of one platform."""
+    chosen = {"here": Contenders(libraries, reference, **settings)}
+    return pd.DataFrame(time_libraries(chosen, seed=seed).samples)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +108,76 @@ def test_warmup_runs_come_first_and_the_order_is_shuffled(timed):
     assert len(rounds) == 15 and len(set(rounds)) > 1
 
 
+def two_platforms(calls, fast_rounds=6, slow_rounds=6, **settings):
+    """Time two libraries on each of two platforms, which note their `calls`."""
+
+    def on(platform, steps, rounds):
+        names = [f"{platform} {name}" for name in ("direct", "gemm", "reference")]
+        libraries = {
+            variant(name): partial(Counted, steps, calls, f"{platform} {name}")
+            for name in ("direct", "gemm")
+        }
+        reference = Counted(steps, calls, names[-1])
+        shared = {"min_repeat_ms": 1, "warmup": 1, "replicates": 1}
+        return Contenders(libraries, reference, rounds=rounds, **shared | settings)
+
+    chosen = {"fast": on("fast", SHORT, fast_rounds), "slow": on("slow", LONG, slow_rounds)}
+    return pd.DataFrame(time_libraries(chosen, seed=3).samples)
+
+
+def test_platforms_of_one_machine_take_turns_in_each_round():
+    calls = []
+    samples = two_platforms(calls)
+    rounds = [turn for _, turn in samples.groupby("round")]
+    assert len(rounds) == 6
+    # The rows are in the order in which they were sampled.
+    named = samples.platform + " " + samples.primitive.fillna("reference")
+    assert list(named) == [name for name, _ in calls[8:]]
+    orders = [list(turn.platform) for turn in rounds]
+    assert all(sorted(order) == ["fast"] * 4 + ["slow"] * 4 for order in orders)
+    # A platform's contenders do not run in a row: the others are between them.
+    changes = [sum(a != b for a, b in pairwise(order)) for order in orders]
+    assert max(changes) > 1 and len(set(map(tuple, orders))) > 1
+    keys = ["platform", "primitive", "role", "round"]
+    assert not samples.fillna("").duplicated(keys).any()
+
+
+def test_samples_of_one_round_on_two_platforms_are_pairs():
+    samples = two_platforms([], fast_rounds=3, slow_rounds=5)
+    assert samples.groupby("platform")["round"].max().to_dict() == {"fast": 2, "slow": 4}
+    counts = samples.groupby(["platform", samples.primitive.fillna("reference"), "role"]).size()
+    assert set(counts["fast"]) == {3} and set(counts["slow"]) == {5}
+    direct = samples[(samples.primitive == "gemm") & (samples.role == "measured")]
+    both = direct.pivot(index="round", columns="platform", values="latency_ms")
+    paired = both.dropna()
+    assert list(paired.index) == [0, 1, 2]
+    assert (paired.slow / paired.fast).median() == pytest.approx(LONG / SHORT, rel=0.25)
+
+
+def test_each_platform_has_its_own_warm_up_and_replicates():
+    calls = []
+    chosen = {
+        name: Contenders(
+            {variant("direct"): partial(Counted, 1000, calls, name)},
+            Counted(1000, calls, name),
+            rounds=2,
+            min_repeat_ms=0,
+            warmup=warmup,
+        )
+        for name, warmup in (("a", 1), ("b", 4))
+    }
+    samples = pd.DataFrame(time_libraries(chosen, seed=0).samples)
+    assert [name for name, _ in calls[:15]] == ["a"] * 3 + ["b"] * 12
+    assert (samples.role == "aa_replicate").groupby(samples.platform).sum().to_dict() == {
+        "a": 2,
+        "b": 2,
+    }
+
+
+def test_without_a_platform_there_is_nothing():
+    assert time_libraries({}, seed=0) == ([], {})
+
+
 def test_peers_take_turns_with_the_libraries():
     calls = []
     kernels = {name: Counted(SHORT, calls, name) for name in ("pytorch", "onnxruntime")}
@@ -151,14 +224,8 @@ def test_a_replicate_is_loaded_anew():
         loaded.append(peak.arithmetic(HOST, 1, steps=1000))
         return loaded[-1]
 
-    time_libraries(
-        {variant("direct"): load},
-        peak.arithmetic(HOST, 1, steps=1000),
-        rounds=1,
-        min_repeat_ms=0,
-        warmup=1,
-        seed=0,
-    )
+    reference = peak.arithmetic(HOST, 1, steps=1000)
+    frame({variant("direct"): load}, reference, rounds=1, min_repeat_ms=0, warmup=1)
     assert len(loaded) == 2 and loaded[0] is not loaded[1]
     assert math.isfinite(timing.fmean(loaded[0].time(1)))
 
@@ -177,8 +244,8 @@ class Failing:
         return self.kernel.time(number)
 
 
-def timed_with(rounds=4, peers=None, **failing):
-    """Time `direct` and `gemm` beside contenders that fail; return the samples, the statuses and the calls."""
+def failing_contenders(rounds=4, peers=None, **failing):
+    """Return `direct` and `gemm` beside contenders that fail, and each that is made, by its name."""
     libraries = {name: [] for name in ("direct", "gemm", *failing)}
 
     def load(name):
@@ -186,17 +253,23 @@ def timed_with(rounds=4, peers=None, **failing):
         libraries[name].append(made)
         return made
 
-    timing = time_libraries(
+    chosen = Contenders(
         {variant(name): partial(load, name) for name in libraries},
         peak.arithmetic(HOST, 1, steps=1000),
         rounds=rounds,
         min_repeat_ms=0,
         warmup=1,
-        seed=0,
         replicates=len(libraries),
-        peers=peers,
+        peers=peers or {},
     )
-    return pd.DataFrame(timing.samples), timing.statuses, libraries
+    return chosen, libraries
+
+
+def timed_with(**failing):
+    """Time contenders that fail on one platform; return the samples, the statuses and the contenders."""
+    chosen, libraries = failing_contenders(**failing)
+    timing = time_libraries({"here": chosen}, seed=0)
+    return pd.DataFrame(timing.samples), timing.statuses["here"], libraries
 
 
 HUNG = FailedError("its timing: no answer within 9 s")
@@ -238,6 +311,34 @@ def test_a_device_that_is_gone_for_good_is_looked_for_three_times():
     assert samples.empty or set(samples.primitive.dropna()) <= {"direct", "gemm"}
 
 
+def beside(**failing):
+    """Time two platforms on one of which contenders fail; return the samples and statuses of both."""
+    sound, _ = failing_contenders()
+    broken, _ = failing_contenders(**failing)
+    found = time_libraries({"broken": broken, "sound": sound}, seed=0)
+    return pd.DataFrame(found.samples), found.statuses
+
+
+@pytest.mark.parametrize("error", [HUNG, GONE], ids=["hung", "gone"])
+def test_a_platform_that_fails_costs_no_row_of_another(error):
+    always = {name: (error, lambda _: True) for name in ("direct", "gemm", "a", "b")}
+    samples, statuses = beside(**always)
+    assert set(statuses["broken"]) == {variant(name) for name in always}
+    assert set(statuses["broken"].values()) == {error.status}
+    assert statuses["sound"] == {}
+    sound = samples[samples.platform == "sound"]
+    assert len(sound) == 4 * 5 and sorted(set(sound["round"])) == [0, 1, 2, 3]
+    assert set(samples[samples.platform == "broken"].role) <= {"reference"}
+
+
+def test_a_library_that_fails_on_one_platform_is_timed_on_the_other():
+    samples, statuses = beside(gemm=(HUNG, lambda call: call > 1))
+    assert statuses == {"broken": {variant("gemm"): HUNG.status}, "sound": {}}
+    counts = samples.groupby("platform").primitive.value_counts()
+    assert counts["sound", "gemm"] == 8 and ("broken", "gemm") not in counts
+    assert counts["broken", "direct"] == counts["sound", "direct"] == 8
+
+
 def test_a_peer_that_fails_has_a_status_under_its_name():
     peer = Failing(
         FailedError("the peer pytorch: the process died of SIGKILL"), lambda call: call > 1
@@ -260,10 +361,15 @@ class Stopped(Counted):
 
 
 def briefly(libraries, rounds, calls=None, **settings):
-    """Time libraries in a few short rounds; the reference kernel notes its `calls`."""
+    """Time libraries in a few short rounds; the reference kernel notes its `calls`.
+
+    Return the samples, and the statuses of the one platform.
+    """
     kernel = Counted(SHORT, [] if calls is None else calls, "reference")
-    shared = {"min_repeat_ms": 1, "warmup": 1, "seed": 0, "replicates": 0}
-    return time_libraries(libraries, kernel, rounds=rounds, **shared, **settings)
+    shared = {"rounds": rounds, "min_repeat_ms": 1, "warmup": 1, "replicates": 0}
+    chosen = {"here": Contenders(libraries, kernel, **shared, **settings)}
+    found = time_libraries(chosen, seed=0)
+    return found._replace(statuses=found.statuses["here"])
 
 
 def test_a_sample_with_a_gap_is_taken_again():
