@@ -84,11 +84,11 @@ def jobs(config: study.Config) -> Jobs:
         for from_file in (False, True)
     )
     networks = study.networks(config)
-    timings = [
-        dict(zip(("platform", "dataset", "model"), each, strict=True))
-        for each in study.timings(config)
+    beside_peers = [
+        {"dataset": dataset, "model": model}
+        for platform, dataset, model in study.timings(config)
+        if study.peers(config, platform)
     ]
-    beside_peers = [each for each in timings if study.peers(config, each["platform"])]
     compiled = _different(study.choices(config), "dataset", "model", "compression", "platform")
     platforms = [{"platform": name} for name in study.platforms(config)]
     observations = [{"number": number} for number in sorted(config.observations)]
@@ -109,7 +109,7 @@ def jobs(config: study.Config) -> Jobs:
         "tune_network": study.tuned_choices(config),
         "build_libraries": compiled,
         "check_libraries": compiled,
-        "time_libraries": timings,
+        "time_libraries": study.timing_jobs(config),
     }
     found |= {name: [{}] for name in TABLES}
     found["tabulate_summary"] = [{"table": name} for name in study.SUMMARY_TABLES]

@@ -101,9 +101,11 @@ def _stage(inputs: Inputs, rule: str, jobs: Sequence[Mapping[str, str]]) -> Stag
 
 
 def _is_here(config: study.Config, job: Mapping[str, str]) -> bool:
-    if "platform" not in job:
+    # A machine has the name of one of its platforms.
+    name = job.get("platform", job.get("machine"))
+    if name is None:
         return True
-    platform = config.platforms[job["platform"]]
+    platform = config.platforms[name]
     return not platform.connection and platform.target != "cuda"
 
 
@@ -184,7 +186,7 @@ def _tune(inputs: Inputs, job: Mapping[str, str]) -> float:
         return start
     candidate = inputs.finished.candidate or inputs.rates.candidate
     # Layers slower than a sample lasts at least make each sample longer.
-    layer = network.macs * inputs.code(network, job).mac_all_cores / network.layers
+    layer = network.macs * _mac(inputs, job) / network.layers
     longer = max(0.0, layer - tuning.measurement.min_repeat_ms / 1e3)
     each = candidate + tuning.measurement.repeats * longer
     return start + candidates(inputs.config, network) * each
@@ -220,8 +222,15 @@ def _build(inputs: Inputs, job: Mapping[str, str]) -> float:
 
 
 def _libraries(inputs: Inputs, job: Mapping[str, str]) -> list[dict[str, str]]:
-    layers = {name: value for name, value in job.items() if name != "rule"}
+    layers = {name: value for name, value in job.items() if name not in ("rule", "machine")}
     return study.choices(inputs.config, **layers)
+
+
+def _mac(inputs: Inputs, library: Mapping[str, str]) -> float:
+    """Return the seconds a MAC of a library on the threads of its platform."""
+    code = inputs.code(inputs.network(library), library)
+    one_thread = inputs.config.platforms[library["platform"]].threads == 1
+    return code.mac if one_thread else code.mac_all_cores
 
 
 def _check(inputs: Inputs, job: Mapping[str, str]) -> float:
@@ -234,9 +243,19 @@ def _check(inputs: Inputs, job: Mapping[str, str]) -> float:
 
 
 def _time(inputs: Inputs, job: Mapping[str, str]) -> float:
+    place = {name: job[name] for name in ("dataset", "model", "machine")}
+    platforms = study.timed_platforms(inputs.config, **place)
+    sampled = sum(_sample(inputs, job | {"platform": platform}) for platform in platforms)
+    peers = any(platform["peers"] for platform in platforms.values())
+    started = inputs.rates.start["importing"] if peers else 0.0
+    return inputs.rates.start["compiling"] + started + sampled
+
+
+def _sample(inputs: Inputs, job: Mapping[str, str]) -> float:
+    """Return the seconds that the samples of one platform take in a timing job."""
     network, timing = inputs.network(job), inputs.config.platforms[job["platform"]].timing
     libraries = _libraries(inputs, job)
-    latency = [network.macs * inputs.code(network, library).mac_all_cores for library in libraries]
+    latency = [network.macs * _mac(inputs, library) for library in libraries]
     mean = sum(latency) / len(latency)
     peers = study.peers(inputs.config, job["platform"])
     # Replicates, the reference kernel and peers are samples as well, of about the libraries' latency.
@@ -245,8 +264,7 @@ def _time(inputs: Inputs, job: Mapping[str, str]) -> float:
     # Each sample follows a run that does not count.
     samples = sum(timing.rounds * (max(least, each) + each) for each in latency)
     warmup = sum(2 * max(1, timing.warmup) * each for each in latency)
-    started = inputs.rates.start["importing"] if peers else 0.0
-    return inputs.rates.start["compiling"] + started + warmup + samples
+    return warmup + samples
 
 
 SECONDS: Mapping[str, Callable[[Inputs, Mapping[str, str]], float]] = {

@@ -105,9 +105,7 @@ def row_files(config: Config, **_: str) -> list[dict[str, Any]]:
         {
             "configuration": one,
             "library": library_name(one),
-            "files": {
-                name: path(name, **one, machine=machine[one["platform"]]) for name in names
-            },
+            "files": {name: path(name, **one, machine=machine[one["platform"]]) for name in names},
         }
         for one in choices(config)
     ]
@@ -131,9 +129,7 @@ def traced_rows(config: Config, **_: str) -> list[dict[str, Any]]:
         | {
             "made": [path(name, **one) for name in ("summary", "network")]
             + ([path("tuning", **one)] if searches(one["tuning"]) else []),
-            "shared": [
-                path(name, **one, machine=machine[one["platform"]]) for name in shared
-            ],
+            "shared": [path(name, **one, machine=machine[one["platform"]]) for name in shared],
         }
         for one in choices(config)
     ]

@@ -61,7 +61,7 @@ CONFIG = having()
 
 def test_a_path_keeps_what_is_not_chosen_as_a_wildcard():
     assert study.path("timing", dataset="digits", model="vgg16") == (
-        "results/timings/digits/vgg16/{platform}.csv"
+        "results/timings/digits/vgg16/{machine}.csv"
     )
     assert study.path("dataset", dataset="digits", model="vgg16") == "results/datasets/digits.npz"
 
@@ -71,7 +71,8 @@ def test_no_two_artifacts_share_a_path():
 
 
 def test_every_wildcard_of_a_path_is_a_choice():
-    known = {*study.Configuration.__dataclass_fields__, "level", "number", "extension", "table"}
+    known = {*study.Configuration.__dataclass_fields__, "machine", "level", "number"}
+    known |= {"extension", "table"}
     for pattern in study.PATHS.values():
         assert {field for _, field, _, _ in Formatter().parse(pattern) if field} <= known
 
@@ -372,13 +373,90 @@ def test_platforms_of_one_connection_share_its_boards():
     kinds = "dlas.hardware.connections"
     assert study.connection(config, "cpu_of_rock5") == f"{kinds}.tracker"
     assert study.connection(config, "here") == kinds
+    assert study.connection(config, dataset="digits", machine="other") == f"{kinds}.server"
 
 
-def test_a_timing_depends_on_the_runtimes_of_its_platform():
+AVX2 = {"kind": "llvm", "mcpu": "x86-64-v3"}
+
+
+def test_platforms_of_this_cpu_are_one_machine_named_after_the_first():
+    config = having(
+        platforms={
+            "avx2": {**HERE, "target": AVX2},
+            "board": {**BOARD, "connection": {"server": "a:1"}},
+            "gpu": {**HERE, "target": "cuda"},
+            "mali": {**HERE, "target": {"kind": "opencl"}},
+            "model": {**BOARD, "connection": {"server": "a:2"}, "simulated": True},
+        }
+    )
+    found = study.machines(config)
+    assert set(found) == set(config.platforms)
+    assert {name for name, machine in found.items() if machine == "avx2"} == {
+        *("avx2", "here", "there", "local_cpu", "local_cpu_avx2", "local_cpu_all_cores")
+    }
+    assert all(found[name] == name for name in ("board", "gpu", "mali", "model", "local_cuda"))
+    assert study.machines(study.load())["local_cpu_avx2"] == "local_cpu"
+
+
+def test_a_machine_has_a_timing_job_for_each_model_of_any_of_its_platforms():
+    config = having(
+        study={"platforms": ["here", "there", "gpu"]},
+        platforms={"gpu": {**HERE, "target": "cuda", "models": ["resnet18"]}},
+    )
+    jobs = [("digits", "resnet18"), ("digits", "vgg16"), ("photos", "resnet18")]
+    assert [tuple(job.values()) for job in study.timing_jobs(config)] == sorted(
+        [*((*job, "here") for job in jobs), ("digits", "resnet18", "gpu")]
+        + [("photos", "resnet18", "gpu")]
+    )
+    for job in study.timing_jobs(config):
+        both = job["machine"] == "here" and job["model"] == "resnet18"
+        expected = ["here", "there"] if both else [job["machine"]]
+        assert list(study.timed_platforms(config, **job)) == expected
+
+
+def test_a_timing_depends_on_its_own_platforms_alone():
+    vgg16, resnet18 = (
+        {"dataset": "digits", "model": model, "machine": "here"} for model in ("vgg16", "resnet18")
+    )
+    changed = having(platforms={"there": {"timing": {**TIMING, "rounds": 9}}})
+    assert study.timed_platforms(changed, **vgg16) == study.timed_platforms(CONFIG, **vgg16)
+    before, after = (study.timed_platforms(one, **resnet18) for one in (CONFIG, changed))
+    assert before["here"] == after["here"] and after["there"]["timing"]["rounds"] == 9
+    files = study.timed_files(CONFIG, **resnet18)
+    assert len(files) == len(set(files))
+    assert {"results/targets/here.json", "results/platforms/there.json"} < set(files)
+    assert "results/checks/digits/resnet18/none/there.json" in files
+    assert not any("vgg16" in file for file in files)
+
+
+def test_a_timing_of_nothing_is_told():
+    with pytest.raises(StudyError, match="vgg16 on photos is not timed on here; allowed: "):
+        study.timed_platforms(CONFIG, dataset="photos", model="vgg16", machine="here")
+
+
+def test_a_timing_depends_on_the_runtimes_of_its_platforms():
     config = study.load({"study": {"peers": ["pytorch", "onnxruntime"]}})
+    job = {"dataset": "digits", "model": "resnet18", "machine": "local_cpu"}
     modules = ["dlas.runtimes.onnxruntime", "dlas.runtimes.pytorch"]
-    assert sorted(study.runtimes(config, "local_cpu")) == modules
-    assert study.runtimes(config, "local_cpu_avx2") == []
+    assert study.runtimes(config, **job) == modules
+    alone = study.load({"study": {"platforms": ["local_cpu_avx2"]}, "tuning": {"select": "all"}})
+    assert study.runtimes(alone, **job) == []
+
+
+def test_each_row_names_the_timing_of_its_machine():
+    for entry in study.row_files(CONFIG):
+        place = entry["configuration"]
+        file = "results/timings/{dataset}/{model}/here.csv".format_map(place)
+        assert entry["files"]["timing"] == file
+    jobs = study.sample_files(CONFIG)
+    assert {one["file"] for one in jobs} == {
+        entry["files"]["timing"] for entry in study.row_files(CONFIG)
+    }
+    assert all(
+        file in one["shared"]
+        for one in study.traced_rows(CONFIG)
+        for file in ["results/timings/{dataset}/{model}/here.csv".format_map(one)]
+    )
 
 
 def test_code_depends_on_the_target_alone_and_measurements_on_the_way_too():

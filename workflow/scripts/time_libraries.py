@@ -42,9 +42,7 @@ with job(snakemake), ExitStack() as stack:
         bench = stack.enter_context(contenders.opened(platform, machine))
         cores = host.cores_for(facts["threads"])
         peers = stack.enter_context(started(chosen["peers"], uncompressed, cores))
-        right, wrong = contenders.checked_peers(
-            machine, peers, uncompressed, settings["tolerance"]
-        )
+        right, wrong = contenders.checked_peers(machine, peers, uncompressed, settings["tolerance"])
         statuses[name] = {"libraries": {}, "peers": wrong}
         timed[name] = timing.Contenders(
             right_libraries(bench, platform, chosen["networks"]),

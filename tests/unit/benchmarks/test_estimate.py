@@ -95,7 +95,7 @@ def test_jobs_are_those_that_the_study_enumerates(overlay):
     weights = set(study.pairs(config)) & set(study.untrained(config))
     assert {(job["dataset"], job["model"]) for job in jobs["load_weights"]} == weights
     assert len(jobs["train_model"]) + len(weights) == len(study.pairs(config))
-    timings = set(study.artifacts("timing", configurations))
+    timings = {entry["files"]["timing"] for entry in study.row_files(config)}
     assert {study.path("timing", **job) for job in jobs["time_libraries"]} == timings
 
 
