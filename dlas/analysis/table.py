@@ -114,11 +114,5 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table, numbers as they were written; names such as "none" and numbers such as "01" stay text."""
-    return pd.read_csv(
-        path,
-        keep_default_na=False,
-        na_values=[""],
-        dtype={"observation": str},
-        float_precision="round_trip",
-    )
+    """Read a table; names such as "none" and numbers such as "01" stay text."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"observation": str})

@@ -26,7 +26,7 @@ from dlas.hardware.checking import Expectation, check_libraries
 from dlas.hardware.connections.remote import RemoteDevice
 from dlas.hardware.devices import device_opener, open_device
 from dlas.hardware.platforms import Platform, target
-from dlas.hardware.timing import Variant, time_libraries
+from dlas.hardware.timing import Contenders, Variant, time_libraries
 from dlas.primitives import load, load_format
 from dlas.primitives.vector import vector_unit
 from tests.boards import arm, serving
@@ -336,18 +336,18 @@ def test_a_library_whose_board_vanishes_is_checked_again(library, expected):
 def test_the_libraries_of_a_board_that_disappears_while_timing_are_unreachable(library, expected):
     with serving.server() as board:
         later(board.kill, 3)
-        with contenders.opened(platform_at(board.address, 2)) as worker:
-            load = partial(contenders.library, worker, library, expected.reference)
+        with contenders.opened(platform_at(board.address, 2)) as bench:
+            load = partial(contenders.library, bench, library, expected.reference)
             variants = [Variant("none", name, "dense", "untuned") for name in ("direct", "gemm")]
-            samples, statuses = time_libraries(
+            chosen = Contenders(
                 dict.fromkeys(variants, load),
-                contenders.reference_kernel(worker),
+                contenders.reference_kernel(bench),
                 rounds=10_000,
                 min_repeat_ms=20,
                 warmup=1,
-                seed=0,
             )
-    assert set(statuses) == set(variants)
+            samples, statuses = time_libraries({"paperweight": chosen}, seed=0)
+    assert set(statuses["paperweight"]) == set(variants)
     assert {sample["role"] for sample in samples} <= {"reference"}
-    for status in statuses.values():
+    for status in statuses["paperweight"].values():
         assert status.startswith("unreachable: platform 'paperweight': ")

@@ -105,11 +105,11 @@ def test_jobs_of_different_boards_run_side_by_side_and_those_of_one_board_never(
 
 
 def resources(text):
-    """The resources and threads of each job of a dry run, by its rule and platform."""
+    """The resources and threads of each job of a dry run, by its rule and platform or machine."""
     found = {}
     for block in re.split(r"\n(?=(?:local)?rule )", text):
         rule = re.match(r"(?:local)?rule (\w+):", block)
-        platform = re.search(r"platform=(\w+)", block)
+        platform = re.search(r"(?:platform|machine)=(\w+)", block)
         if rule and platform:
             threads = re.search(r"threads: (\d+)", block)
             held = re.findall(r"(board_\w+)=(\d+)", block)

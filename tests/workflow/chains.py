@@ -84,6 +84,7 @@ nothing = together()
 
 def _jobs(rule: str, config: study.Config, choices: Choices) -> Iterator[str]:
     """Yield the jobs of a rule, again and again where configurations share one."""
+    machines = study.machines(config)
     for configuration in study.choices(config):
         compression, platform = configuration["compression"], configuration["platform"]
         exported = compression == study.BASELINE and study.peers(config, platform)
@@ -99,6 +100,7 @@ def _jobs(rule: str, config: study.Config, choices: Choices) -> Iterator[str]:
         names = others.keys() & WILDCARDS[rule]
         for values in product(*(others[name] for name in names)):
             place = configuration | dict(zip(names, values, strict=True))
+            place["machine"] = machines[platform]
             if all(_agrees(place.get(name), wanted) for name, wanted in choices.items()):
                 yield job(rule, {name: place[name] for name in WILDCARDS[rule]})
 

@@ -70,7 +70,11 @@ EXPECTED = [
             starting("tabulate_tuning"),
         ),
     ),
-    ("study.platforms", ["local_cpu"], starting("tabulate_study")),
+    (
+        "study.platforms",
+        ["local_cpu"],
+        together(starting("time_libraries", model="mobilenet_v2"), starting("tabulate_study")),
+    ),
     ("study.peers", ["pytorch"], starting("time_libraries", platform="local_cpu")),
     ("study.strict", True, alone("summarize_statuses")),
     ("datasets.digits.*", 0.9, nothing),
@@ -144,19 +148,23 @@ EXPECTED = [
         {"kind": "llvm", "mcpu": "x86-64-v2"},
         starting("resolve_target", platform="local_cpu"),
     ),
-    ("platforms.local_cpu.threads", 1, starting("resolve_target", platform="local_cpu")),
+    ("platforms.local_cpu.threads", 2, starting("resolve_target", platform="local_cpu")),
     ("platforms.local_cpu.timing.*", 2, starting("time_libraries", platform="local_cpu")),
     (
         "platforms.local_cpu_avx2.target.kind",
         "c",
-        starting("resolve_target", platform="local_cpu_avx2"),
+        # It is no longer a CPU, so a machine of its own.
+        together(
+            starting("resolve_target", platform="local_cpu_avx2"),
+            starting("time_libraries", model="mobilenet_v2"),
+        ),
     ),
     (
         "platforms.local_cpu_avx2.target.mcpu",
         "x86-64-v2",
         starting("resolve_target", platform="local_cpu_avx2"),
     ),
-    ("platforms.local_cpu_avx2.threads", 1, starting("resolve_target", platform="local_cpu_avx2")),
+    ("platforms.local_cpu_avx2.threads", 2, starting("resolve_target", platform="local_cpu_avx2")),
     (
         "platforms.local_cpu_avx2.models",
         ["resnet18", "mobilenet_v2"],
@@ -173,7 +181,10 @@ EXPECTED = [
         "another",
         together(*(starting(rule) for rule in SHOWN if rule not in ("draw_curves", "draw_tuning"))),
     ),
-    ("platforms.local_cuda.target", "host", nothing),  # takes no part, and neither do the boards
+    # They take no part, and neither do the boards.
+    ("platforms.local_cpu_all_cores.label", "another", nothing),
+    ("platforms.local_cpu_all_cores.target", "cuda", nothing),
+    ("platforms.local_cuda.target", "host", nothing),
     ("platforms.*.timing.*", 2, nothing),
     ("platforms.*.threads", 2, nothing),
     ("platforms.*.boards", 2, nothing),

@@ -6,17 +6,20 @@ import signal
 import subprocess
 import sys
 
+import pandas as pd
 import psutil
 import pytest
+import yaml
 
+from dlas.analysis.table import read_table
 from dlas.hardware import cpus
 from tests.workflow.comparing import wait_until
-from tests.workflow.project import Project
+from tests.workflow.project import ROOT, Project, copy
 
-NETWORK = "digits_8x8/resnet18/none"
-BUILDS = f"results/builds/{NETWORK}/local_cpu.json"
-TIMING = "results/timings/digits_8x8/resnet18/local_cpu.csv"
-two_cores = pytest.mark.skipif(len(cpus.cores()) < 2, reason="needs two cores")
+BUILDS = "results/builds/digits/resnet18/none/{}.json"
+TIMING = "results/timings/digits/resnet18/local_cpu.csv"
+CORES = len(cpus.cores())
+two_cores = pytest.mark.skipif(CORES < 2, reason="needs two cores")
 
 
 def on_one_core(project: Project, *targets: str) -> subprocess.CompletedProcess[str]:
@@ -40,20 +43,87 @@ def test_variables_that_change_measurements_are_set_aside(fresh: Project, monkey
     assert not {"OMP_PROC_BIND"} & machine["environment"].keys()
 
 
+@pytest.fixture(scope="module")
+def several(tmp_path_factory) -> Project:
+    """A finished study of one network on this CPU: with one thread, with all, and with more than there are."""
+    timing = {"warmup": 1, "rounds": 4, "min_repeat_ms": 1}
+    overlay = {
+        "study": {
+            "datasets": ["digits"],
+            "models": {"digits": ["resnet18"]},
+            "compression": ["none"],
+            "primitives": ["direct", "gemm"],
+            "formats": ["dense"],
+            "tuning": ["untuned"],
+            "platforms": ["local_cpu", "local_cpu_all_cores", "too_many"],
+            "peers": ["onnxruntime"],
+        },
+        "compiler": {"check": {"images": 2}},
+        "platforms": {
+            "local_cpu": {"timing": timing},
+            "local_cpu_all_cores": {"timing": timing | {"rounds": 6}},
+            "too_many": {"target": "host", "threads": 1000, "timing": timing},
+        },
+    }
+    project = copy(ROOT, tmp_path_factory.mktemp("several") / "study")
+    smoke = yaml.safe_load((project.folder / "config/smoke.yaml").read_text())
+    smoke = {name: smoke[name] for name in ("models", "recommendation")} | overlay
+    (project.folder / "config/smoke.yaml").write_text(yaml.safe_dump(smoke))
+    project.snakemake("--cores", "2", "results/study.csv")
+    return project
+
+
 @two_cores
-def test_a_library_is_built_for_the_threads_that_it_is_timed_with(study: Project) -> None:
-    threads = record(study, "results/targets/local_cpu.json")["threads"]
-    (study.folder / BUILDS).unlink()
-    done = on_one_core(study, BUILDS)
+def test_platforms_of_this_cpu_are_timed_in_one_job(several: Project) -> None:
+    timed = several.folder / "results/timings/digits/resnet18"
+    assert sorted(file.name for file in timed.iterdir()) == ["local_cpu.csv", "local_cpu.json"]
+    samples = read_table(several.folder / "results/samples.csv.gz")
+    assert set(samples.machine) == {"local_cpu"}
+    one, both = samples.platform == "local_cpu", samples.platform == "local_cpu_all_cores"
+    assert (one | both).all()
+    # Two libraries, each twice; the reference kernel and a peer.
+    for platform, rounds in ((one, 4), (both, 6)):
+        counts = samples[platform].groupby("round").size()
+        assert list(counts.index) == list(range(rounds)) and set(counts) == {6}
+    turns = [list(turn.platform) for _, turn in samples[samples["round"] < 4].groupby("round")]
+    assert any(turn not in (sorted(turn), sorted(turn)[::-1]) for turn in turns)
+
+
+@two_cores
+def test_each_platform_has_its_threads_peers_and_noise_floor(several: Project) -> None:
+    study, peers, floor = (
+        pd.read_csv(several.folder / f"results/{name}.csv", keep_default_na=False)
+        for name in ("study", "peers", "noise_floor")
+    )
+    threads = {"local_cpu": 1, "local_cpu_all_cores": CORES, "too_many": 1000}
+    for table in (study, peers):
+        assert dict(zip(table.platform, table.threads, strict=True)) == threads
+    measured = study[study.status == "ok"]
+    assert set(measured.platform) == {"local_cpu", "local_cpu_all_cores"} and len(measured) == 4
+    repeats = dict(zip(measured.platform, pd.to_numeric(measured.repeats), strict=True))
+    assert repeats == {"local_cpu": 4, "local_cpu_all_cores": 6}
+    assert sorted(floor.platform) == sorted(set(measured.platform))
+    reason = f"unsupported: 1000 threads asked for, the host has {CORES} cores"
+    for table in (study, peers):
+        assert set(table[table.platform == "too_many"].status) == {reason}
+    beside = peers[peers.platform != "too_many"]
+    assert set(beside.status) == {"ok"} and (pd.to_numeric(beside.latency_ms) > 0).all()
+
+
+@two_cores
+def test_a_library_is_built_for_the_threads_that_it_is_timed_with(several: Project) -> None:
+    builds = BUILDS.format("local_cpu_all_cores")
+    (several.folder / builds).unlink()
+    done = on_one_core(several, builds)
     assert done.returncode == 0, done.stdout + done.stderr
-    for built in record(study, BUILDS).values():
-        assert built["target"]["num-cores"] == threads == 2
-    (study.folder / TIMING).unlink()
-    done = on_one_core(study, TIMING)
+    for built in record(several, builds).values():
+        assert built["target"]["num-cores"] == CORES
+    (several.folder / TIMING).unlink()
+    done = on_one_core(several, TIMING)
     assert done.returncode != 0
-    assert "2 threads asked for; allowed on this host: 1 to 1" in done.stderr
+    assert f"{CORES} threads asked for; allowed on this host: 1 to 1" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert not (study.folder / TIMING).exists()
+    assert not (several.folder / TIMING).exists()
 
 
 def test_a_study_that_goes_on_on_another_machine_is_refused(study: Project) -> None:

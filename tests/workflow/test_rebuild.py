@@ -117,8 +117,8 @@ CHANGES = [
     (
         "the timing code",
         "dlas/hardware/timing.py",
-        "_Contender(None",
-        "_Contender(None or None",
+        "GAP_S, GAP = 1.0, 20",
+        "GAP_S, GAP = 1.0, 21",
         starting("time_libraries"),
     ),
     (

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from dlas import datasets, registry, study
-from dlas.analysis import answers
+from dlas.analysis.rows import SAMPLES_COLUMNS
+from dlas.analysis.table import read_table
 from dlas.status import MEASURED, WIDENED
 
 # Snakemake locks the folder that it runs in. The largest group is the first that a worker gets, so that this one makes
@@ -96,6 +97,30 @@ def test_each_peer_is_timed_where_the_libraries_have_all_instructions(finished):
     assert set(peers.threads) == set(table.threads[table.platform == "local_cpu"])
 
 
+def test_every_raw_sample_is_kept_with_its_keys(finished):
+    samples = read_table(finished.folder / "results/samples.csv.gz")
+    assert list(samples.columns) == SAMPLES_COLUMNS
+    jobs = samples[["dataset", "model", "machine"]].drop_duplicates()
+    assert jobs.to_dict("records") == study.timing_jobs(SMOKE)
+    for job in study.timing_jobs(SMOKE):
+        own = read_table(finished.folder / study.path("timing", **job))
+        kept = samples[(samples.dataset == job["dataset"]) & (samples.model == job["model"])]
+        pd.testing.assert_frame_equal(kept[own.columns].reset_index(drop=True), own)
+    measured = samples[samples.role == "measured"].groupby(
+        list(study.Configuration.__dataclass_fields__)
+    )
+    made = pd.read_csv(finished.folder / "results/study.csv", keep_default_na=False)
+    timed = made[made.status.isin(MEASURED)].set_index(measured.keys)
+    assert measured.latency_ms.median().to_dict() == pytest.approx(
+        timed.latency_ms.astype(float).to_dict()
+    )
+    # Each platform of a machine has the same rounds, in which all of its libraries take turns.
+    mobile = samples[samples.model == "mobilenet_v2"]
+    assert set(mobile.platform) == {"local_cpu", "local_cpu_avx2"}
+    turns = mobile.groupby("round").platform.apply(list)
+    assert len(turns) == 5 and all(turn != sorted(turn) for turn in turns)
+
+
 def test_every_observation_has_a_verdict_and_a_figure(finished):
     observations = pd.read_csv(finished.folder / "results/observations.csv", dtype=str)
     numbers = sorted(SMOKE.observations)
@@ -161,7 +186,8 @@ def test_the_fastest_accurate_configuration_is_recommended(finished):
 def test_every_library_was_checked_before_it_was_timed(finished):
     for configuration in study.configurations(SMOKE):
         check = finished.folder / study.path("check", **vars(configuration))
-        timing = finished.folder / study.path("timing", **vars(configuration))
+        machine = study.machines(SMOKE)[configuration.platform]
+        timing = finished.folder / study.path("timing", **vars(configuration), machine=machine)
         name = f"{configuration.primitive}-{configuration.format}/{configuration.tuning}"
         assert json.loads(check.read_text())[name]["status"]
         assert check.stat().st_mtime_ns <= timing.stat().st_mtime_ns

@@ -230,6 +230,34 @@ def test_each_peer_has_a_row_and_is_nobody_elses_sample():
     assert row_of(samples=beside) == row_of()
 
 
+def test_every_raw_sample_is_kept_with_its_keys(tmp_path):
+    jobs = [
+        {"dataset": "digits", "model": model, "machine": "local_cpu", "file": "any"}
+        for model in ("resnet18", "unreachable", "vgg16")
+    ]
+    both = pd.concat([timings(), peer("pytorch", 9.0)], ignore_index=True)
+    own = [samples.assign(platform="local_cpu_avx2") for samples in (both, NOTHING, timings())]
+    for name in ("one", "two"):
+        found = rows.samples_table(zip(jobs, own, strict=True))
+        table.write_table(tmp_path / name / "samples.csv.gz", found)
+    assert (tmp_path / "one/samples.csv.gz").read_bytes() == (
+        tmp_path / "two/samples.csv.gz"
+    ).read_bytes()
+    back = table.read_table(tmp_path / "one/samples.csv.gz")
+    assert list(back.columns) == rows.SAMPLES_COLUMNS
+    assert (back.machine == "local_cpu").all() and (back.platform == "local_cpu_avx2").all()
+    assert list(back.model) == ["resnet18"] * 120 + ["vgg16"] * 100
+    assert list(back.latency_ms) == [*both.latency_ms, *timings().latency_ms]
+    assert back["round"].dtype == int and back[back.role == "pytorch"].primitive.isna().all()
+
+
+def test_a_study_without_a_sample_has_a_header_only(tmp_path):
+    job = {"dataset": "digits", "model": "vgg16", "machine": "board"}
+    found = rows.samples_table([(job, NOTHING.assign(platform="board"))])
+    table.write_table(tmp_path / "samples.csv.gz", found)
+    assert list(table.read_table(tmp_path / "samples.csv.gz").columns) == rows.SAMPLES_COLUMNS
+
+
 def test_a_peer_that_was_not_timed_has_its_reason():
     reasons = {"pytorch": "failed: the peer pytorch: no answer"}
     (one, other) = rows.peer_rows(CONFIGURATION, 2, peer("onnxruntime", 5.0), reasons)

@@ -1,5 +1,7 @@
 """The tables of observations in files."""
 
+import gzip
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,6 +33,19 @@ def test_a_table_with_infinity_is_not_written(tmp_path, value):
         table.write_table(path, numbers)
     table.write_table(path, numbers[:2])
     assert path.read_text() == "name,ratio\na,1.0\nb,\n"
+
+
+def test_equal_tables_are_equal_files_compressed_or_not(tmp_path):
+    numbers = pd.DataFrame({"name": ["none", "b"], "ratio": [0.1 + 0.2, np.nan]})
+    for name in ("one.csv", "two.csv", "one.csv.gz", "other/two.csv.gz"):
+        table.write_table(tmp_path / name, numbers)
+        pd.testing.assert_frame_equal(table.read_table(tmp_path / name), numbers, check_exact=True)
+    packed = (tmp_path / "one.csv.gz").read_bytes()
+    assert packed == (tmp_path / "other/two.csv.gz").read_bytes()
+    # RFC 1952: no flags, so no name, and no time.
+    assert packed[:8] == b"\x1f\x8b\x08" + bytes(5)
+    assert gzip.decompress(packed) == (tmp_path / "one.csv").read_bytes()
+    assert not list(tmp_path.glob("**/.*"))
 
 
 def test_unknown_observation():

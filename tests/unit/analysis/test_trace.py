@@ -10,12 +10,12 @@ LAYERS = {
     "primitive": "gemm",
     "format": "dense",
     "tuning": "untuned",
-    "platform": "local_cpu",
+    "platform": "local_cpu_avx2",
 }
 
 
 def path(name, **more):
-    return study.path(name, **(LAYERS | more))
+    return study.path(name, **(LAYERS | {"machine": "local_cpu"} | more))
 
 
 def made(rule, inputs, outputs):
