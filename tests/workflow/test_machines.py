@@ -20,6 +20,8 @@ BUILDS = "results/builds/digits/resnet18/none/{}.json"
 TIMING = "results/timings/digits/resnet18/local_cpu.csv"
 CORES = len(cpus.cores())
 two_cores = pytest.mark.skipif(CORES < 2, reason="needs two cores")
+# So that the study is made once.
+one_worker = pytest.mark.xdist_group("several")
 
 
 def on_one_core(project: Project, *targets: str) -> subprocess.CompletedProcess[str]:
@@ -74,6 +76,7 @@ def several(tmp_path_factory) -> Project:
 
 
 @two_cores
+@one_worker
 def test_platforms_of_this_cpu_are_timed_in_one_job(several: Project) -> None:
     timed = several.folder / "results/timings/digits/resnet18"
     assert sorted(file.name for file in timed.iterdir()) == ["local_cpu.csv", "local_cpu.json"]
@@ -90,6 +93,7 @@ def test_platforms_of_this_cpu_are_timed_in_one_job(several: Project) -> None:
 
 
 @two_cores
+@one_worker
 def test_each_platform_has_its_threads_peers_and_noise_floor(several: Project) -> None:
     study, peers, floor = (
         pd.read_csv(several.folder / f"results/{name}.csv", keep_default_na=False)
@@ -111,6 +115,7 @@ def test_each_platform_has_its_threads_peers_and_noise_floor(several: Project) -
 
 
 @two_cores
+@one_worker
 def test_a_library_is_built_for_the_threads_that_it_is_timed_with(several: Project) -> None:
     builds = BUILDS.format("local_cpu_all_cores")
     (several.folder / builds).unlink()
