@@ -6,7 +6,7 @@
 # make test-cuda  the kernels of every network compiled for GPUs of CUDA, without one (PYTEST="options of pytest")
 # make report   report.html from the finished study
 # make test-faults  the smoke study, killed 20 times                      (PYTEST="options of pytest")
-# make test-draws  how often each claim is supported by chance, in 1,000 tables  (PYTEST="options of pytest")
+# make test-draws  how often each claim is decided by chance, and rightly, in 1,000 tables  (PYTEST="options of pytest")
 # make test-cluster  the smoke study through a real Slurm, all on this machine (PYTEST="options of pytest")
 # make rehearsal  the paper's study on this machine, on little data: half an hour  (PYTEST="options of pytest")
 # make bench    the primitives against PyTorch and ONNX Runtime           (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
@@ -72,7 +72,7 @@ test-faults: $(VENV)/test
 	$(VENV)/bin/python -m pytest -m "faults or not faults" tests/workflow/test_faults.py $(PYTEST)
 
 test-draws: $(VENV)/test
-	$(VENV)/bin/python -m pytest --numprocesses 2 -m draws tests/unit/analysis/test_error_rates.py $(PYTEST)
+	$(VENV)/bin/python -m pytest --numprocesses 2 -m draws tests/unit/analysis/test_error_rates.py tests/unit/analysis/test_power.py $(PYTEST)
 
 # Needs Slurm's programs (Debian: slurmctld slurmd slurm-client munge).
 test-cluster: $(VENV)/test
