@@ -126,11 +126,19 @@ rule tabulate_tuning:
         "../workflow/scripts/tabulate_tuning.py"
 
 
+# What verdicts, tables and the recommendation are made of.
+TABLES = {
+    "study": study.path("study"),
+    "noise_floor": study.path("noise_floor"),
+    "curves": study.path("accuracy_curves"),
+    "samples": study.path("samples"),
+    "answers": study.path("answers_table"),
+}
+
+
 rule assess_observation:
     input:
-        study=study.path("study"),
-        noise_floor=study.path("noise_floor"),
-        curves=study.path("accuracy_curves"),
+        **TABLES,
     output:
         assessment=study.path("assessment"),
     log:
@@ -280,8 +288,7 @@ rule tabulate_observations:
 
 rule tabulate_summary:
     input:
-        study=study.path("study"),
-        noise_floor=study.path("noise_floor"),
+        **TABLES,
     output:
         table=study.path("summary_table"),
         page=report(
@@ -305,8 +312,7 @@ rule tabulate_summary:
 
 rule recommend:
     input:
-        study=study.path("study"),
-        noise_floor=study.path("noise_floor"),
+        **TABLES,
     output:
         recommendation=study.path("recommendation"),
         page=report(
@@ -382,7 +388,7 @@ rule draw_roofline:
 # All that a study is made for.
 RESULTS = [
     *(study.path(name) for name in ("study", "samples", "noise_floor", "peers", "provenance")),
-    *(study.path(name) for name in ("observations", "recommendation")),
+    *(study.path(name) for name in ("observations", "recommendation", "answers_table")),
     *observations("plot", extension=list(study.PLOT_EXTENSIONS)),
     *expand([study.path(figure) for figure in study.FIGURES], extension=study.PLOT_EXTENSIONS),
     *expand(study.path("summary_table"), table=study.SUMMARY_TABLES),

@@ -55,6 +55,11 @@ class Answers:
         return None if found is None else found == self.labels[dataset]
 
 
+def level_name(level: float | None) -> str:
+    """Return a level of study.csv as it stands in keys: "0.8", or "single" without a ladder."""
+    return "single" if level is None or np.isnan(level) else f"{level:g}"
+
+
 def collect(files: Mapping[str, str], networks: Iterable[Mapping[str, str]]) -> Answers:
     """Collect the answers that the jobs of a study wrote.
 

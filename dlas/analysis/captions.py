@@ -7,7 +7,8 @@ from typing import get_args
 
 import pandas as pd
 
-from dlas.analysis.observation import Module, Observation, Verdict
+from dlas.analysis.judging import EXPLAINED, Generalization, Verdict
+from dlas.analysis.observation import Module, Observation
 from dlas.analysis.words import Words
 
 VERDICTS = get_args(Verdict)
@@ -36,6 +37,7 @@ def caption(
             f"**{escaped(sentence(claim['claim']))}** {escaped(sentence(ORIGINS[claim['origin']]))}\n",
             f"{verdict}: {escaped(sentence(reason, capital=False))}\n",
             f"Effect size [95 % interval]: {size}. {escaped(sentence(observation.statistic))}\n",
+            f"For other networks: **{escaped(str(observation.others))}**. {escaped(EXPLAINED)}\n",
             *(
                 f"{name}\n    {escaped(text)}\n"
                 for name, text in (
@@ -59,11 +61,14 @@ def table(verdicts: pd.DataFrame, words: Words) -> str:
     lines = [
         ROLES,
         f"Verdicts on {len(verdicts)} observations: {summary}.\n",
+        f"{escaped(EXPLAINED)}\n",
         ".. list-table::",
         "   :class: verdicts",
         "   :widths: auto",
         "   :header-rows: 1\n",
-        *_row("", "claim", "origin", "verdict", "effect size [95 % interval]", "n"),
+        *_row(
+            "", "claim", "origin", "verdict", "effect size [95 % interval]", "n", "other networks"
+        ),
     ]
     for row in verdicts.itertuples():
         size = effect(row.estimate, row.ci_low, row.ci_high)
@@ -76,6 +81,9 @@ def table(verdicts: pd.DataFrame, words: Words) -> str:
             if math.isnan(row.estimate)
             else f"**{escaped(size)}**\n\n       {escaped(row.statistic)}",
             str(row.n),
+            escaped(
+                str(Generalization(row.generalizes, row.generalizes_low, row.generalizes_high))
+            ),
         )
     return "\n".join(lines) + "\n"
 

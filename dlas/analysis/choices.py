@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from dlas.analysis import reach, statistics
+from dlas.analysis import reach
 from dlas.analysis.columns import LATENCY, PLACE
-from dlas.analysis.observation import distinct, measured, speedup
+from dlas.analysis.effects import Rounds
+from dlas.analysis.observation import compared
 from dlas.analysis.statistics import Interval
 
 STACK = (["compression", "format"], ["primitive"], ["tuning"])
@@ -42,20 +42,17 @@ def top1(rows: pd.DataFrame) -> pd.Series:
     return rows["top1_compiled"].fillna(rows["top1"]).astype(float)
 
 
-def accurate(study: pd.DataFrame) -> pd.DataFrame:
+def accurate(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the measured rows of compressions that are as accurate as the uncompressed network.
 
-    Libraries of one compression may differ by an image or so; the least accurate one counts.
+    Equal accuracy: the compiled top-1 on the test split is at most `reach.LOSS` lower. Libraries of one compression may
+    differ by an image or so; the least accurate one counts.
     """
-    rows = distinct(measured(study))
     lowest = rows.assign(lowest=top1(rows)).groupby([*PLACE, "compression"])["lowest"].min()
     lowest = lowest.reset_index()
     uncompressed = lowest[lowest["compression"] == "none"].drop(columns="compression")
     both = lowest.merge(uncompressed, on=PLACE, suffixes=("", "_before"))
-    images = rows.groupby("dataset")["top1"].agg(statistics.fewest_images)
-    before = both["lowest_before"]
-    error = np.sqrt(before * (100 - before) / both["dataset"].map(images))
-    equal = before - both["lowest"] <= error.clip(lower=reach.LOSS) + 1e-9
+    equal = both["lowest_before"] - both["lowest"] <= reach.LOSS + 1e-9
     return rows.merge(both.loc[equal, [*PLACE, "compression"]], on=[*PLACE, "compression"])
 
 
@@ -72,21 +69,24 @@ def default(rows: pd.DataFrame) -> dict[str, str]:
     return DEFAULT | {"primitive": str(np.log(latencies).mean().idxmin())}
 
 
-def by_network(study: pd.DataFrame) -> dict[Place, Choice]:
-    """Return the choice for each network with more than one option on at least two layers of the stack."""
+def by_network(rows: pd.DataFrame) -> dict[Place, Choice]:
+    """Return the choice for each network with more than one option on at least two layers of the stack.
+
+    `rows` are those of `observation.timed`, of different networks.
+    """
     found = {}
-    columns = [*PLACE, *chain(*STACK), *LATENCY, "status"]
-    for _, rows in accurate(study)[columns].groupby("platform"):
-        usual = default(rows)
-        for place, network in rows.groupby(PLACE):
-            here = having(network, usual)
+    columns = [*PLACE, *chain(*STACK), *LATENCY, "status", "row"]
+    for _, here in accurate(rows)[columns].groupby("platform"):
+        usual = default(here)
+        for place, network in here.groupby(PLACE):
+            usually = having(network, usual)
             options = sorted(
                 len(set(zip(*(network[name] for name in layer), strict=True))) for layer in STACK
             )
-            if "primitive" in usual and len(here) and options[-2] > 1:
+            if "primitive" in usual and len(usually) and options[-2] > 1:
                 combination = having(network, layer_by_layer(network, usual))
                 joint = network.loc[[network["latency_ms"].idxmin()]]
-                found[place] = Choice(here, combination, joint, network)
+                found[place] = Choice(usually, combination, joint, network)
     return found
 
 
@@ -113,14 +113,17 @@ def layer_by_layer(
     return chosen
 
 
-def gains(found: Mapping[Place, Choice], floor: Mapping[Any, float]) -> dict[Place, Interval]:
+def gains(
+    found: Mapping[Place, Choice], floor: Mapping[Any, float], rounds: Rounds
+) -> dict[Place, Interval]:
     """Return the speedup of the joint optimum over the combination, where that was measured and there is a noise floor.
 
-    `floor` is that of `observation.floors`. The speedup is 1 where the optimum is not clearly faster: it is the lowest
-    of many measured latencies and the combination is one of them, so that by chance alone their ratio is above 1, and
-    never below it. So the speedup of any configuration over any other gets an interval, and these hold all at once,
-    family-wise 95 % over all pairs of configurations of all places, and widened by the A/A noise floor; the largest
-    lower and upper limits are those of the largest speedup.
+    `floor` is that of `observation.floors`. The speedup is 1 where the optimum is not faster by more than that: it is
+    the lowest of many measured latencies and the combination is one of them, so that by chance alone their ratio is
+    above 1, and never below it. So the speedup of each configuration over the combination gets an interval, and these
+    hold all at once (family-wise 95 %); the largest lower and upper limits are those of the largest speedup. Which one
+    is the combination was chosen by the same samples: the comparisons are all pairs of configurations. They are of
+    paired samples, of different models of the latencies' own intervals.
     """
     complete = {
         place: choice
@@ -129,17 +132,15 @@ def gains(found: Mapping[Place, Choice], floor: Mapping[Any, float]) -> dict[Pla
     }
     counts = [len(choice.configurations) for choice in complete.values()]
     pairs = sum(count * (count - 1) // 2 for count in counts)
-    level = statistics.ERROR_RATE / 2
-    wider = stats.norm.isf(level / max(1, pairs)) / stats.norm.isf(level)
     speedups = {}
     for place, (_, combination, _, rows) in complete.items():
-        others = rows[LATENCY].to_numpy(float)[~rows.index.isin(combination.index)]
-        over, *limits = speedup(
-            Interval(*combination[LATENCY].to_numpy(float)[0]), Interval(*others.T)
-        )
-        low, high = (float(np.max(over * (limit / over) ** wider, initial=0)) for limit in limits)
-        low, high = max(1.0, low / floor[place[:2]]), max(1.0, high * floor[place[:2]])
-        speedups[place] = Interval(float(np.max(over)) if low > 1 else 1.0, low, high)
+        others = rows[~rows.index.isin(combination.index)]
+        over = combination.loc[combination.index.repeat(len(others))]
+        effect, _ = compared(over, others, rounds)
+        limits = effect.interval(pairs)
+        gain = Interval(*(float(each.max(initial=1.0)) for each in limits))
+        clear = gain.low > floor[place[:2]]
+        speedups[place] = gain if clear else Interval(1.0, 1.0, gain.high)
     return speedups
 
 

@@ -12,3 +12,6 @@ CONFIGURATION = [*MODEL, *VARIANT, "platform"]
 
 LATENCY = ["latency_ms", "latency_ms_low", "latency_ms_high"]
 SPEEDUP = ["speedup", "low", "high"]
+
+# The roles of samples that are not a peer's, see `dlas.hardware.timing`.
+MEASURED, AA_REPLICATE, REFERENCE = "measured", "aa_replicate", "reference"

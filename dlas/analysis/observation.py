@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
 
 from dlas import registry
 from dlas.analysis import statistics
+from dlas.analysis.answers import Answers
 from dlas.analysis.columns import LATENCY, SCHEDULED, SPEEDUP
+from dlas.analysis.effects import FEWEST_ROUNDS, Effect, Rounds, effects
+from dlas.analysis.judging import Generalization, Verdict
 from dlas.analysis.statistics import Interval
 from dlas.errors import StudyError
 from dlas.status import MEASURED
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
 
     from dlas.analysis.style import Looks
 
-Verdict = Literal["supported", "contradicted", "inconclusive"]
+# How a record names `Observation.others`.
+OTHERS = ("generalizes", "generalizes_low", "generalizes_high")
+NUMBERS = ("estimate", "ci_low", "ci_high", *OTHERS[1:])
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,10 @@ class Tables:
     ----------
     study, noise_floor, curves : DataFrame
         study.csv, noise_floor.csv and accuracy_curves.csv.
+    rounds : Rounds
+        The samples of each row of `study`, in its order.
+    answers : Answers
+        What each network answers to each test image.
     groups : mapping of str to str
         The group of each model that is in one: "compact" or "large".
     """
@@ -38,7 +47,14 @@ class Tables:
     study: pd.DataFrame
     noise_floor: pd.DataFrame
     curves: pd.DataFrame
+    rounds: Rounds
+    answers: Answers
     groups: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The study with `row`, the position of each row in `rounds`."""
+        return self.study.assign(row=np.arange(len(self.study)))
 
 
 @dataclass(frozen=True)
@@ -50,14 +66,17 @@ class Observation:
     Parameters
     ----------
     verdict : {"supported", "contradicted", "inconclusive"}
+        On the study's own grid of networks, platforms and techniques.
     reason : str
         One sentence on how the verdict came about; where data is missing it begins with "needs".
     statistic : str
         The name of the effect size.
     estimate, ci_low, ci_high : float
-        The effect size with its 95 % interval; NaN where there is none.
+        The effect size with its 95 % interval, whose error is that of the measurements; NaN where there is none.
     n : int
         What was counted for it.
+    others : Generalization
+        Whether the claim holds for other networks, with the interval of the effect size as a sample's.
     evidence : DataFrame
         What was compared; its columns are the observation's own.
     shown : mapping of str to DataFrame
@@ -71,13 +90,16 @@ class Observation:
     ci_low: float = float("nan")
     ci_high: float = float("nan")
     n: int = 0
+    others: Generalization = field(default_factory=Generalization)
     evidence: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, repr=False)
     shown: Mapping[str, pd.DataFrame] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def headline(self) -> str:
-        """The verdict, with what is missing where it is: "inconclusive: needs a second platform"."""
-        return f"{self.verdict}: {self.reason}" if self.reason.startswith("needs") else self.verdict
+        """The verdict, with what is missing, "inconclusive: needs a second platform", or what it says of others."""
+        if self.reason.startswith("needs"):
+            return f"{self.verdict}: {self.reason}"
+        return f"{self.verdict} on this grid; for other networks: {self.others}"
 
     def showing(self, **tables: pd.DataFrame) -> "Observation":
         """Return the same observation with these tables for its figure."""
@@ -90,7 +112,9 @@ class Observation:
     def record(self) -> dict[str, Any]:
         """Return the observation as values that JSON has."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
-        numbers = {name: _number(values[name]) for name in ("estimate", "ci_low", "ci_high")}
+        generalizes, *limits = values.pop("others")
+        values |= dict(zip(OTHERS, (generalizes, *limits), strict=True))
+        numbers = {name: _number(values[name]) for name in NUMBERS}
         tables = {name: _stored(table) for name, table in self.shown.items()}
         return {
             **values,
@@ -103,9 +127,11 @@ class Observation:
 
 def restored(record: Mapping[str, Any]) -> Observation:
     """Return an observation from its record, whatever else that has."""
-    values = {each.name: record[each.name] for each in fields(Observation)}
-    for name in ("estimate", "ci_low", "ci_high"):
-        values[name] = float("nan") if values[name] is None else values[name]
+    record = dict(record)
+    for name in NUMBERS:
+        record[name] = float("nan") if record[name] is None else record[name]
+    values = {each.name: record[each.name] for each in fields(Observation) if each.name in record}
+    values["others"] = Generalization(*(record[name] for name in OTHERS))
     values["evidence"] = _table(values["evidence"])
     values["shown"] = {name: _table(table) for name, table in values["shown"].items()}
     return Observation(**values)
@@ -143,9 +169,11 @@ class Module(Protocol):
     """The module of an observation.
 
     It describes itself in PLUGIN, see `dlas.plugins.ObservationPlugin`. RULE says what makes the claim supported,
-    contradicted or inconclusive, READING how its figure is read, DATA which rows of which tables it takes.
+    contradicted or inconclusive, READING how its figure is read, DATA which rows of which tables it takes. RULE_VERSION
+    counts the changes of the rule; docs/observations.md has their reasons.
     """
 
+    RULE_VERSION: int
     RULE: str
     READING: str
     DATA: str
@@ -157,7 +185,7 @@ class Module(Protocol):
         """Return the figure of what was observed, and the entries of its legend."""
 
 
-PARTS = ("RULE", "READING", "DATA", "observe", "draw")
+PARTS = ("RULE_VERSION", "RULE", "READING", "DATA", "observe", "draw")
 
 
 def load(name: str) -> Module:
@@ -212,20 +240,16 @@ def distinct(study: pd.DataFrame) -> pd.DataFrame:
     return study[(study["compression"] == "none") | (study["level"] != 0)]
 
 
-def retimed(study: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each configuration measured both untuned and auto-scheduled: SCHEDULED, LATENCY, status.
+def retimed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each configuration among `timed` rows both untuned and auto-scheduled.
 
-    Auto-scheduled latencies have the suffix "_tuned"; the status is that of the auto-scheduled row.
+    Its columns are SCHEDULED, LATENCY, row and status. Those of the auto-scheduled row have the suffix "_tuned"; the
+    status is its own.
     """
-    rows = distinct(measured(study))
-    before = untuned(rows)[[*SCHEDULED, *LATENCY]]
-    after = rows.loc[rows["tuning"] == "auto_scheduled", [*SCHEDULED, *LATENCY, "status"]]
+    rows = distinct(rows)
+    before = untuned(rows)[[*SCHEDULED, *LATENCY, "row"]]
+    after = rows.loc[rows["tuning"] == "auto_scheduled", [*SCHEDULED, *LATENCY, "row", "status"]]
     return before.merge(after, on=SCHEDULED, suffixes=("", "_tuned"))
-
-
-def latency(row: pd.Series) -> Interval:
-    """Return a row's latency in milliseconds with its 95 % interval."""
-    return Interval(row["latency_ms"], row["latency_ms_low"], row["latency_ms_high"])
 
 
 def log_errors(rows: pd.DataFrame, names: list[str] = LATENCY) -> np.ndarray:
@@ -235,24 +259,59 @@ def log_errors(rows: pd.DataFrame, names: list[str] = LATENCY) -> np.ndarray:
     return errors
 
 
-def speedup(before: Interval, after: Interval) -> Interval:
-    """Return the first latency over the second, numbers or arrays of them.
+def timed(tables: Tables) -> pd.DataFrame:
+    """Return the measured rows of the study with `row`, their position in `Tables.rounds`.
 
-    The 95 % limits come from the two latencies' intervals, taken as independent.
+    Any two of them that are of one job share `FEWEST_ROUNDS` rounds or more. Left out are rows with samples of half of
+    their job's rounds or fewer: they may have no pair.
     """
-    reach = np.exp(np.hypot(*(np.log(each.high / each.low) / 2 for each in (before, after))))
-    ratio = before.estimate / after.estimate
-    return Interval(ratio, ratio / reach, ratio * reach)
+    sampled = pd.DataFrame(np.isfinite(tables.rounds.log))
+    rounds = sampled.groupby(tables.rounds.job).transform("any").sum(axis=1)
+    shared = 2 * sampled.sum(axis=1) - rounds
+    return measured(tables.rows[(shared >= FEWEST_ROUNDS).to_numpy()])
 
 
-def speedup_over(rows: pd.DataFrame, before: str, after: str = "") -> pd.DataFrame:
-    """Return the `speedup` of the columns with one suffix over those with another: speedup, low and high."""
-    first, second = (
-        Interval(*(rows[f"{name}{end}"].to_numpy(float) for name in LATENCY))
-        for end in (before, after)
+def assess(module: Module, tables: Tables) -> Observation:
+    """Return what a module observes; where it needs data, the reason also counts the rows without paired samples."""
+    found = module.observe(tables)
+    unpaired = len(measured(tables.study)) - len(timed(tables))
+    if not found.reason.startswith("needs") or not unpaired:
+        return found
+    return replace(
+        found,
+        reason=f"{found.reason}; paired samples of {FEWEST_ROUNDS} rounds are missing of {unpaired} measured "
+        "configurations",
     )
-    values = dict(zip(SPEEDUP, speedup(first, second), strict=True))
-    return pd.DataFrame(values, index=rows.index)
+
+
+def compared(over: pd.DataFrame, under: pd.DataFrame, rounds: Rounds) -> tuple[Effect, np.ndarray]:
+    """Return the ratios of the latencies of two tables' rows, one by one, and which of them are of paired samples.
+
+    Latencies of different timing jobs have no pairs: their intervals are taken as independent.
+    """
+    logs = [np.log(rows["latency_ms"].to_numpy(float)) for rows in (over, under)]
+    found = Effect(
+        logs[0] - logs[1],
+        np.hypot(*(log_errors(rows) for rows in (over, under))),
+        np.full(len(over), np.inf),
+    )
+    of_rounds = effects(rounds.ratios(over["row"], under["row"]))
+    known = np.isfinite(of_rounds.error)
+    both = [
+        np.where(known, getattr(of_rounds, name), getattr(found, name))
+        for name in ("log", "error", "freedom")
+    ]
+    return Effect(*both), known
+
+
+def intervals(found: Effect, index: pd.Index, names: list[str] = SPEEDUP) -> pd.DataFrame:
+    """Return the ratios of effects with their 95 % limits as columns."""
+    return pd.DataFrame(dict(zip(names, found.interval(), strict=True)), index=index)
+
+
+def paired(rows: pd.DataFrame, series: np.ndarray, names: list[str] = SPEEDUP) -> pd.DataFrame:
+    """Return rows with the trimmed mean ratio of each one's series [rows, rounds] and its 95 % limits."""
+    return rows.join(intervals(effects(series), rows.index, names))
 
 
 def macs_done(rows: pd.DataFrame) -> pd.Series:
@@ -266,6 +325,13 @@ def macs_done(rows: pd.DataFrame) -> pd.Series:
 def fastest(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Return the row of the lowest latency of each group."""
     return rows.loc[rows.groupby(by, sort=False)["latency_ms"].idxmin()]
+
+
+def floor_of(rows: pd.DataFrame, noise_floor: pd.DataFrame) -> np.ndarray:
+    """Return the noise floor of each row's platform and data set, infinite where there is none."""
+    known = floors(noise_floor)
+    places = zip(rows["platform"], rows["dataset"], strict=True)
+    return np.array([known.get(place, np.inf) for place in places], float)
 
 
 def floors(noise_floor: pd.DataFrame) -> dict[tuple[str, str], float]:

@@ -16,6 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from dlas.analysis import marks
 from dlas.analysis.captions import sentence
 from dlas.analysis.columns import MODEL, NETWORK
+from dlas.analysis.judging import EXPLAINED
 from dlas.analysis.observation import Module, Observation
 from dlas.analysis.style import DARK, VERDICT_COLOURS, Looks, style
 from dlas.files import atomic_write
@@ -76,10 +77,10 @@ def finish(
     width, height = figure.get_size_inches()
     title = _wrapped(claim[0].upper() + claim[1:], int(16.5 * width))
     verdict = _wrapped(looks.text(observation.headline), int(15.5 * width))
-    texts = (
-        [] if observation.reason.startswith("needs") else [sentence(looks.text(observation.reason))]
-    )
-    below = _paragraphs([*texts, "Rule: " + " ".join(rule.split())], int(22 * width))
+    texts = ["Rule: " + " ".join(rule.split())]
+    if not observation.reason.startswith("needs"):
+        texts = [sentence(looks.text(observation.reason)), EXPLAINED, *texts]
+    below = _paragraphs(texts, int(22 * width))
     columns = max(1, int(width / 1.15))
     lines = {
         name: text.count("\n") + 1

@@ -9,8 +9,16 @@ from pathlib import Path
 import pandas as pd
 
 from dlas.analysis.choices import having
-from dlas.analysis.columns import LATENCY, PLACE, SPEEDUP, STORED
-from dlas.analysis.observation import distinct, fastest, measured, speedup_over, unreached, untuned
+from dlas.analysis.columns import PLACE, STORED
+from dlas.analysis.observation import (
+    Tables,
+    compared,
+    distinct,
+    fastest,
+    measured,
+    unreached,
+    untuned,
+)
 from dlas.analysis.pages import QUIET, Page, estimates, labelled, level_text
 from dlas.analysis.statuses import UNREACHED
 from dlas.analysis.table import read_table
@@ -27,17 +35,13 @@ PUBLISHED_COLUMNS = [
 ]
 
 
-def published_speedups(
-    study: pd.DataFrame, noise_floor: pd.DataFrame, words: Words
-) -> pd.DataFrame:
+def published_speedups(tables: Tables, words: Words) -> pd.DataFrame:
     """Return one row for each published speedup, platform and data set with its model: PUBLISHED_COLUMNS.
 
     Parameters
     ----------
-    study : DataFrame
-        study.csv.
-    noise_floor : DataFrame
-        noise_floor.csv, which has no part in it.
+    tables : Tables
+        The tables of the study.
     words : Words
         The order of platforms and data sets.
 
@@ -48,18 +52,23 @@ def published_speedups(
         in its fastest primitive, the compressed one in the format of the published figure. A row without an own
         speedup has the reason as its status; where no data set has the model, `dataset` is empty.
     """
-    asked = untuned(study)
-    platforms = pd.DataFrame({"platform": words.ordered("platform", study["platform"])})
+    study, asked = tables.study, untuned(tables.rows)
+    names = words.ordered("platform", study["platform"])
+    platforms = pd.DataFrame({"platform": pd.Series(names, dtype=study["platform"].dtype)})
     datasets = words.sort(study[["dataset", "model"]].drop_duplicates(), ["dataset"])
     places = read_table(FILE).merge(datasets, on="model", how="left").merge(platforms, how="cross")
     timed = distinct(measured(asked))
     plain = fastest(timed[timed["compression"] == "none"], PLACE)
-    before = plain[["top1", *LATENCY]].add_suffix("_before").join(plain[PLACE])
-    compressed = fastest(timed, STORED)[[*STORED, "level", "top1", *LATENCY]]
-    rows = places.merge(before, on=PLACE, how="left").merge(compressed, on=STORED, how="left")
-    speedups = speedup_over(rows, "_before").rename(columns=dict(zip(SPEEDUP, LIMITS, strict=True)))
+    compressed = fastest(timed, STORED).merge(plain[PLACE], on=PLACE)
+    before = compressed[PLACE].merge(plain, on=PLACE)
+    speedups, _ = compared(before, compressed, tables.rounds)
+    limits = dict(zip(LIMITS, speedups.interval(), strict=True))
+    compressed = compressed.assign(**limits)[[*STORED, "level", "top1", *LIMITS]]
+    uncompressed = plain[[*PLACE, "top1"]].rename(columns={"top1": "top1_before"})
+    rows = places.merge(uncompressed, on=PLACE, how="left")
+    rows = rows.merge(compressed, on=STORED, how="left")
     statuses = [_status(asked, row) for _, row in rows.iterrows()]
-    return rows.join(speedups).assign(status=statuses)[PUBLISHED_COLUMNS]
+    return rows.assign(status=statuses)[PUBLISHED_COLUMNS]
 
 
 def _status(asked: pd.DataFrame, row: pd.Series) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from dlas.analysis import choices
 from dlas.analysis.choices import Choice, Place
 from dlas.analysis.columns import LATENCY
-from dlas.analysis.observation import distinct, floors, measured
+from dlas.analysis.observation import Tables, distinct, floors, measured
 from dlas.analysis.pages import Page, estimate
 from dlas.analysis.words import Words
 
@@ -35,9 +35,7 @@ BELOW, UNMEASURED = "below the floor", "not measured"
 ROUNDING = 1e-9  # percent: a share of images is no exact number
 
 
-def recommend(
-    study: pd.DataFrame, noise_floor: pd.DataFrame, top1_floor: Mapping[str, float]
-) -> pd.DataFrame:
+def recommend(tables: Tables, top1_floor: Mapping[str, float]) -> pd.DataFrame:
     """Return one row for each platform and data set: COLUMNS. `top1_floor` is in percent, by data set.
 
     Recommended is the measured configuration of lowest latency among the candidates: those whose compiled top-1 on the
@@ -45,7 +43,8 @@ def recommend(
     over the recommended one; NaN where that was not measured. The joint speedup is that of the recommended
     configuration over what is chosen layer by layer, see `choices.gains`; NaN where that is no candidate.
     """
-    rows = distinct(measured(study))
+    study = tables.study
+    rows = distinct(measured(tables.rows))
     rows = rows.assign(top1_compiled=choices.top1(rows))
     lines: dict[Place, dict[str, Any]] = {}
     found: dict[Place, Choice] = {}
@@ -70,7 +69,7 @@ def recommend(
             line |= _layer_by_layer(chosen, choices.having(here, chosen), combination)
             default = choices.having(candidates, usual)
             found[place] = Choice(default, combination, best, candidates)
-    for place, gain in choices.gains(found, floors(noise_floor)).items():
+    for place, gain in choices.gains(found, floors(tables.noise_floor), tables.rounds).items():
         lines[place] |= dict(zip(JOINT, gain, strict=True))
     return pd.DataFrame(list(lines.values()), columns=COLUMNS)
 

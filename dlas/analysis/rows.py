@@ -8,7 +8,8 @@ import pandas as pd
 
 from dlas import status
 from dlas.analysis import statistics
-from dlas.analysis.columns import MODEL, VARIANT
+from dlas.analysis.columns import AA_REPLICATE, MEASURED, MODEL, REFERENCE, VARIANT
+from dlas.analysis.effects import effects
 
 Record = Mapping[str, Any]
 
@@ -22,8 +23,6 @@ PEERS_COLUMNS = (
 ).split()
 NOISE_FLOOR_COLUMNS = ["platform", "dataset", "model", "ratio", "low", "high"]
 SAMPLES_COLUMNS = [*MODEL, "machine", "platform", *VARIANT, "role", "round", "latency_ms"]
-# The roles of samples that are not a peer's, see `dlas.hardware.timing`.
-MEASURED, AA_REPLICATE, REFERENCE = "measured", "aa_replicate", "reference"
 
 
 def study_row(
@@ -127,17 +126,17 @@ def peer_rows(
 def noise_floor_row(place: Mapping[str, str], samples: pd.DataFrame) -> dict[str, Any] | None:
     """Return one row of noise_floor.csv: the A/A pair that differs most among a model's timings on a platform.
 
-    A pair is a library and its replicate; its ratio is the median over the rounds of the replicate's latency by the
-    library's, with the 95 % interval. None without a pair.
+    A pair is a library and its replicate; its ratio is that of the replicate's latency by the library's in paired
+    samples, with the 95 % interval. None without a pair.
     """
     both = samples[samples["role"].isin([MEASURED, AA_REPLICATE])]
     table = both.pivot_table(index=[*VARIANT, "round"], columns="role", values="latency_ms")
     if AA_REPLICATE not in table:
         return None
-    pairs = table.dropna().groupby(level=VARIANT)
-    ratios = [statistics.median_ratio(pair[AA_REPLICATE], pair[MEASURED]) for _, pair in pairs]
-    if not ratios:
+    series = np.log(table[AA_REPLICATE] / table[MEASURED]).dropna().unstack("round")
+    if series.empty:
         return None
+    ratios = map(statistics.Interval, *effects(series.to_numpy()).interval())
     ratio = max(ratios, key=statistics.noise_floor)
     values = (place["platform"], place["dataset"], place["model"], *ratio)
     return dict(zip(NOISE_FLOOR_COLUMNS, values, strict=True))

@@ -6,8 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy import stats
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.contingency_tables import mcnemar
 
 from dlas.errors import StudyError
 
@@ -58,12 +61,6 @@ def median(samples: Samples, confidence: float = CONFIDENCE, seed: int = 0) -> I
     return Interval(float(np.median(values)), float(limits.low), float(limits.high))
 
 
-def median_ratio(numerators: Samples, denominators: Samples, seed: int = 0) -> Interval:
-    """Return the median of paired ratios, such as two libraries' latencies round by round, with its interval."""
-    logarithms = np.log(finite(numerators, above=0) / finite(denominators, above=0))
-    return Interval(*np.exp(median(logarithms, seed=seed)))
-
-
 def geometric_mean_ratio(
     numerators: Samples, denominators: Samples, confidence: float = CONFIDENCE
 ) -> Interval:
@@ -75,32 +72,38 @@ def geometric_mean_ratio(
     mean = float(logarithms.mean())
     if len(logarithms) < 2:
         return Interval(float(np.exp(mean)), np.nan, np.nan)
-    spread = float(stats.sem(logarithms)) * stdtrit(len(logarithms) - 1, (1 + confidence) / 2)
-    return Interval(*(float(np.exp(value)) for value in (mean, mean - spread, mean + spread)))
+    limits = stats.ttest_1samp(logarithms, 0).confidence_interval(confidence)
+    return Interval(*(float(np.exp(value)) for value in (mean, *limits)))
 
 
-def group_ratio(
-    values: Samples, first: Samples, blocks: Samples, confidence: float = CONFIDENCE
-) -> Interval:
-    """Return the ratio of two groups' geometric means with Student's t interval; one value for each member.
+def group_difference(
+    values: np.ndarray, first: Samples, blocks: Samples
+) -> tuple[np.ndarray, Interval]:
+    """Return the difference of two groups' means within blocks, by least squares with one constant for each block.
 
-    `first` says who is in the numerator's group. `blocks` names conditions that members share and that change all
-    values by a common factor, such as the data set: least squares on the logarithms with one constant for each block,
-    so that members are compared within their block only. NaN where the members do not suffice for an error.
+    Parameters
+    ----------
+    values : np.ndarray
+        float64 [members, columns].
+    first : array-like
+        bool [members]: which are in the group that comes first in the difference.
+    blocks : array-like
+        [members]: conditions that members share and that change all their values alike, such as the data set.
+
+    Returns
+    -------
+    differences : np.ndarray
+        float64 [columns].
+    interval : Interval
+        That of the first column, with Student's t limits. NaN where the members do not suffice for an error.
     """
-    logarithms, names = np.log(finite(values, above=0)), np.asarray(blocks)
-    design = np.column_stack(
-        [np.asarray(first, float), *((names == name).astype(float) for name in np.unique(names))]
-    )
-    freedom = len(logarithms) - design.shape[1]
-    if freedom < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
-        return Interval(np.nan, np.nan, np.nan)
-    inverse = np.linalg.inv(design.T @ design)
-    effects = inverse @ design.T @ logarithms
-    variance = float(((logarithms - design @ effects) ** 2).sum()) / freedom
-    reach = np.sqrt(variance * inverse[0, 0]) * stdtrit(freedom, (1 + confidence) / 2)
-    low, high = np.exp(effects[0] - reach), np.exp(effects[0] + reach)
-    return Interval(float(np.exp(effects[0])), float(low), float(high))
+    design = pd.get_dummies(pd.Series(np.asarray(blocks)), dtype=float).to_numpy()
+    design = np.column_stack([np.asarray(first, float), design])
+    differences = np.linalg.lstsq(design, values)[0][0]
+    if len(design) <= design.shape[1] or np.linalg.matrix_rank(design) < design.shape[1]:
+        return differences, Interval(np.nan, np.nan, np.nan)
+    low, high = OLS(values[:, 0], design).fit().conf_int(ERROR_RATE)[0]
+    return differences, Interval(float(differences[0]), float(low), float(high))
 
 
 def rank_correlation(first: Samples, second: Samples, seed: int = 0) -> Interval:
@@ -129,59 +132,26 @@ def proportion(count: int, total: int) -> Interval:
     return Interval(count / total, float(limits.low), float(limits.high))
 
 
-def clearly_above(
-    first: Interval,
-    second: Interval,
-    factor: float,
-    comparisons: int,
-    confidence: float = CONFIDENCE,
-) -> bool:
-    """Return whether `first` exceeds `second` by more than `factor`, corrected for the number of comparisons.
+def accuracy_order(first: np.ndarray | None, second: np.ndarray | None, comparisons: int) -> int:
+    """Return 1 if a network answers clearly more images correctly than another, -1 if clearly fewer, else 0.
 
-    One-sided z-test of the difference of the logarithms at the level (1 - confidence) / comparisons (Bonferroni),
-    each standard error taken from the width of the 95 % interval. `factor` is the noise floor, at least 1: the
-    intervals describe the spread of the samples only, the floor all that differs between two equal libraries.
+    Parameters
+    ----------
+    first, second : np.ndarray or None
+        bool [images]: which images each gets right. None, where that is not known, decides nothing.
+    comparisons : int
+        How many tests err at most once in 20 studies (Bonferroni).
+
+    Notes
+    -----
+    Exact McNemar test: of the images that one of the two alone gets right, each does so for half.
     """
-    errors = [log_standard_error(value) for value in (first, second)]
-    distance = np.log(first.estimate / second.estimate) - np.log(factor)
-    threshold = -ndtri((1 - confidence) / comparisons) * math.hypot(*errors)
-    return bool(distance > threshold)  # False where an interval is missing
-
-
-def clear_orders(
-    estimates: Samples,
-    errors: Samples,
-    factor: float,
-    comparisons: int,
-    confidence: float = CONFIDENCE,
-) -> np.ndarray:
-    """Return for each two estimates whether the first is clearly above (1) or below (-1) the second, or neither (0).
-
-    The array is [first, second]; `errors` are the standard errors of the estimates' logarithms. See `clearly_above`.
-    """
-    logarithms, spread = np.log(np.asarray(estimates, float)), np.asarray(errors, float)
-    distance = logarithms[:, None] - logarithms
-    threshold = -ndtri((1 - confidence) / comparisons) * np.hypot(spread[:, None], spread)
-    return np.sign(distance) * (np.abs(distance) - np.log(factor) > threshold)
-
-
-def log_standard_error(interval: Interval) -> float:
-    """Return the standard error of the logarithm of an estimate from its 95 % interval."""
-    return float(np.log(interval.high / interval.low) / (2 * REACH))
-
-
-def accuracy_clearly_above(
-    first: float, second: float, images: int, comparisons: int, confidence: float = CONFIDENCE
-) -> bool:
-    """Return whether one top-1 exceeds another, both in percent of the same number of images.
-
-    One-sided z-test of two proportions with Agresti and Caffo's (2000) added successes and failures, corrected for
-    the number of comparisons (Bonferroni). It takes the two as independent; on the same images they mostly agree,
-    so it errs on the side of no difference.
-    """
-    shares = [(value / 100 * images + 1) / (images + 2) for value in (first, second)]
-    error = np.sqrt(sum(share * (1 - share) / (images + 2) for share in shares))
-    return bool(shares[0] - shares[1] > -ndtri((1 - confidence) / comparisons) * error)
+    if first is None or second is None:
+        return 0
+    alone = int((first & ~second).sum()), int((second & ~first).sum())
+    table = [[0, alone[0]], [alone[1], 0]]
+    clear = mcnemar(table, exact=True).pvalue < ERROR_RATE / comparisons
+    return int(np.sign(alone[0] - alone[1])) * clear
 
 
 def fewest_images(percentages: Samples) -> int:

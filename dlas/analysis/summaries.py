@@ -1,6 +1,6 @@
 """The study in tables, as a paper shows them.
 
-Each is a pure function of study.csv and noise_floor.csv; its page is for readers and says how it is read.
+Each is a pure function of the study's tables; its page is for readers and says how it is read.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dlas.analysis import choices, reach, statistics
-from dlas.analysis.columns import LATENCY, MODEL, NETWORK, PLACE, SPEEDUP
+from dlas.analysis import choices, reach
+from dlas.analysis.columns import LATENCY, MODEL, NETWORK, PLACE
 from dlas.analysis.observation import (
+    Tables,
+    compared,
     distinct,
     floors,
-    latency,
     measured,
-    speedup_over,
     unreached,
 )
 from dlas.analysis.pages import (
@@ -50,23 +50,22 @@ CHOICES = {"fastest": "fastest", "fastest_accurate": "fastest of equal accuracy"
 
 
 class Summary(NamedTuple):
-    """A table and its page: rows(study, noise_floor, words) for the CSV, page(rows, words) for readers.
+    """A table and its page: rows(tables, words) for the CSV, page(rows, words) for readers.
 
     The CSV has plain names; the words give the order of its rows.
     """
 
-    rows: Callable[[pd.DataFrame, pd.DataFrame, Words], pd.DataFrame]
+    rows: Callable[[Tables, Words], pd.DataFrame]
     page: Callable[[pd.DataFrame, Words], Page]
 
 
-def accuracy_and_compression(
-    study: pd.DataFrame, noise_floor: pd.DataFrame, words: Words
-) -> pd.DataFrame:
+def accuracy_and_compression(tables: Tables, words: Words) -> pd.DataFrame:
     """Return one row for each network: ACCURACY_COLUMNS.
 
-    `top1_change` is in percentage points and `factor` the bytes of the uncompressed network over its own. The noise
-    floor has no part in it. A network that could not be made has its reason.
+    `top1_change` is in percentage points and `factor` the bytes of the uncompressed network over its own. A
+    network that could not be made has its reason.
     """
+    study = tables.study
     networks = _sorted(study.drop_duplicates(NETWORK), NETWORK, words)
     uncompressed = networks[networks["compression"] == "none"].set_index(MODEL)
     before = uncompressed[["top1", "model_bytes"]].add_suffix("_before")
@@ -80,15 +79,16 @@ def accuracy_and_compression(
     return networks[ACCURACY_COLUMNS]
 
 
-def latencies(study: pd.DataFrame, noise_floor: pd.DataFrame, words: Words) -> pd.DataFrame:
+def latencies(tables: Tables, words: Words) -> pd.DataFrame:
     """Return one row for each network, platform and format of its weights: TIMED, CELL of each variant, and RANKED.
 
     The columns of a primitive and tuning begin with both: direct_untuned_latency_ms. They are empty where the study
-    does not ask for it. `fastest` names the variant of lowest latency, `tied` those that are not clearly slower, see
-    `statistics.clearly_above`, with a family-wise error of 5 % in each row.
+    does not ask for it. `fastest` names the variant of lowest latency, `tied` those that are not clearly slower in
+    paired samples, with a family-wise error of 5 % in each row.
     """
-    rows, floor = _sorted(study, [*TIMED, *CODE], words), floors(noise_floor)
-    variants = _sorted(study[CODE].drop_duplicates(), CODE, words).itertuples(index=False)
+    rows = _sorted(tables.rows, [*TIMED, *CODE], words)
+    floor = floors(tables.noise_floor)
+    variants = _sorted(tables.study[CODE].drop_duplicates(), CODE, words).itertuples(index=False)
     columns = [f"{_variant(variant)}_{name}" for variant in variants for name in CELL]
     lines = []
     for place, group in rows.groupby(TIMED, sort=False, dropna=False):
@@ -96,7 +96,7 @@ def latencies(study: pd.DataFrame, noise_floor: pd.DataFrame, words: Words) -> p
         for row in group.itertuples():
             line |= {f"{_variant(row)}_{name}": getattr(row, name) for name in CELL}
         # nothing is measured where there is no noise floor
-        equal = _not_clearly_slower(group, floor.get(place[:2], 1.0))
+        equal = _not_clearly_slower(group, tables, floor.get(place[:2], 1.0))
         line |= {"fastest": equal[0] if equal else None, "tied": ", ".join(equal[1:])}
         lines.append(line)
     return pd.DataFrame(lines, columns=[*TIMED, *columns, *RANKED])
@@ -106,30 +106,25 @@ def _variant(row: Any) -> str:
     return f"{row.primitive}_{row.tuning}"
 
 
-def _not_clearly_slower(rows: pd.DataFrame, floor: float) -> list[str]:
+def _not_clearly_slower(rows: pd.DataFrame, tables: Tables, floor: float) -> list[str]:
     """Return the variant of lowest latency, and the others that are not clearly slower."""
     timed = measured(rows).sort_values("latency_ms")
-    others = max(1, len(timed) - 1)
-    return [
-        _variant(row)
-        for _, row in timed.iterrows()
-        if not statistics.clearly_above(latency(row), latency(timed.iloc[0]), floor, others)
-    ]
+    best = timed.iloc[[0] * len(timed)]
+    effect, _ = compared(timed, best, tables.rounds)
+    slower = effect.orders(floor, max(1, len(timed) - 1)) == 1
+    return [_variant(row) for row in timed[~slower].itertuples()]
 
 
-def best_configurations(
-    study: pd.DataFrame, noise_floor: pd.DataFrame, words: Words
-) -> pd.DataFrame:
+def best_configurations(tables: Tables, words: Words) -> pd.DataFrame:
     """Return two rows for each network of a platform: BEST_COLUMNS of its configuration of each of CHOICES.
 
-    Equal accuracy is that of `choices.accurate`. The speedup is over the default: see `choices.default`. The noise
-    floor has no part in it.
+    Equal accuracy is that of `choices.accurate`. The speedup is over the default: see `choices.default`.
     """
-    rows = distinct(measured(study))
+    rows = distinct(measured(tables.rows))
     usual = {platform: choices.default(own) for platform, own in rows.groupby("platform")}
-    options = dict(zip(CHOICES, (rows, choices.accurate(study)), strict=True))
+    options = dict(zip(CHOICES, (rows, choices.accurate(rows)), strict=True))
     lines = []
-    for place, asked in _sorted(study, PLACE, words).groupby(PLACE, sort=False):
+    for place, asked in _sorted(tables.study, PLACE, words).groupby(PLACE, sort=False):
         network = dict(zip(PLACE, place, strict=True))
         for choice, allowed in options.items():
             line, here = network | {"choice": choice}, choices.having(allowed, network)
@@ -140,19 +135,19 @@ def best_configurations(
                 default = choices.having(rows, network | usual[place[0]])
                 line |= {name: best[name] for name in BEST_COLUMNS if name in best.index}
                 if "primitive" in usual[place[0]] and len(default):
-                    line |= _speedup(best, default.iloc[0])
+                    line |= _speedup(here.loc[[best.name]], default, tables)
             lines.append(line)
     return pd.DataFrame(lines, columns=BEST_COLUMNS)
 
 
-def _speedup(row: pd.Series, default: pd.Series) -> dict[str, float]:
-    """Return OVER_DEFAULT of a configuration; of the default itself it is 1 without error."""
-    if (row[LATENCY] == default[LATENCY]).all():
+def _speedup(rows: pd.DataFrame, default: pd.DataFrame, tables: Tables) -> dict[str, float]:
+    """Return OVER_DEFAULT of one configuration; of the default itself it is 1 without error."""
+    if list(rows["row"]) == list(default["row"]):
         return dict.fromkeys(OVER_DEFAULT, 1.0)
-    both = row.to_frame().T.assign(**default[LATENCY].add_suffix("_default"))
-    numbers = both.filter(like="latency_ms").astype(float)
-    found = speedup_over(numbers, "_default").iloc[0]
-    return dict(zip(OVER_DEFAULT, found[SPEEDUP], strict=True))
+    effect, _ = compared(default, rows, tables.rounds)
+    return {
+        name: float(value[0]) for name, value in zip(OVER_DEFAULT, effect.interval(), strict=True)
+    }
 
 
 def _sorted(table: pd.DataFrame, names: list[str], words: Words) -> pd.DataFrame:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dlas.analysis.answers import read as read_answers
 from dlas.analysis.columns import CONFIGURATION
-from dlas.analysis.observation import Module, Observation
+from dlas.analysis.effects import rounds_of
+from dlas.analysis.observation import NUMBERS, Module, Observation, Tables
 from dlas.analysis.rows import NOISE_FLOOR_COLUMNS, PEERS_COLUMNS, STUDY_COLUMNS
 from dlas.compression.elbow import CURVE_COLUMNS
 from dlas.errors import StudyError
@@ -17,7 +19,8 @@ from dlas.files import atomic_write
 
 CURVES_COLUMNS = ["dataset", "model", "compression", *CURVE_COLUMNS]
 OBSERVATION_COLUMNS = (
-    "observation claim origin verdict statistic estimate ci_low ci_high n reason rule"
+    "observation claim origin verdict statistic estimate ci_low ci_high n generalizes generalizes_low generalizes_high "
+    "reason rule_version rule"
 ).split()
 TUNING_CURVE = ["trial", "layer", "latency_ms", "best_layer_ms", "network_ms"]
 # Empty for a network that could not be made.
@@ -79,12 +82,13 @@ def observation_row(record: Mapping[str, Any], claim: Mapping[str, str]) -> dict
 def observation_record(number: str, module: Module, observation: Observation) -> dict[str, Any]:
     """Return everything about what was observed under a number, but the claim: values that JSON has."""
     rule = " ".join(module.RULE.split())
-    return {"observation": number, "rule": rule, **observation.record()}
+    version = {"rule_version": module.RULE_VERSION, "rule": rule}
+    return {"observation": number, **version, **observation.record()}
 
 
 def observations_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return observations.csv's table from its rows."""
-    numbers = dict.fromkeys(("estimate", "ci_low", "ci_high"), float)
+    numbers = dict.fromkeys(NUMBERS, float)
     return pd.DataFrame(list(rows), columns=OBSERVATION_COLUMNS).astype(numbers)
 
 
@@ -111,6 +115,27 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
                 table.to_csv(packed, index=False, mode="wb")
         else:
             table.to_csv(temporary, index=False)
+
+
+def read_tables(files: Any, groups: Mapping[str, str] | None = None) -> Tables:
+    """Read what observations take.
+
+    Parameters
+    ----------
+    files : object
+        Has the paths as attributes: study, noise_floor, curves, samples and answers.
+    groups : mapping of str to str, optional
+        See `Tables`.
+    """
+    study = read_table(files.study)
+    return Tables(
+        study=study,
+        noise_floor=read_table(files.noise_floor),
+        curves=read_table(files.curves),
+        rounds=rounds_of(study, read_table(files.samples)),
+        answers=read_answers(files.answers),
+        groups=groups or {},
+    )
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

@@ -1,26 +1,31 @@
-"""The fastest primitive of a network under several conditions, its tunings or its precisions: does it change?
+"""What it costs to use one primitive under several conditions: networks, tunings or precisions.
 
-That it differs says nothing where two primitives are about equally fast, so a change counts only if both orders are
-clear: by more than the A/A noise floor and the intervals, see `statistics.clear_orders`.
+Under each condition every two primitives are compared in paired samples. A primitive loses the largest factor by which
+another one is faster under any of the conditions. The loss of a set of conditions is that of the primitive that loses
+least: whoever uses one primitive throughout loses this much somewhere. It is 1 where one is the fastest throughout.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import permutations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dlas.analysis import marks, panels, statistics
-from dlas.analysis.columns import LATENCY
-from dlas.analysis.observation import Verdict, log_errors
+from dlas.analysis import marks, panels
+from dlas.analysis.columns import LATENCY, MODEL
+from dlas.analysis.effects import Limits, Rounds, effects
+from dlas.analysis.judging import Generalization, Verdict, any_beyond, for_others_by_share, short
+from dlas.analysis.statistics import Interval
 from dlas.analysis.style import GREY, Looks
 
-Latencies = Mapping[str, pd.DataFrame]  # by condition: LATENCY and status; a row is a primitive
+# By condition: LATENCY, status and row, see `observation.timed`; a row is a primitive, the same ones in each.
+Latencies = Mapping[str, pd.DataFrame]
 
-LARGEST_SHARE = 0.25  # of changes: more cannot be excluded where a claim that there are some is not contradicted
-NAMES_SHARE = 0.25  # of a panel's width, kept free for the names of the fastest
+# The smallest loss that counts, where the noise floor is smaller.
+COUNTS = 1.03
+# Of a panel's width, kept free for the names of the fastest.
+NAMES_SHARE = 0.25
 
 
 def fastest(latencies: Latencies) -> dict[str, str]:
@@ -28,58 +33,77 @@ def fastest(latencies: Latencies) -> dict[str, str]:
     return {condition: str(rows["latency_ms"].idxmin()) for condition, rows in latencies.items()}
 
 
-def changes(latencies: Latencies, floor: float, comparisons: int) -> list[tuple[str, str]]:
-    """Return every two conditions, in both orders, between which the fastest primitive changes clearly.
+def comparisons(networks: Sequence[Latencies]) -> int:
+    """Return how many pairs of primitives are compared in these networks."""
+    counts = [len(rows) for latencies in networks for rows in latencies.values()]
+    return sum(count * (count - 1) // 2 for count in counts)
 
-    Each one's fastest primitive is there clearly faster than the other's.
+
+def losses(latencies: Latencies, rounds: Rounds, comparisons: int) -> Limits:
+    """Return the factor that each primitive loses at most.
+
+    The limits of so many comparisons hold at once.
     """
-    best = fastest(latencies)
-    beaten = {name: slower(rows, floor, comparisons) for name, rows in latencies.items()}
-    return [
-        (first, second)
-        for first, second in permutations(latencies, 2)
-        if best[second] in beaten[first] and best[first] in beaten[second]
+    rows = np.array([own["row"].to_numpy(int) for own in latencies.values()])
+    conditions, primitives = rows.shape
+    over, under = (
+        np.broadcast_to(one, (conditions, primitives, primitives)).ravel()
+        for one in (rows[:, :, None], rows[:, None, :])
+    )
+    limits = effects(rounds.ratios(over, under)).interval(comparisons)
+    shape = (conditions, primitives, primitives)
+    return Limits(*(each.reshape(shape).max(axis=(0, 2)) for each in limits))
+
+
+def loss(latencies: Latencies, rounds: Rounds, comparisons: int) -> Interval:
+    """Return the loss of the primitive that loses least, with its limits, see `losses`."""
+    return Interval(*(float(each.min()) for each in losses(latencies, rounds, comparisons)))
+
+
+def changes(
+    networks: Mapping[tuple[str, ...], Latencies],
+    names: list[str],
+    rounds: Rounds,
+    floor: Mapping[tuple[str, str], float],
+) -> pd.DataFrame:
+    """Return one row for each network on whether its fastest primitive changes with its condition.
+
+    Its columns are `names`, loss with its limits low and high, floor, and outcome: changes (the loss is above COUNTS
+    and the noise floor), stays (it is below COUNTS, and so is the floor) or unclear. `floor` is that of
+    `observation.floors`, by the first two of `names`.
+    """
+    pairs = comparisons(list(networks.values()))
+    found = [
+        (*network, *loss(latencies, rounds, pairs), floor[network[0], network[1]])
+        for network, latencies in networks.items()
     ]
+    table = pd.DataFrame(found, columns=[*names, "loss", "low", "high", "floor"])
+    outcomes = [
+        table["low"] > table["floor"].clip(lower=COUNTS),
+        short(table["high"], COUNTS, table["floor"]),
+    ]
+    return table.assign(outcome=np.select(outcomes, ["changes", "stays"], "unclear"))
 
 
-def outcome(latencies: Latencies, floor: float, comparisons: int) -> str:
-    """Return "changes"; "stays" where one primitive is clearly faster than each other one throughout; or "unclear"."""
-    if changes(latencies, floor, comparisons):
-        return "changes"
-    stays = len(set(fastest(latencies).values())) == 1 and all(
-        len(slower(rows, floor, comparisons)) == len(rows) - 1 for rows in latencies.values()
-    )
-    return "stays" if stays else "unclear"
+def judge(changes: pd.DataFrame) -> tuple[Verdict, Interval]:
+    """Return whether the fastest primitive changes on some network, and the largest loss."""
+    verdict = any_beyond(changes["low"], changes["high"], COUNTS, changes["floor"])
+    return verdict, Interval(*(float(changes[name].max()) for name in ("loss", "low", "high")))
 
 
-def slower(rows: pd.DataFrame, floor: float, comparisons: int) -> set[str]:
-    """Return the primitives that are clearly slower than the fastest; a row of LATENCY is a primitive."""
-    fastest = rows["latency_ms"].to_numpy().argmin()
-    orders = statistics.clear_orders(rows["latency_ms"], log_errors(rows), floor, comparisons)
-    return set(rows.index[orders[:, fastest] == 1])
-
-
-def cost(latencies: Latencies, first: str, second: str) -> float:
-    """Return the latency of the first condition's fastest primitive over the lowest, both under the second."""
-    chosen = fastest(latencies)[first]
-    return float(
-        latencies[second].loc[chosen, "latency_ms"] / latencies[second]["latency_ms"].min()
+def in_words(changes: pd.DataFrame, verb: str) -> str:
+    """Return on how many networks the fastest primitive changes and stays: `verb` is "changes" or "varies"."""
+    counts = {name: int((changes["outcome"] == name).sum()) for name in ("changes", "stays")}
+    return (
+        f"the fastest primitive {verb} clearly on {counts['changes']} and stays on {counts['stays']} of "
+        f"{len(changes)} networks"
     )
 
 
-def judge(outcomes: pd.Series) -> tuple[Verdict, statistics.Interval, int]:
-    """Return the verdict on the claim that there are changes, their share of what is decided, and how much that is.
-
-    One clear change supports it; that there is none contradicts it if the share's upper limit is below LARGEST_SHARE.
-    """
-    changed, stays = (int((outcomes == name).sum()) for name in ("changes", "stays"))
-    share = statistics.proportion(changed, changed + stays)
-    verdict: Verdict = "inconclusive"
-    if changed:
-        verdict = "supported"
-    elif share.high < LARGEST_SHARE:
-        verdict = "contradicted"
-    return verdict, share, changed + stays
+def for_others(changes: pd.DataFrame) -> Generalization:
+    """Return whether it changes on more than a share of other networks, by the models on which it clearly does."""
+    models = changes.groupby(MODEL)["outcome"].agg(lambda outcomes: (outcomes == "changes").any())
+    return for_others_by_share(int(models.sum()), len(models))
 
 
 def changing(evidence: pd.DataFrame, names: list[str]) -> set[tuple[str, ...]]:

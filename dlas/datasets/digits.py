@@ -15,7 +15,7 @@ from dlas.errors import StudyError
 from dlas.plugins import Annotated, DatasetPlugin, Fraction, Ge, Setting
 
 PLUGIN = DatasetPlugin(
-    label="digits (MNIST subset)",
+    label="MNIST digits",
     order=1,
     stem="small_input",
     size="size",

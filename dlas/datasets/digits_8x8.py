@@ -14,7 +14,7 @@ from dlas.datasets import Dataset, split
 from dlas.plugins import DatasetPlugin, Fraction, Pixels, Setting
 
 PLUGIN = DatasetPlugin(
-    label="digits (8x8)",
+    label="8x8 digits",
     order=5,
     stem="small_input",
     size="size",

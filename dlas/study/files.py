@@ -9,7 +9,9 @@ from dlas.study import settings
 from dlas.study.grid import (
     Configuration,
     choices,
+    levels,
     machines,
+    networks,
     peers,
     searches,
     timed_together,

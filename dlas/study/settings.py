@@ -6,7 +6,15 @@ from typing import Any
 from dlas import registry
 from dlas.config import DOWNLOAD, PUBLISHED, TRAIN, Config, Section
 from dlas.errors import unknown
-from dlas.study.grid import SINGLE, configurations, dtype, levels, peers, timed_together
+from dlas.study.grid import (
+    SINGLE,
+    configurations,
+    dtype,
+    levels,
+    peers,
+    previous,
+    timed_together,
+)
 
 Settings = dict[str, Any]
 

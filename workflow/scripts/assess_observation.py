@@ -7,8 +7,6 @@ from dlas.files import write_json
 with job(snakemake):
     settings = snakemake.params.settings
     module = observation.load(settings["observation"])
-    names = ("study", "noise_floor", "curves")
-    tables = {name: table.read_table(snakemake.input[name]) for name in names}
-    found = module.observe(observation.Tables(**tables, groups=settings["groups"]))
+    found = observation.assess(module, table.read_tables(snakemake.input, settings["groups"]))
     record = table.observation_record(snakemake.wildcards.number, module, found)
     write_json(snakemake.output.assessment, record)

@@ -7,8 +7,7 @@ from dlas.files import write_text
 
 with job(snakemake):
     rows = recommendation.recommend(
-        table.read_table(snakemake.input.study),
-        table.read_table(snakemake.input.noise_floor),
+        table.read_tables(snakemake.input),
         snakemake.params.settings["top1_floor"],
     )
     table.write_table(snakemake.output.recommendation, rows)

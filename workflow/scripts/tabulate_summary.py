@@ -9,9 +9,6 @@ from dlas.files import write_text
 with job(snakemake):
     summary = SUMMARIES[snakemake.wildcards.table]
     words = Words(snakemake.params.settings["words"])
-    study, noise_floor = (
-        table.read_table(snakemake.input[name]) for name in ("study", "noise_floor")
-    )
-    rows = summary.rows(study, noise_floor, words)
+    rows = summary.rows(table.read_tables(snakemake.input), words)
     table.write_table(snakemake.output.table, rows)
     write_text(snakemake.output.page, pages.html(summary.page(rows, words)))

@@ -2,10 +2,11 @@
 
 What a pruned network promises is the uncompressed network's MACs over those that are left: all of a network with fewer
 channels, those of non-zero weights after weight pruning. How much of it is reached is compared between the two
-techniques with the same primitive on the same platform, so that the uncompressed network's latency drops out. A
-weight-pruned network counts in the faster of its two formats: zeros that CSR cannot use do not have to be run in CSR,
-and the claim is on the techniques, not on a format. Of one network the primitives and platforms are averaged, because
-they are no independent witnesses. Auto-scheduled code has no part in it: some configurations only have it. See RULE.
+techniques with the same primitive on the same platform, in paired samples, so that the uncompressed network's latency
+drops out. A weight-pruned network counts in the faster of its two formats: zeros that CSR cannot use do not have to be
+run in CSR, and the claim is on the techniques, not on a format. Of one network the primitives and platforms are
+averaged, because they are no independent witnesses. Auto-scheduled code has no part in it: some configurations only
+have it. See RULE.
 """
 
 from itertools import product
@@ -15,23 +16,24 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import marks, panels, statistics
-from dlas.analysis.columns import LATENCY, MODEL, PLACE
+from dlas.analysis import judging, marks, panels
+from dlas.analysis.columns import MODEL, PLACE
+from dlas.analysis.effects import by_group, of_networks
 from dlas.analysis.observation import (
     Observation,
     Tables,
-    Verdict,
     distinct,
     distinct_names,
     fastest,
-    floors,
+    floor_of,
     macs_done,
-    measured,
     needs,
-    speedup_over,
+    paired,
+    timed,
     unreached,
     untuned,
 )
+from dlas.analysis.statistics import Interval
 from dlas.analysis.style import GREY, Looks, no_level_handle
 from dlas.plugins import ObservationPlugin
 
@@ -42,13 +44,17 @@ PLUGIN = ObservationPlugin(
     layer="3 Model optimizations",
 )
 
-RULE = """
+CLOSER = 1.05
+RULE_VERSION = 2
+RULE = f"""
 Share: the speedup over the uncompressed network, same primitive and platform, untuned, over the promised one: the
 uncompressed network's MACs over those left, of weight pruning those of non-zero weights. A share above 1 counts as 1:
 to exceed a promise is not to come closer. A weight-pruned network counts in its faster format, dense or CSR. Ratio:
-share of channel pruning over that of weight pruning, its geometric mean over the primitives and platforms of each
-network, and of these over the networks, with a 95 % t interval. Supported: the interval lies above the A/A noise floor.
-Contradicted: it lies below 1 by more than the noise floor. Inconclusive otherwise.
+share of channel pruning over that of weight pruning, in paired samples, its geometric mean over the primitives and
+platforms of each network, and of these over the networks, with the 95 % interval of the measurements. Threshold:
+{CLOSER}x, or the largest A/A noise floor if that is more. Supported: the interval lies above the threshold.
+Contradicted: it lies below {CLOSER}x, and so does the noise floor. Inconclusive otherwise. For other networks: the same
+with the t interval over the networks.
 """
 READING = """
 A panel is a platform, a row a network, a colour a technique, a shape a primitive. A mark is the share of the speedup
@@ -68,13 +74,14 @@ SAME = [*PLACE, "primitive"]
 LIMITS = ["share", "low", "high"]
 
 
-def shares(study: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each pruned network, primitive and platform: SAME, compression, format, share, low and high.
+def shares(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return one row for each pruned network, primitive and platform, and its share's logarithm in each round.
 
-    `share` is what is reached of the promised speedup, with a 95 % interval from the latencies.
+    Its columns are SAME, compression, format, row and LIMITS: what is reached of the promised speedup, with a 95 %
+    interval.
     """
-    rows = untuned(distinct(measured(study)))
-    uncompressed = rows.loc[rows["compression"] == "none", [*SAME, "macs", *LATENCY]]
+    rows = untuned(distinct(timed(tables)))
+    uncompressed = rows.loc[rows["compression"] == "none", [*SAME, "macs", "row"]]
     pruned = rows[rows["compression"].isin(TECHNIQUES)]
     # In CSR zeros are no work; channels that were cut out are none in any format.
     least = pruned[(pruned["compression"] == "channel_pruning") | (pruned["format"] == "csr")]
@@ -84,52 +91,64 @@ def shares(study: pd.DataFrame) -> pd.DataFrame:
         .merge(least, on=[*SAME, "compression"])
         .merge(uncompressed, on=SAME, suffixes=("", "_uncompressed"))
     )
-    reached, promised = (
-        speedup_over(both, "_uncompressed"),
-        both["macs_uncompressed"] / both["left"],
-    )
-    return both[[*SAME, "compression", "format"]].assign(
-        share=reached["speedup"] / promised,
-        low=reached["low"] / promised,
-        high=reached["high"] / promised,
-    )
+    promised = (both["macs_uncompressed"] / both["left"]).to_numpy(float)
+    series = tables.rounds.ratios(both["row_uncompressed"], both["row"]) - np.log(promised)[:, None]
+    return paired(both[[*SAME, "compression", "format", "row"]], series, LIMITS), series
 
 
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each network and its mean share by technique."""
     study = untuned(tables.study)
-    found, missing = shares(study), unreached(study)
-    return _verdict(found, floors(tables.noise_floor)).showing(
-        shares=found,
+    (found, series), missing = shares(tables), unreached(study)
+    return _verdict(found, series, tables).showing(
+        shares=found.drop(columns="row"),
         no_level=missing[[*SAME, "compression"]].drop_duplicates(),
         platform=distinct_names(study, "platform"),
     )
 
 
-def _verdict(shares: pd.DataFrame, floor: dict[tuple[str, str], float]) -> Observation:
-    found = shares.pivot(index=SAME, columns="compression", values="share")
-    both = found.reindex(columns=list(TECHNIQUES)).dropna()
-    evidence = np.exp(np.log(both.clip(upper=1)).groupby(level=MODEL).mean()).reset_index()
-    if len(evidence) < 2:
+def _verdict(found: pd.DataFrame, series: np.ndarray, tables: Tables) -> Observation:
+    at = found.assign(at=np.arange(len(found))).pivot(
+        index=SAME, columns="compression", values="at"
+    )
+    both = at.reindex(columns=list(TECHNIQUES)).dropna().astype(int).reset_index()
+    both["floor"] = floor_of(both, tables.noise_floor)
+    both = both[np.isfinite(both["floor"])]
+    if both.empty:
         return needs(
-            "two networks, uncompressed, channel-pruned and weight-pruned in CSR, with the same primitive",
+            "a network, uncompressed, channel-pruned and weight-pruned in CSR, with the same primitive",
             STATISTIC,
         )
-    channel, weight = (evidence[technique] for technique in TECHNIQUES)
-    ratio = statistics.geometric_mean_ratio(channel, weight)
-    noise = max(floor.get((platform, dataset), np.inf) for platform, dataset, *_ in both.index)
-    verdict: Verdict = "inconclusive"
-    if ratio.low > noise:
-        verdict = "supported"
-    elif ratio.high < 1 / noise:
-        verdict = "contradicted"
-    means = [np.exp(np.log(values).mean()) for values in (channel, weight)]
-    reason = (
-        f"channel pruning reaches {means[0]:.2f} of the speedup its MACs promise and weight pruning {means[1]:.2f}, "
-        f"{ratio.estimate:.2f} times as much [{ratio.low:.2f}, {ratio.high:.2f}]; more on {(channel > weight).sum()} "
-        f"and less on {(channel < weight).sum()} of {len(evidence)} networks; noise floor {noise:.2f}"
+    channel, weight = (np.minimum(series[both[name].to_numpy(int)], 0) for name in TECHNIQUES)
+    jobs = tables.rounds.job[found["row"].to_numpy(int)[both[TECHNIQUES[0]].to_numpy(int)]]
+    names = list(both[MODEL].itertuples(index=False, name=None))
+    networks, ratios = by_group(channel - weight, jobs, names)
+    means = {
+        name: np.exp(by_group(one, jobs, names)[1].log)
+        for name, one in zip(TECHNIQUES, (channel, weight), strict=True)
+    }
+    evidence = pd.DataFrame(networks, columns=MODEL).assign(**means)
+    ratio, others = (
+        Interval(*(float(limit[0]) for limit in each)) for each in of_networks([ratios])
     )
-    return Observation(verdict, reason, STATISTIC, *ratio, n=len(evidence), evidence=evidence)
+    floor = both["floor"].max()
+    first, second = (np.exp(np.log(values).mean()) for values in means.values())
+    reason = (
+        f"channel pruning reaches {first:.2f} of the speedup its MACs promise and weight pruning {second:.2f}, "
+        f"{ratio.estimate:.2f} times as much [{ratio.low:.2f}, {ratio.high:.2f}]; more on {(ratios.log > 0).sum()} "
+        f"and less on {(ratios.log < 0).sum()} of {len(evidence)} networks; noise floor {floor:.2f}"
+    )
+    return Observation(
+        judging.any_beyond(ratio.low, ratio.high, CLOSER, floor),
+        reason,
+        STATISTIC,
+        *ratio,
+        n=len(evidence),
+        others=judging.for_others(
+            judging.any_beyond(others.low, others.high, CLOSER, floor), others.low, others.high
+        ),
+        evidence=evidence,
+    )
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:

@@ -1,11 +1,11 @@
 """The speedups that compression techniques give are very hardware dependent.
 
 The speedup of a compression on a platform is the latency of the uncompressed network over that of the compressed one,
-each in its fastest untuned configuration there. For every compression and pair of platforms the two
-speedups of each model are divided; their geometric mean over the models, with Student's t interval, says by which
-factor the hardware changes what the compression is worth. Auto-scheduled code has no part in it: some networks only
-have it, and each is to count once. A network whose compression has no level within the tolerance was not compressed
-and has no speedup; a widened one was measured and has. See RULE.
+each in its fastest untuned configuration there, in paired samples. For every compression and pair of platforms the two
+speedups of each model are divided, round by round where the platforms are one machine. Their geometric mean over the
+models says by which factor the hardware changes what the compression is worth. Auto-scheduled code has no part in it:
+some networks only have it, and each is to count once. A network whose compression has no level within the tolerance was
+not compressed and has no speedup; a widened one was measured and has. See RULE.
 """
 
 from itertools import combinations
@@ -15,19 +15,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import marks, panels, statistics
-from dlas.analysis.columns import DEPLOYED, LATENCY, NETWORK, PLACE, SPEEDUP
+from dlas.analysis import judging, marks, panels
+from dlas.analysis.columns import DEPLOYED, MODEL, NETWORK, PLACE, SPEEDUP
+from dlas.analysis.effects import combined, of_networks, stacked
 from dlas.analysis.observation import (
     Observation,
     Tables,
-    Verdict,
     distinct,
     distinct_names,
     fastest,
-    floors,
-    measured,
+    floor_of,
     needs,
-    speedup_over,
+    paired,
+    timed,
     unreached,
     untuned,
 )
@@ -42,11 +42,13 @@ PLUGIN = ObservationPlugin(
 )
 
 VERY = 1.25
+RULE_VERSION = 2
 RULE = f"""
 For each compression and pair of platforms: geometric mean over the compressed models of the ratio of their speedups
-(fastest untuned configuration), with a t interval at a family-wise 95 %. Threshold: {VERY}x, or the product of the
-two A/A noise floors if that is larger. Supported: the interval of some compression and pair lies beyond the threshold.
-Contradicted: all intervals lie within it. Inconclusive otherwise.
+(fastest untuned configuration), from paired samples, with the interval of the measurements at a family-wise 95 %.
+Threshold: {VERY}x, or the product of the two A/A noise floors if that is larger. Supported: the interval of some
+compression and pair lies beyond the threshold. Contradicted: all intervals lie within {VERY}x, and so do the noise
+floors. Inconclusive otherwise. For other networks: the same with the t interval over the models.
 """
 READING = """
 A panel is a platform, a row a network, a colour a compression. A mark is the uncompressed network's latency over the
@@ -61,26 +63,36 @@ uncompressed. results/noise_floor.csv: the largest noise floor of each platform 
 """
 STATISTIC = "geometric mean ratio of a compression's speedups on two platforms, where it is largest"
 LEVEL = [*NETWORK, "level"]
+OTHERS = ["others_low", "others_high"]
+COLUMNS = [
+    "compression",
+    "first",
+    "second",
+    "ratio",
+    "low",
+    "high",
+    *OTHERS,
+    "floor",
+    "networks",
+]
 
 
-def speedups(study: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each compressed network and platform: LEVEL, platform, status and SPEEDUP.
-
-    The limits come from the two latencies' intervals, taken as independent.
-    """
-    rows = untuned(distinct(measured(study))).assign(level=lambda table: table["level"].fillna(0))
+def compressed(tables: Tables) -> pd.DataFrame:
+    """Return one row for each compressed network and platform: LEVEL, platform, status, row and row_baseline."""
+    rows = untuned(distinct(timed(tables))).assign(level=lambda table: table["level"].fillna(0))
     best = fastest(rows, [*LEVEL, "platform"])
-    baseline = best.loc[best["compression"] == "none", [*PLACE, *LATENCY]]
+    baseline = best.loc[best["compression"] == "none", [*PLACE, "row"]]
     both = best[best["compression"] != "none"].merge(baseline, on=PLACE, suffixes=("", "_baseline"))
-    return both[[*LEVEL, "platform", "status"]].join(speedup_over(both, "_baseline"))
+    return both[[*LEVEL, "platform", "status", "row", "row_baseline"]]
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each compression and pair of platforms."""
+    """Return the verdict under RULE; the evidence is one row for each compression and pair of platforms: COLUMNS."""
     study = untuned(tables.study)
-    found = speedups(study)
-    return _verdict(distinct(study), found, floors(tables.noise_floor)).showing(
-        speedups=found,
+    rows = compressed(tables)
+    series = tables.rounds.ratios(rows["row_baseline"], rows["row"])
+    return _verdict(distinct(study), rows, series, tables).showing(
+        speedups=paired(rows, series)[[*LEVEL, "platform", "status", *SPEEDUP]],
         no_level=unreached(study)[DEPLOYED].drop_duplicates(),
         platform=distinct_names(study, "platform"),
         compression=distinct_names(study[study["compression"] != "none"], "compression"),
@@ -88,50 +100,26 @@ def observe(tables: Tables) -> Observation:
 
 
 def _verdict(
-    study: pd.DataFrame, speedups: pd.DataFrame, floor: dict[tuple[str, str], float]
+    study: pd.DataFrame, rows: pd.DataFrame, series: np.ndarray, tables: Tables
 ) -> Observation:
     if study.loc[study["compression"] != "none"].empty:
         return needs("compressed networks", STATISTIC)
     if study["platform"].nunique() < 2:
         return needs("a second platform", STATISTIC)
-    table = speedups.pivot(index=LEVEL, columns="platform", values="speedup")
-    pairs = [
-        (compression, first, second, group[[first, second]].dropna())
-        for compression, group in table.groupby(level="compression")
-        for first, second in combinations(table.columns, 2)
-    ]
-    pairs = [pair for pair in pairs if len(pair[3]) > 1]
-    if not pairs:
-        return needs("two networks with the same compression measured on two platforms", STATISTIC)
-    confidence = 1 - statistics.ERROR_RATE / len(pairs)
-    found = []
-    for compression, first, second, values in pairs:
-        datasets = values.index.get_level_values("dataset")
-        noise = [
-            max(floor.get((platform, name), np.inf) for name in datasets)
-            for platform in (first, second)
-        ]
-        ratio = statistics.geometric_mean_ratio(values[first], values[second], confidence)
-        found.append(
-            (compression, first, second, *ratio, max(VERY, noise[0] * noise[1]), len(values))
-        )
-    columns = ["compression", "first", "second", "ratio", "low", "high", "threshold", "networks"]
-    evidence = pd.DataFrame(found, columns=columns)
-    beyond = evidence[
-        (evidence["low"] > evidence["threshold"]) | (evidence["high"] < 1 / evidence["threshold"])
-    ]
-    within = (evidence["low"] > 1 / evidence["threshold"]) & (
-        evidence["high"] < evidence["threshold"]
+    evidence = _comparisons(rows, series, tables)
+    if evidence.empty:
+        return needs("a network with the same compression measured on two platforms", STATISTIC)
+    verdict = judging.any_beyond(evidence["low"], evidence["high"], VERY, evidence["floor"])
+    others = judging.any_beyond(
+        evidence["others_low"], evidence["others_high"], VERY, evidence["floor"]
     )
-    verdict: Verdict = (
-        "supported" if len(beyond) else "contradicted" if within.all() else "inconclusive"
-    )
+    beyond = evidence[evidence["low"] > evidence["floor"].clip(lower=VERY)]
     shown = beyond if len(beyond) else evidence
-    top = shown.loc[np.log(shown["ratio"]).abs().idxmax()]
+    top = shown.loc[shown["ratio"].idxmax()]
     reason = (
-        f"`{top['compression']}` speeds networks up {top['ratio']:.2f} times as much on "
-        f"`{top['first']}` as on `{top['second']}` "
-        f"[{top['low']:.2f}, {top['high']:.2f}]; beyond the threshold: {len(beyond)} of {len(evidence)} comparisons"
+        f"`{top['compression']}` speeds networks up {top['ratio']:.2f} times as much on `{top['first']}` as on "
+        f"`{top['second']}` [{top['low']:.2f}, {top['high']:.2f}]; beyond the threshold: {len(beyond)} of "
+        f"{len(evidence)} comparisons"
     )
     return Observation(
         verdict,
@@ -141,8 +129,37 @@ def _verdict(
         top["low"],
         top["high"],
         n=int(top["networks"]),
+        others=judging.for_others(others, *top[OTHERS]),
         evidence=evidence,
     )
+
+
+def _comparisons(rows: pd.DataFrame, series: np.ndarray, tables: Tables) -> pd.DataFrame:
+    """Return COLUMNS for each compression and two platforms; it gains more on the first."""
+    rows = rows.assign(at=np.arange(len(rows)), floor=floor_of(rows, tables.noise_floor))
+    jobs = tables.rounds.job[rows["row"].to_numpy(int)]
+    found, models = [], []
+    for compression, own in rows.groupby("compression"):
+        at = own.pivot(index=LEVEL, columns="platform", values="at")
+        for first, second in combinations(at.columns, 2):
+            pairs = at[[first, second]].dropna().astype(int).sort_index(level=MODEL)
+            if pairs.empty:
+                continue
+            networks = stacked(
+                [combined(series[pair], jobs[pair], [1, -1]) for pair in pairs.to_numpy()]
+            )
+            names, sign = (first, second), 1
+            if networks.log.mean() < 0:
+                names, sign = (second, first), -1
+            models.append(networks.times(sign))
+            noise = rows["floor"].to_numpy()[pairs.to_numpy()].max(axis=0).prod()
+            found.append((compression, *names, noise, len(pairs)))
+    if not found:
+        return pd.DataFrame(columns=COLUMNS)
+    table = pd.DataFrame(found, columns=["compression", "first", "second", "floor", "networks"])
+    ratio, others = of_networks(models)
+    limits = dict(zip(["ratio", "low", "high", *OTHERS], [*ratio, *others[1:]], strict=True))
+    return table.assign(**limits)[COLUMNS]
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:

@@ -10,7 +10,8 @@ longer. So conclusions of either data set count, in whichever direction they are
 
 The interval of the share that is reversed: with a family-wise error of 5 % all clear orders are true at once with 95 %
 confidence, so that at least those are reversed which clearly are, and at most those too which are unclear on one of the
-data sets. It holds for the configurations of the study, and needs no independence of its pairs. See RULE.
+data sets. It holds for the configurations of the study, and needs no independence of its pairs. Configurations of a
+model are compared in paired samples. See RULE.
 """
 
 from itertools import combinations
@@ -21,18 +22,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import marks, panels, statistics
+from dlas.analysis import judging, marks, panels, statistics
 from dlas.analysis.columns import LATENCY, PLACE
+from dlas.analysis.effects import Rounds, effects
 from dlas.analysis.observation import (
     Observation,
     Tables,
-    Verdict,
     distinct,
     distinct_names,
     floors,
     log_errors,
-    measured,
     needs,
+    timed,
     untuned,
 )
 from dlas.analysis.style import GREY, Looks, face
@@ -48,13 +49,16 @@ PLUGIN = ObservationPlugin(
 LARGEST_SHARE = 0.25
 # A share of fewer conclusions says nothing.
 FEWEST = 10
+RULE_VERSION = 2
 RULE = f"""
 Conclusions: on each platform, for each model that two data sets have, all pairs of its configurations (compression,
 format, primitive; untuned) that are clearly ordered on at least one of the two. A conclusion is reversed if the order
 is clear on both and opposite, it holds if it is clear on both and the same. Clear: by more than the A/A noise floor and
-the intervals, with a family-wise error of 5 % over all comparisons. Interval of the share that is reversed: from the
-reversed ones alone to all but those that hold. Supported: it lies above {100 * LARGEST_SHARE:g} %.
-Contradicted: it lies below. Inconclusive otherwise, and with fewer than {FEWEST} conclusions.
+the interval of paired samples, with a family-wise error of 5 % over all comparisons. Interval of the share that is
+reversed: from the reversed ones alone to all but those that hold. Supported: it lies above {LARGEST_SHARE:.0%}.
+Contradicted: it lies below. Inconclusive otherwise, and with fewer than {FEWEST} conclusions. For other networks: the
+exact interval of the share of shared models of whose conclusions more than {LARGEST_SHARE:.0%} are reversed; yes above
+{judging.COMMON:.0%}, no below.
 """
 READING = """
 A panel is a platform and a model that two data sets have; the last row of panels has the means over all models, which
@@ -78,18 +82,19 @@ MOST_LINES = 10
 # The width of the figure, and the height of a row of panels.
 LEAST_INCHES, ROW_INCHES = 5.2, 2.4
 
+SHOWN = [*LATENCY, "status"]
+
 # A platform, a model and two data sets; and the model on one and on the other of them.
 Place = tuple[str, str, str, str]
 Sides = tuple[pd.DataFrame, pd.DataFrame]
 
 
-def pairs(study: pd.DataFrame) -> dict[Place, Sides]:
-    """Return the latencies of the same configurations of a model on two data sets: LATENCY and status by METHOD.
+def pairs(rows: pd.DataFrame) -> dict[Place, Sides]:
+    """Return the `timed` rows of the same configurations of a model on two data sets: LATENCY, status, row by METHOD.
 
-    EVERY stands for the geometric mean over all models of a data set.
+    EVERY stands for the geometric mean over all models of a data set, which has no row.
     """
-    rows = untuned(distinct(measured(study)))
-    rows = rows[[*PLACE, *METHOD, *LATENCY, "status"]]
+    rows = untuned(distinct(rows))[[*PLACE, *METHOD, *SHOWN, "row"]]
     found: dict[Place, Sides] = {}
     for platform, here in rows.groupby("platform"):
         for first, second in combinations(sorted(set(here["dataset"])), 2):
@@ -103,10 +108,7 @@ def pairs(study: pd.DataFrame) -> dict[Place, Sides]:
             for model, (one, other) in sides.items():
                 alike = one.index.intersection(other.index)
                 if len(alike) > 1:
-                    found[platform, model, first, second] = (
-                        one[[*LATENCY, "status"]].reindex(alike),
-                        other[[*LATENCY, "status"]].reindex(alike),
-                    )
+                    found[platform, model, first, second] = one.loc[alike], other.loc[alike]
     return found
 
 
@@ -125,10 +127,10 @@ def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each conclusion, with COLUMNS.
 
     `first` and `second` are the data sets, `one` and `other` the configurations, `outcome` is reversed, holds or
-    unclear. The means over all models are in it too.
+    unclear.
     """
-    found = pairs(tables.study)
-    return _verdict(found, floors(tables.noise_floor)).showing(
+    found = pairs(timed(tables))
+    return _verdict(found, tables).showing(
         latencies=_table(found), platform=distinct_names(tables.study, "platform")
     )
 
@@ -136,7 +138,8 @@ def observe(tables: Tables) -> Observation:
 def _table(found: dict[Place, Sides]) -> pd.DataFrame:
     """Return the latencies of `pairs` in one table: COLUMNS of the place, METHOD, LATENCY of both sides, and status."""
     parts = [
-        one.join(other[LATENCY].add_suffix("_other"))
+        one[SHOWN]
+        .join(other[LATENCY].add_suffix("_other"))
         .reset_index()
         .assign(**dict(zip(COLUMNS[:4], place, strict=True)))
         for place, (one, other) in found.items()
@@ -146,42 +149,57 @@ def _table(found: dict[Place, Sides]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _verdict(found: dict[Place, Sides], floor: dict[tuple[str, str], float]) -> Observation:
-    found = {
+def _verdict(found: dict[Place, Sides], tables: Tables) -> Observation:
+    floor = floors(tables.noise_floor)
+    shared = {
         place: sides
         for place, sides in found.items()
-        if all((place[0], dataset) in floor for dataset in place[2:])
+        if place[1] != EVERY and all((place[0], dataset) in floor for dataset in place[2:])
     }
-    shared = {place: sides for place, sides in found.items() if place[1] != EVERY}
     if not shared:
         return needs("a model measured in the same configurations on two data sets", STATISTIC)
-    evidence = _conclusions(found, floor)
-    outcomes = evidence.loc[evidence["model"] != EVERY, "outcome"]
-    turned, held, total = (outcomes == "reversed").sum(), (outcomes == "holds").sum(), len(outcomes)
+    evidence = _conclusions(shared, floor, tables.rounds)
+    turned, held, total = _counts(evidence["outcome"])
     share = turned / (turned + held) if turned + held else np.nan
     low, high = (turned / total, (total - held) / total) if total else (np.nan, np.nan)
-    verdict: Verdict = "inconclusive"
-    if total >= FEWEST and low > LARGEST_SHARE:
-        verdict = "supported"
-    elif total >= FEWEST and high < LARGEST_SHARE:
-        verdict = "contradicted"
+    verdict: judging.Verdict = "inconclusive"
+    if total >= FEWEST:
+        verdict = judging.any_beyond(low, high, LARGEST_SHARE)
+    models = [_counts(own["outcome"]) for _, own in evidence.groupby("model")]
+    differing = sum(turned > LARGEST_SHARE * total for turned, _, total in models)
     reason = f"of {total} conclusions {turned} are reversed and {held} hold; {_cost(shared)}"
-    return Observation(verdict, reason, STATISTIC, share, low, high, n=total, evidence=evidence)
+    return Observation(
+        verdict,
+        reason,
+        STATISTIC,
+        share,
+        low,
+        high,
+        n=total,
+        others=judging.for_others_by_share(differing, len(models)),
+        evidence=evidence,
+    )
 
 
-def _conclusions(found: dict[Place, Sides], floor: dict[tuple[str, str], float]) -> pd.DataFrame:
+def _counts(outcomes: pd.Series) -> tuple[int, int, int]:
+    """Return how many conclusions are reversed, hold, and are there at all."""
+    return int((outcomes == "reversed").sum()), int((outcomes == "holds").sum()), len(outcomes)
+
+
+def _conclusions(
+    found: dict[Place, Sides], floor: dict[tuple[str, str], float], rounds: Rounds
+) -> pd.DataFrame:
     """Return the evidence."""
-    # Each pair has two orders on each of two data sets, and each of them could be a false one.
-    comparisons = sum(2 * len(one) * (len(one) - 1) for one, _ in found.values())
+    comparisons = sum(len(one) * (len(one) - 1) for one, _ in found.values())
     tables = []
     for (platform, *names), sides in found.items():
         model, *datasets = names
         upper = np.triu_indices(len(sides[0]), 1)
         orders = np.array(
             [
-                statistics.clear_orders(
-                    rows["latency_ms"], log_errors(rows), floor[platform, dataset], comparisons
-                )[upper]
+                effects(rounds.ratios(*(rows["row"].to_numpy()[at] for at in upper))).orders(
+                    floor[platform, dataset], comparisons
+                )
                 for dataset, rows in zip(datasets, sides, strict=True)
             ]
         )
@@ -237,7 +255,7 @@ def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
                 continue
             here = (evidence[COLUMNS[:4]] == [platform, model, first, second]).all(axis=1)
             conclusions = evidence[here]
-            counted = _count(conclusions) + (", not judged" if model == EVERY else "")
+            counted = "not judged" if model == EVERY else _count(conclusions)
             axis.set_xlabel(f"{looks.label(first)}: latency / fastest\n{counted}", fontsize=6.2)
             axis.set_ylabel(f"{looks.label(second)}: latency / fastest", fontsize=6.2)
             few |= _panel(axis, looks, found[platform, model, first, second], conclusions)

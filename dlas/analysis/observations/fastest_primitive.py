@@ -1,31 +1,27 @@
 """Untuned, no one primitive is fastest for all models and platforms.
 
 For each model on each platform all primitives of the study are compared, uncompressed, dense and untuned: the claim
-varies models and platforms, and what compression does to the order of the primitives is another claim. A primitive
-wins clearly if it beats each other one by more than noise; see RULE. The effect size is what it costs to use one
-primitive everywhere: the geometric mean of its latency over that of each network's fastest primitive, for the
-primitive with which this mean is smallest. Its interval is a percentile bootstrap over the networks.
+varies models and platforms, and what compression does to the order of the primitives is another claim. The effect is
+what the best single primitive loses on the network where it loses most, see `dlas.analysis.winners` and RULE.
 """
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy import stats
 
-from dlas.analysis import marks, panels, statistics
+from dlas.analysis import judging, marks, panels, winners
 from dlas.analysis.columns import LATENCY, MODEL, PLACE
 from dlas.analysis.observation import (
     Observation,
     Tables,
-    Verdict,
     distinct_names,
     floors,
-    measured,
     needs,
+    timed,
 )
+from dlas.analysis.statistics import Interval
 from dlas.analysis.style import GREY, Looks
-from dlas.analysis.winners import slower
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
@@ -35,11 +31,15 @@ PLUGIN = ObservationPlugin(
     layer="4 Algorithms and data formats",
 )
 
-RULE = """
-Networks: each model on each platform with every primitive measured, uncompressed, dense, untuned. A primitive wins
-clearly if each other one is slower by more than the A/A noise floor and the intervals, with a family-wise error of 5 %
-over all comparisons. Supported: two different primitives win clearly on some network each. Contradicted: one primitive
-wins clearly on every network, of at least two. Inconclusive otherwise.
+RULE_VERSION = 2
+RULE = f"""
+Networks: each model on each platform with every primitive measured, uncompressed, dense, untuned. Loss of a primitive:
+the largest factor by which another one is faster on any network, in paired samples. The effect is the loss of the
+primitive that loses least, with limits that hold for all pairs of primitives on all networks at once (family-wise 95
+%). Threshold: {winners.COUNTS}x, or the largest A/A noise floor if that is more. Supported: the interval lies above the
+threshold, so that each primitive is clearly slower somewhere. Contradicted: it lies below {winners.COUNTS}x, and so
+does the noise floor. Inconclusive otherwise. For other networks: the exact interval of the share of models on which the
+best single primitive loses more than the threshold; yes above {judging.COMMON:.0%}, no below.
 """
 READING = """
 A panel is a platform, a row a network, a shape a primitive. A mark is the primitive's latency over that of the fastest
@@ -51,7 +51,9 @@ DATA = """
 results/study.csv: the measured rows that are uncompressed, dense and untuned. results/noise_floor.csv: the largest
 noise floor of each platform and data set.
 """
-STATISTIC = "geometric mean slowdown of the best single primitive against each network's fastest"
+STATISTIC = (
+    "slowdown of the best single primitive on the network where it is furthest from the fastest"
+)
 
 
 def candidates(study: pd.DataFrame) -> pd.DataFrame:
@@ -67,66 +69,60 @@ def candidates(study: pd.DataFrame) -> pd.DataFrame:
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each network with its clear winner, or "none"."""
     rows = candidates(tables.study)
-    timed = measured(rows)[[*PLACE, "primitive", *LATENCY, "status"]]
     primitives = sorted(set(rows["primitive"]))
-    return _verdict(timed, primitives, floors(tables.noise_floor)).showing(
-        latencies=timed,
+    shown = candidates(timed(tables))[[*PLACE, "primitive", *LATENCY, "status", "row"]]
+    return _verdict(tables, shown, primitives).showing(
+        latencies=shown.drop(columns="row"),
         members=rows[MODEL].drop_duplicates(),
         platform=distinct_names(rows, "platform"),
         primitive=distinct_names(rows, "primitive"),
     )
 
 
-def _verdict(
-    timed: pd.DataFrame, primitives: list[str], floor: dict[tuple[str, str], float]
-) -> Observation:
-    latencies = timed.pivot(index=PLACE, columns="primitive", values="latency_ms").dropna()
-    complete = {
-        network: group
+def _verdict(tables: Tables, timed: pd.DataFrame, primitives: list[str]) -> Observation:
+    floor = floors(tables.noise_floor)
+    networks = {
+        network: group.loc[primitives]
         for network, group in timed.set_index("primitive").groupby(PLACE)
         if set(group.index) == set(primitives) and network[:2] in floor
     }
-    if len(primitives) < 2 or len(complete) < 2:
+    if len(primitives) < 2 or len(networks) < 2:
         return needs("two networks, each measured with the same two or more primitives", STATISTIC)
-    comparisons = len(complete) * len(primitives) * (len(primitives) - 1)
-    evidence = pd.DataFrame(list(complete), columns=PLACE)
+    pairs = winners.comparisons([networks])
+    noise = max(floor[network[:2]] for network in networks)
+    threshold = max(winners.COUNTS, noise)
+    limits = winners.losses(networks, tables.rounds, pairs)
+    loss = Interval(*(float(each.min()) for each in limits))
+    verdict = judging.any_beyond(loss.low, loss.high, winners.COUNTS, noise)
+    evidence = pd.DataFrame(list(networks), columns=PLACE)
     evidence["winner"] = [
-        _clear_winner(group, floor[network[:2]], comparisons) for network, group in complete.items()
+        _clear_winner(group, tables, pairs, floor[network[:2]])
+        for network, group in networks.items()
     ]
-    slowdown = _slowdown(latencies.loc[list(complete)].to_numpy())
     wins = evidence["winner"][evidence["winner"] != "none"].value_counts()
     counted = ", ".join(f"`{name}` on {count}" for name, count in wins.items()) or "none"
-    reason = f"clear winners: {counted}, of {len(complete)} networks"
-    verdict: Verdict = "inconclusive"
-    if len(wins) > 1:
-        verdict = "supported"
-    elif len(wins) == 1 and wins.iloc[0] == len(complete):
-        verdict = "contradicted"
-    return Observation(verdict, reason, STATISTIC, *slowdown, n=len(complete), evidence=evidence)
-
-
-def _clear_winner(group: pd.DataFrame, floor: float, comparisons: int) -> str:
-    clear = len(slower(group, floor, comparisons)) == len(group) - 1
-    return str(group["latency_ms"].idxmin()) if clear else "none"
-
-
-def _slowdown(latencies: np.ndarray) -> statistics.Interval:
-    """Return the effect size of latencies [networks, primitives]."""
-    logarithms = np.log(latencies / latencies.min(axis=1, keepdims=True))
-
-    def smallest_mean(*primitives: np.ndarray, axis: int = -1) -> np.ndarray:
-        return np.exp(np.min([values.mean(axis=axis) for values in primitives], axis=0))
-
-    limits = stats.bootstrap(
-        tuple(logarithms.T),
-        smallest_mean,
-        paired=True,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return statistics.Interval(
-        float(smallest_mean(*logarithms.T)), float(limits.low), float(limits.high)
+    best = primitives[int(np.argmin(limits.estimate))]
+    reason = (
+        f"`{best}` loses least: {loss.estimate:.2f} [{loss.low:.2f}, {loss.high:.2f}], threshold {threshold:.2f}; "
+        f"clear winners: {counted}, of {len(networks)} networks"
     )
+    slower = {
+        network[1:]
+        for network, group in networks.items()
+        if winners.losses({"": group}, tables.rounds, pairs).low[primitives.index(best)] > threshold
+    }
+    models = {network[1:] for network in networks}
+    others = judging.for_others_by_share(len(slower), len(models))
+    return Observation(
+        verdict, reason, STATISTIC, *loss, n=len(networks), others=others, evidence=evidence
+    )
+
+
+def _clear_winner(group: pd.DataFrame, tables: Tables, pairs: int, floor: float) -> str:
+    """Return the primitive that is faster than each other one by more than the noise floor, or "none"."""
+    rest = winners.losses({"": group}, tables.rounds, pairs)
+    winner = int(np.argmin(rest.estimate))
+    return str(group.index[winner]) if (np.delete(rest.low, winner) > floor).all() else "none"
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
@@ -137,7 +133,7 @@ def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     if members.empty:
         return panels.empty(looks, platforms, "no dense, untuned, uncompressed network")
     evidence = observation.evidence
-    winners = evidence.set_index(PLACE)["winner"].to_dict() if len(evidence) else {}
+    clear = evidence.set_index(PLACE)["winner"].to_dict() if len(evidence) else {}
     best = rows.groupby(PLACE)["latency_ms"].transform("min")
     relative = rows.assign(**{name: rows[name] / best for name in LATENCY})
     figure, axes, heights = panels.model_rows(looks, platforms, members, 0.26, height=0.6)
@@ -155,7 +151,7 @@ def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
                     color=looks.colour("none"),
                     marker=looks.marker(primitive),
                 )
-            winner = winners.get((platform, dataset, model), "none")
+            winner = clear.get((platform, dataset, model), "none")
             if winner != "none":
                 axis.text(
                     0.97,

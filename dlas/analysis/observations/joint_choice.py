@@ -9,16 +9,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import choices, marks, panels, reach, statistics
+from dlas.analysis import choices, judging, marks, panels, reach, statistics
 from dlas.analysis.choices import Choice, Place
-from dlas.analysis.columns import PLACE, SPEEDUP, VARIANT
+from dlas.analysis.columns import MODEL, PLACE, SPEEDUP, VARIANT
 from dlas.analysis.observation import (
     Observation,
     Tables,
-    Verdict,
+    distinct,
     distinct_names,
+    floor_of,
     floors,
     needs,
+    timed,
 )
 from dlas.analysis.style import GREY, Looks
 from dlas.plugins import ObservationPlugin
@@ -31,15 +33,17 @@ PLUGIN = ObservationPlugin(
 )
 
 WORTH = 1.1
+RULE_VERSION = 2
 RULE = f"""
 Configurations: compression with its format, primitive and tuning, of compressions with equal accuracy: compiled
 {reach.ALLOWED}. Combination: the fastest of each of the three, the other two at their default (uncompressed and dense;
 untuned; the primitive that is fastest so on average on the platform). A network whose combination was not measured is
-left out. Speedup: latency of the combination over that of the fastest configuration, 1 where that is not clearly
-faster. Its limits: the largest lower and upper limit of any configuration's speedup, family-wise 95 % over all pairs of
-configurations of all networks, widened by the A/A noise floor. Geometric mean over networks and platforms. Supported:
-its interval lies above {WORTH}, which makes a joint choice worthwhile. Contradicted: it lies below {WORTH}.
-Inconclusive otherwise.
+left out. Speedup: latency of the combination over that of the fastest configuration, in paired samples; 1 where that is
+not clearly faster, by more than the A/A noise floor. Its limits: the largest lower and upper limit of any
+configuration's speedup, family-wise 95 % over all pairs of configurations of all networks. Geometric mean over networks
+and platforms. Threshold: {WORTH}x, which makes a joint choice worthwhile, or the largest noise floor if that is more.
+Supported: the interval lies above the threshold. Contradicted: it lies below {WORTH}x, and so does the noise floor.
+Inconclusive otherwise. For other networks: the same with the t interval of the mean over the models.
 """
 READING = """
 A panel is a platform, a row a network. The upper mark is what choosing each layer by itself comes to, the lower one
@@ -68,25 +72,23 @@ def observe(tables: Tables) -> Observation:
 
     `low` and `high` are the limits of its speedup, `configurations` is how many there were.
     """
-    found = choices.by_network(tables.study)
-    return _verdict(found, floors(tables.noise_floor)).showing(
+    found = choices.by_network(distinct(timed(tables)))
+    return _verdict(found, tables).showing(
         speedups=_over_default(found), platform=distinct_names(tables.study, "platform")
     )
 
 
-def _verdict(found: dict[Place, Choice], floor: dict[tuple[str, str], float]) -> Observation:
-    evidence = _speedups(found, floor)
+def _verdict(found: dict[Place, Choice], tables: Tables) -> Observation:
+    evidence = _speedups(found, tables)
     if evidence.empty:
         return needs(
             "a network with options on two layers of the stack and the combination of those that are fastest alone",
             STATISTIC,
         )
-    mean = statistics.Interval(*np.exp(np.log(evidence[SPEEDUP]).mean()))
-    verdict: Verdict = "inconclusive"
-    if mean.low > WORTH:
-        verdict = "supported"
-    elif mean.high < WORTH:
-        verdict = "contradicted"
+    average = statistics.Interval(*np.exp(np.log(evidence[SPEEDUP]).mean()))
+    models = np.exp(np.log(evidence.set_index(MODEL)["speedup"]).groupby(level=MODEL).mean())
+    others = statistics.geometric_mean_ratio(models, np.ones(len(models)))
+    floor = floor_of(evidence, tables.noise_floor).max()
     clear = evidence[evidence["low"] > 1]
     reason = f"the joint optimum is clearly faster on {len(clear)} of {len(evidence)} networks"
     if len(clear):
@@ -96,16 +98,28 @@ def _verdict(found: dict[Place, Choice], floor: dict[tuple[str, str], float]) ->
             f"`{top['model']}`, `{top['dataset']}` on `{top['platform']}` with {top['joint']} in place of "
             f"{top['combination']}"
         )
+    reason += f"; threshold {max(WORTH, floor):.2f}"
     unmeasured = sum(choice.combination.empty for choice in found.values())
     if unmeasured:
         reason += f"; left out, as the combination was not measured: {unmeasured}"
-    return Observation(verdict, reason, STATISTIC, *mean, n=len(evidence), evidence=evidence)
+    return Observation(
+        judging.any_beyond(average.low, average.high, WORTH, floor),
+        reason,
+        STATISTIC,
+        *average,
+        n=len(evidence),
+        others=judging.for_others(
+            judging.any_beyond(others.low, others.high, WORTH, floor), others.low, others.high
+        ),
+        evidence=evidence,
+    )
 
 
-def _speedups(found: dict[Place, Choice], floor: dict[tuple[str, str], float]) -> pd.DataFrame:
+def _speedups(found: dict[Place, Choice], tables: Tables) -> pd.DataFrame:
     """Return COLUMNS of the networks whose combination was measured and that have a noise floor."""
     lines = []
-    for place, gain in choices.gains(found, floor).items():
+    gains = choices.gains(found, floors(tables.noise_floor), tables.rounds)
+    for place, gain in gains.items():
         choice = found[place]
         words = [choices.in_words(rows.iloc[0]) for rows in (choice.combination, choice.joint)]
         lines.append((*place, len(choice.configurations), *words, *gain))

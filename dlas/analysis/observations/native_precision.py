@@ -6,29 +6,27 @@ study.csv. Elsewhere they widen numbers first, float16 to float32 and int8 to in
 out: their hardware may be able to do without.
 
 Not every primitive can use what the hardware has (direct has no neighbouring channels for a dot product), so a
-technique pays off on a platform if it does with one of them. The intervals come from those of the latencies and hold
-for the networks of the study. See RULE.
+technique pays off on a platform if it does with one of them. The intervals are those of the measurements and hold for
+the networks of the study. See RULE.
 """
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy import stats
 
-from dlas.analysis import marks, panels, statistics
-from dlas.analysis.columns import LATENCY, PLACE, SPEEDUP, STORED
+from dlas.analysis import judging, marks, panels
+from dlas.analysis.columns import PLACE, SPEEDUP, STORED
+from dlas.analysis.effects import effects, of_networks
 from dlas.analysis.observation import (
     Observation,
     Tables,
-    Verdict,
     distinct,
     distinct_names,
-    floors,
-    log_errors,
-    measured,
+    floor_of,
     needs,
-    speedup_over,
+    paired,
+    timed,
     untuned,
 )
 from dlas.analysis.style import GREY, Looks, widened_handle
@@ -44,14 +42,16 @@ PLUGIN = ObservationPlugin(
 
 TECHNIQUES = ("float16", "int8")
 WORTH = 1.1
+RULE_VERSION = 2
 RULE = f"""
-Speedup: latency uncompressed over latency in float16 or int8, of a network in the same primitive, dense, untuned.
-Native: the platform's kernels multiply in the type itself and do not widen it. For each technique, platform and
-primitive: geometric mean over the networks, with an interval from those of the latencies at a family-wise 95 %. It pays
-off if the interval lies above {WORTH}x, or above the A/A noise floor if that is larger; it does not if the interval
-lies below {WORTH}x over the floor. Judged are techniques that were measured both on native platforms and on others.
-Supported: each pays off with some primitive on every native platform, and with none on the others. Contradicted: one
-pays off with some primitive on a platform where it is not native, or with none where it is. Inconclusive otherwise.
+Speedup: latency uncompressed over latency in float16 or int8, of a network in the same primitive, dense, untuned, in
+paired samples. Native: the platform's kernels multiply in the type itself and do not widen it. For each technique,
+platform and primitive: geometric mean over the networks, with the interval of the measurements at a family-wise 95 %.
+Threshold: {WORTH}x, or the largest A/A noise floor if that is more. It pays off if the interval lies above the
+threshold, and does not if it lies below {WORTH}x, and so does the noise floor. Judged are techniques that were measured
+both on native platforms and on others. Supported: each pays off with some primitive on every native platform, and with
+none on the others. Contradicted: one pays off with some primitive on a platform where it is not native, or with none
+where it is. Inconclusive otherwise. For other networks: the same with the t interval over the networks.
 """
 READING = """
 A panel is a platform, a row a network in float16 or int8, a shape a primitive. A mark is the uncompressed latency over
@@ -66,32 +66,31 @@ primitive and platform. results/noise_floor.csv: the largest noise floor of each
 STATISTIC = "geometric mean speedup where the type is native, with the primitive that gains most"
 WHERE = {True: "native", False: "not native"}
 MEANS = ["compression", "native", "platform", "primitive"]
+OTHERS = ["others_low", "others_high"]
 
 
-def speedups(study: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of TECHNIQUES with native, speedup, its limits low and high, and error, that of its logarithm.
-
-    The two latencies' intervals are taken as independent.
-    """
-    rows = untuned(distinct(measured(study)))
+def speedups(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the rows of TECHNIQUES with `native`, `floor` and SPEEDUP, and the speedup's logarithm in each round."""
+    rows = untuned(distinct(timed(tables)))
     rows = rows[(rows["format"] == "dense") & rows["native"].notna()]
     rows = rows.assign(native=rows["native"].astype(bool))
     same = [*PLACE, "primitive"]
-    baseline = rows.loc[rows["compression"] == "none", [*same, *LATENCY]]
+    baseline = rows.loc[rows["compression"] == "none", [*same, "row"]]
     both = rows[rows["compression"].isin(TECHNIQUES)].merge(
         baseline, on=same, suffixes=("", "_baseline")
     )
-    both = both.join(speedup_over(both, "_baseline"))
-    return both.assign(error=log_errors(both, SPEEDUP))
+    both = both.assign(floor=floor_of(both, tables.noise_floor))
+    series = tables.rounds.ratios(both["row_baseline"], both["row"])
+    return paired(both, series), series
 
 
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each technique, platform and primitive.
 
-    Its columns are MEANS, speedup, low, high, floor, networks and outcome: "pays off", "does not" or "unclear".
+    Its columns are MEANS, SPEEDUP, OTHERS, floor, networks and outcome: "pays off", "does not" or "unclear".
     """
-    rows = speedups(tables.study)
-    return _verdict(_means(rows, floors(tables.noise_floor))).showing(
+    rows, series = speedups(tables)
+    return _verdict(_means(rows, series)).showing(
         speedups=rows[[*STORED, "primitive", "native", *SPEEDUP]],
         platform=distinct_names(tables.study, "platform"),
     )
@@ -103,62 +102,62 @@ def _verdict(evidence: pd.DataFrame) -> Observation:
             "float16 or int8 measured on a platform with native arithmetic and on one without",
             STATISTIC,
         )
-    primitives = evidence.groupby(MEANS[:-1])["outcome"]
-    pays = primitives.agg(lambda outcomes: (outcomes == "pays off").any())
-    fails = primitives.agg(lambda outcomes: (outcomes == "does not").all())
-    native = pays.index.get_level_values("native")
-    verdict: Verdict = "inconclusive"
-    if np.where(native, pays, fails).all():
-        verdict = "supported"
-    elif np.where(native, fails, pays).any():
-        verdict = "contradicted"
     texts = [
         f"{technique} " + ", ".join(_text(rows, native) for native in WHERE)
         for technique, rows in evidence.groupby("compression")
     ]
     top = _most(evidence, native=True)
+    others = _judged(evidence.assign(outcome=_outcomes(evidence, *OTHERS)))
     return Observation(
-        verdict,
+        _judged(evidence),
         "mean speedup with the primitive that gains most: " + "; ".join(texts),
         STATISTIC,
         top["speedup"],
         top["low"],
         top["high"],
         n=int(top["networks"]),
+        others=judging.for_others(others, *top[OTHERS]),
         evidence=evidence,
     )
 
 
-def _means(rows: pd.DataFrame, floor: dict[tuple[str, str], float]) -> pd.DataFrame:
+def _judged(evidence: pd.DataFrame) -> judging.Verdict:
+    """Return the verdict from the outcome of each technique, platform and primitive."""
+    primitives = evidence.groupby(MEANS[:-1])["outcome"]
+    pays = primitives.agg(lambda outcomes: (outcomes == "pays off").any())
+    fails = primitives.agg(lambda outcomes: (outcomes == "does not").all())
+    native = pays.index.get_level_values("native")
+    if np.where(native, pays, fails).all():
+        return "supported"
+    return "contradicted" if np.where(native, fails, pays).any() else "inconclusive"
+
+
+def _outcomes(means: pd.DataFrame, low: str, high: str) -> np.ndarray:
+    beyond = [
+        means[low] > means["floor"].clip(lower=WORTH),
+        judging.short(means[high], WORTH, means["floor"]),
+    ]
+    return np.select(beyond, ["pays off", "does not"], "unclear")
+
+
+def _means(rows: pd.DataFrame, series: np.ndarray) -> pd.DataFrame:
     """Return the evidence, of the techniques that are native on some platforms and not on others.
 
     Without a noise floor there is no mean.
     """
-    places = zip(rows["platform"], rows["dataset"], strict=True)
-    rows = rows.assign(
-        floor=[floor.get(place, np.nan) for place in places],
-        logarithm=np.log(rows["speedup"]),
-        variance=rows["error"] ** 2,
-    ).dropna(subset=["floor"])
-    kinds = rows.groupby("compression")["native"].nunique()
-    rows = rows[rows["compression"].isin(kinds.index[kinds == len(WHERE)])]
-    means = rows.groupby(MEANS, as_index=False).agg(
-        logarithm=("logarithm", "mean"),
-        variance=("variance", "sum"),
-        floor=("floor", "max"),
-        networks=("model", "size"),
-    )
-    reach = stats.norm.isf(statistics.ERROR_RATE / 2 / max(1, len(means)))
-    reach *= np.sqrt(means["variance"]) / means["networks"]
-    means = means.assign(
-        speedup=np.exp(means["logarithm"]),
-        low=np.exp(means["logarithm"] - reach),
-        high=np.exp(means["logarithm"] + reach),
-    )
-    pays = means["low"] > means["floor"].clip(lower=WORTH)
-    fails = means["high"] < WORTH / means["floor"]
-    means["outcome"] = np.select([pays, fails], ["pays off", "does not"], "unclear")
-    return means.drop(columns=["logarithm", "variance"])
+    known = rows.assign(at=np.arange(len(rows)))[np.isfinite(rows["floor"])]
+    kinds = known.groupby("compression")["native"].nunique()
+    known = known[known["compression"].isin(kinds.index[kinds == len(WHERE)])]
+    found, networks = [], []
+    for name, own in known.groupby(MEANS):
+        networks.append(effects(series[own["at"]]))
+        found.append((*name, own["floor"].max(), len(own)))
+    table = pd.DataFrame(found, columns=[*MEANS, "floor", "networks"])
+    if table.empty:
+        return table
+    speedup, others = of_networks(networks)
+    table = table.assign(**dict(zip([*SPEEDUP, *OTHERS], [*speedup, *others[1:]], strict=True)))
+    return table.assign(outcome=_outcomes(table, "low", "high"))
 
 
 def _most(means: pd.DataFrame, native: bool) -> pd.Series:

@@ -1,28 +1,27 @@
 """The fastest primitive varies with the level of quantization.
 
 A model on a platform has a fastest primitive in float32, one in float16 and one on 8-bit integers, all dense and
-untuned. As with tuning, that they differ says nothing where two primitives are about equally fast: the network varies
-if, between some two of the precisions, both orders are clear. That the choice can depend on the precision needs one
-such network; their share among the networks that are decided says how often it does. Float16 that a platform widens
-is what its user gets there, and counts. See RULE.
+untuned. That they differ says nothing where two primitives are about equally fast. So the effect is what it costs to
+use one primitive in all precisions, see `dlas.analysis.winners`. That the choice can depend on the precision needs one
+network on which that clearly costs something. Float16 that a platform widens is what its user gets there, and counts.
+See RULE.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import marks, panels, winners
+from dlas.analysis import judging, marks, panels, winners
 from dlas.analysis.columns import LATENCY, PLACE
 from dlas.analysis.observation import (
     Observation,
     Tables,
     distinct_names,
     floors,
-    measured,
     needs,
+    timed,
     untuned,
 )
 from dlas.analysis.style import GREY, Looks
@@ -35,13 +34,15 @@ PLUGIN = ObservationPlugin(
     layer="4 Algorithms and data formats",
 )
 
-RULE = """
+RULE_VERSION = 2
+RULE = f"""
 Networks: each model on a platform with every primitive measured in at least two of float32, float16 and int8, dense,
-untuned. A network varies if the fastest primitives of two precisions differ, each clearly faster than the other in its
-own precision. It stays if one primitive is clearly faster than each other one in all of them. Clear: by more than the
-A/A noise floor and the intervals, with a family-wise error of 5 % over all comparisons. Supported: at least one network
-varies. Contradicted: none does, and the 95 % upper limit of their share among those that vary or stay is below 25 %.
-Inconclusive otherwise.
+untuned. Loss of a primitive: the largest factor by which another one is faster in any of the precisions, in paired
+samples. A network's loss is that of the primitive that loses least: it is 1 where one primitive is the fastest in all.
+The limits of all networks hold at once (family-wise 95 %). Threshold: {winners.COUNTS}x, or the A/A noise floor if that
+is more. Supported: the interval of some network lies above its threshold, so that the best primitive varies.
+Contradicted: all lie below {winners.COUNTS}x, and so do the noise floors. Inconclusive otherwise. For other networks:
+the exact interval of the share of models on which it clearly varies; yes above {judging.COMMON:.0%}, no below.
 """
 READING = """
 A panel is a platform; a network has one row for each precision, where "no compression" is float32. A mark is a
@@ -53,30 +54,27 @@ DATA = """
 results/study.csv: the measured dense untuned rows without compression, in float16 and in int8, where every primitive
 was measured. results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
-STATISTIC = (
-    "share of networks whose fastest primitive varies with the precision, among those that vary or "
-    "stay clearly"
-)
+STATISTIC = "what one primitive for all precisions costs, on the network where it costs most"
 # The type that each compression computes in.
 PRECISIONS = {"none": "float32", "float16": "float16", "int8": "int8"}
 
 
-def networks(study: pd.DataFrame) -> dict[tuple[str, ...], dict[str, pd.DataFrame]]:
-    """Return the latencies of each network by compression, of PRECISIONS those with every primitive of the study.
+def networks(rows: pd.DataFrame, primitives: list[str]) -> dict[tuple[str, ...], winners.Latencies]:
+    """Return the latencies of each network by compression, of PRECISIONS those with every primitive.
 
-    Networks with two or more of them only; a row is a primitive.
+    Networks with two or more of them only; the rows are `timed` ones.
     """
-    primitives = set(study["primitive"])
-    rows = untuned(measured(study))
-    rows = rows[rows["compression"].isin(PRECISIONS) & (rows["format"] == "dense")]
-    rows = rows.set_index("primitive")[[*PLACE, "compression", *LATENCY, "status"]]
-    found: dict[tuple[str, ...], dict[str, pd.DataFrame]] = {}
-    for network, group in rows.groupby(PLACE):
+    columns = [*LATENCY, "status", "row"]
+    chosen = untuned(rows)
+    chosen = chosen[chosen["compression"].isin(PRECISIONS) & (chosen["format"] == "dense")]
+    chosen = chosen.set_index("primitive")[[*PLACE, "compression", *columns]]
+    found: dict[tuple[str, ...], winners.Latencies] = {}
+    for network, group in chosen.groupby(PLACE):
         precisions = {
-            name: own
+            name: own.loc[primitives]
             for name in PRECISIONS
-            for own in [group.loc[group["compression"] == name, [*LATENCY, "status"]]]
-            if set(own.index) == primitives
+            for own in [group.loc[group["compression"] == name, columns]]
+            if set(own.index) == set(primitives)
         }
         if len(precisions) > 1 and len(primitives) > 1:
             found[network] = precisions
@@ -84,68 +82,44 @@ def networks(study: pd.DataFrame) -> dict[tuple[str, ...], dict[str, pd.DataFram
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each network.
+    """Return the verdict under RULE; the evidence is one row for each network, see `winners.changes`.
 
-    Its columns are PLACE, the fastest primitive of each of PRECISIONS, empty where it was not measured, outcome
-    (changes, stays or unclear) and, of the clear change that matters most, first, second and cost: the latency under
-    the second precision of the first one's fastest primitive, over the lowest there.
+    Besides, it has the fastest primitive of each of PRECISIONS, empty where it was not measured.
     """
-    found, primitives = networks(tables.study), distinct_names(tables.study, "primitive")
-    return _verdict(found, len(primitives), floors(tables.noise_floor)).showing(
+    primitives = sorted(set(tables.study["primitive"]))
+    found = networks(timed(tables), primitives)
+    return _verdict(found, tables).showing(
         latencies=winners.table(found, PLACE, "compression"),
         platform=distinct_names(tables.study, "platform"),
-        primitive=primitives,
+        primitive=distinct_names(tables.study, "primitive"),
     )
 
 
-def _verdict(
-    found: Mapping[tuple[str, ...], Mapping[str, pd.DataFrame]],
-    primitives: int,
-    floor: Mapping[Any, float],
-) -> Observation:
+def _verdict(found: Mapping[tuple[str, ...], winners.Latencies], tables: Tables) -> Observation:
+    floor = floors(tables.noise_floor)
     complete = {place: latencies for place, latencies in found.items() if place[:2] in floor}
     if not complete:
         return needs("a network measured in two precisions with every primitive", STATISTIC)
-    comparisons = primitives * (primitives - 1) * sum(map(len, complete.values()))
-    evidence = pd.DataFrame(
-        [
-            (*network, *_judged(latencies, floor[network[:2]], comparisons))
-            for network, latencies in complete.items()
-        ],
-        columns=[*PLACE, *PRECISIONS, "outcome", "first", "second", "cost"],
+    evidence = winners.changes(complete, PLACE, tables.rounds, floor)
+    best = [winners.fastest(latencies) for latencies in complete.values()]
+    for name in PRECISIONS:
+        evidence[name] = [one.get(name, "") for one in best]
+    verdict, loss = winners.judge(evidence)
+    reason = winners.in_words(evidence, "varies")
+    top = evidence.loc[evidence["loss"].idxmax()]
+    names = [f"`{top[name]}` in {dtype}" for name, dtype in PRECISIONS.items() if top[name]]
+    reason += (
+        f"; most on `{top['model']}`, `{top['dataset']}` on `{top['platform']}`: fastest is {', '.join(names)}, and "
+        f"one for all costs {top['loss']:.2f} [{top['low']:.2f}, {top['high']:.2f}]"
     )
-    verdict, share, decided = winners.judge(evidence["outcome"])
-    varying = evidence[evidence["outcome"] == "changes"]
-    reason = (
-        f"the fastest primitive varies clearly on {len(varying)} and stays clearly on {decided - len(varying)} of "
-        f"{len(evidence)} networks"
-    )
-    if len(varying):
-        top = varying.loc[varying["cost"].idxmax()]
-        reason += (
-            f"; most on `{top['model']}`, `{top['dataset']}` on `{top['platform']}`, where "
-            f"`{top[top['first']]}` is fastest in {PRECISIONS[top['first']]} and takes {top['cost']:.2f} times as "
-            f"long as `{top[top['second']]}` in {PRECISIONS[top['second']]}"
-        )
-    return Observation(verdict, reason, STATISTIC, *share, n=decided, evidence=evidence)
-
-
-def _judged(
-    latencies: Mapping[str, pd.DataFrame], floor: float, comparisons: int
-) -> tuple[str | float, ...]:
-    """Return a network's evidence: the fastest primitives, the outcome, and the clear change that matters most."""
-    best = winners.fastest(latencies)
-    costs = {
-        change: winners.cost(latencies, *change)
-        for change in winners.changes(latencies, floor, comparisons)
-    }
-    first, second = max(costs, key=lambda change: costs[change]) if costs else ("", "")
-    return (
-        *(best.get(name, "") for name in PRECISIONS),
-        winners.outcome(latencies, floor, comparisons),
-        first,
-        second,
-        costs.get((first, second), float("nan")),
+    return Observation(
+        verdict,
+        reason,
+        STATISTIC,
+        *loss,
+        n=len(evidence),
+        others=winners.for_others(evidence),
+        evidence=evidence,
     )
 
 

@@ -1,19 +1,19 @@
 """At equal accuracy weight pruning compresses further than channel pruning.
 
 For each network: how far each technique compresses it before it loses accuracy, from its accuracy curve; the effect
-size is the geometric mean of the two factors' ratio, with Student's t interval over the networks, which holds the
-error of the curves too. A ladder whose strongest level still holds says only "at least so far". See RULE.
+size is the geometric mean of the two factors' ratio over the networks. Its interval comes from the test images, which
+are the same for all levels. A ladder whose strongest level still holds says only "at least so far". See RULE.
 """
 
 from dataclasses import replace
 
-import pandas as pd
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import curves, marks, panels, reach, statistics
+from dlas.analysis import curves, judging, marks, panels, reach, statistics
 from dlas.analysis.columns import MODEL
-from dlas.analysis.observation import Observation, Tables, Verdict, needs
+from dlas.analysis.observation import Observation, Tables, needs
 from dlas.analysis.style import Looks
 from dlas.plugins import ObservationPlugin
 
@@ -24,13 +24,16 @@ PLUGIN = ObservationPlugin(
     layer="3 Model optimizations",
 )
 
+RULE_VERSION = 2
 RULE = f"""
 Compression: parameters of the uncompressed network over the non-zero ones left. Equal accuracy: {reach.ALLOWED};
 between two levels top-1 is interpolated over the logarithm of the compression. Where a ladder's strongest level still
 holds its compression is a lower bound, and both techniques count on that network only up to it. The ratio is weight
-pruning's compression over channel pruning's, its geometric mean over the networks with a 95 % t interval. Supported:
-the interval lies above {reach.FURTHER}, since less may come from the spacing of the levels. Contradicted: it lies
-below 1/{reach.FURTHER}. Inconclusive otherwise.
+pruning's compression over channel pruning's, its geometric mean over the networks with a 95 % bootstrap interval over
+the test images, the same ones for all levels. Threshold: {reach.FURTHER}x, since less may come from the spacing of the
+levels. Supported: the interval lies above the threshold. Contradicted: it lies below, whatever the compressions are of
+which only a lower bound is known. Inconclusive otherwise. For other networks: the same with the t interval over the
+networks.
 """
 READING = """
 A row is a network, a colour a technique. A mark is the compression, parameters over non-zero parameters left, up to
@@ -40,7 +43,7 @@ clearly to the right of that of channel pruning in the same row.
 """
 DATA = """
 results/accuracy_curves.csv: every level of weight and of channel pruning, and the uncompressed network as level 0.
-Nothing is timed for it.
+results/answers.npz: what they answer to each test image. Nothing is timed for it.
 """
 STATISTIC = (
     "geometric mean ratio of the compressions of weight and channel pruning at equal accuracy"
@@ -49,43 +52,54 @@ TECHNIQUES = ("weight_pruning", "channel_pruning")
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each network and technique, from `reach.reaches`.
+    """Return the verdict under RULE; the evidence is one row for each network and technique, see `reach.Reaches`.
 
     Its column `counted` is the compression that counts.
     """
+    pruned = tables.curves[tables.curves["compression"].isin(TECHNIQUES)]
     members = tables.curves[MODEL].drop_duplicates()
-    return _verdict(_reaches(tables)).showing(members=members)
+    return _verdict(reach.reaches(pruned, tables.answers)).showing(members=members)
 
 
-def _verdict(evidence: pd.DataFrame) -> Observation:
-    both = evidence.pivot(index=MODEL, columns="compression", values="counted")
-    both = both.reindex(columns=list(TECHNIQUES)).dropna()
-    if len(both) < 2:
-        needed = needs("the accuracy curves of both techniques on two networks", STATISTIC)
+def _verdict(found: reach.Reaches) -> Observation:
+    evidence = found.table.assign(counted=np.nan)
+    ratios, highest = [], []
+    for _, at in found.table.groupby(MODEL).indices.items():
+        counted = found.of(at).counted()
+        evidence.loc[evidence.index[at], "counted"] = np.exp(counted.log[:, 0])
+        names = list(found.table["compression"].iloc[at])
+        if set(TECHNIQUES) <= set(names):
+            weight, channel = (names.index(name) for name in TECHNIQUES)
+            ratios.append(counted.log[weight] - counted.log[channel])
+            highest.append(counted.most[weight] - counted.least[channel])
+    if not ratios:
+        needed = needs(
+            "the accuracy curves of both techniques on a network, and the answers of their levels",
+            STATISTIC,
+        )
         return replace(needed, evidence=evidence)
-    weight, channel = (both[name] for name in TECHNIQUES)
-    ratio = statistics.geometric_mean_ratio(weight, channel)
-    verdict: Verdict = "inconclusive"
-    if ratio.low > reach.FURTHER:
-        verdict = "supported"
-    elif ratio.high < 1 / reach.FURTHER:
-        verdict = "contradicted"
+    measured = np.array([one[0] for one in ratios])
+    ratio, high = (reach.interval(np.mean(each, axis=0)) for each in (ratios, highest))
+    others = statistics.geometric_mean_ratio(np.exp(measured), np.ones(len(measured)))
     bounds = evidence[evidence["bound"]].groupby("compression").size()
     open_ended = ", ".join(f"{count} of `{name}`" for name, count in bounds.items()) or "none"
     reason = (
         f"weight pruning compresses {ratio.estimate:.2f} times as far [{ratio.low:.2f}, {ratio.high:.2f}], further on "
-        f"{(weight > channel).sum()} and less far on {(weight < channel).sum()} of {len(both)} networks; "
+        f"{(measured > 0).sum()} and less far on {(measured < 0).sum()} of {len(ratios)} networks; "
         f"ladders that end before accuracy is lost: {open_ended}"
     )
-    return Observation(verdict, reason, STATISTIC, *ratio, n=len(both), evidence=evidence)
-
-
-def _reaches(tables: Tables) -> pd.DataFrame:
-    found = reach.reaches(tables.curves[tables.curves["compression"].isin(TECHNIQUES)])
-    counted = [
-        reach.comparable(network["factor"], network["bound"]) for _, network in found.groupby(MODEL)
-    ]
-    return found.assign(counted=pd.concat(counted) if counted else [])
+    return Observation(
+        judging.any_beyond(ratio.low, high.high, reach.FURTHER),
+        reason,
+        STATISTIC,
+        *ratio,
+        n=len(ratios),
+        others=judging.for_others(
+            judging.any_beyond(others.low, max(others.high, high.estimate), reach.FURTHER),
+            *others[1:],
+        ),
+        evidence=evidence,
+    )
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:

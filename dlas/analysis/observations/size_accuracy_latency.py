@@ -4,10 +4,12 @@ A guarantee falls with one clear counterexample, so the rule looks for pairs of 
 way round, and for nothing else; Spearman's rho on the figure says how close the orders are on the whole. A network is
 a model with a compression; its latency on a platform is that of its fastest untuned configuration there, so that no
 counterexample comes from an unsuitable primitive, nor from tuning one network and not the other. A compression of
-which no level was within the tolerance gives no network of its own. See RULE.
+which no level was within the tolerance gives no network of its own. Networks of one model are timed in one job and
+compared in paired samples, those of different models by their intervals. Accuracies are compared on the same images.
+See RULE.
 """
 
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -15,18 +17,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import marks, panels, statistics
+from dlas.analysis import judging, marks, panels, statistics
+from dlas.analysis.answers import Answers, level_name
 from dlas.analysis.columns import LATENCY
 from dlas.analysis.observation import (
     Observation,
     Tables,
+    compared,
     distinct,
     distinct_names,
     fastest,
     floors,
-    log_errors,
-    measured,
     needs,
+    timed,
     untuned,
 )
 from dlas.analysis.style import Looks, face
@@ -39,13 +42,17 @@ PLUGIN = ObservationPlugin(
     layer="Across the stack",
 )
 
-RULE = """
+LARGEST_SHARE = 0.25
+RULE_VERSION = 2
+RULE = f"""
 All pairs of networks (model and compression) on a data set and platform; a network is timed in its fastest untuned
 configuration. A pair is discordant if the one of more bytes is clearly faster or clearly less accurate, or the more
-accurate one is clearly faster.
-Clear: latency differs by more than the A/A noise floor and its interval, top-1 by more than its binomial error, with a
-family-wise error of 5 % over all comparisons. Supported: at least one discordant pair. Contradicted: none, and the 95 %
-upper limit of their share among the clearly ordered pairs is below 25 %. Inconclusive otherwise.
+accurate one is clearly faster. Clear: latency differs by more than the A/A noise floor and its interval, from paired
+samples for two networks of one model, else from the two latencies' intervals; top-1 differs by the exact McNemar test
+on the images on which the two networks disagree; with a family-wise error of 5 % over all comparisons. Supported: at
+least one discordant pair. Contradicted: none, and the pairs that are not clearly concordant are fewer than
+{LARGEST_SHARE:.0%}. Inconclusive otherwise. For other networks: the exact interval of the share of models that are in a
+discordant pair; yes above {judging.COMMON:.0%}, no below.
 """
 READING = """
 A panel is a platform and a data set, a mark a network: across its stored size, up its latency with the 95 % interval,
@@ -60,25 +67,29 @@ level within the tolerance are left out. results/noise_floor.csv: the largest no
 set.
 """
 STATISTIC = "share of clearly ordered pairs of networks that are discordant"
-LARGEST_SHARE = 0.25
 PLACE = ["platform", "dataset"]
 RELATIONS = (("size", "latency"), ("size", "accuracy"), ("accuracy", "latency"))
 NETWORK = ["model", "compression"]
 SHOWN = [*PLACE, *NETWORK, "primitive", "model_bytes", "top1", *LATENCY, "status"]
+# By the product of two orders.
+OUTCOMES = {1: "concordant", -1: "discordant", 0: "unclear"}
 DISCORDANT = "#B34700"
 # Of discordant pairs in a panel: more would hide the points.
 MOST_LINES = 10
 
 
-def networks(study: pd.DataFrame) -> pd.DataFrame:
+def networks(tables: Tables) -> pd.DataFrame:
     """Return the fastest untuned configuration of each network on each platform."""
-    return fastest(untuned(distinct(measured(study))), ["dataset", "platform", *NETWORK])
+    return fastest(untuned(distinct(timed(tables))), [*PLACE, *NETWORK])
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each clearly ordered pair."""
-    rows = networks(tables.study)
-    return _verdict(rows, floors(tables.noise_floor)).showing(
+    """Return the verdict under RULE; the evidence is one row for each pair that is clearly ordered in a relation.
+
+    `paired` says whether its latencies were compared in paired samples.
+    """
+    rows = networks(tables)
+    return _verdict(rows, tables).showing(
         networks=rows[SHOWN],
         correlations=_correlations(rows),
         platform=distinct_names(tables.study, "platform"),
@@ -86,70 +97,102 @@ def observe(tables: Tables) -> Observation:
     )
 
 
-def _verdict(rows: pd.DataFrame, floor: dict[tuple[str, str], float]) -> Observation:
+def _verdict(rows: pd.DataFrame, tables: Tables) -> Observation:
+    floor = floors(tables.noise_floor)
     groups = {
         place: group for place, group in rows.groupby(PLACE) if len(group) > 1 and place in floor
     }
     if not groups:
         return needs("two networks timed on one data set and platform", STATISTIC)
-    pairs = _clear_pairs(groups, floor)
-    discordant = pairs[pairs["discordant"]]
-    share = statistics.proportion(len(discordant), len(pairs))
-    if len(discordant):
-        counts = discordant["relation"].value_counts()
-        found = ", ".join(f"{count} in {relation}" for relation, count in counts.items())
-        reason = f"discordant among the {len(pairs)} clearly ordered pairs: {found}"
-        return Observation("supported", reason, STATISTIC, *share, n=len(pairs), evidence=pairs)
-    reason = f"none of the {len(pairs)} clearly ordered pairs is discordant"
-    if share.high < LARGEST_SHARE:
-        return Observation("contradicted", reason, STATISTIC, *share, n=len(pairs), evidence=pairs)
-    reason += ", too few to exclude that some are"
-    return Observation("inconclusive", reason, STATISTIC, *share, n=len(pairs), evidence=pairs)
+    pairs = _pairs(groups, floor, tables)
+    clear = pairs[pairs["outcome"] != "unclear"].drop(columns="outcome")
+    clear = clear.assign(discordant=pairs["outcome"] == "discordant")
+    discordant = clear[clear["discordant"]]
+    total, count, held = len(pairs), len(discordant), len(clear) - len(discordant)
+    share = (count / len(clear) if len(clear) else np.nan, count / total, (total - held) / total)
+    verdict: judging.Verdict = "inconclusive"
+    if count:
+        verdict = "supported"
+    elif share[2] < LARGEST_SHARE:
+        verdict = "contradicted"
+    counts = ", ".join(
+        f"{number} in {relation}"
+        for relation, number in discordant["relation"].value_counts().items()
+    )
+    reason = (
+        f"of {total} pairs {len(clear)} are clearly ordered, and discordant are {counts or 'none'}"
+    )
+    timed_apart = int((~discordant["paired"]).sum())
+    if timed_apart:
+        reason += f"; {timed_apart} of these are of two models, timed in different jobs and not in paired samples"
+    models = {(place[1], model) for place, group in groups.items() for model in group["model"]}
+    taking_part = {
+        (row.dataset, name[0])
+        for row in discordant.itertuples()
+        for name in (row.first, row.second)
+    }
+    return Observation(
+        verdict,
+        reason,
+        STATISTIC,
+        *share,
+        n=total,
+        others=judging.for_others_by_share(len(taking_part), len(models)),
+        evidence=clear.reset_index(drop=True),
+    )
 
 
-def _clear_pairs(
-    groups: dict[tuple[str, str], pd.DataFrame], floor: dict[tuple[str, str], float]
+def _pairs(
+    groups: dict[tuple[str, str], pd.DataFrame],
+    floor: dict[tuple[str, str], float],
+    tables: Tables,
 ) -> pd.DataFrame:
-    """Return the pairs of networks that are clearly ordered in both quantities of a relation.
+    """Return the pairs of networks in each relation: discordant, concordant or unclear.
 
     Size and accuracy are the same on every platform, so their relation is counted on one platform only.
     """
-    # each pair has two orders in latency and in accuracy, and each of them could be a false one
-    comparisons = 4 * sum(len(group) * (len(group) - 1) // 2 for group in groups.values())
+    # Each pair is compared in latency and in accuracy.
+    comparisons = sum(len(group) * (len(group) - 1) for group in groups.values())
     found, seen = [], set()
     for (platform, dataset), group in groups.items():
-        images = statistics.fewest_images(group["top1"])
-        slower = statistics.clear_orders(
-            group["latency_ms"], log_errors(group), floor[platform, dataset], comparisons
-        )
-        for pair in combinations(enumerate(group.itertuples()), 2):
-            (at, first), (other_at, second) = pair
-            order = {
-                "size": int(np.sign(first.model_bytes - second.model_bytes)),
-                "accuracy": _accuracy_order(first.top1, second.top1, images, comparisons),
-                "latency": int(slower[at, other_at]),
-            }
-            names = [(row.model, row.compression) for _, row in pair]
-            for one, other in RELATIONS:
-                key = (
-                    (dataset, *names, one, other)
-                    if other == "accuracy"
-                    else (platform, dataset, *names, one, other)
-                )
-                if order[one] and order[other] and key not in seen:
-                    seen.add(key)
-                    found.append(
-                        (platform, dataset, f"{one}-{other}", *names, order[one] != order[other])
-                    )
-    return pd.DataFrame(
-        found, columns=["platform", "dataset", "relation", "first", "second", "discordant"]
-    ).astype({"discordant": bool})
+        one, two = np.triu_indices(len(group), 1)
+        first, second = group.iloc[one], group.iloc[two]
+        effect, paired = compared(first, second, tables.rounds)
+        orders = {
+            "size": np.sign(first["model_bytes"].to_numpy() - second["model_bytes"].to_numpy()),
+            "accuracy": _accuracy_orders(group, one, two, tables.answers, comparisons),
+            "latency": effect.orders(floor[platform, dataset], comparisons),
+        }
+        names = list(group[NETWORK].itertuples(index=False, name=None))
+        for relation, at in product(RELATIONS, range(len(one))):
+            pair = names[one[at]], names[two[at]]
+            where = (platform, dataset) if "latency" in relation else (dataset,)
+            # Networks of equal size have no order in it.
+            if (*where, relation, pair) in seen or ("size" in relation and not orders["size"][at]):
+                continue
+            seen.add((*where, relation, pair))
+            agreement = int(np.prod([orders[name][at] for name in relation]))
+            in_pairs = bool(paired[at]) or "latency" not in relation
+            relation_name = "-".join(relation)
+            found.append((platform, dataset, relation_name, *pair, in_pairs, OUTCOMES[agreement]))
+    columns = ["platform", "dataset", "relation", "first", "second", "paired", "outcome"]
+    return pd.DataFrame(found, columns=columns).astype({"paired": bool})
 
 
-def _accuracy_order(first: float, second: float, images: int, comparisons: int) -> int:
-    """Return 1 if the first top-1 is clearly higher, -1 if it is clearly lower, else 0."""
-    better = statistics.accuracy_clearly_above(first, second, images, comparisons)
-    return better - statistics.accuracy_clearly_above(second, first, images, comparisons)
+def _accuracy_orders(
+    group: pd.DataFrame, one: np.ndarray, two: np.ndarray, answers: Answers, comparisons: int
+) -> np.ndarray:
+    """Return 1 where the first network of a pair clearly answers more images correctly, -1 where fewer, else 0."""
+    correct = [
+        answers.correct(row.dataset, row.model, row.compression, level_name(row.level))
+        for row in group.itertuples()
+    ]
+    return np.array(
+        [
+            statistics.accuracy_order(correct[first], correct[second], comparisons)
+            for first, second in zip(one, two, strict=True)
+        ]
+    )
 
 
 def _correlations(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,10 +1,11 @@
-"""Sparse code after weight pruning stays short of the speedup its sparsity promises, and where it breaks even.
+"""Sparse code after weight pruning stays short of the speedup its sparsity promises.
 
 What a pruned network promises is its MACs over those of non-zero weights; what it reaches is the latency of the
-uncompressed network in dense over its own in CSR, with the same primitive, tuning and platform. Networks are pruned to
-different densities, so that a straight line through their relative latencies says at which density CSR takes as long
-as dense. What else networks differ in is left out of the line and makes its error. Where two lines are compared they
-are of the same networks, and what makes a network an exception in both drops out. See RULE.
+uncompressed network in dense over its own in CSR, with the same primitive, tuning and platform, in paired samples. The
+claim is on that. Reported beside it is where CSR breaks even: networks are pruned to different densities, so that a
+straight line through their relative latencies says at which density CSR takes as long as dense. What else networks
+differ in is left out of the line and makes its error. Where two lines are compared they are of the same networks, and
+what makes a network an exception in both drops out. See RULE.
 """
 
 from itertools import combinations, product
@@ -18,26 +19,25 @@ from matplotlib.lines import Line2D
 from scipy import stats
 from scipy.special import stdtrit
 
-from dlas.analysis import panels, statistics
-from dlas.analysis.columns import LATENCY, MODEL
+from dlas.analysis import judging, panels, statistics
+from dlas.analysis.columns import MODEL
+from dlas.analysis.effects import effects, of_networks
 from dlas.analysis.observation import (
     Observation,
     Tables,
-    Verdict,
     distinct,
     distinct_names,
-    floors,
+    floor_of,
     macs_done,
-    measured,
     needs,
-    speedup_over,
+    paired,
+    timed,
 )
 from dlas.analysis.style import GREY, Looks
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
-    label="sparse code after weight pruning stays short of the speedup its sparsity promises; the break-even sparsity "
-    "depends on primitive, tuning and platform",
+    label="sparse code after weight pruning stays short of the speedup its sparsity promises",
     order=8,
     origin="formulated",
     layer="4 Algorithms and data formats",
@@ -46,17 +46,17 @@ PLUGIN = ObservationPlugin(
 SHORT = 1.1
 APART = 0.1
 FEWEST = 4
+RULE_VERSION = 2
 RULE = f"""
 Density: non-zero MACs over MACs of a weight-pruned network; its inverse is the promised speedup. Reached: latency of
-the uncompressed network in dense over that in CSR. A group: one primitive, tuning and platform with at least {FEWEST}
-networks. It is short if the geometric mean of reached over promised speedup (t interval) lies below 1/{SHORT} and below
-1 over the A/A noise floor. Break-even: the density at which the least-squares line of latency over dense latency
-crosses 1; one minus it is the break-even sparsity. Groups that differ in one of primitive, tuning and platform alone
-are compared on their common networks: they differ if the interval of the break-evens' difference (delta method, t) lies
-beyond {APART} and beyond what the noise floors can move it. Each at a family-wise 95 %. Supported: all groups are
-short, and of each of the three of which two could be compared, two at least, some groups differ. Contradicted: a group
-lies above 1/{SHORT}, or all differences lie within {APART}, the noise floors being smaller than that. Inconclusive
-otherwise.
+the uncompressed network in dense over that in CSR, in paired samples. A group: one primitive, tuning and platform. Its
+shortfall is the geometric mean over its networks of promised over reached speedup, with the interval of the
+measurements at a family-wise 95 % over all groups. Threshold: {SHORT}x, or the largest A/A noise floor of the group if
+that is more. Supported: all groups lie above their threshold. Contradicted: some group lies below {SHORT}x, and so does
+its noise floor. Inconclusive otherwise. For other networks: the same with the t interval over the models. Reported and
+not judged: the break-even density of groups with at least {FEWEST} networks, where the least-squares line of latency
+over dense latency crosses 1, and its difference between groups that differ in one of primitive, tuning and platform
+alone (delta method, t, family-wise 95 %), clear beyond {APART} and beyond what the noise floors can move it.
 """
 READING = """
 A panel is a platform and a primitive, a mark a weight-pruned network in CSR: across the share of MACs that is left, up
@@ -69,32 +69,35 @@ DATA = """
 results/study.csv: the measured rows of weight pruning in CSR, and the uncompressed dense rows of the same model,
 primitive, tuning and platform. results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
-STATISTIC = "geometric mean of reached over promised speedup, where sparse code comes closest"
+STATISTIC = "geometric mean of promised over reached speedup, where sparse code comes closest"
 TECHNIQUE = "weight_pruning"
 GROUP = ["primitive", "tuning", "platform"]
+OTHERS = ["others_low", "others_high"]
+SHORTFALLS = [*GROUP, "shortfall", "low", "high", *OTHERS, "floor", "networks"]
 COLUMNS = ["factor", "first", "second", "difference", "low", "high", "noise", "networks"]
+RELATIVE = ["relative", "low", "high"]
 PROMISED: dict[str, Any] = {"color": GREY, "linestyle": ":", "linewidth": 0.8}
 BREAK_EVEN: dict[str, Any] = {"color": "#202020", "linestyle": "", "marker": "|", "markersize": 7}
 Group = tuple[str, ...]
 
 
-def networks(study: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each pruned network in CSR: GROUP, MODEL, density, relative, low and high.
+def networks(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return one row for each pruned network in CSR, and its shortfall's logarithm in each round.
 
-    `relative` is its latency over that of the uncompressed network in dense, with a 95 % interval.
+    Its columns are GROUP, MODEL, density, floor, row and RELATIVE: its latency over that of the uncompressed network in
+    dense, with a 95 % interval.
     """
-    rows = distinct(measured(study))
+    rows = distinct(timed(tables))
     same = [*GROUP, *MODEL]
-    dense = rows.loc[rows["compression"] == "none", [*same, *LATENCY]]
+    dense = rows.loc[rows["compression"] == "none", [*same, "row"]]
     sparse = rows[(rows["compression"] == TECHNIQUE) & (rows["format"] == "csr")]
     both = sparse.merge(dense, on=same, suffixes=("", "_dense"))
-    relative = speedup_over(both, "", "_dense")
-    return both[same].assign(
-        density=macs_done(both) / both["macs"],
-        relative=relative["speedup"],
-        low=relative["low"],
-        high=relative["high"],
+    both = both.assign(
+        density=macs_done(both) / both["macs"], floor=floor_of(both, tables.noise_floor)
     )
+    relative = tables.rounds.ratios(both["row"], both["row_dense"])
+    shortfall = relative - np.log(both["density"].to_numpy(float))[:, None]
+    return paired(both[[*same, "density", "floor", "row"]], relative, RELATIVE), shortfall
 
 
 def break_even(
@@ -129,85 +132,81 @@ def break_even(
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each two groups that could be compared: COLUMNS.
+    """Return the verdict under RULE; the evidence is one row for each group: SHORTFALLS.
 
-    A group is named by its primitive, tuning and platform. The difference is NaN where one has no clear break-even.
+    Of the break-evens, `comparisons` has one row for each two groups that could be compared: COLUMNS. A group is named
+    there by its primitive, tuning and platform. The difference is NaN where one has no clear break-even.
     """
-    rows = networks(tables.study)
-    return _verdict(_groups(rows, floors(tables.noise_floor))).showing(
-        networks=rows, lines=_lines(rows), platform=distinct_names(tables.study, "platform")
+    rows, series = networks(tables)
+    groups = {name: group for name, group in rows.groupby(GROUP) if len(group) >= FEWEST}
+    comparisons = _comparisons(groups)
+    return _verdict(_shortfalls(rows, series), comparisons).showing(
+        networks=rows[[*GROUP, *MODEL, "density", *RELATIVE]],
+        lines=_lines(groups),
+        comparisons=comparisons,
+        platform=distinct_names(tables.study, "platform"),
     )
 
 
-def _lines(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return for each group with enough networks its line, and its break-even, NaN where there is none."""
+def _lines(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
+    """Return the line of each group, and its break-even, NaN where there is none."""
     found = []
-    for name, group in rows.groupby(GROUP):
-        if len(group) >= FEWEST:
-            at = break_even(group["density"], group["relative"])
-            line = np.full(2, np.nan)
-            if not np.isnan(at.low):
-                line = np.polyfit(group["density"], group["relative"], 1)
-            found.append((*name, *line, *at))
+    for name, group in groups.items():
+        at = break_even(group["density"], group["relative"])
+        line = np.full(2, np.nan)
+        if not np.isnan(at.low):
+            line = np.polyfit(group["density"], group["relative"], 1)
+        found.append((*name, *line, *at))
     return pd.DataFrame(found, columns=[*GROUP, "slope", "intercept", "at", "low", "high"])
 
 
-def _verdict(groups: dict[Group, pd.DataFrame]) -> Observation:
-    evidence = _comparisons(groups)
-    if evidence["factor"].nunique() < 2:
+def _shortfalls(rows: pd.DataFrame, series: np.ndarray) -> pd.DataFrame:
+    """Return the evidence. Without a noise floor there is no shortfall."""
+    known = np.isfinite(rows["floor"].to_numpy())
+    rows, series = rows[known].reset_index(drop=True), series[known]
+    found, networks = [], []
+    for name, at in rows.groupby(GROUP).indices.items():
+        networks.append(effects(series[at]))
+        found.append((*name, rows["floor"].to_numpy()[at].max(), len(at)))
+    table = pd.DataFrame(found, columns=[*GROUP, "floor", "networks"])
+    if table.empty:
+        return pd.DataFrame(columns=SHORTFALLS)
+    shortfall, others = of_networks(networks)
+    limits = dict(
+        zip(["shortfall", "low", "high", *OTHERS], [*shortfall, *others[1:]], strict=True)
+    )
+    return table.assign(**limits)[SHORTFALLS]
+
+
+def _verdict(evidence: pd.DataFrame, comparisons: pd.DataFrame) -> Observation:
+    if evidence.empty:
         return needs(
-            f"{FEWEST} networks, uncompressed and weight-pruned in CSR, in configurations that differ in one of "
-            "primitive, tuning and platform alone, for two of the three",
+            "a network uncompressed and weight-pruned in CSR with the same primitive, tuning and platform",
             STATISTIC,
         )
-    shares = _shares(groups)
-    short = (shares["high"] < 1 / shares["floor"].clip(lower=SHORT)).all()
-    reaches = ((shares["low"] > 1 / SHORT) & (shares["floor"] < SHORT)).any()
-    differ = evidence["low"] > evidence["noise"].clip(lower=APART)
-    alike = ((evidence["high"] < APART) & (evidence["noise"] < APART)).all()
-    verdict: Verdict = "inconclusive"
-    if reaches or alike:
-        verdict = "contradicted"
-    elif short and differ.groupby(evidence["factor"]).any().all():
-        verdict = "supported"
-    top = shares.loc[shares["share"].idxmax()]
-    texts = [_text(evidence[evidence["factor"] == factor], factor) for factor in GROUP]
+    verdict = judging.all_beyond(evidence["low"], evidence["high"], SHORT, evidence["floor"])
+    others = judging.all_beyond(
+        evidence["others_low"], evidence["others_high"], SHORT, evidence["floor"]
+    )
+    top = evidence.loc[evidence["shortfall"].idxmin()]
+    short = int((evidence["low"] > evidence["floor"].clip(lower=SHORT)).sum())
+    texts = [_text(comparisons[comparisons["factor"] == factor], factor) for factor in GROUP]
     reason = (
-        f"sparse code comes closest with {_name(top['group'])}: {top['share']:.2f} [{top['low']:.2f}, "
-        f"{top['high']:.2f}] of the promised speedup; largest difference of two break-even densities between "
-        + "; ".join(texts)
+        f"sparse code comes closest with {_name(tuple(top[GROUP]))}, promised over reached {top['shortfall']:.2f} "
+        f"[{top['low']:.2f}, {top['high']:.2f}]; clearly short are {short} of {len(evidence)} groups; not judged, the "
+        "largest difference of two break-even densities between " + "; ".join(texts)
     )
     return Observation(
         verdict,
         reason,
         STATISTIC,
-        top["share"],
+        top["shortfall"],
         top["low"],
         top["high"],
-        n=len(groups[top["group"]]),
+        n=len(evidence),
+        others=judging.for_others(others, *top[OTHERS]),
         evidence=evidence,
     )
-
-
-def _groups(rows: pd.DataFrame, floor: dict[tuple[str, str], float]) -> dict[Group, pd.DataFrame]:
-    """Return the networks of each group that has enough, each with its noise floor, infinite where there is none."""
-    places = zip(rows["platform"], rows["dataset"], strict=True)
-    rows = rows.assign(floor=[floor.get(place, np.inf) for place in places])
-    return {name: group for name, group in rows.groupby(GROUP) if len(group) >= FEWEST}
-
-
-def _shares(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
-    """Return for each group the share of the promised speedup that it reaches, with limits and its noise floor."""
-    confidence = 1 - statistics.ERROR_RATE / len(groups)
-    found = [
-        (
-            name,
-            *statistics.geometric_mean_ratio(group["density"], group["relative"], confidence),
-            group["floor"].max(),
-        )
-        for name, group in groups.items()
-    ]
-    return pd.DataFrame(found, columns=["group", "share", "low", "high", "floor"])
 
 
 def _comparisons(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
@@ -274,7 +273,7 @@ def _text(comparisons: pd.DataFrame, factor: str) -> str:
     top = comparisons.loc[comparisons["difference"].idxmax()]
     return (
         f"{factor}s: {top['difference']:.2f} [{top['low']:.2f}, {top['high']:.2f}], {_name(top['first'])} over "
-        f"{_name(top['second'])}"
+        f"{_name(top['second'])}" + ", clear" * bool(top["low"] > max(APART, top["noise"]))
     )
 
 

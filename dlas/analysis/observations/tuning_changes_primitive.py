@@ -1,19 +1,18 @@
 """Auto-tuning can significantly alter which primitive is best for a configuration.
 
 A network (model, compression, format) on a platform has a fastest primitive untuned and one auto-scheduled. That they
-differ says nothing where two primitives are about equally fast, so a change counts only if both orders are clear. That
-tuning can do it needs one such change; their share says how often it does, among the networks that are decided: those
-with a clear change, and those on which one primitive wins clearly both ways. See RULE.
+differ says nothing where two primitives are about equally fast. So the effect is what it costs to keep one primitive
+both ways, see `dlas.analysis.winners`. That tuning can alter the choice needs one network on which that clearly costs
+something. See RULE.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dlas.analysis import marks, panels, winners
+from dlas.analysis import judging, marks, panels, winners
 from dlas.analysis.columns import LATENCY, STORED
 from dlas.analysis.observation import (
     Observation,
@@ -22,6 +21,7 @@ from dlas.analysis.observation import (
     floors,
     needs,
     retimed,
+    timed,
 )
 from dlas.analysis.style import Looks
 from dlas.plugins import ObservationPlugin
@@ -33,13 +33,15 @@ PLUGIN = ObservationPlugin(
     layer="5 Systems software",
 )
 
-RULE = """
-Networks: each model, compression and format on a platform with every primitive measured untuned and auto-scheduled. A
-network changes if the fastest untuned primitive and the fastest auto-scheduled one differ, the first clearly faster
-than the second untuned and clearly slower auto-scheduled. It stays if one primitive is clearly faster than each other
-one both ways. Clear: by more than the A/A noise floor and the intervals, with a family-wise error of 5 % over all
-comparisons. Supported: at least one network changes. Contradicted: none does, and the 95 % upper limit of their share
-among those that change or stay is below 25 %. Inconclusive otherwise.
+RULE_VERSION = 2
+RULE = f"""
+Networks: each model, compression and format on a platform with every primitive measured untuned and auto-scheduled.
+Loss of a primitive: the largest factor by which another one is faster, untuned or auto-scheduled, in paired samples. A
+network's loss is that of the primitive that loses least: it is 1 where one primitive is the fastest both ways. The
+limits of all networks hold at once (family-wise 95 %). Threshold: {winners.COUNTS}x, or the A/A noise floor if that is
+more. Supported: the interval of some network lies above its threshold, so that the best primitive changes.
+Contradicted: all lie below {winners.COUNTS}x, and so do the noise floors. Inconclusive otherwise. For other networks:
+the exact interval of the share of models on which it clearly changes; yes above {judging.COMMON:.0%}, no below.
 """
 READING = """
 A panel is a platform, a row a network with its compression and format, a shape a primitive. The upper marks of a row,
@@ -51,80 +53,68 @@ DATA = """
 results/study.csv: networks of which every primitive was measured untuned and auto-scheduled. results/noise_floor.csv:
 the largest noise floor of each platform and data set.
 """
-STATISTIC = (
-    "share of networks whose fastest primitive changes, among those that change or stay clearly"
-)
+STATISTIC = "what one primitive for both tunings costs, on the network where it costs most"
 TUNINGS = ("untuned", "auto_scheduled")
 # From the middle of a network's line to the marks of each.
 STEPS = (0.2, -0.2)
 
 
-def networks(study: pd.DataFrame) -> dict[tuple[str, ...], dict[str, pd.DataFrame]]:
-    """Return the latencies of each network with every primitive of the study, by tuning; a row is a primitive."""
-    primitives = set(study["primitive"])
+def networks(rows: pd.DataFrame, primitives: list[str]) -> dict[tuple[str, ...], winners.Latencies]:
+    """Return the latencies of each network with every primitive among `timed` rows, by tuning."""
+    columns = [*LATENCY, "row"]
     return {
         network: {
-            tuning: group[[*(f"{name}{suffix}" for name in LATENCY), "status"]].set_axis(
-                [*LATENCY, "status"], axis=1
-            )
+            tuning: group.loc[
+                primitives, [*(f"{name}{suffix}" for name in columns), "status"]
+            ].set_axis([*columns, "status"], axis=1)
             for tuning, suffix in zip(TUNINGS, ("", "_tuned"), strict=True)
         }
-        for network, group in retimed(study).set_index("primitive").groupby(STORED)
-        if set(group.index) == primitives and len(primitives) > 1
+        for network, group in retimed(rows).set_index("primitive").groupby(STORED)
+        if set(group.index) == set(primitives) and len(primitives) > 1
     }
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each network: STORED, first, last, outcome, cost.
+    """Return the verdict under RULE; the evidence is one row for each network, see `winners.changes`.
 
-    `first` and `last` are the fastest primitives untuned and auto-scheduled, `outcome` is changes, stays or unclear,
-    `cost` the latency of the first over that of the last, auto-scheduled.
+    Besides, `first` and `last` are the fastest primitives untuned and auto-scheduled.
     """
-    found, primitives = networks(tables.study), distinct_names(tables.study, "primitive")
-    return _verdict(found, len(primitives), floors(tables.noise_floor)).showing(
+    primitives = sorted(set(tables.study["primitive"]))
+    found = networks(timed(tables), primitives)
+    return _verdict(found, tables).showing(
         latencies=winners.table(found, STORED, "tuning"),
         platform=distinct_names(tables.study, "platform"),
-        primitive=primitives,
+        primitive=distinct_names(tables.study, "primitive"),
     )
 
 
-def _verdict(
-    found: Mapping[tuple[str, ...], Mapping[str, pd.DataFrame]],
-    primitives: int,
-    floor: Mapping[Any, float],
-) -> Observation:
+def _verdict(found: Mapping[tuple[str, ...], winners.Latencies], tables: Tables) -> Observation:
+    floor = floors(tables.noise_floor)
     complete = {place: latencies for place, latencies in found.items() if place[:2] in floor}
     if not complete:
         return needs(
             "a network measured untuned and auto-scheduled with every primitive", STATISTIC
         )
-    comparisons = len(complete) * primitives * (primitives - 1) * len(TUNINGS)
-    evidence = pd.DataFrame(
-        [
-            (
-                *network,
-                *winners.fastest(latencies).values(),
-                winners.outcome(latencies, floor[network[:2]], comparisons),
-                winners.cost(latencies, *TUNINGS),
-            )
-            for network, latencies in complete.items()
-        ],
-        columns=[*STORED, "first", "last", "outcome", "cost"],
+    evidence = winners.changes(complete, STORED, tables.rounds, floor)
+    best = [winners.fastest(latencies) for latencies in complete.values()]
+    evidence["first"], evidence["last"] = ([one[tuning] for one in best] for tuning in TUNINGS)
+    verdict, loss = winners.judge(evidence)
+    reason = winners.in_words(evidence, "changes")
+    top = evidence.loc[evidence["loss"].idxmax()]
+    reason += (
+        f"; most on `{top['model']}`, `{top['dataset']}` (`{top['compression']}`, `{top['format']}`) on "
+        f"`{top['platform']}`: fastest is `{top['first']}` untuned and `{top['last']}` auto-scheduled, and one for "
+        f"both costs {top['loss']:.2f} [{top['low']:.2f}, {top['high']:.2f}]"
     )
-    changes = evidence[evidence["outcome"] == "changes"]
-    verdict, share, decided = winners.judge(evidence["outcome"])
-    reason = (
-        f"the fastest primitive changes clearly on {len(changes)} and stays clearly on {decided - len(changes)} of "
-        f"{len(evidence)} networks"
+    return Observation(
+        verdict,
+        reason,
+        STATISTIC,
+        *loss,
+        n=len(evidence),
+        others=winners.for_others(evidence),
+        evidence=evidence,
     )
-    if len(changes):
-        top = changes.loc[changes["cost"].idxmax()]
-        reason += (
-            f"; most on `{top['model']}`, `{top['dataset']}` (`{top['compression']}`, `{top['format']}`) on "
-            f"`{top['platform']}`, where `{top['first']}` is fastest untuned and takes {top['cost']:.2f} times as "
-            f"long as `{top['last']}` auto-scheduled"
-        )
-    return Observation(verdict, reason, STATISTIC, *share, n=decided, evidence=evidence)
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:

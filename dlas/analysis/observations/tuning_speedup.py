@@ -1,12 +1,12 @@
 """The speedup from auto-scheduling differs strongly between primitives, models and platforms.
 
-The speedup of a configuration is its untuned latency over its auto-scheduled one. For every two primitives (models,
-platforms) the speedups of configurations that are alike in all else are divided, so that it does not matter which
-configurations were auto-scheduled, and the ratios' geometric mean is taken. Its interval comes from those of the
-latencies: it holds for the configurations of the study and the schedules that the search found for them, not for what
-another search would find; what chance in a search could add is why only a factor of STRONG counts. All pairs are
-compared at a family-wise level, so that the interval of the largest ratio, which is picked afterwards, holds too. See
-RULE.
+The speedup of a configuration is its untuned latency over its auto-scheduled one, in paired samples. For every two
+primitives (models, platforms) the speedups of configurations that are alike in all else are divided, so that it does
+not matter which configurations were auto-scheduled, and the ratios' geometric mean is taken. Primitives, and platforms
+of one machine, are divided round by round. The interval holds for the configurations of the study and the schedules
+that the search found for them, not for what another search would find; what chance in a search could add is why only a
+factor of STRONG counts. All pairs are compared at a family-wise level, so that the interval of the largest ratio, which
+is picked afterwards, holds too. See RULE.
 """
 
 from itertools import combinations
@@ -15,20 +15,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy import stats
 
-from dlas.analysis import marks, panels, statistics
-from dlas.analysis.columns import SCHEDULED, SPEEDUP
+from dlas.analysis import judging, marks, panels
+from dlas.analysis.columns import MODEL, SCHEDULED, SPEEDUP
+from dlas.analysis.effects import Effect, combined, of_networks, stacked
 from dlas.analysis.observation import (
     Observation,
     Tables,
-    Verdict,
     distinct_names,
-    floors,
-    log_errors,
+    floor_of,
     needs,
+    paired,
     retimed,
-    speedup_over,
+    timed,
 )
 from dlas.analysis.style import GREY, Looks
 from dlas.plugins import ObservationPlugin
@@ -41,13 +40,15 @@ PLUGIN = ObservationPlugin(
 )
 
 STRONG = 1.5
+RULE_VERSION = 2
 RULE = f"""
-Speedup: untuned latency over auto-scheduled latency of a configuration. For each two primitives, models and platforms:
-geometric mean of the ratio of the speedups over the configurations that differ in nothing else, with an interval from
-those of the latencies at a family-wise 95 % over all pairs. Threshold: {STRONG}x, or the product of the two A/A noise
-floors if that is larger. A pair differs strongly if its interval lies beyond the threshold. Supported: of each of
-primitives, models and platforms of which two could be compared, some pair differs strongly. Contradicted: all intervals
-lie within their thresholds. Inconclusive otherwise, and where two could be compared of one of the three only.
+Speedup: untuned latency over auto-scheduled latency of a configuration, in paired samples. For each two primitives,
+models and platforms: geometric mean of the ratio of the speedups over the configurations that differ in nothing else,
+with the interval of the measurements at a family-wise 95 % over all pairs. Threshold: {STRONG}x, or the product of the
+two A/A noise floors if that is larger. Supported: of each of primitives, models and platforms of which two could be
+compared, some pair lies beyond its threshold. Contradicted: all pairs of one of the three lie within {STRONG}x, and so
+do the noise floors. Inconclusive otherwise, and where two could be compared of one of the three only. For other
+networks: the same of primitives and platforms, with the t interval of the ratios over the models.
 """
 READING = """
 A panel is a platform, a row a network with its compression and format, a shape a primitive. A mark is the untuned
@@ -66,23 +67,16 @@ FACTORS = {
     "models": ["model", "dataset"],
     "platforms": ["platform"],
 }
-COLUMNS = ["factor", "first", "second", "ratio", "low", "high", "threshold", "pairs"]
-
-
-def speedups(study: pd.DataFrame) -> pd.DataFrame:
-    """Return `retimed` with speedup, its limits low and high, and error, the standard error of its logarithm.
-
-    The two latencies' intervals are taken as independent.
-    """
-    rows = retimed(study)
-    rows = rows.join(speedup_over(rows, "", "_tuned"))
-    return rows.assign(error=log_errors(rows, SPEEDUP))
+OTHERS = ("others_low", "others_high")
+COLUMNS = ["factor", "first", "second", "ratio", "low", "high", *OTHERS, "floor", "pairs"]
 
 
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each two primitives, models or platforms."""
-    rows = speedups(tables.study)
-    return _verdict(rows, floors(tables.noise_floor)).showing(
+    rows = retimed(timed(tables))
+    series = tables.rounds.ratios(rows["row"], rows["row_tuned"])
+    rows = paired(rows, series)
+    return _verdict(rows, series, tables).showing(
         speedups=rows[[*SCHEDULED, *SPEEDUP, "status"]],
         means=_means(rows),
         platform=distinct_names(tables.study, "platform"),
@@ -96,73 +90,84 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
     return means.assign(mean=np.exp(means["mean"]))
 
 
-def _verdict(rows: pd.DataFrame, floor: dict[tuple[str, str], float]) -> Observation:
-    evidence = _comparisons(rows, floor)
+def _verdict(rows: pd.DataFrame, series: np.ndarray, tables: Tables) -> Observation:
+    evidence = _comparisons(rows, series, tables)
     if evidence["factor"].nunique() < 2:
         return needs(
             "auto-scheduled configurations that differ in one of primitive, model and platform alone, for two of the "
             "three",
             STATISTIC,
         )
-    beyond = evidence["low"] > evidence["threshold"]
-    verdict: Verdict = "inconclusive"
-    if beyond.groupby(evidence["factor"]).any().all():
-        verdict = "supported"
-    elif (evidence["high"] < evidence["threshold"]).all():
-        verdict = "contradicted"
+    sampled = evidence[evidence["factor"] != "models"]
     texts = [_text(evidence[evidence["factor"] == factor], factor) for factor in FACTORS]
     top = evidence.loc[evidence["ratio"].idxmax()]
+    likely = sampled.loc[sampled["ratio"].idxmax(), list(OTHERS)]
     return Observation(
-        verdict,
+        _judged(evidence, "low", "high"),
         "the largest ratio of the speedups of two " + "; ".join(texts),
         STATISTIC,
         top["ratio"],
         top["low"],
         top["high"],
         n=len(rows),
+        others=judging.for_others(_judged(sampled, *OTHERS), *likely),
         evidence=evidence,
     )
 
 
-def _comparisons(rows: pd.DataFrame, floor: dict[tuple[str, str], float]) -> pd.DataFrame:
+def _judged(evidence: pd.DataFrame, low: str, high: str) -> judging.Verdict:
+    """Return the verdict on all factors, each of which has to have a pair beyond its threshold."""
+    return judging.every(
+        [
+            judging.any_beyond(own[low], own[high], STRONG, own["floor"])
+            for _, own in evidence.groupby("factor")
+        ]
+    )
+
+
+def _comparisons(rows: pd.DataFrame, series: np.ndarray, tables: Tables) -> pd.DataFrame:
     """Return COLUMNS for each two values of a factor that can be compared; the first has the larger speedup.
 
-    Without a noise floor there is no comparison.
+    Two models are no sample of others. Without a noise floor there is no comparison.
     """
-    places = zip(rows["platform"], rows["dataset"], strict=True)
-    rows = rows.assign(floor=[floor.get(place, np.nan) for place in places]).dropna(
-        subset=["floor"]
-    )
-    found = []
+    floor = floor_of(rows, tables.noise_floor)
+    jobs = tables.rounds.job[rows["row"].to_numpy(int)]
+    known = rows.assign(at=np.arange(len(rows)))[np.isfinite(floor)]
+    found, networks = [], []
     for factor, names in FACTORS.items():
         alike = [name for name in SCHEDULED if name not in names]
-        members = [(", ".join(key), _values(group, alike)) for key, group in rows.groupby(names)]
+        members = [
+            (
+                ", ".join(key),
+                dict(zip(group[alike].itertuples(index=False), group["at"], strict=True)),
+            )
+            for key, group in known.groupby(names)
+        ]
         for (first, one), (second, other) in combinations(members, 2):
-            both = np.array([(one[key], other[key]) for key in one if key in other])
-            if len(both):
-                speedup, error, noise = both.T  # each [two, pairs]
-                logarithm = np.log(speedup[0] / speedup[1]).mean()
-                ends = (first, second) if logarithm >= 0 else (second, first)
-                spread = np.sqrt((np.hypot(*error) ** 2).sum()) / len(both)
-                threshold = noise.max(axis=1).prod()
-                found.append((factor, *ends, abs(logarithm), spread, threshold, len(both)))
-    table = pd.DataFrame(
-        found, columns=["factor", "first", "second", "log", "error", "noise", "pairs"]
-    )
-    table = table.astype({name: float for name in ("log", "error", "noise")})
-    reach = table["error"] * stats.norm.isf(statistics.ERROR_RATE / 2 / max(1, len(table)))
-    return table.assign(
-        ratio=np.exp(table["log"]),
-        low=np.exp(table["log"] - reach),
-        high=np.exp(table["log"] + reach),
-        threshold=table["noise"].clip(lower=STRONG),
-    )[COLUMNS]
+            pairs = np.array([(one[key], other[key]) for key in one if key in other])
+            if not len(pairs):
+                continue
+            if factor == "models":
+                effect = stacked([_ratio(series, jobs, pairs)])
+            else:
+                models = rows.iloc[pairs[:, 0]].groupby(MODEL, sort=False).indices.values()
+                effect = stacked([_ratio(series, jobs, pairs[own]) for own in models])
+            ends, sign = ((first, second), 1) if effect.log.mean() >= 0 else ((second, first), -1)
+            networks.append(effect.times(sign))
+            found.append((factor, *ends, floor[pairs].max(axis=0).prod(), len(pairs)))
+    table = pd.DataFrame(found, columns=["factor", "first", "second", "floor", "pairs"])
+    if table.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    grid, others = of_networks(networks)
+    limits = dict(zip(["ratio", "low", "high", *OTHERS], [*grid, *others[1:]], strict=True))
+    return table.assign(**limits)[COLUMNS]
 
 
-def _values(rows: pd.DataFrame, names: list[str]) -> dict[tuple[str, ...], np.ndarray]:
-    """Return speedup, error and floor of each row, by these columns."""
-    keys = zip(*(rows[name] for name in names), strict=True)
-    return dict(zip(keys, rows[["speedup", "error", "floor"]].to_numpy(float), strict=True))
+def _ratio(series: np.ndarray, jobs: np.ndarray, pairs: np.ndarray) -> Effect:
+    """Return the mean logarithm of the ratio of two speedups over pairs of positions [pairs, 2]."""
+    weights = np.repeat([[1, -1]], len(pairs), axis=0) / len(pairs)
+    rows = pairs.ravel()
+    return combined(series[rows], jobs[rows], weights.ravel())
 
 
 def _text(comparisons: pd.DataFrame, factor: str) -> str:
@@ -172,7 +177,7 @@ def _text(comparisons: pd.DataFrame, factor: str) -> str:
     top = comparisons.loc[comparisons["ratio"].idxmax()]
     return (
         f"{factor}: {top['ratio']:.2f} [{top['low']:.2f}, {top['high']:.2f}], "
-        f"{_names(top['first'])} over {_names(top['second'])}, threshold {top['threshold']:.2f}"
+        f"{_names(top['first'])} over {_names(top['second'])}, noise floor {top['floor']:.2f}"
     )
 
 
