@@ -16,8 +16,8 @@ from dlas.hardware import cpus
 from tests.workflow.comparing import wait_until
 from tests.workflow.project import ROOT, Project, copy
 
-BUILDS = "results/builds/digits/resnet18/none/{}.json"
-TIMING = "results/timings/digits/resnet18/local_cpu.csv"
+BUILDS = "results/builds/digits_8x8/resnet18/none/{}.json"
+TIMING = "results/timings/digits_8x8/resnet18/local_cpu.csv"
 CORES = len(cpus.cores())
 two_cores = pytest.mark.skipif(CORES < 2, reason="needs two cores")
 # So that the study is made once.
@@ -51,8 +51,8 @@ def several(tmp_path_factory) -> Project:
     timing = {"warmup": 1, "rounds": 4, "min_repeat_ms": 1}
     overlay = {
         "study": {
-            "datasets": ["digits"],
-            "models": {"digits": ["resnet18"]},
+            "datasets": ["digits_8x8"],
+            "models": {"digits_8x8": ["resnet18"]},
             "compression": ["none"],
             "primitives": ["direct", "gemm"],
             "formats": ["dense"],
@@ -78,7 +78,7 @@ def several(tmp_path_factory) -> Project:
 @two_cores
 @one_worker
 def test_platforms_of_this_cpu_are_timed_in_one_job(several: Project) -> None:
-    timed = several.folder / "results/timings/digits/resnet18"
+    timed = several.folder / "results/timings/digits_8x8/resnet18"
     assert sorted(file.name for file in timed.iterdir()) == ["local_cpu.csv", "local_cpu.json"]
     samples = read_table(several.folder / "results/samples.csv.gz")
     assert set(samples.machine) == {"local_cpu"}

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from dlas import datasets, registry, study
+from dlas.analysis import answers
 from dlas.analysis.rows import SAMPLES_COLUMNS
 from dlas.analysis.table import read_table
 from dlas.status import MEASURED, WIDENED

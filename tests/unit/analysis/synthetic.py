@@ -1,11 +1,15 @@
 """Study tables with a known answer."""
 
+import zlib
 from itertools import product
 
 import numpy as np
 import pandas as pd
 
 from dlas import registry, status
+from dlas.analysis.answers import Answers, level_name
+from dlas.analysis.columns import LATENCY
+from dlas.analysis.effects import Rounds
 from dlas.analysis.observation import Tables
 from dlas.analysis.style import Looks
 from dlas.analysis.table import (
@@ -47,6 +51,7 @@ GROUPS = {
 PRIMITIVES = ("direct", "gemm", "spatial_pack")
 PLATFORMS = ("local_cpu", "local_cpu_avx2")
 IMAGES = 400
+ROUNDS = 30
 COMPRESSIONS = ("none", "weight_pruning", "channel_pruning", "float16", "int8")
 BYTES = {"none": 1, "weight_pruning": 0.3, "channel_pruning": 0.45, "float16": 0.5, "int8": 0.25}
 DTYPES = {"float16": "float16", "int8": "int8"}
@@ -172,7 +177,7 @@ def curves(
     models=MODELS,
     compressions=COMPRESSIONS,
     ladders=LADDERS,
-    images=10_000,
+    images=2_000,
     seed=None,
     tolerance=1.0,
 ):
@@ -223,24 +228,63 @@ def curves(
                             "macs": int(macs * 1e6 * (1 if dense else kept)),
                             "model_bytes": int(params * 4e6 * stored),
                             "chosen": False,
-                            "status": "ok",
+                            "status": status.OK,
                         }
                     )
                     if tops[0] >= pair[0] - tolerance:
                         best = len(own) - 1
                 own[best]["chosen"] = True
                 rows += own
-    return table(rows, CURVES_COLUMNS)
+    found = table(rows, CURVES_COLUMNS)
+    found.attrs["images"] = images
+    return found
 
 
 def tables(study=None, floor=None, curves=None):
-    """Return the three tables; one that is not given is empty."""
+    """Return the tables with samples and answers that agree with them; a table that is not given is empty."""
+    study = pd.DataFrame(columns=STUDY_COLUMNS) if study is None else study
+    curves = pd.DataFrame(columns=CURVES_COLUMNS) if curves is None else curves
     return Tables(
-        pd.DataFrame(columns=STUDY_COLUMNS) if study is None else study,
+        study,
         pd.DataFrame(columns=NOISE_FLOOR_COLUMNS) if floor is None else floor,
-        pd.DataFrame(columns=CURVES_COLUMNS) if curves is None else curves,
+        curves,
+        rounds(study),
+        answers(study, curves),
         GROUPS,
     )
+
+
+def rounds(study):
+    """Return samples around the latencies of a study, with the spread that its intervals describe.
+
+    All platforms are one machine, so that the rows of a model are sampled in one job.
+    """
+    latencies = study[LATENCY].to_numpy(float)
+    estimate, low, high = np.log(latencies).T
+    spread = (high - low) / (2 * 1.96) * ROUNDS**0.5
+    # The seed is of the first row, so that rows that are appended change no other ones.
+    draw = np.random.default_rng(abs(hash(tuple(latencies[:1].ravel()))))
+    noise = draw.standard_normal((len(study), ROUNDS))
+    noise -= noise.mean(axis=1, keepdims=True)
+    jobs = study.groupby(["dataset", "model"]).ngroup().to_numpy()
+    return Rounds(estimate[:, None] + spread[:, None] * noise, jobs)
+
+
+def answers(study, curves):
+    """Return answers of as many images right as the top-1 of each network says, at random and independent."""
+    images = curves.attrs.get("images", IMAGES)
+    networks = pd.concat(
+        [table[["dataset", "model", "compression", "level", "top1"]] for table in (study, curves)]
+    ).drop_duplicates(["dataset", "model", "compression", "level"])
+    found = {}
+    for row in networks.dropna(subset=["top1"]).itertuples():
+        key = (row.dataset, row.model, row.compression, level_name(row.level))
+        draw = np.random.default_rng(zlib.crc32(f"{key} {row.top1}".encode()))
+        wrong = np.ones(images, np.uint16)
+        wrong[draw.permutation(images)[: round(row.top1 * images / 100)]] = 0
+        found[key] = wrong
+    labels = {name: np.zeros(images, np.uint16) for name in networks["dataset"].unique()}
+    return Answers(labels, found)
 
 
 def holding(dataset, model, technique):

@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 
 from dlas.analysis import curves, reach, table
+from dlas.analysis.answers import Answers
 from dlas.compression import elbow
 from dlas.files import write_rows
 from tests.unit.analysis import synthetic
-
-MANY = 1_000_000  # test images: no allowance beyond the one point
 
 
 @pytest.mark.parametrize(
@@ -24,41 +23,73 @@ MANY = 1_000_000  # test images: no allowance beyond the one point
     ],
 )
 def test_reach(top1, factor, bound):
-    assert reach.reach([1, 2, 4, 8], top1, MANY) == (pytest.approx(factor), bound)
+    assert reach.reach([1, 2, 4, 8], top1) == (pytest.approx(factor), bound)
 
 
-def test_a_small_test_split_allows_one_standard_error():
-    few = 100  # 2.18 points at 95 %
-    assert reach.reach([1, 4], [95, 93], few) == (pytest.approx(4), True)
-    assert reach.reach([1, 4], [95, 92], few)[1] == np.False_
-    assert reach.reach([1, 4], [100, 99.5], few) == (
-        pytest.approx(4),
-        True,
-    )  # no error, but one point
+def ladders(factors, bounds):
+    """Ladders of these factors, in the first resample as measured, in the second each half as far and known."""
+    names = pd.DataFrame({"factor": factors, "bound": bounds})
+    drawn = np.stack([factors, np.divide(factors, 2)], axis=1)
+    return reach.Reaches(names, drawn, np.stack([bounds, np.zeros(len(bounds), bool)], axis=1))
 
 
 def test_compressions_count_up_to_the_smallest_bound():
-    found = reach.comparable(pd.Series([9.0, 4.0, 6.0, 2.0]), pd.Series([True, False, True, False]))
-    assert list(found) == [6, 4, 6, 2]
-    found = reach.comparable(pd.Series([9.0, 4.0]), pd.Series([False, False]))
-    assert list(found) == [9, 4]
+    counted = ladders([9.0, 4.0, 6.0, 2.0], [True, False, True, False]).counted()
+    np.testing.assert_allclose(np.exp(counted.log[:, 0]), [6, 4, 6, 2])
+    np.testing.assert_allclose(np.exp(counted.log[:, 1]), [6, 4, 6, 2])
+    np.testing.assert_allclose(np.exp(counted.log[:, 2]), [4.5, 2, 3, 1])
+    np.testing.assert_allclose(np.exp(counted.least[:, 0]), [9, 4, 6, 2])
+    np.testing.assert_allclose(np.exp(counted.most[:, 0]), [np.inf, 4, np.inf, 2])
+    np.testing.assert_allclose(counted.most[:, 2], counted.least[:, 2])
+
+
+def test_ladders_are_chosen_by_position_and_by_mask():
+    found = ladders([9.0, 4.0, 6.0], [True, False, True])
+    assert list(found.of([2, 0]).table["factor"]) == [6, 9]
+    assert found.of(np.array([False, True, True])).factors[:, 0].tolist() == [4, 6]
+
+
+def reaches(found):
+    """The table of the reaches of curves, with answers that agree with them."""
+    return reach.reaches(found, synthetic.tables(curves=found).answers).table
 
 
 def test_reaches_finds_what_was_put_in():
-    found = reach.reaches(synthetic.curves(lambda *_: 4.5))
+    found = reaches(synthetic.curves(lambda *_: 4.5))
     assert set(found["compression"]) == {"weight_pruning", "channel_pruning"} and len(found) == 16
     assert found["factor"].to_numpy() == pytest.approx(4.5, rel=0.15)
     assert (found["low"] <= found["factor"]).all() and (found["factor"] <= found["high"]).all()
 
 
+def test_ladders_without_answers_are_left_out():
+    found = synthetic.curves(lambda *_: 4.5)
+    known = synthetic.tables(curves=found).answers
+    some = {
+        key: one for key, one in known.answers.items() if key[1:3] != ("vgg16", "weight_pruning")
+    }
+    table = reach.reaches(found, Answers(known.labels, some)).table
+    assert len(table) == 15
+
+
 def test_intervals_of_the_reach_cover_it():
     """The reach of curves drawn from few images lies about the reach of the exact curves."""
-    exact = reach.reaches(synthetic.curves(lambda *_: 3.0, images=40_000))["factor"]
+    exact = reaches(synthetic.curves(lambda *_: 3.0, images=40_000))["factor"]
     covered = []
     for seed in range(10):
-        found = reach.reaches(synthetic.curves(lambda *_: 3.0, images=4_000, seed=seed))
+        found = reaches(synthetic.curves(lambda *_: 3.0, images=2_000, seed=seed))
         covered += list((found["low"] <= exact) & (exact <= found["high"]))
     assert np.mean(covered) >= 0.9
+
+
+def test_images_that_all_networks_get_right_say_nothing():
+    """A level that answers as the uncompressed network does loses nothing in any resample."""
+    found = synthetic.curves(lambda *_: 4.5)
+    known = synthetic.tables(curves=found).answers
+    same = {key: known.answers[key[0], key[1], "none", "single"] for key in known.answers}
+    answers = Answers(known.labels, same)
+    result = reach.reaches(found.assign(top1=95.0), answers)
+    assert result.table["bound"].all() and result.bounds.all()
+    assert (result.table["low"] == result.table["high"]).all()
 
 
 def test_relative_curves_start_at_the_uncompressed_network():
@@ -80,7 +111,7 @@ def test_levels_that_could_not_be_made_are_left_out():
     missing = whole.assign(
         **{name: whole[name].mask(gone) for name in elbow.MEASURES},
     )
-    pd.testing.assert_frame_equal(reach.reaches(missing), reach.reaches(whole[~gone]))
+    pd.testing.assert_frame_equal(reaches(missing), reaches(whole[~gone]))
     pd.testing.assert_frame_equal(
         curves.relative(missing), curves.relative(whole[~gone]), check_dtype=False
     )
@@ -104,7 +135,7 @@ def test_the_table_takes_what_the_elbow_gives(tmp_path):
     together = table.curves_table(networks, [table.read_table(tmp_path / name) for name in found])
     assert list(together["level"].fillna(-1)) == [-1, -1, 0, 0.5, 0.8]
     assert list(together["chosen"]) == [True, True, False, True, False]
-    (reached,) = reach.reaches(together).itertuples()
+    (reached,) = reaches(together).itertuples()
     assert reached.compression == "weight_pruning" and 2 < reached.factor < 5 and not reached.bound
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlas.analysis import choices, pages, recommendation
+from dlas.analysis.observation import floors
 from tests.unit.analysis import synthetic
 
 MODELS = {"digits": {"resnet18": (0.7, 35, 99.0), "mobilenet_v1": (0.22, 3.1, 97.0)}}
@@ -46,7 +47,7 @@ APART, TOGETHER = study(), study(together, tunings=("untuned",))
 
 
 def recommend(floor, table=APART):
-    return recommendation.recommend(table, FLOOR, {"digits": floor})
+    return recommendation.recommend(synthetic.tables(table, FLOOR), {"digits": floor})
 
 
 @pytest.mark.parametrize(
@@ -172,8 +173,9 @@ def test_no_candidate_is_faster_than_the_recommended_one(floor, seed):
 def test_the_joint_speedup_is_that_of_observation_13_where_there_is_one_model():
     one = TOGETHER[TOGETHER["model"] == "mobilenet_v1"]
     row = recommend(0.0, one).iloc[0]
-    found = choices.by_network(one.assign(top1_compiled=97.0))
-    gain = choices.gains(found, {(name, "digits"): 1.01 for name in synthetic.PLATFORMS})
+    tables = synthetic.tables(one.assign(top1_compiled=97.0), FLOOR)
+    found = choices.by_network(tables.rows)
+    gain = choices.gains(found, floors(FLOOR), tables.rounds)
     expected = gain["local_cpu", "digits", "mobilenet_v1"]
     assert (row.joint_speedup, row.joint_speedup_low) == pytest.approx(expected[:2], rel=1e-6)
 
@@ -183,7 +185,9 @@ def test_the_page_has_a_column_for_each_place_and_what_is_in_the_table(floor):
     table = recommend(floor)
     shown = recommendation.page(table, synthetic.LOOKS)
     assert shown.table.shape[1] == 2
-    assert list(shown.table.columns) == [("this CPU", "digits"), ("this CPU, AVX2", "digits")]
+    assert list(shown.table.columns) == [
+        (platform, "MNIST digits") for platform in ("this CPU", "this CPU, AVX2")
+    ]
     text = pages.html(shown)
     assert f"{floor:g}" in text and "nan" not in text
     words = " ".join(text.split())

@@ -52,22 +52,21 @@ def test_no_figure_shows_them(rows):
 
 def lines(make, *arguments):
     """The lines of both studies, those of the simulated platform apart."""
-    before, after = (make(study, *arguments) for study in (MEASURED, with_simulated()))
+    before, after = (make(tables(study), *arguments) for study in (MEASURED, with_simulated()))
     apart = after["platform"] == "simulated_arm"
     pd.testing.assert_frame_equal(after[~apart].reset_index(drop=True), before, check_dtype=False)
     return after[apart]
 
 
 def test_no_table_ranks_them():
-    floor = synthetic.noise_floor()
-    latencies = lines(summaries.latencies, floor, synthetic.LOOKS)
+    latencies = lines(summaries.latencies, synthetic.LOOKS)
     assert len(latencies) and latencies["fastest"].isna().all()
     assert (latencies["direct_untuned_status"] == SIMULATED).all()
-    best = lines(summaries.best_configurations, floor, synthetic.LOOKS)
+    best = lines(summaries.best_configurations, synthetic.LOOKS)
     assert (best["status"] == SIMULATED).all() and best["latency_ms"].isna().all()
 
 
 def test_none_is_recommended():
     floors = {"digits": 90, "photos": 90}
-    found = lines(recommendation.recommend, synthetic.noise_floor(), floors)
+    found = lines(recommendation.recommend, floors)
     assert found["model"].isna().all() and found["reason"].str.contains(SIMULATED).all()

@@ -37,12 +37,6 @@ def test_one_sample_has_no_interval():
     assert found.estimate == 3 and np.isnan(found.low) and np.isnan(found.high)
 
 
-def test_median_ratio_pairs_the_rounds():
-    drift = np.linspace(1, 3, 30)  # common to both
-    found = statistics.median_ratio(1.5 * drift, drift)
-    assert found == pytest.approx((1.5, 1.5, 1.5))
-
-
 def test_geometric_mean_interval_covers_with_few_pairs():
     def interval(draw):
         return statistics.geometric_mean_ratio(
@@ -57,34 +51,36 @@ def test_geometric_mean_of_ratios():
     assert np.isnan(statistics.geometric_mean_ratio([2], [1]).low)
 
 
-def test_group_ratio_compares_within_the_blocks():
+def group_ratio(values, first, blocks):
+    _, limits = statistics.group_difference(np.log(values)[:, None], first, blocks)
+    return Interval(*np.exp(limits))
+
+
+def test_group_difference_compares_within_the_blocks():
     """The blocks differ by a factor of 10, the groups by one of 2."""
     first, blocks = np.array([1, 1, 0, 1, 0, 0]), ["a", "a", "a", "b", "b", "b"]
     values = np.where(first, 2.0, 1.0) * np.where(np.array(blocks) == "b", 10, 1)
-    assert statistics.group_ratio(values, first, blocks) == pytest.approx((2, 2, 2))
-    assert np.isnan(
-        statistics.group_ratio([1, 2], [0, 1], ["a", "a"]).low
-    )  # nothing left for an error
-    assert np.isnan(
-        statistics.group_ratio([1, 2, 3], [0, 1, 1], ["a", "b", "b"]).low
-    )  # never together
+    assert group_ratio(values, first, blocks) == pytest.approx((2, 2, 2))
+    # Nothing is left for an error; never together in a block.
+    assert np.isnan(group_ratio(np.array([1, 2]), [0, 1], ["a", "a"]).low)
+    assert np.isnan(group_ratio(np.array([1, 2, 3]), [0, 1, 1], ["a", "b", "b"]).low)
 
 
-def test_group_ratio_is_the_t_test_where_there_is_one_block():
+def test_group_difference_is_the_t_test_where_there_is_one_block():
     draw = np.random.default_rng(0)
-    values, first = np.exp(draw.standard_normal(9)), np.arange(9) < 4
-    found = statistics.group_ratio(values, first, ["a"] * 9)
-    reference = stats.ttest_ind(np.log(values[first]), np.log(values[~first]))
-    limits = reference.confidence_interval(0.95)
-    assert np.log(found[1:]) == pytest.approx([limits.low, limits.high])
+    values, first = draw.standard_normal((9, 3)), np.arange(9) < 4
+    found, limits = statistics.group_difference(values, first, ["a"] * 9)
+    reference = stats.ttest_ind(values[first], values[~first]).confidence_interval(0.95)
+    assert limits[1:] == pytest.approx([reference.low[0], reference.high[0]])
+    assert found == pytest.approx(values[first].mean(axis=0) - values[~first].mean(axis=0))
 
 
-def test_group_ratio_covers_with_few_members():
+def test_group_difference_covers_with_few_members():
     first, blocks = np.array([1, 1, 0, 0, 1, 1, 0]), ["a"] * 4 + ["b"] * 3
 
     def interval(draw):
         spread = np.exp(0.5 * draw.standard_normal(7))
-        return statistics.group_ratio(np.where(first, 0.5, 1.0) * spread, first, blocks)
+        return group_ratio(np.where(first, 0.5, 1.0) * spread, first, blocks)
 
     assert 0.93 <= coverage(interval, 0.5, draws=1000) <= 0.97
 
@@ -104,43 +100,14 @@ def test_proportion():
     assert np.isnan(statistics.proportion(0, 0).estimate)
 
 
-def interval(centre, error):
-    return Interval(centre, centre * np.exp(-1.96 * error), centre * np.exp(1.96 * error))
-
-
-@pytest.mark.parametrize(
-    ("ratio", "error", "floor", "comparisons", "clear"),
-    [
-        (1.10, 0.01, 1.02, 1, True),
-        (1.10, 0.01, 1.12, 1, False),  # within the noise floor
-        (1.10, 0.10, 1.02, 1, False),  # within its own interval
-        (1.05, 0.01, 1.02, 1, True),
-        (1.05, 0.01, 1.02, 1000, False),  # one of many comparisons
-        (0.90, 0.01, 1.02, 1, False),  # the other direction
-    ],
-)
-def test_clearly_above(ratio, error, floor, comparisons, clear):
-    assert (
-        statistics.clearly_above(interval(ratio, error), interval(1, error), floor, comparisons)
-        is clear
-    )
-
-
-def test_nothing_is_clear_without_an_interval():
-    assert not statistics.clearly_above(Interval(9, np.nan, np.nan), interval(1, 0.01), 1, 1)
-
-
 NOT_FINITE = [np.nan, np.inf, -np.inf]
 ONES = [1.0, 2.0, 3.0]
 STATISTICS = {
     "median": statistics.median,
     "fewest images": statistics.fewest_images,
     "rank correlation": lambda samples: statistics.rank_correlation(ONES, samples),
-    "median ratio": lambda samples: statistics.median_ratio(samples, ONES),
-    "median ratio, below": lambda samples: statistics.median_ratio(ONES, samples),
     "mean ratio": lambda samples: statistics.geometric_mean_ratio(samples, ONES),
     "mean ratio, below": lambda samples: statistics.geometric_mean_ratio(ONES, samples),
-    "group ratio": lambda samples: statistics.group_ratio(samples, [1, 0, 0], ["a"] * 3),
 }
 
 
@@ -155,28 +122,36 @@ def test_samples_that_are_no_numbers_or_no_times_are_refused(name, value):
         statistic(samples)
 
 
-@pytest.mark.parametrize("comparisons", [1, 10])
-def test_clearly_above_errs_as_often_as_it_says(comparisons):
-    """The true difference is exactly the noise floor: the level is that of one comparison."""
-    draw, error, floor = np.random.default_rng(0), 0.01, 1.05
-    wrong = [
-        statistics.clearly_above(
-            interval(floor * np.exp(error * draw.standard_normal()), error),
-            interval(np.exp(error * draw.standard_normal()), error),
-            floor,
-            comparisons,
-        )
-        for _ in range(2000)
-    ]
-    assert np.mean(wrong) == pytest.approx(
-        0.05 / comparisons, abs=3 * np.sqrt(0.05 / comparisons / 2000)
-    )
+@pytest.mark.parametrize(
+    ("alone", "comparisons", "order"),
+    [
+        ((12, 2), 1, 1),
+        ((2, 12), 1, -1),
+        ((12, 2), 10, 0),  # one of many comparisons
+        ((5, 0), 1, 0),  # of five images no test finds a difference at 5 %
+        ((6, 0), 1, 1),
+        ((0, 0), 1, 0),
+    ],
+)
+@pytest.mark.parametrize("shared", [0, 5000])
+def test_accuracies_differ_by_the_images_on_which_the_answers_do(alone, comparisons, order, shared):
+    """The images that both get right have no part in it."""
+    both, first, second = np.split(np.arange(shared + sum(alone)), [shared, shared + alone[0]])
+    correct = np.zeros((2, shared + sum(alone)), bool)
+    correct[:, both], correct[0, first], correct[1, second] = True, True, True
+    assert statistics.accuracy_order(*correct, comparisons) == order
 
 
-def test_accuracy_needs_enough_images():
-    assert not statistics.accuracy_clearly_above(96, 93, 100, 1)
-    assert statistics.accuracy_clearly_above(96, 93, 10_000, 1)
-    assert not statistics.accuracy_clearly_above(93, 96, 10_000, 1)
+def test_accuracy_is_not_compared_where_it_is_not_known():
+    assert statistics.accuracy_order(None, np.ones(100, bool), 1) == 0
+
+
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_the_test_is_the_exact_binomial_one(first, second):
+    correct = np.zeros((2, first + second), bool)
+    correct[0, :first], correct[1, first:] = True, True
+    clear = first + second > 0 and stats.binomtest(first, first + second).pvalue < 0.05
+    assert (statistics.accuracy_order(*correct, 1) != 0) == clear
 
 
 @given(st.integers(1, 5000), st.lists(st.integers(0, 5000), min_size=1, max_size=8))

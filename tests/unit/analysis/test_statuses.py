@@ -80,10 +80,11 @@ def everything_else(study, floor, platforms):
     overview.draw(study, PEERS, LOOKS)
     pareto.draw(study, LOOKS)
     roofline.draw(study, platforms, LOOKS)
+    tables = synthetic.tables(study, floor)
     for summary in SUMMARIES.values():
-        assert html(summary.page(summary.rows(study, floor, LOOKS), LOOKS))
+        assert html(summary.page(summary.rows(tables, LOOKS), LOOKS))
     floors = {"digits": 90.0, "photos": 90.0}
-    assert html(recommendation.page(recommendation.recommend(study, floor, floors), LOOKS))
+    assert html(recommendation.page(recommendation.recommend(tables, floors), LOOKS))
     statuses.summary(study)
 
 

@@ -1,8 +1,12 @@
 """Studies with a known effect, and the checks of a verdict on one."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from dlas.analysis import observation
+from dlas.analysis.effects import Rounds
 from tests.unit.analysis import synthetic
 
 COMPRESSED = ("none", "channel_pruning", "int8")
@@ -26,6 +30,57 @@ def check_missing(found, needs):
     assert found.verdict == "inconclusive"
     assert found.headline.startswith("inconclusive: needs") and needs in found.headline
     assert np.isnan(found.estimate)
+
+
+def on(models, latency, otherwise):
+    """Return a latency that is one on these models and the other elsewhere."""
+    return lambda *names: (latency if names[2] in models else otherwise)(*names)
+
+
+def network_models(count, dataset="digits"):
+    """Return models in the order of their size, MACs and accuracy."""
+    return {
+        dataset: {
+            f"net{step}": (2.0**step, 10 * 2.0**step, 60 + 36 * step / count)
+            for step in range(count)
+        }
+    }
+
+
+def check_unpaired(name, tables):
+    """Without samples, with those of one round and of different rounds there is no pair, and nothing is decided."""
+    log = tables.rounds.log
+    none = np.full_like(log, np.nan)
+    once, alternating = none.copy(), log.copy()
+    once[:, 3] = log[:, 3]
+    alternating[::2, ::2] = alternating[1::2, 1::2] = np.nan
+    counted = f"2 rounds are missing of {len(tables.study)} measured configurations"
+    for one in (none, none[:, :0], once, alternating):
+        unpaired = replace(tables, rounds=Rounds(one, tables.rounds.job))
+        check_missing(observation.assess(observation.load(name), unpaired), counted)
+    half = log.copy()
+    half[0, ::2] = np.nan
+    found = observation.load(name).observe(replace(tables, rounds=Rounds(half, tables.rounds.job)))
+    assert found.n and not found.reason.startswith("needs")
+
+
+def check_drift(name, tables, unpaired=()):
+    """What slows all libraries of a job in a round changes nothing, nor do wide intervals of the latencies themselves.
+
+    `unpaired` are the observations that compare some of these.
+    """
+    _, job = np.unique(tables.rounds.job, return_inverse=True)
+    shape = (job.max() + 1, tables.rounds.log.shape[1])
+    drift = np.random.default_rng(0).standard_normal(shape)[job]
+    wide = {"latency_ms_low": tables.study["latency_ms"] / 9, "latency_ms_high": np.inf}
+    study = tables.study if name in unpaired else tables.study.assign(**wide)
+    rounds = Rounds(tables.rounds.log + drift, tables.rounds.job)
+    drifted = replace(tables, study=study, rounds=rounds)
+    found, other = (observation.load(name).observe(one) for one in (tables, drifted))
+    assert np.isfinite(found.estimate) and found.verdict == other.verdict
+    assert found.others.generalizes == other.others.generalizes
+    numbers = [[one.estimate, one.ci_low, one.ci_high, *one.others[1:]] for one in (found, other)]
+    assert numbers[0] == pytest.approx(numbers[1], nan_ok=True)
 
 
 def unmeasured(study):
