@@ -28,7 +28,7 @@ def test_one_figure_can_be_asked_for(fresh):
     jobs = fresh.planned("plots/observation_07.pdf", config=None)
     assert jobs["assess_observation"] == jobs["draw_observation"] == 1
     others = {rule for rule in jobs if rule.startswith(("draw_", "tabulate_", "recommend"))}
-    assert others == {"draw_observation", "tabulate_study", "tabulate_curves"}
+    assert others == {"draw_observation", "tabulate_study", "tabulate_curves", "tabulate_answers"}
 
 
 def test_the_embedded_study_is_planned_as_it_is_enumerated(fresh):

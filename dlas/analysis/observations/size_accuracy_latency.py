@@ -99,8 +99,11 @@ def observe(tables: Tables) -> Observation:
 
 def _verdict(rows: pd.DataFrame, tables: Tables) -> Observation:
     floor = floors(tables.noise_floor)
+    # Sorted, so that a pair has the same name on every platform.
     groups = {
-        place: group for place, group in rows.groupby(PLACE) if len(group) > 1 and place in floor
+        place: group
+        for place, group in rows.sort_values(NETWORK).groupby(PLACE)
+        if len(group) > 1 and place in floor
     }
     if not groups:
         return needs("two networks timed on one data set and platform", STATISTIC)

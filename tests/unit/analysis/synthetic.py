@@ -8,7 +8,7 @@ import pandas as pd
 
 from dlas import registry, status
 from dlas.analysis.answers import Answers, level_name
-from dlas.analysis.columns import LATENCY
+from dlas.analysis.columns import CONFIGURATION, LATENCY
 from dlas.analysis.effects import Rounds
 from dlas.analysis.observation import Tables
 from dlas.analysis.style import Looks
@@ -262,9 +262,11 @@ def rounds(study):
     latencies = study[LATENCY].to_numpy(float)
     estimate, low, high = np.log(latencies).T
     spread = (high - low) / (2 * 1.96) * ROUNDS**0.5
-    # The seed is of the first row, so that rows that are appended change no other ones.
-    draw = np.random.default_rng(abs(hash(tuple(latencies[:1].ravel()))))
-    noise = draw.standard_normal((len(study), ROUNDS))
+    # Each row has a seed of its own, so that other rows and their order change nothing.
+    keys = pd.util.hash_pandas_object(study[CONFIGURATION], index=False).to_numpy(np.uint64)
+    seeds = keys ^ np.ascontiguousarray(latencies[:, 0]).view(np.uint64)
+    draws = [np.random.default_rng(seed).standard_normal(ROUNDS) for seed in seeds]
+    noise = np.reshape(draws, (len(study), ROUNDS))
     noise -= noise.mean(axis=1, keepdims=True)
     jobs = study.groupby(["dataset", "model"]).ngroup().to_numpy()
     return Rounds(estimate[:, None] + spread[:, None] * noise, jobs)
