@@ -24,7 +24,7 @@ from benchmarks.network_contenders import (
     Case,
     Contender,
     Workload,
-    auto_scheduled,
+    autotuned,
     checked,
     imported,
     measure,
@@ -97,7 +97,7 @@ def synchronized(run) -> Sampler:  # type: ignore[no-untyped-def]
 def own_networks(
     work: Workload, gpu: Platform, tuned: Sequence[str], trials: Mapping[str, int]
 ) -> Iterator[Contender]:
-    """Yield every primitive in each technique's numbers; those that are `tuned` auto-scheduled as well.
+    """Yield every primitive in each technique's numbers; those that are `tuned` auto-tuned as well.
 
     First all code is made, in processes that are forked, which a GPU in use does not survive.
     """
@@ -109,7 +109,7 @@ def own_networks(
             for primitive in primitives.names():
                 codes: dict[str, dict[str, Any] | None] = {"untuned": None}
                 if primitive in tuned:
-                    codes["auto_scheduled"] = apart(network, primitive, gpu, trials)
+                    codes["autotuned"] = apart(network, primitive, gpu, trials)
                 for tuning, choices in codes.items():
                     build = partial(build_library, network, primitive, "dense", described, choices)
                     jobs.append(Job(partial(export, build, gpu.linker), folder / str(len(jobs))))
@@ -131,7 +131,7 @@ def export(build: Callable[[], Library], linker: Sequence[str], folder: Path) ->
 def apart(
     network: Network, primitive: str, gpu: Platform, trials: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Do what `auto_scheduled` does in a process of its own, as it forks and this one uses the GPU later."""
+    """Do what `autotuned` does in a process of its own, as it forks and this one uses the GPU later."""
     with (
         TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process,
@@ -142,7 +142,7 @@ def apart(
 
 
 def _scheduled(files: tuple[Path, Path], *choices: Any) -> dict[str, Any]:
-    return auto_scheduled(load_network(*files), *choices)
+    return autotuned(load_network(*files), *choices)
 
 
 def main() -> None:

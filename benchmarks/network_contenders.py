@@ -166,7 +166,7 @@ def pytorch(work: Workload) -> Contender:
 def own_networks(work: Workload, trials: Mapping[str, int] | None = None) -> Iterator[Contender]:
     """Yield every primitive dense in float32 and, of a case that is compressed, in float16, in int8 and in CSR.
 
-    Where there are `trials`, at most so many of a "layer" and of the whole "network", each is there auto-scheduled too.
+    Where there are `trials`, at most so many of a "layer" and of the whole "network", each is there auto-tuned too.
     """
     yield from own_primitives(work, work.model, "none", "dense", 0.0, trials)
     if work.case.compressed:
@@ -188,7 +188,7 @@ def own_primitives(
     for primitive in primitives.names():
         codes: dict[str, dict[str, Any] | None] = {"untuned": None}
         if trials:
-            codes["auto_scheduled"] = auto_scheduled(network, primitive, format, HERE, trials)
+            codes["autotuned"] = autotuned(network, primitive, format, HERE, trials)
         for tuning, choices in codes.items():
             library = build_library(network, primitive, format, target(HERE), choices).load()
             own = Contender("dlas", primitive, format, network.dtype, sparsity, tuning, None)
@@ -217,7 +217,7 @@ def checked(
     return replace(own, sample=timed(library.timer(work.image)))
 
 
-def auto_scheduled(
+def autotuned(
     network: Network,
     primitive: str,
     format: str,

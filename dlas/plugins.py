@@ -271,11 +271,18 @@ class FormatPlugin(Plugin):
 class TuningPlugin(Plugin):
     """A way to schedule, `dlas/compiler/schedulers/<name>.py`.
 
-    `searches` says whether it measures candidates on the platform first. `fill` and `line` are matplotlib's
-    names of its marks, curves and bars.
+    Parameters
+    ----------
+    searches : bool
+        Whether it measures candidates on the platform first.
+    slow : bool
+        Whether its libraries are so slow that they do not run the whole test split: their top-1 is not taken.
+    fill, line : str, optional
+        matplotlib's names of the fill of its marks and the style of its curves.
     """
 
     searches: bool = False
+    slow: bool = False
     fill: str | None = None
     line: str | None = None
 

@@ -111,7 +111,7 @@ rule tabulate_tuning:
             study.path("tuning_curves"),
             caption="../report/tuning_curves_table.rst",
             category="Tables",
-            labels={"table": "Tuning: every trial of auto-scheduling"},
+            labels={"table": "Tuning: every trial of auto-tuning"},
         ),
     log:
         "results/logs/tabulate_tuning.log",
@@ -246,7 +246,7 @@ rule draw_tuning:
             study.path("tuning_curves_plot", extension="svg"),
             caption="../report/tuning_curves.rst",
             category="5 Systems software",
-            labels={"figure": "Tuning: what auto-scheduling finds over its trials"},
+            labels={"figure": "Tuning: what auto-tuning finds over its trials"},
         ),
         png=study.path("tuning_curves_plot", extension="png"),
     log:

@@ -245,7 +245,7 @@ def every_provenance(wildcards):
 
 
 def every_tuning(name):
-    """The artifacts `name` of all auto-scheduled configurations that are shown."""
+    """The artifacts `name` of all auto-tuned configurations that are shown."""
     return [study.path(name, **chosen) for chosen in study.tunings_shown(CONFIG)]
 
 

@@ -123,7 +123,7 @@ rule build_libraries:
         settings=settings(
             configurations=study.libraries, tunings=study.tunings, linker=study.linker
         ),
-        code=code("build_libraries", study.primitive_modules),
+        code=code("build_libraries", study.library_modules),
         kernels=study.path("kernels"),
         compiler=code_of("dlas.compiler.kernel_cache"),
     script:
@@ -151,7 +151,9 @@ rule check_libraries:
     conda:
         "../envs/compiling.yaml"
     params:
-        settings=settings(platform=study.platform, check=study.check),
+        settings=settings(
+            platform=study.platform, check=study.check, slow=study.slow_libraries
+        ),
         code=code("check_libraries", study.connection),
     script:
         "../workflow/scripts/check_libraries.py"

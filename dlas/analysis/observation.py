@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from dlas.analysis.style import Looks
 
+# The ways to schedule that are compared: the default schedules, and those that a search over their knobs found.
+TUNINGS = ("untuned", "autotuned")
 # How a record names `Observation.others`.
 OTHERS = ("generalizes", "generalizes_low", "generalizes_high")
 NUMBERS = ("estimate", "ci_low", "ci_high", *OTHERS[1:])
@@ -221,10 +223,10 @@ def measured(study: pd.DataFrame) -> pd.DataFrame:
 def untuned(study: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of default schedules.
 
-    Some configurations only are auto-scheduled: what compares networks with one another compares these, so that no
+    Some configurations only are auto-tuned: what compares networks with one another compares these, so that no
     difference comes from the choice of what was tuned.
     """
-    return study[study["tuning"] == "untuned"]
+    return study[study["tuning"] == TUNINGS[0]]
 
 
 def unreached(study: pd.DataFrame) -> pd.DataFrame:
@@ -241,14 +243,14 @@ def distinct(study: pd.DataFrame) -> pd.DataFrame:
 
 
 def retimed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each configuration among `timed` rows both untuned and auto-scheduled.
+    """Return one row for each configuration among `timed` rows both untuned and auto-tuned.
 
-    Its columns are SCHEDULED, LATENCY, row and status. Those of the auto-scheduled row have the suffix "_tuned"; the
+    Its columns are SCHEDULED, LATENCY, row and status. Those of the auto-tuned row have the suffix "_tuned"; the
     status is its own.
     """
     rows = distinct(rows)
     before = untuned(rows)[[*SCHEDULED, *LATENCY, "row"]]
-    after = rows.loc[rows["tuning"] == "auto_scheduled", [*SCHEDULED, *LATENCY, "row", "status"]]
+    after = rows.loc[rows["tuning"] == TUNINGS[1], [*SCHEDULED, *LATENCY, "row", "status"]]
     return before.merge(after, on=SCHEDULED, suffixes=("", "_tuned"))
 
 

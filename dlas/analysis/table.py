@@ -46,7 +46,7 @@ def noise_floor_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def tuning_curves_table(
     configurations: Sequence[Mapping[str, str]], curves: Sequence[pd.DataFrame]
 ) -> pd.DataFrame:
-    """Return the table of all auto-scheduled configurations and their curves, each with the columns TUNING_CURVE."""
+    """Return the table of all auto-tuned configurations and their curves, each with the columns TUNING_CURVE."""
     named = [
         curve.assign(**{name: configuration[name] for name in CONFIGURATION})
         for configuration, curve in zip(configurations, curves, strict=True)

@@ -48,7 +48,7 @@ def draw(curves: pd.DataFrame, looks: Looks) -> Figure:
     width = max((len(networks) for _, networks in lines), default=1)
     axes = figure.subplots(max(1, len(lines)), width, squeeze=False, sharey=True)
     if curves.empty:
-        marks.note(axes[0, 0], "no configuration was auto-scheduled")
+        marks.note(axes[0, 0], "no configuration was auto-tuned")
         return figure
     shares = relative(curves)
     for row, (platform, networks) in zip(axes, lines, strict=True):

@@ -15,15 +15,16 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 
 from dlas import primitives, status
-from dlas.compiler.between import schedule_between
 from dlas.compiler.device import Device
 from dlas.compiler.kernel_cache import KernelCache
-from dlas.compiler.layer import Chosen, Layer, schedule_kernel, workload_hash
+from dlas.compiler.layer import Chosen, Layer, workload_hash
 from dlas.compiler.library import CompiledNetwork, link, load_library
 from dlas.compiler.lowering import Decide, by_default, lower
 from dlas.compiler.network import Network
 from dlas.compiler.pipeline import compile_calls, compile_module
-from dlas.errors import StudyError
+from dlas.compiler.schedulers import untuned
+from dlas.compiler.schedulers.plugin import Scheduler, unsupported
+from dlas.errors import StudyError, UnsupportedError
 from dlas.files import atomic_write, code_folder
 from dlas.primitives import tiling
 from dlas.primitives.gpu import is_gpu
@@ -89,6 +90,7 @@ def build_library(
     target: dict[str, Any],
     choices: Mapping[str, Any] | None = None,
     kernels: Path | None = None,
+    scheduler: Scheduler = untuned,
 ) -> Library:
     """Compile a network with one primitive.
 
@@ -104,11 +106,15 @@ def build_library(
         What tuning chose for each layer, by workload; without it every layer has its default schedule.
     kernels : Path, optional
         The folder of a `KernelCache`. Kernels for a GPU are not kept.
+    scheduler : Scheduler
+        The way to schedule, a module of `dlas.compiler.schedulers`.
 
     Raises
     ------
     StudyError
         For an unknown primitive or format, a network that they cannot express, and a layer that was not tuned.
+    UnsupportedError
+        For a network that the scheduler declines.
     """
     start = time.perf_counter()
     compiled_for = complete(target)
@@ -128,7 +134,7 @@ def build_library(
         tuned += bool(chosen)
         return chosen
 
-    module = schedule_network(network, primitive, format, compiled_for, decide)
+    module = schedule_network(network, primitive, format, compiled_for, decide, scheduler)
     objects: tuple[Path, ...] = ()
     if kernels is None or is_gpu(compiled_for):
         executable = compile_module(module, compiled_for)
@@ -187,17 +193,20 @@ def schedule_network(
     format: str,
     target: Target,
     decide: Decide = by_default,
+    scheduler: Scheduler = untuned,
 ) -> tvm.IRModule:
-    """Return the network as scheduled kernels and the function `main` that calls them."""
+    """Return the network as scheduled kernels and the function `main` that calls them.
+
+    Raises UnsupportedError for a network that the scheduler declines.
+    """
     algorithm, stored = primitives.load(primitive), primitives.load_format(format)
     vector = processor(target, network.dtype)
+    if reason := unsupported(scheduler, stored, vector):
+        raise UnsupportedError(reason)
     module = fuse_operators(lower(network, algorithm, stored, vector, decide))
     for name in kernel_names(module):
         schedule = Schedule(module[name])
-        if tiling.CONVOLUTION in tiling.block_names(schedule):
-            schedule_kernel(algorithm, stored, schedule, vector)
-        else:
-            schedule_between(schedule, vector)
+        scheduler.schedule(schedule, algorithm, stored, vector)
         module[name] = schedule.mod["main"].with_attr("global_symbol", name)
     return module
 

@@ -1,4 +1,4 @@
-"""A layer as the auto-scheduler sees it: one convolution with its weight, and the space of codes that compute it."""
+"""A layer as the search sees it: one convolution with its weight, and the space of codes that compute it."""
 
 import hashlib
 import json
@@ -92,7 +92,7 @@ class Layer:
     def scheduled(self, kernel: Kernel) -> tirx.PrimFunc:
         """Return the function of one of its kernels, scheduled, under the name "main"."""
         schedule = Schedule(kernel.function)
-        schedule_kernel(self.primitive, self.format, schedule, self.vector)
+        self.format.schedule(self.primitive, schedule, self.vector, attached(schedule))
         return schedule.mod["main"].with_attr("global_symbol", "main")
 
     @cached_property
@@ -111,13 +111,6 @@ class Layer:
             self.vector,
             decide,
         )
-
-
-def schedule_kernel(
-    primitive: Primitive, format: WeightFormat, schedule: Schedule, vector: VectorUnit | GPU
-) -> None:
-    """Schedule a convolution, with whatever was fused behind it, as it asks for."""
-    format.schedule(primitive, schedule, vector, attached(schedule))
 
 
 def workload_hash(layer: Layer, target: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from dlas import status
 from dlas.compiler.build import build_library
 from dlas.compiler.network import Network, load_network
+from dlas.compiler.schedulers.plugin import load
 from dlas.errors import FailedError, RowError
 from dlas.processes import Worker, WorkerError
 
@@ -68,7 +69,7 @@ def build_libraries(
             else:
                 layers = tuned and tuned["layers"]
                 try:
-                    record |= _build(worker, *variant[:2], layers, folder / f"{name}.so")
+                    record |= _build(worker, *variant, layers, folder / f"{name}.so")
                 except RowError as error:
                     LOG.warning("%s: %s", name, error.status)
                     record["status"] = error.status
@@ -100,9 +101,22 @@ class _Builder:
         self.kernels, self.linker = kernels, linker
 
     def build(
-        self, primitive: str, format: str, layers: Mapping[str, Any] | None, file: Path
+        self,
+        primitive: str,
+        format: str,
+        tuning: str,
+        layers: Mapping[str, Any] | None,
+        file: Path,
     ) -> dict[str, Any]:
-        library = build_library(self.network, primitive, format, self.target, layers, self.kernels)
+        library = build_library(
+            self.network,
+            primitive,
+            format,
+            self.target,
+            layers,
+            self.kernels,
+            load(tuning),
+        )
         library.export(file, self.linker)
         return library.record() | {"library_bytes": file.stat().st_size}
 

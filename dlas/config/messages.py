@@ -17,6 +17,10 @@ MOVED = {
     "datasets.photos.minimum_deviation": "datasets.photos.minimum_std",
     "platforms.*.emulated": "platforms.*.simulated",
 }
+# Values that have another name now, with what is called so.
+RENAMED = {
+    "auto_scheduled": "a search over the knobs of the primitives' schedules is called autotuned now",
+}
 
 # What is allowed, by pydantic's kind of error and in its terms.
 ALLOWED = {
@@ -107,6 +111,8 @@ def _explain(error: ErrorDetails) -> str:
         names = re.findall("'(.*?)'", context["expected"])
         context = {"expected": ", ".join(names)}
     allowed = ALLOWED[kind].format(**context) if kind in ALLOWED else error["msg"]
+    if kind == "value_error" and isinstance(value, str):
+        allowed = RENAMED.get(value, allowed)
     if isinstance(value, Mapping) and kind in ("value_error", "allowed"):
         return f"{name}: {allowed}"
     return f"{name} is {value!r}; {allowed}{_hint(kind, value)}"

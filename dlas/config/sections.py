@@ -47,7 +47,7 @@ class Study(Section):
         description="formats of the weights; sparse ones are for techniques that make weights zero"
     )
     tuning: Names[Tuning] = Field(
-        description="ways to schedule; one that searches is for what `tuning.select` selects"
+        description="ways to schedule; all but `untuned` are for what `tuning.select` selects"
     )
     platforms: Names[Name] = Field(description="platforms; each has a section in `platforms`")
     peers: Annotated[list[Peer], Distinct()] = Field(
@@ -204,6 +204,7 @@ class Selector(Section):
     compression: OneOrMore[Technique] | None = Field(None, description="techniques")
     primitive: OneOrMore[Primitive] | None = Field(None, description="primitives")
     format: OneOrMore[Format] | None = Field(None, description="formats")
+    tuning: OneOrMore[Tuning] | None = Field(None, description="ways to schedule")
     platform: OneOrMore[Name] | None = Field(None, description="platforms")
 
     @model_validator(mode="after")
@@ -261,7 +262,7 @@ class TuningSettings(Section):
         Annotated[Literal["all"], Tag("<word>")]
         | Annotated[list[Selector], MinLen(1), Tag("<value>")],
         choice("all, or a list of choices of layers", list, "all"),
-    ] = Field(description="the configurations whose schedules are searched for")
+    ] = Field(description="the configurations that are compiled in the other ways of `study.tuning` too")
     strategy: Literal["evolutionary", "replay-trace"] = Field(
         description="how candidates are found, by MetaSchedule's names: `evolutionary`, from the "
         "fastest so far; `replay-trace`, at random"

@@ -1,7 +1,7 @@
 """Check the libraries of a network on a platform, each in a process that may crash or hang without harm."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,7 @@ def check_libraries(
     platform: Platform,
     expected: Expectation,
     threads: int,
+    slow: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Check each library that was built.
 
@@ -71,12 +72,14 @@ def check_libraries(
         What they must compute.
     threads : int
         How many threads a library may use here; several checks run side by side.
+    slow : collection of str
+        The libraries that would take too long on the test split: their top-1 is not taken.
 
     Returns
     -------
     dict of str to record
         For each library "status", "error" and "top1_compiled"; the last two are None where the status speaks against
-        the library.
+        the library, and so is the last one of a slow library.
     """
     checks: dict[str, dict[str, Any]] = {
         name: {"status": status.of(build), "error": None, "top1_compiled": None}
@@ -96,7 +99,7 @@ def check_libraries(
                 if platform.connection is None:
                     require_host(str(library), builds[name]["target"])
                 if len(lost) < LOSSES:
-                    checks[name] |= _check(worker, library)
+                    checks[name] |= _check(worker, library, name not in slow)
                 else:
                     checks[name]["status"] = lost[-1]
                 lost = [*lost, checks[name]["status"]] if _unreachable(checks[name]) else []
@@ -109,12 +112,12 @@ def _unreachable(check: Mapping[str, Any]) -> bool:
     return status.kind(check["status"]) == status.UNREACHABLE
 
 
-def _check(worker: Worker, library: Path) -> dict[str, Any]:
+def _check(worker: Worker, library: Path, top1: bool) -> dict[str, Any]:
     """Return what the check of one library found."""
     try:
         # An error at the start of the process is not the library's.
         worker.open()
-        return {"status": status.OK, **_compared(worker, library)}
+        return {"status": status.OK, **_compared(worker, library, top1)}
     except UnreachableError as error:
         # The next library meets a new connection.
         worker.close()
@@ -123,11 +126,13 @@ def _check(worker: Worker, library: Path) -> dict[str, Any]:
         return {"status": error.status}
 
 
-def _compared(worker: Worker, library: Path) -> dict[str, float]:
-    """Return the error and the top-1 of one library; raise RowError for a library that is not right."""
+def _compared(worker: Worker, library: Path, top1: bool) -> dict[str, float]:
+    """Return the error of one library, and its top-1 if asked for; raise RowError for one that is not right."""
     try:
         start = time.perf_counter()
         error = worker.call("outputs", library, timeout_s=START_TIMEOUT_S)
+        if not top1:
+            return {"error": error}
         limit = START_TIMEOUT_S + SLOWER * (time.perf_counter() - start) * worker.call(
             "batches", timeout_s=START_TIMEOUT_S
         )

@@ -194,12 +194,13 @@ def _check_platforms(config: Config) -> None:
 
 
 def _check_selectors(config: Config) -> None:
-    """Check that each selector selects something."""
-    if not any(map(grid.searches, config.study.tuning)):
+    """Check that each selector selects something, whichever ways to schedule take part."""
+    if config.study.tuning == [grid.UNTUNED]:
         return
     every = grid.configurations(config)
     for number, selector in enumerate(grid.selectors(config)):
-        if not any(grid.agrees(one, selector) for one in every):
+        others = {layer: names for layer, names in selector.items() if layer != "tuning"}
+        if not any(grid.agrees(one, others) for one in every):
             raise StudyError(
                 f"config: tuning.select.{number} selects no configuration; allowed: choices that "
                 "some configuration of the study makes"

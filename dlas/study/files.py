@@ -36,6 +36,12 @@ def libraries(config: Config, **wildcards: str) -> dict[str, dict[str, str]]:
     return {library_name(one): one for one in choices(config, **wildcards)}
 
 
+def slow_libraries(config: Config, **wildcards: str) -> list[str]:
+    """Return the names of the libraries whose top-1 is not taken, see `dlas.plugins.TuningPlugin`."""
+    found = libraries(config, **wildcards).items()
+    return [name for name, one in found if registry.describe("tuning", one["tuning"]).slow]
+
+
 def tunings(config: Config, **wildcards: str) -> dict[str, str]:
     """Return the file of what tuning found, by the name of each library of a tuning that searches."""
     return {library_name(one): path("tuning", **one) for one in tuned_choices(config, **wildcards)}

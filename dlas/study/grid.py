@@ -11,6 +11,7 @@ from dlas.errors import StudyError, unknown
 
 BASELINE = "none"  # the technique that all others are compared with
 SINGLE = "single"  # the one level of a technique without a ladder
+UNTUNED = "untuned"  # the way to schedule that is for all configurations
 
 
 @dataclass(frozen=True, order=True)
@@ -29,11 +30,11 @@ class Configuration:
 def configurations(config: Config, **choices: str) -> list[Configuration]:
     """Return the configurations that the config asks for and that agree with `choices`, in a canonical order.
 
-    Sparse formats are for the networks of techniques that make weights zero. Tunings that search are for those that
-    `selectors` select.
+    Sparse formats are for the networks of techniques that make weights zero. Ways to schedule other than the default
+    one are for those that `selectors` select.
     """
     study = config.study
-    selected = selectors(config) if any(map(searches, study.tuning)) else []
+    selected = selectors(config)
 
     def asked(layer: str, names: list[str]) -> list[str]:
         return [name for name in names if choices.get(layer, name) == name]
@@ -51,12 +52,12 @@ def configurations(config: Config, **choices: str) -> list[Configuration]:
     return sorted(
         one
         for one in every
-        if not searches(one.tuning) or any(agrees(one, selector) for selector in selected)
+        if one.tuning == UNTUNED or any(agrees(one, selector) for selector in selected)
     )
 
 
 def selectors(config: Config) -> list[dict[str, list[str]]]:
-    """Return which configurations are tuned by a search as well: those that agree with one of these choices."""
+    """Return which configurations other ways than the default one are for: those that agree with one of these choices."""
     select = config.tuning.select
     return [{}] if select == "all" else [selector.layers() for selector in select]
 

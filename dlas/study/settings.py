@@ -167,11 +167,11 @@ def linker(config: Config, platform: str, **_: str) -> list[str]:
     return config.platforms[platform].linker or []
 
 
-def primitive_modules(config: Config, **wildcards: str) -> list[str]:
-    """Return the modules of the primitives and formats that the libraries of a network are made with."""
+def library_modules(config: Config, **wildcards: str) -> list[str]:
+    """Return the modules of the primitives, formats and ways to schedule that a network's libraries are made with."""
+    kinds: tuple[registry.Kind, ...] = ("primitive", "format", "tuning")
     found = configurations(config, **wildcards)
-    names = {registry.module_name("primitive", one.primitive) for one in found}
-    return sorted(names | {registry.module_name("format", one.format) for one in found})
+    return sorted({registry.module_name(kind, getattr(one, kind)) for one in found for kind in kinds})
 
 
 def runtimes(config: Config, **wildcards: str) -> list[str]:

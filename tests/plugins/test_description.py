@@ -4,7 +4,7 @@ import inspect
 
 from dlas import registry
 from dlas.analysis.observation import Module
-from dlas.compiler.schedulers.plugin import Scheduler
+from dlas.compiler.schedulers.plugin import Scheduler, SearchingScheduler
 from dlas.compression.plugin import ReshapingTechnique, Technique
 from dlas.config.fields import section
 from dlas.datasets.plugin import DatasetModule
@@ -27,7 +27,8 @@ PROTOCOLS = {
 }
 # Protocols of functions that only some plugins of a kind have.
 OPTIONAL = {"model": RenamedArchitecture, "compression": ReshapingTechnique}
-SUPPORTS = {"supports": ["convolution", "dtype", "vector"]}
+LAYER = {"supports": ["convolution", "dtype", "vector"]}
+SUPPORTS = {"primitive": LAYER, "format": LAYER, "tuning": {"supports": ["format", "vector"]}}
 
 
 def functions(protocol):
@@ -71,9 +72,9 @@ def test_planning_and_importing_see_the_same_description(kind, name):
 def test_the_module_has_the_functions_of_its_protocol(kind, name):
     module, described = registry.load(kind, name), registry.describe(kind, name)
     required = functions(PROTOCOLS[kind])
-    if kind == "tuning" and not described.searches:
-        required = {}
-    optional = SUPPORTS if kind in ("primitive", "format") else {}
+    if kind == "tuning" and described.searches:
+        required |= functions(SearchingScheduler)
+    optional = SUPPORTS.get(kind, {})
     if kind in OPTIONAL:
         optional = functions(OPTIONAL[kind])
     for function, parameters in (required | optional).items():

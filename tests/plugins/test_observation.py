@@ -58,10 +58,10 @@ def test_what_was_observed_is_drawn_from_its_record(name, rows):
 
 
 def test_tuned_rows_change_no_verdict_on_something_else(name):
-    """GEMM alone is auto-scheduled, on one platform alone, and far faster then."""
+    """GEMM alone is auto-tuned, on one platform alone, and far faster then."""
     if name in OF_TUNING:
         pytest.skip("it is on tuning")
-    tuned = STUDY["tuning"] == "auto_scheduled"
+    tuned = STUDY["tuning"] == "autotuned"
     some = (STUDY["primitive"] == "gemm") & (STUDY["platform"] == "local_cpu")
     mixed = STUDY[~tuned | some].copy()
     times = ["latency_ms", "latency_ms_low", "latency_ms_high"]

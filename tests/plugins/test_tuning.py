@@ -1,4 +1,4 @@
-"""A tuning that searches finds a schedule for each layer of a network, and the library by these computes the same."""
+"""A way to schedule makes a library that computes the same; one that searches finds a schedule for each layer."""
 
 import numpy as np
 import pytest
@@ -22,11 +22,19 @@ SETTINGS = Settings(
 )
 
 
+def test_a_scheduled_network_computes_the_same(name):
+    network, host = network_of(16, 16), target(ONE)
+    images = np.random.default_rng(0).standard_normal((2, 3, 8, 8), "float32")
+    default = build_library(network, "direct", "dense", host)
+    scheduled = build_library(network, "direct", "dense", host, scheduler=plugin.load(name))
+    np.testing.assert_allclose(scheduled.load().run(images), default.load().run(images), atol=1e-4)
+
+
 def test_a_tuned_network_computes_the_same(name, tmp_path):
     if not registry.describe(KIND, name).searches:
         pytest.skip("it does not search")
     network, host = network_of(16, 16), target(ONE)
-    outcome = plugin.load(name).tune(
+    outcome = plugin.load_searching(name).tune(
         network,
         "direct",
         "dense",
@@ -39,5 +47,7 @@ def test_a_tuned_network_computes_the_same(name, tmp_path):
     assert outcome.choices and len(outcome.curve) > 0
     images = np.random.default_rng(0).standard_normal((2, 3, 8, 8), "float32")
     default = build_library(network, "direct", "dense", host)
-    tuned = build_library(network, "direct", "dense", host, outcome.choices)
+    tuned = build_library(
+        network, "direct", "dense", host, outcome.choices, scheduler=plugin.load(name)
+    )
     np.testing.assert_allclose(tuned.load().run(images), default.load().run(images), atol=1e-4)

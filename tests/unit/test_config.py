@@ -136,7 +136,13 @@ WRONG = [
     ("study.compression", ["int8"], "study.compression lacks none, which every technique is compa"),
     ("study.primitives", ["fft"], "study.primitives.0 is 'fft'; allowed: direct, gemm, spatial_pa"),
     ("study.formats", ["csr2"], "study.formats.0 is 'csr2'; allowed: dense, csr"),
-    ("study.tuning", ["lucky"], "study.tuning.0 is 'lucky'; allowed: untuned, auto_scheduled"),
+    ("study.tuning", ["lucky"], "study.tuning.0 is 'lucky'; allowed: unscheduled, untuned, autotu"),
+    (
+        "study.tuning",
+        ["untuned", "auto_scheduled"],
+        "study.tuning.1 is 'auto_scheduled'; a search over the knobs of the primitives' schedules is "
+        "called autotuned now",
+    ),
     ("study.platforms", ["abacus"], "study.platforms is 'abacus'; allowed: hikey970_cpu, hikey"),
     ("study.peers", ["tvm"], "study.peers.0 is 'tvm'; allowed: pytorch, onnxruntime"),
     ("platforms.laptop-cpu", PLATFORM, "platforms has the key 'laptop-cpu'; allowed: names of low"),
@@ -184,6 +190,13 @@ WRONG = [
         "tuning.select",
         [{"dataset": "digits"}, {"compression": "none", "format": "csr"}],
         "tuning.select.1 selects no configuration; allowed: choices that",
+    ),
+    ("tuning.select", [{"tuning": "lucky"}], "tuning.select.0.tuning is 'lucky'; allowed: unschedul"),
+    ("tuning.select", [{"tuning": "auto_scheduled"}], "schedules is called autotuned now"),
+    (
+        "tuning.select",
+        [{"tuning": "unscheduled", "dataset": "digits", "model": "resnet50"}],
+        "tuning.select.0 selects no configuration",
     ),
     ("tuning.select", [{"platform": "abacus"}], "tuning.select.0 selects no configuration"),
     # Settings that exclude each other

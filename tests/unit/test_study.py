@@ -115,16 +115,16 @@ def test_choices_select_configurations():
 def tuned(select, **chosen):
     """The config, with both tunings and other choices of layers."""
     return having(
-        study={"tuning": ["untuned", "auto_scheduled"], **chosen}, tuning={"select": select}
+        study={"tuning": ["untuned", "autotuned"], **chosen}, tuning={"select": select}
     )
 
 
-def test_all_configurations_may_be_auto_scheduled_as_well():
+def test_all_configurations_may_be_autotuned_as_well():
     config = tuned("all")
     untuned = study.configurations(config, tuning="untuned")
     assert untuned == study.configurations(CONFIG)
-    auto_scheduled = study.tuned_choices(config)
-    assert [{**one, "tuning": "untuned"} for one in auto_scheduled] == study.choices(CONFIG)
+    autotuned = study.tuned_choices(config)
+    assert [{**one, "tuning": "untuned"} for one in autotuned] == study.choices(CONFIG)
     assert len(study.configurations(config)) == 2 * len(untuned)
 
 
@@ -149,16 +149,66 @@ def test_all_configurations_may_be_auto_scheduled_as_well():
         ([{"format": "csr"}], []),
     ],
 )
-def test_auto_scheduled_is_what_is_selected(select, selected):
+def test_autotuned_is_what_is_selected(select, selected):
     config = tuned(select)
     found = study.tuned_choices(config, platform="here")
-    assert all(one["tuning"] == "auto_scheduled" and one["platform"] == "here" for one in found)
+    assert all(one["tuning"] == "autotuned" and one["platform"] == "here" for one in found)
     assert ["{dataset}/{model}/{primitive}".format_map(one) for one in found] == selected
     assert study.configurations(config, tuning="untuned") == study.configurations(CONFIG)
 
 
-def test_nothing_is_auto_scheduled_where_that_takes_no_part():
+def test_nothing_is_autotuned_where_that_takes_no_part():
     assert study.tuned_choices(tuned("all", tuning=["untuned"])) == []
+
+
+ALL_WAYS = ["unscheduled", "untuned", "autotuned"]
+
+
+@pytest.mark.parametrize(
+    ("select", "selected"),
+    [
+        ("all", {("unscheduled", "vgg16"), ("autotuned", "vgg16")}),
+        ([{"dataset": "photos"}], set()),
+        ([{"model": "vgg16"}], {("unscheduled", "vgg16"), ("autotuned", "vgg16")}),
+        ([{"tuning": "unscheduled"}], {("unscheduled", "vgg16")}),
+        (
+            [{"tuning": "autotuned"}, {"tuning": ["unscheduled"], "model": "resnet18"}],
+            {("autotuned", "vgg16")},
+        ),
+    ],
+)
+def test_every_way_but_the_default_is_for_what_is_selected(select, selected):
+    config = tuned(select, tuning=ALL_WAYS)
+    found = study.configurations(config, dataset="digits", model="vgg16")
+    assert {(one.tuning, one.model) for one in found if one.tuning != study.UNTUNED} == selected
+    assert [one for one in found if one.tuning == study.UNTUNED] == study.configurations(
+        CONFIG, dataset="digits", model="vgg16"
+    )
+
+
+def test_a_choice_of_ways_that_take_no_part_selects_nothing():
+    """So that an overlay may leave ways out without a selection of its own."""
+    select = [{"tuning": "unscheduled", "model": "vgg16"}, {"tuning": "autotuned"}]
+    config = tuned(select, tuning=["untuned", "autotuned"])
+    study.check_combinations(config)
+    assert {one.tuning for one in study.configurations(config)} == {"untuned", "autotuned"}
+
+
+def test_slow_libraries_and_the_modules_behind_libraries_are_those_of_one_network():
+    config = tuned([{"tuning": "unscheduled", "model": "vgg16"}], tuning=ALL_WAYS)
+    bare, other = (
+        {"dataset": "digits", "model": model, "compression": "none", "platform": "here"}
+        for model in ("vgg16", "resnet18")
+    )
+    assert study.slow_libraries(config, **bare) == [
+        "direct-dense/unscheduled",
+        "gemm-dense/unscheduled",
+    ]
+    assert study.slow_libraries(config, **other) == []
+    methods = [f"dlas.primitives.{name}" for name in ("dense", "direct", "gemm")]
+    schedulers = [f"dlas.compiler.schedulers.{name}" for name in ("unscheduled", "untuned")]
+    assert study.library_modules(config, **bare) == [*schedulers, *methods]
+    assert study.library_modules(config, **other) == [schedulers[1], *methods]
 
 
 def test_how_schedules_are_found_does_not_depend_on_the_selection():

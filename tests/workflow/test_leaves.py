@@ -21,7 +21,7 @@ DIGITS, PHOTOS = (starting("train_model", dataset=name) for name in ("digits_8x8
 WEIGHT_PRUNING, CHANNEL_PRUNING, INT8 = (
     starting("compress_model", compression=name) for name in (*LADDERS, "int8")
 )
-SEARCHED = starting("tune_network", tuning="auto_scheduled")
+SEARCHED = starting("tune_network", tuning="autotuned")
 
 # (leaves, how each is changed, the jobs that must run); the first that fits a leaf counts
 EXPECTED = [

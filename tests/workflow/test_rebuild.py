@@ -129,7 +129,7 @@ CHANGES = [
         starting(BUILD, primitive="gemm"),
     ),
     (
-        "a primitive that is auto-scheduled",
+        "a primitive that is auto-tuned",
         "dlas/primitives/spatial_pack.py",
         "def convolve",
         "CHANGED = 1\n\n\ndef convolve",
@@ -143,21 +143,21 @@ CHANGES = [
         "dlas/compiler/tuning/network.py",
         "def tune_network",
         "CHANGED = 1\n\n\ndef tune_network",
-        starting("tune_network", tuning="auto_scheduled"),
+        starting("tune_network", tuning="autotuned"),
     ),
     (
         "a selection by one more name",
         "config/smoke.yaml",
         "primitive: spatial_pack",
         "primitive: [spatial_pack, gemm]",
-        starting("tune_network", primitive="gemm", tuning="auto_scheduled"),
+        starting("tune_network", primitive="gemm", tuning="autotuned"),
     ),
     (
         "a selection of one more network",
         "config/smoke.yaml",
         "  trials: {",
         "    - {model: resnet18, compression: int8, primitive: direct}\n  trials: {",
-        starting("tune_network", model="resnet18", tuning="auto_scheduled"),
+        starting("tune_network", model="resnet18", tuning="autotuned"),
     ),
     (
         "a selection of less",
@@ -323,5 +323,5 @@ def test_records_of_measurements_are_no_artifact(study):
     assert list(records.glob("local_cpu/*"))
     shutil.rmtree(records)
     assert study.planned() == {}
-    after = starting("tune_network", tuning="auto_scheduled")
+    after = starting("tune_network", tuning="autotuned")
     assert study.plan("--forcerun", "tune_network") == after(smoke_config())

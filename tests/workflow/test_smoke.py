@@ -80,7 +80,9 @@ def test_each_row_is_measured_or_says_why_not(finished):
     }
     tolerance = measured.dtype.map(vars(SMOKE.compiler.check.top1_tolerance))
     allowed = tolerance.clip(lower=measured.dataset.map(one_image)) + 1e-9
-    assert ((measured.top1 - measured.top1_compiled).abs() <= allowed).all()
+    slow = measured.tuning == "unscheduled"
+    assert slow.any() and (measured.top1_compiled.isna() == slow).all()
+    assert ((measured.top1 - measured.top1_compiled).abs() <= allowed)[~slow].all()
     assert measured.peak_fraction.between(0, 1).all()
     assert (measured.repeats == 5).all()
 
@@ -153,7 +155,7 @@ def test_the_tables_and_figures_across_the_stack_are_there(finished):
         pd.read_csv(finished.folder / f"results/tables/{name}.csv") for name in expected
     )
     assert {"top1_change", "factor", "nonzero_params", "model_bytes"} <= set(accuracy)
-    assert {"gemm_untuned_latency_ms_low", "spatial_pack_auto_scheduled_status"} <= set(latency)
+    assert {"gemm_untuned_latency_ms_low", "spatial_pack_autotuned_status"} <= set(latency)
     assert latency.fastest.notna().all()
     assert (best.speedup_low <= best.speedup).all() and set(best.choice) == {
         "fastest",
@@ -233,12 +235,11 @@ def test_a_ladder_is_climbed_to_its_chosen_level(finished):
         assert narrow["macs"] <= 0.7 * baseline["macs"]
 
 
-def test_what_is_auto_scheduled_tells_its_layers_and_its_trials(finished):
+def test_what_is_autotuned_tells_its_layers_and_its_trials(finished):
     table = pd.read_csv(finished.folder / "results/study.csv")
-    tuned = table[table.tuning == "auto_scheduled"]
-    assert (tuned.tuned_layers >= 0).all() and table[
-        table.tuning == "untuned"
-    ].tuned_layers.isna().all()
+    tuned = table[table.tuning == "autotuned"]
+    assert (tuned.tuned_layers >= 0).all()
+    assert table[table.tuning != "autotuned"].tuned_layers.isna().all()
     assert len(tuned) == len(study.tuned_choices(SMOKE)) == 3
     curves = pd.read_csv(finished.folder / "results/tuning_curves.csv")
     assert len(curves.groupby(["compression", "format"])) == 3

@@ -26,6 +26,7 @@ with job(snakemake):
                 **settings["check"],
             ),
             snakemake.threads,
+            settings["slow"],
         )
     else:
         checks = {name: {"status": probe["status"]} for name in builds}

@@ -1,4 +1,4 @@
-"""Draw what auto-scheduling finds over its trials."""
+"""Draw what auto-tuning finds over its trials."""
 
 from job import job
 from dlas.analysis import panels, table, tuning_curves

@@ -1,4 +1,4 @@
-"""Put the tuning curves of all auto-scheduled configurations in one table."""
+"""Put the tuning curves of all auto-tuned configurations in one table."""
 
 from job import job
 from dlas.analysis import table

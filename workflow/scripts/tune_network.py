@@ -6,7 +6,7 @@ from fast_imports import tvm  # noqa: F401
 from job import job
 from dlas import status
 from dlas.compiler.network import load_network
-from dlas.compiler.schedulers.plugin import load
+from dlas.compiler.schedulers.plugin import load_searching
 from dlas.compiler.tuning.settings import CURVE, Settings
 from dlas.errors import RowError
 from dlas.files import read_json, write_json, write_rows
@@ -22,7 +22,7 @@ with job(snakemake):
         if platform.connection is None:
             require_host("a candidate", facts["target"])
         try:
-            outcome = load(chosen.tuning).tune(
+            outcome = load_searching(chosen.tuning).tune(
                 load_network(files.network, files.parameters),
                 chosen.primitive,
                 chosen.format,

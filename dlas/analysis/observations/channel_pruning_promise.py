@@ -5,7 +5,7 @@ channels, those of non-zero weights after weight pruning. How much of it is reac
 techniques with the same primitive on the same platform, in paired samples, so that the uncompressed network's latency
 drops out. A weight-pruned network counts in the faster of its two formats: zeros that CSR cannot use do not have to be
 run in CSR, and the claim is on the techniques, not on a format. Of one network the primitives and platforms are
-averaged, because they are no independent witnesses. Auto-scheduled code has no part in it: some configurations only
+averaged, because they are no independent witnesses. Auto-tuned code has no part in it: some configurations only
 have it. See RULE.
 """
 

@@ -3,7 +3,7 @@
 The speedup of a compression on a platform is the latency of the uncompressed network over that of the compressed one,
 each in its fastest untuned configuration there, in paired samples. For every compression and pair of platforms the two
 speedups of each model are divided, round by round where the platforms are one machine. Their geometric mean over the
-models says by which factor the hardware changes what the compression is worth. Auto-scheduled code has no part in it:
+models says by which factor the hardware changes what the compression is worth. Auto-tuned code has no part in it:
 some networks only have it, and each is to count once. A network whose compression has no level within the tolerance was
 not compressed and has no speedup; a widened one was measured and has. See RULE.
 """

@@ -48,13 +48,13 @@ Inconclusive otherwise. For other networks: the same with the t interval of the 
 READING = """
 A panel is a platform, a row a network. The upper mark is what choosing each layer by itself comes to, the lower one
 the joint optimum, both as the speedup over the default configuration with a 95 % interval, on a logarithmic axis;
-colour is the compression, shape the primitive, an open mark auto-scheduled. It supports the claim where the lower mark
+colour is the compression, shape the primitive, an open mark auto-tuned. It supports the claim where the lower mark
 is to the right of the upper one. At the right stands by which factor, where that is clear; "same" says that both
 choices are the same configuration.
 """
 DATA = """
-results/study.csv: every measured row, untuned and auto-scheduled, of compressions that are as accurate as the
-uncompressed network. results/noise_floor.csv: the largest noise floor of each platform and data set.
+results/study.csv: every measured row of compressions that are as accurate as the uncompressed network.
+results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = (
     "geometric mean speedup of the joint optimum over the configuration chosen layer by layer"

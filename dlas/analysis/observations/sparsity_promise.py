@@ -23,6 +23,7 @@ from dlas.analysis import judging, panels, statistics
 from dlas.analysis.columns import MODEL
 from dlas.analysis.effects import effects, of_networks
 from dlas.analysis.observation import (
+    TUNINGS,
     Observation,
     Tables,
     distinct,
@@ -63,11 +64,12 @@ A panel is a platform and a primitive, a mark a weight-pruned network in CSR: ac
 its latency over that of the uncompressed network in dense, with a 95 % interval. On the dotted diagonal sparse code
 would be as fast as its sparsity promises; below the line at 1 it is faster than dense. The fitted line of a group
 crosses 1 at its break-even, the upright bar, whose 95 % interval is drawn and written in the panel. Filled marks are
-untuned, open ones auto-scheduled.
+untuned, open ones auto-tuned.
 """
 DATA = """
-results/study.csv: the measured rows of weight pruning in CSR, and the uncompressed dense rows of the same model,
-primitive, tuning and platform. results/noise_floor.csv: the largest noise floor of each platform and data set.
+results/study.csv: the measured rows, untuned and auto-tuned, of weight pruning in CSR, and the uncompressed dense rows
+of the same model, primitive, tuning and platform. results/noise_floor.csv: the largest noise floor of each platform
+and data set.
 """
 STATISTIC = "geometric mean of promised over reached speedup, where sparse code comes closest"
 TECHNIQUE = "weight_pruning"
@@ -88,6 +90,7 @@ def networks(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
     dense, with a 95 % interval.
     """
     rows = distinct(timed(tables))
+    rows = rows[rows["tuning"].isin(TUNINGS)]
     same = [*GROUP, *MODEL]
     dense = rows.loc[rows["compression"] == "none", [*same, "row"]]
     sparse = rows[(rows["compression"] == TECHNIQUE) & (rows["format"] == "csr")]

@@ -1,8 +1,8 @@
 """The speedup from auto-scheduling differs strongly between primitives, models and platforms.
 
-The speedup of a configuration is its untuned latency over its auto-scheduled one, in paired samples. For every two
+The speedup of a configuration is its untuned latency over its auto-tuned one, in paired samples. For every two
 primitives (models, platforms) the speedups of configurations that are alike in all else are divided, so that it does
-not matter which configurations were auto-scheduled, and the ratios' geometric mean is taken. Primitives, and platforms
+not matter which configurations were auto-tuned, and the ratios' geometric mean is taken. Primitives, and platforms
 of one machine, are divided round by round. The interval holds for the configurations of the study and the schedules
 that the search found for them, not for what another search would find; what chance in a search could add is why only a
 factor of STRONG counts. All pairs are compared at a family-wise level, so that the interval of the largest ratio, which
@@ -42,7 +42,7 @@ PLUGIN = ObservationPlugin(
 STRONG = 1.5
 RULE_VERSION = 2
 RULE = f"""
-Speedup: untuned latency over auto-scheduled latency of a configuration, in paired samples. For each two primitives,
+Speedup: untuned latency over auto-tuned latency of a configuration, in paired samples. For each two primitives,
 models and platforms: geometric mean of the ratio of the speedups over the configurations that differ in nothing else,
 with the interval of the measurements at a family-wise 95 % over all pairs. Threshold: {STRONG}x, or the product of the
 two A/A noise floors if that is larger. Supported: of each of primitives, models and platforms of which two could be
@@ -52,13 +52,13 @@ networks: the same of primitives and platforms, with the t interval of the ratio
 """
 READING = """
 A panel is a platform, a row a network with its compression and format, a shape a primitive. A mark is the untuned
-latency over the auto-scheduled one with its 95 % interval, on a logarithmic axis: right of the line at 1
-auto-scheduling gains. It supports the claim where shapes, rows or panels lie far from one another, not where all lie
+latency over the auto-tuned one with its 95 % interval, on a logarithmic axis: right of the line at 1
+auto-tuning gains. It supports the claim where shapes, rows or panels lie far from one another, not where all lie
 far from 1. Black edges are weights in CSR, pale marks widened arithmetic; below a panel are the geometric means of
 its primitives.
 """
 DATA = """
-results/study.csv: configurations that were measured both untuned and auto-scheduled. results/noise_floor.csv: the
+results/study.csv: configurations that were measured both untuned and auto-tuned. results/noise_floor.csv: the
 largest noise floor of each platform and data set.
 """
 STATISTIC = "ratio of the speedups of two primitives, models or platforms, where it is largest"
@@ -94,7 +94,7 @@ def _verdict(rows: pd.DataFrame, series: np.ndarray, tables: Tables) -> Observat
     evidence = _comparisons(rows, series, tables)
     if evidence["factor"].nunique() < 2:
         return needs(
-            "auto-scheduled configurations that differ in one of primitive, model and platform alone, for two of the "
+            "auto-tuned configurations that differ in one of primitive, model and platform alone, for two of the "
             "three",
             STATISTIC,
         )
@@ -191,7 +191,7 @@ def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     rows, means = observation.shown["speedups"], observation.shown["means"]
     platforms = looks.ordered("platform", observation.names("platform"))
     if rows.empty:
-        return panels.empty(looks, platforms, "no auto-scheduled configuration was measured")
+        return panels.empty(looks, platforms, "no auto-tuned configuration was measured")
     primitives = looks.ordered("primitive", rows["primitive"])
     figure, axes, heights = panels.network_rows(
         looks, platforms, rows, 0.24, below=0.1 * (1 + len(primitives))
@@ -201,7 +201,7 @@ def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
         for place, height in heights.items():
             own = here[panels.at(here, *place)]
             if own.empty:
-                marks.absent(axis, height, "not auto-scheduled")
+                marks.absent(axis, height, "not auto-tuned")
             for primitive, offset in panels.spread(primitives).items():
                 one = own[own["primitive"] == primitive]
                 for row in one.itertuples():

@@ -1,33 +1,86 @@
-"""What the file of a tuning offers beside its description, where it searches."""
+"""What the files of ways to schedule offer beside their descriptions."""
 
-from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from tvm.s_tir import Schedule
 
 from dlas import registry
-from dlas.compiler.device import DeviceOpener
-from dlas.compiler.network import Network
-from dlas.compiler.tuning.settings import Outcome, Settings
+from dlas.primitives.gpu import GPU
+from dlas.primitives.plugin import Primitive, WeightFormat
+from dlas.primitives.vector import VectorUnit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dlas.compiler.device import DeviceOpener
+    from dlas.compiler.network import Network
+    from dlas.compiler.tuning.settings import Outcome, Settings
 
 
 class Scheduler(Protocol):
-    """A tuning that searches: it measures candidates on the platform."""
+    """A way to schedule: a module of this package.
+
+    It may have a function `supports(format, vector)` as well, see `unsupported`.
+    """
+
+    def schedule(
+        self,
+        kernel: Schedule,
+        primitive: Primitive,
+        format: WeightFormat,
+        vector: VectorUnit | GPU,
+    ) -> None:
+        """Schedule a kernel of a network: a convolution with whatever was fused behind it, or what lies between."""
+
+
+class SearchingScheduler(Scheduler, Protocol):
+    """A way to schedule that measures candidates on the platform."""
 
     def tune(
         self,
-        network: Network,
+        network: "Network",
         primitive: str,
         format: str,
         target: dict[str, Any],
-        settings: Settings,
+        settings: "Settings",
         *,
-        records: Path,
+        records: "Path",
         seed: int,
-        opener: DeviceOpener,
-        kernels: Path | None = None,
-    ) -> Outcome:
+        opener: "DeviceOpener",
+        kernels: "Path | None" = None,
+    ) -> "Outcome":
         """Tune a network. Parameters and results are those of `tuning.network.tune_network`."""
 
 
 def load(name: str) -> Scheduler:
-    """Import a tuning that searches; raise StudyError for an unknown one."""
+    """Import a way to schedule; raise StudyError for an unknown one."""
     return cast(Scheduler, registry.load("tuning", name))
+
+
+def load_searching(name: str) -> SearchingScheduler:
+    """Import a way to schedule that searches; raise StudyError for an unknown one."""
+    return cast(SearchingScheduler, registry.load("tuning", name))
+
+
+def unsupported(
+    scheduler: Scheduler, format: WeightFormat, vector: VectorUnit | GPU
+) -> str | None:
+    """Ask a way to schedule whether it declines a network.
+
+    Parameters
+    ----------
+    scheduler : Scheduler
+        It declines none unless it has a function `supports`, with the other parameters.
+    format : WeightFormat
+        The format of the network's weights.
+    vector : VectorUnit or GPU
+        The processor.
+
+    Returns
+    -------
+    str or None
+        The reason why it declines the network, None if it supports it.
+    """
+    supports: Any = getattr(scheduler, "supports", None)
+    reason: str | None = supports and supports(format, vector)
+    return reason

@@ -1,5 +1,23 @@
 """Untuned: each primitive's hand-written default schedule."""
 
+from tvm.s_tir import Schedule
+
+from dlas.compiler.between import schedule_between
 from dlas.plugins import TuningPlugin
+from dlas.primitives import tiling
+from dlas.primitives.decisions import attached
+from dlas.primitives.gpu import GPU
+from dlas.primitives.plugin import Primitive, WeightFormat
+from dlas.primitives.vector import VectorUnit
 
 PLUGIN = TuningPlugin(label="untuned", order=1, fill="full", line="-")
+
+
+def schedule(
+    kernel: Schedule, primitive: Primitive, format: WeightFormat, vector: VectorUnit | GPU
+) -> None:
+    """Schedule a convolution as the primitive does at the point it carries; what lies between by `schedule_between`."""
+    if tiling.CONVOLUTION in tiling.block_names(kernel):
+        format.schedule(primitive, kernel, vector, attached(kernel))
+    else:
+        schedule_between(kernel, vector)

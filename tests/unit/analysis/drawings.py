@@ -23,14 +23,14 @@ CURVES = ("pruning_reach", "compact_architectures")
 SMALL = synthetic.study(synthetic.realistic)
 SMALL = SMALL[(SMALL.platform == "local_cpu") | SMALL.model.isin(["resnet18", "mobilenet_v2"])]
 LARGE = synthetic.study(
-    synthetic.realistic, compressions=COMPRESSED, tunings=("untuned", "auto_scheduled")
+    synthetic.realistic, compressions=COMPRESSED, tunings=("untuned", "autotuned")
 )
 ONE = SMALL[SMALL.platform == "local_cpu"]
 FULL = synthetic.study(
     synthetic.realistic,
     compressions=synthetic.COMPRESSIONS,
     formats=("dense", "csr"),
-    tunings=("untuned", "auto_scheduled"),
+    tunings=("untuned", "autotuned"),
     unreached=[("photos", "efficientnet_b0", "weight_pruning")],
     native=[("float16", "local_cpu"), ("int8", "local_cpu")],
     widened=[("float16", "local_cpu_avx2")],
@@ -44,19 +44,34 @@ TABLES = {
     "nothing measured": SMALL.assign(status="unavailable"),
     "full": FULL[FULL.tuning == "untuned"],
 }
-AUTO_SCHEDULED = {
+AUTOTUNED = {
     "all": FULL,
     "some": FULL[(FULL.tuning == "untuned") | SOME],
     "one platform": FULL[(FULL.tuning == "untuned") | THERE],
 }
-TABLES |= {f"{which} auto-scheduled": table for which, table in AUTO_SCHEDULED.items()}
-TABLES["auto-scheduled, of different sparsity"] = synthetic.study(
+TABLES |= {f"{which} auto-tuned": table for which, table in AUTOTUNED.items()}
+TABLES["auto-tuned, of different sparsity"] = synthetic.study(
     synthetic.sparse,
     compressions=synthetic.COMPRESSIONS,
     formats=("dense", "csr"),
-    tunings=("untuned", "auto_scheduled"),
+    tunings=("untuned", "autotuned"),
     left=synthetic.left,
 )
+
+
+def with_bare_loops(*configuration):
+    """Latencies of which bare loops take 30 times as long."""
+    return synthetic.realistic(*configuration) * (30 if configuration[-1] == "unscheduled" else 1)
+
+
+WAYS = synthetic.study(
+    with_bare_loops, compressions=COMPRESSED, tunings=("unscheduled", "untuned", "autotuned")
+)
+WAYS = WAYS[
+    (WAYS.tuning == "untuned")
+    | (WAYS.compression == "none") & WAYS.model.isin(["resnet18", "mobilenet_v2"])
+]
+TABLES["all ways"] = WAYS.reset_index(drop=True)
 LADDERS = {
     "full": synthetic.curves(synthetic.holding, images=360, seed=1),
     "exact": synthetic.curves(synthetic.holding),

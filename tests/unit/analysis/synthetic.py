@@ -125,7 +125,7 @@ def study(
                                 "macs": int(own * 1e6),
                                 "model_bytes": int(params * 4e6 * stored),
                                 "library_bytes": 10**6,
-                                "tuned_layers": 9 if tuning == "auto_scheduled" else None,
+                                "tuned_layers": 9 if tuning == "autotuned" else None,
                                 "top1": 100 * correct / IMAGES,
                                 "top1_compiled": 100 * correct / IMAGES,
                                 "latency_ms": measured,
@@ -313,7 +313,7 @@ def realistic(platform, dataset, model, compression, primitive, tuning):
     ]
     if compression == "int8" and platform == "local_cpu":
         gain = 3.6
-    return cost / gain / (1.6 if tuning == "auto_scheduled" else 1)
+    return cost / gain / (1.6 if tuning == "autotuned" else 1)
 
 
 def left(dataset, model, technique):
@@ -326,7 +326,7 @@ def left(dataset, model, technique):
 
 def break_even_differs(platform, primitive, tuning):
     """Return a line of relative latency over density that primitive, tuning and platform change."""
-    slope = 1.5 + 0.5 * (platform == "local_cpu_avx2") + 0.5 * (tuning == "auto_scheduled")
+    slope = 1.5 + 0.5 * (platform == "local_cpu_avx2") + 0.5 * (tuning == "autotuned")
     return 0.3 if primitive == "gemm" else 0.1, slope
 
 

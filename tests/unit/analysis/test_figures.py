@@ -10,7 +10,7 @@ from dlas.analysis import curves, overview, panels, style
 from dlas.analysis.columns import MODEL
 from tests.unit.analysis import synthetic
 from tests.unit.analysis.drawings import (
-    AUTO_SCHEDULED,
+    AUTOTUNED,
     CURVES,
     LADDERS,
     LARGE,
@@ -32,11 +32,11 @@ from tests.unit.analysis.drawings import (
 
 pytestmark = pytest.mark.xdist_group("figures")  # each is drawn once
 
-REASONS = ("not measured", "not auto-scheduled", "no ")
+REASONS = ("not measured", "not auto-tuned", "no ")
 CASES = [
-    *((name, table) for name in STUDY for table in TABLES if "auto-scheduled" not in table),
-    *((name, f"{which} auto-scheduled") for name in TUNED for which in AUTO_SCHEDULED),
-    *((name, "auto-scheduled, of different sparsity") for name in PROMISES),
+    *((name, table) for name in STUDY for table in TABLES if "auto-tuned" not in table),
+    *((name, f"{which} auto-tuned") for name in TUNED for which in AUTOTUNED),
+    *((name, "auto-tuned, of different sparsity") for name in PROMISES),
     *((name, table) for name in CURVES for table in LADDERS),
 ]
 
@@ -127,26 +127,38 @@ def test_overview_without_peers_has_no_entry_of_any():
     assert "PyTorch" not in entries and "ONNX Runtime" not in entries
 
 
-@pytest.mark.parametrize(("table", "opened"), [("some auto-scheduled", 2 * 3), ("full", 0)])
-def test_overview_has_open_marks_for_what_is_auto_scheduled(table, opened):
+@pytest.mark.parametrize(("table", "opened"), [("some auto-tuned", 2 * 3), ("full", 0)])
+def test_overview_has_open_marks_for_what_is_autotuned(table, opened):
     figure = overview_of(table)
     assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert ("auto-scheduled" in entries) == ("untuned" in entries) == (opened > 0)
+    assert ("auto-tuned" in entries) == ("untuned" in entries) == (opened > 0)
     for axis in figure.axes:
         fills = [line.get_fillstyle() for line in markers(axis)]
         assert fills.count("none") == opened and fills.count("full") == 8 * 6 * 3 - 6
 
 
-def test_speedup_of_each_auto_scheduled_configuration_and_none_other():
-    figure = drawn("tuning_speedup", "some auto-scheduled")[2]
+def test_overview_tells_all_ways_to_schedule_apart():
+    figure = overview_of("all ways")
+    assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"unscheduled", "untuned", "auto-tuned"} <= set(entries)
+    networks = 3  # ResNet18 on one data set, MobileNetV2 on both
+    for axis in figure.axes:
+        fills = [line.get_fillstyle() for line in markers(axis)]
+        assert fills.count("left") == fills.count("none") == 3 * networks
+        assert LOOKS.line("unscheduled") not in (LOOKS.line("untuned"), LOOKS.line("autotuned"))
+
+
+def test_speedup_of_each_autotuned_configuration_and_none_other():
+    figure = drawn("tuning_speedup", "some auto-tuned")[2]
     assert [len(markers(axis)) for axis in figure.axes] == [2 * 3, 2 * 3]
-    figure = drawn("tuning_speedup", "one platform auto-scheduled")[2]
+    figure = drawn("tuning_speedup", "one platform auto-tuned")[2]
     assert [len(markers(axis)) for axis in figure.axes] == [0, 8 * 2 * 3]
 
 
 def test_the_fastest_primitive_of_each_tuning_is_at_one_and_named():
-    _, found, figure = drawn("tuning_changes_primitive", "some auto-scheduled")
+    _, found, figure = drawn("tuning_changes_primitive", "some auto-tuned")
     for axis, platform in zip(figure.axes, ("local_cpu", "local_cpu_avx2"), strict=True):
         own = found.evidence[found.evidence["platform"] == platform]
         marks = [line for line in markers(axis) if line.get_linestyle() == "None"]

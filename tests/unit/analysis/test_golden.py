@@ -19,14 +19,14 @@ DOTS_PER_INCH = 72  # small, yet each mark and word is seen
 TOLERANCE = 2.0  # root mean square of the differences of pixels, of 255: rounding, no moved mark
 PICTURES = {
     **{name: "full" for name in CURVES},
-    **{name: "all auto-scheduled" for name in STUDY},
-    **{name: "auto-scheduled, of different sparsity" for name in PROMISES},
+    **{name: "all auto-tuned" for name in STUDY},
+    **{name: "auto-tuned, of different sparsity" for name in PROMISES},
 }
 
 
 def picture(name):
     return (
-        drawn(name, PICTURES[name])[2] if name in PICTURES else overview_of("some auto-scheduled")
+        drawn(name, PICTURES[name])[2] if name in PICTURES else overview_of("some auto-tuned")
     )
 
 

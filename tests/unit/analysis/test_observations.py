@@ -7,6 +7,7 @@ import pytest
 from dlas.analysis import observation
 from dlas.analysis.effects import Rounds
 from tests.unit.analysis import synthetic
+from tests.unit.analysis.drawings import STUDY, TABLES
 from tests.unit.analysis.verdicts import (
     COMPRESSED,
     FLOOR,
@@ -208,10 +209,10 @@ ONE_PLATFORM = synthetic.study(hardware_speedup, compressions=COMPRESSED, platfo
         ("04", REALISTIC[REALISTIC.primitive == "direct"], "two or more primitives"),
         ("04", unmeasured(REALISTIC), "two or more primitives"),
         ("04", REALISTIC.head(0), "two or more primitives"),
-        ("05", REALISTIC, "auto-scheduled configurations"),
-        ("05", CHANGING[CHANGING.tuning == "auto_scheduled"], "auto-scheduled configurations"),
-        ("05", unmeasured(CHANGING), "auto-scheduled configurations"),
-        ("05", CHANGING.head(0), "auto-scheduled configurations"),
+        ("05", REALISTIC, "auto-tuned configurations"),
+        ("05", CHANGING[CHANGING.tuning == "autotuned"], "auto-tuned configurations"),
+        ("05", unmeasured(CHANGING), "auto-tuned configurations"),
+        ("05", CHANGING.head(0), "auto-tuned configurations"),
         ("05", CHANGING[CHANGING.primitive == "gemm"].head(2), "two of the three"),
         ("06", REALISTIC, "with every primitive"),
         ("06", CHANGING[CHANGING.primitive == "gemm"], "with every primitive"),
@@ -369,7 +370,7 @@ def test_which_configurations_are_tuned_is_no_difference_between_primitives():
 
 
 def test_costs_of_changes_are_those_that_were_put_in():
-    """Direct loses 2 / 1.3 auto-scheduled on half of the networks, GEMM 1.3 untuned: less."""
+    """Direct loses 2 / 1.3 auto-tuned on half of the networks, GEMM 1.3 untuned: less."""
 
     def speedup(platform, dataset, model, compression, primitive):
         return 2.6 if primitive == "gemm" and model in synthetic.COMPACT else 1.3
@@ -382,7 +383,7 @@ def test_costs_of_changes_are_those_that_were_put_in():
     assert changes["loss"].to_numpy() == pytest.approx(1.3, rel=0.03)
     stays = found.evidence[found.evidence["outcome"] == "stays"]
     assert stays["loss"].to_numpy() == pytest.approx(1, abs=0.01) and len(stays) == 8
-    assert "costs 1.3" in found.reason and "`gemm` auto-scheduled" in found.reason
+    assert "costs 1.3" in found.reason and "`gemm` auto-tuned" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -539,3 +540,32 @@ def test_networks_of_different_models_are_compared_without_pairs_and_it_says_so(
     found = observation.load(NAMES["01"]).observe(tables)
     assert found.evidence["paired"].all() and "different jobs" not in found.reason
     check_drift(NAMES["01"], tables)
+
+
+SPARSE = synthetic.study(
+    synthetic.sparse,
+    compressions=PRUNED,
+    formats=("dense", "csr"),
+    tunings=("unscheduled", *TUNINGS),
+    left=synthetic.left,
+)
+
+
+@pytest.mark.parametrize("name", STUDY)
+def test_bare_loops_change_no_observation(name):
+    """But one: the best joint configuration is chosen among more of them, so that the intervals are wider."""
+    ways = SPARSE if name in ("sparsity_promise", "channel_pruning_promise") else TABLES["all ways"]
+    every = synthetic.tables(ways, FLOOR)
+    left = (ways["tuning"] != "unscheduled").to_numpy()
+    assert not left.all()
+    without = replace(
+        every,
+        study=ways[left].reset_index(drop=True),
+        rounds=Rounds(every.rounds.log[left], every.rounds.job[left]),
+    )
+    found, expected = (observation.load(name).observe(one) for one in (every, without))
+    if name == "joint_choice":
+        assert (found.verdict, found.n) == (expected.verdict, expected.n)
+        assert found.estimate == pytest.approx(expected.estimate, rel=0.05)
+    else:
+        assert str(found) == str(expected)

@@ -179,14 +179,14 @@ def test_a_network_is_compared_in_the_precisions_that_have_every_primitive():
 
 
 def others_turn(*configuration):
-    """GEMM is fastest in pruned networks and in auto-scheduled code, direct otherwise."""
+    """GEMM is fastest in pruned networks and in auto-tuned code, direct otherwise."""
     pruned = configuration[3] in ("weight_pruning", "channel_pruning")
-    winner = "gemm" if pruned or configuration[5] == "auto_scheduled" else "direct"
+    winner = "gemm" if pruned or configuration[5] == "autotuned" else "direct"
     return 1.0 if configuration[4] == winner else 1.3
 
 
 def test_pruning_and_tuning_are_no_precisions():
-    study = everything(others_turn, formats=("dense", "csr"), tunings=("untuned", "auto_scheduled"))
+    study = everything(others_turn, formats=("dense", "csr"), tunings=("untuned", "autotuned"))
     found = observe(VARIES, study)
     assert found.verdict == "contradicted" and found.n == 16
 

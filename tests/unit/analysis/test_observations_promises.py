@@ -64,7 +64,7 @@ def apart(platform, dataset, model, compression, primitive, tuning):
     """Each layer changes the latency by a factor of its own."""
     cost = {"direct": 1.0, "gemm": 1.3, "spatial_pack": 1.2}[primitive]
     cost *= {"none": 1, "channel_pruning": 0.5, "int8": 0.4}[compression]
-    return cost / (1.5 if tuning == "auto_scheduled" else 1)
+    return cost / (1.5 if tuning == "autotuned" else 1)
 
 
 def short(by, gemm=None):
@@ -307,10 +307,10 @@ def test_a_compression_that_costs_accuracy_is_no_choice():
 
 
 def test_a_network_whose_combination_was_not_measured_is_left_out():
-    """Auto-scheduled code is faster, but the compressed network was auto-scheduled in one primitive only."""
+    """Auto-tuned code is faster, but the compressed network was auto-tuned in one primitive only."""
     study = joint(apart, tunings=TUNINGS)
     combination = (study["compression"] == "int8") & (study["primitive"] == "direct")
-    missing = combination & (study["tuning"] == "auto_scheduled") & (study["model"] == "vgg16")
+    missing = combination & (study["tuning"] == "autotuned") & (study["model"] == "vgg16")
     found = observe("13", study[~missing])
     assert found.n == 14 and "vgg16" not in set(found.evidence["model"])
     assert "not measured: 2" in found.reason

@@ -112,7 +112,7 @@ def test_every_network_has_a_mark_and_those_on_the_front_a_ring_and_a_name(name)
         assert figure.axes[0].get_ylabel() == "top-1 (%)"
         entries = {text.get_text() for text in figure.legends[0].get_texts()}
         assert {"Pareto front", *map(LOOKS.label, found["compression"])} <= entries
-        assert ("auto-scheduled" in entries) == (found["tuning"] == "auto_scheduled").any()
+        assert ("auto-tuned" in entries) == (found["tuning"] == "autotuned").any()
         assert ("widened arithmetic" in entries) == (found["status"] == "widened").any()
 
 

@@ -15,11 +15,11 @@ FIGURE = ["model", "compression"]
 
 
 def known(platform, dataset, model, compression, primitive, tuning):
-    """Auto-scheduled code is 10 times as fast, and so is dense code after weight pruning: neither may count."""
+    """Auto-tuned code is 10 times as fast, and so is dense code after weight pruning: neither may count."""
     if compression == "weight_pruning":
         # CSR takes half of what is returned here.
         return 2 * PRIMITIVE[primitive] / SPEEDUPS[compression]
-    gain = 10 if tuning == "auto_scheduled" else 1
+    gain = 10 if tuning == "autotuned" else 1
     return PRIMITIVE[primitive] / SPEEDUPS[compression] / gain
 
 
@@ -29,7 +29,7 @@ def made(models=synthetic.MODELS, **options):
         models=models,
         compressions=tuple(SPEEDUPS),
         formats=("dense", "csr"),
-        tunings=("untuned", "auto_scheduled"),
+        tunings=("untuned", "autotuned"),
         noise=1e-6,
         **options,
     )

@@ -19,7 +19,7 @@ TOP1 = {
 }
 COST = {"resnet18": 4.0, "mobilenet_v1": 1.0, "none": 1.0, "int8": 0.5}
 COST |= {"direct": 1.0, "gemm": 1.5, "spatial_pack": 1.2}
-COST |= {"untuned": 1.0, "auto_scheduled": 0.8}
+COST |= {"untuned": 1.0, "autotuned": 0.8}
 FLOOR = synthetic.noise_floor(models=MODELS)
 
 
@@ -35,7 +35,7 @@ def together(platform, dataset, model, compression, primitive, tuning):
     return COST[model] * COST[primitive]
 
 
-def study(latency=apart, tunings=("untuned", "auto_scheduled"), noise=1e-3, top1=TOP1):
+def study(latency=apart, tunings=("untuned", "autotuned"), noise=1e-3, top1=TOP1):
     table = synthetic.study(
         latency, models=MODELS, compressions=("none", "int8"), tunings=tunings, noise=noise
     )
@@ -65,7 +65,7 @@ def test_the_fastest_that_is_accurate_enough_is_recommended(floor, model, compre
     assert list(table.columns) == recommendation.COLUMNS and len(table) == 2
     for row in table.itertuples():
         assert (row.model, row.compression) == (model, compression)
-        assert (row.primitive, row.tuning) == ("direct", "auto_scheduled")
+        assert (row.primitive, row.tuning) == ("direct", "autotuned")
         assert row.candidates == candidates and pd.isna(row.reason)
         assert row.top1_compiled == TOP1[model, compression] >= row.top1_floor == floor
         assert row.latency_ms == pytest.approx(COST[model] * COST[compression] * 0.8, rel=0.01)
@@ -76,7 +76,7 @@ def test_contributions_are_the_factors_that_were_put_in():
         found = [getattr(row, name) for name in recommendation.CONTRIBUTIONS]
         assert found == pytest.approx([4.0, 2.0, 1.0, 1 / 0.8], rel=0.01)
         # layer by layer is as good where each layer has a factor of its own
-        assert row.layer_by_layer == "`mobilenet_v1`, `int8`, `direct`, `auto_scheduled`"
+        assert row.layer_by_layer == "`mobilenet_v1`, `int8`, `direct`, `autotuned`"
         assert row.layer_by_layer_status == "ok"
         assert row.layer_by_layer_ms == row.latency_ms
         assert row.joint_speedup == 1 and row.joint_speedup_low == 1
@@ -103,24 +103,24 @@ def test_what_is_chosen_layer_by_layer_may_miss_the_floor():
 
 
 def test_what_was_not_measured_has_no_contribution():
-    """Auto-scheduled is the recommended configuration alone."""
-    tuned = APART["tuning"] == "auto_scheduled"
+    """Auto-tuned is the recommended configuration alone."""
+    tuned = APART["tuning"] == "autotuned"
     best = (APART["model"] == "mobilenet_v1") & (APART["compression"] == "int8")
     table = recommend(94.0, APART[~tuned | (best & (APART["primitive"] == "direct"))])
     for row in table.itertuples():
-        assert row.tuning == "auto_scheduled" and row.contribution_tuning > 1.2
+        assert row.tuning == "autotuned" and row.contribution_tuning > 1.2
         assert np.isnan(row.contribution_model) and np.isnan(row.contribution_compression)
         assert row.layer_by_layer == "`mobilenet_v1`, `int8`, `direct`, `untuned`"
         assert row.joint_speedup == pytest.approx(1 / 0.8, rel=0.02)
 
 
 def test_a_combination_that_was_not_measured_is_told_in_words():
-    """ResNet18 is auto-scheduled uncompressed alone, so nobody knows MobileNetV1 in that."""
-    tuned = (APART["tuning"] == "auto_scheduled") & (
+    """ResNet18 is auto-tuned uncompressed alone, so nobody knows MobileNetV1 in that."""
+    tuned = (APART["tuning"] == "autotuned") & (
         (APART["model"] == "mobilenet_v1") | (APART["compression"] == "int8")
     )
     for row in recommend(94.0, APART[~tuned]).itertuples():
-        assert row.layer_by_layer == "`mobilenet_v1`, `int8`, `direct`, `auto_scheduled`"
+        assert row.layer_by_layer == "`mobilenet_v1`, `int8`, `direct`, `autotuned`"
         assert row.layer_by_layer_status == recommendation.UNMEASURED
         assert np.isnan(row.layer_by_layer_ms) and np.isnan(row.joint_speedup)
 

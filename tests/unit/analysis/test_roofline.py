@@ -23,7 +23,7 @@ STUDY = synthetic.study(
     synthetic.realistic,
     compressions=synthetic.COMPRESSIONS,
     formats=("dense", "csr"),
-    tunings=("untuned", "auto_scheduled"),
+    tunings=("untuned", "autotuned"),
     widened=[("float16", "local_cpu_avx2")],
     left=synthetic.left,
 )

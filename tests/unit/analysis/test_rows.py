@@ -86,8 +86,8 @@ def test_a_measured_row():
 
 
 def test_tuned_layers_are_those_of_the_build():
-    configuration = CONFIGURATION | {"tuning": "auto_scheduled"}
-    samples = timings().assign(tuning="auto_scheduled")
+    configuration = CONFIGURATION | {"tuning": "autotuned"}
+    samples = timings().assign(tuning="autotuned")
     assert row_of(configuration, samples=samples, build={"tuned_layers": 0})["tuned_layers"] == 0
 
 

@@ -39,7 +39,7 @@ FULL = synthetic.study(
     },
     compressions=synthetic.COMPRESSIONS,
     formats=("dense", "csr"),
-    tunings=("untuned", "auto_scheduled"),
+    tunings=("untuned", "autotuned"),
     unreached=[("photos", "resnet50", "channel_pruning")],
     left=synthetic.left,
 )

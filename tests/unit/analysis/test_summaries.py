@@ -16,15 +16,15 @@ from tests.unit.analysis import synthetic
 
 LOOKS = synthetic.LOOKS
 FLOOR = synthetic.noise_floor()
-TUNINGS = ("untuned", "auto_scheduled")
+TUNINGS = ("untuned", "autotuned")
 COST = {"direct": 1.0, "gemm": 2.0, "spatial_pack": 1.002}
 UNREACHED = ("photos", "efficientnet_b0", "weight_pruning")
 
 
 def known(platform, dataset, model, compression, primitive, tuning):
-    """Integers are twice as fast, auto-scheduled code 1.5 times; direct and spatial pack are about equally fast."""
+    """Integers are twice as fast, auto-tuned code 1.5 times; direct and spatial pack are about equally fast."""
     gain = 2 if compression == "int8" else 1
-    return COST[primitive] / gain / (1.5 if tuning == "auto_scheduled" else 1)
+    return COST[primitive] / gain / (1.5 if tuning == "autotuned" else 1)
 
 
 STUDY = synthetic.study(
@@ -135,10 +135,10 @@ def test_each_latency_is_in_its_column():
 
 
 def test_tied_is_all_that_is_not_clearly_slower_than_the_fastest():
-    """Direct and spatial pack differ by less than the noise floor, auto-scheduled code from untuned by much more."""
+    """Direct and spatial pack differ by less than the noise floor, auto-tuned code from untuned by much more."""
     equal = rows("latency")[["fastest", "tied"]]
     assert (equal["fastest"] != equal["tied"]).all()
-    assert set(equal.to_numpy().ravel()) == {"direct_auto_scheduled", "spatial_pack_auto_scheduled"}
+    assert set(equal.to_numpy().ravel()) == {"direct_autotuned", "spatial_pack_autotuned"}
     quiet = synthetic.study(known, compressions=("none",), noise=1e-6)
     table = summaries.latencies(synthetic.tables(quiet, synthetic.noise_floor(1.0)), LOOKS)
     assert set(table["fastest"]) == {"direct_untuned"} and set(table["tied"]) == {""}
@@ -148,8 +148,8 @@ def test_a_configuration_that_is_not_asked_for_is_empty_and_one_that_failed_tell
     some = PARTLY[(PARTLY["tuning"] == "untuned") | (PARTLY["model"] == "vgg16")]
     table = rows("latency", some)
     untuned_only = table["model"] != "vgg16"
-    assert table.loc[untuned_only, "gemm_auto_scheduled_status"].isna().all()
-    assert table.loc[~untuned_only, "gemm_auto_scheduled_latency_ms"].notna().all()
+    assert table.loc[untuned_only, "gemm_autotuned_status"].isna().all()
+    assert table.loc[~untuned_only, "gemm_autotuned_latency_ms"].notna().all()
     gone = (table["platform"] == "local_cpu_avx2") & (table["dataset"] == "photos")
     assert set(table.loc[gone, "gemm_untuned_status"]) == {"no such CPU"}
     assert table.loc[gone, "fastest"].isna().all() and set(table.loc[gone, "tied"]) == {""}
@@ -166,7 +166,7 @@ def test_the_best_configuration_and_its_speedup_are_the_ones_that_were_put_in():
     assert list(table.columns) == summaries.BEST_COLUMNS
     assert len(table) == 2 * 8 * 2
     best = table[table["choice"] == "fastest"]
-    assert set(best["tuning"]) == {"auto_scheduled"} and not (best["primitive"] == "gemm").any()
+    assert set(best["tuning"]) == {"autotuned"} and not (best["primitive"] == "gemm").any()
     # CSR and int8 both take half of it: 2 x 1.5, and what noise adds to the lowest of many
     assert np.allclose(best["speedup"], 3, rtol=0.03)
     assert (best["speedup_low"] < best["speedup"]).all()

@@ -20,7 +20,7 @@ def choices(models, platforms=synthetic.PLATFORMS, compressions=("none",), forma
             "compression": compression,
             "primitive": primitive,
             "format": format,
-            "tuning": "auto_scheduled",
+            "tuning": "autotuned",
             "platform": platform,
         }
         for (dataset, model), compression, primitive, format, platform in product(
@@ -118,4 +118,4 @@ def test_a_line_for_each_configuration_ends_with_the_mark_of_its_primitive(name)
 
 def test_a_figure_of_nothing_says_so():
     texts = [text.get_text() for text in tuning_curves.draw(TABLES["nothing"], LOOKS).axes[0].texts]
-    assert " ".join(texts[0].split()) == "no configuration was auto-scheduled"
+    assert " ".join(texts[0].split()) == "no configuration was auto-tuned"

@@ -162,7 +162,7 @@ def one_loses(factor, own, **options):
 
 
 def tuning_turns(factor, own, **options):
-    latency = losing(lambda *configuration: configuration[-1] == "auto_scheduled", factor)
+    latency = losing(lambda *configuration: configuration[-1] == "autotuned", factor)
     return synthetic.study(latency, models=FOUR_MODELS, tunings=TUNINGS, **options)
 
 

@@ -10,7 +10,7 @@ from dlas.analysis.effects import Rounds
 from tests.unit.analysis import synthetic
 
 COMPRESSED = ("none", "channel_pruning", "int8")
-TUNINGS = ("untuned", "auto_scheduled")
+TUNINGS = ("untuned", "autotuned")
 PRUNED = ("none", "weight_pruning", "channel_pruning")
 FLOOR = synthetic.noise_floor()
 
@@ -102,7 +102,7 @@ def twice(*_):
 
 
 def tuned(speedup, untuned=None):
-    """Return a latency that auto-scheduling divides by speedup(platform, dataset, model, compression, primitive)."""
+    """Return a latency that auto-tuning divides by speedup(platform, dataset, model, compression, primitive)."""
 
     def latency(*configuration):
         before = 1.0 if untuned is None else untuned(*configuration)

@@ -219,15 +219,15 @@ def test_a_finished_study_gives_its_own_rates(tmp_path, networks, rates):
     for name, seconds in {
         "draw_overview.tsv": 7,
         "build_libraries/photos/resnet50/none/local_cpu.tsv": 109,
-        "tune_network/photos/resnet50/none/local_cpu/gemm-dense/auto_scheduled.tsv": 30,
+        "tune_network/photos/resnet50/none/local_cpu/gemm-dense/autotuned.tsv": 30,
     }.items():
         file = tmp_path / "benchmarks" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"s\tmax_rss\n{seconds}\t1\n")
     builds = tmp_path / "builds/photos/resnet50/none/local_cpu.json"
     builds.parent.mkdir(parents=True)
-    builds.write_text('{"gemm-dense/untuned": {}, "gemm-dense/auto_scheduled": {}}')
-    curve = tmp_path / "tuning/photos/resnet50/none/local_cpu/gemm-dense/auto_scheduled.csv"
+    builds.write_text('{"gemm-dense/untuned": {}, "gemm-dense/autotuned": {}}')
+    curve = tmp_path / "tuning/photos/resnet50/none/local_cpu/gemm-dense/autotuned.csv"
     curve.parent.mkdir(parents=True)
     curve.write_text("trial,layer\n" + "1,a\n" * 10)
     found = report.finished(tmp_path, networks, rates)

@@ -80,7 +80,7 @@ def test_every_primitive_takes_part_in_each_form_and_is_right(compressed, tmp_pa
     if compressed:
         forms += [("float16", "dense", 0.0), ("int8", "dense", 0.0), ("float32", "csr", SPARSITY)]
     names = primitives.names()
-    tunings = ["untuned"] if compressed else ["untuned", "auto_scheduled"]
+    tunings = ["untuned"] if compressed else ["untuned", "autotuned"]
     assert found == list(
         (*form, name, "dlas", tuning) for form in forms for name in names for tuning in tunings
     )
@@ -130,11 +130,11 @@ def test_the_summary_compares_the_fastest_primitive_of_each_form():
         if network == "a_32" or (format, dtype) == ("dense", "float32")
         for primitive, slower in (("direct", 1.5), ("gemm", 1.0))
     ]
-    assert "auto_scheduled" not in summary(pd.DataFrame(rows))
-    tuned = {"tuning": "auto_scheduled", "ratio_to_pytorch": 0.4, "ratio_to_onnxruntime": 0.8}
+    assert "autotuned" not in summary(pd.DataFrame(rows))
+    tuned = {"tuning": "autotuned", "ratio_to_pytorch": 0.4, "ratio_to_onnxruntime": 0.8}
     rows.append(rows[1] | tuned)
     said = summary(pd.DataFrame(rows))
-    line = "dense float32 (gemm, auto_scheduled): 0.800 of the fastest untuned dense float32"
+    line = "dense float32 (gemm, autotuned): 0.800 of the fastest untuned dense float32"
     assert f"{line}, 0.800 of ONNX Runtime float32" in said
     dense = "dense float32 (gemm, untuned): 1.000 of the fastest untuned dense float32"
     assert f"{dense}, 1.000 of ONNX Runtime float32" in said

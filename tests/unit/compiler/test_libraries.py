@@ -153,30 +153,30 @@ def test_a_tuned_library_has_the_choice_of_each_layer_or_the_status_of_the_searc
     files, network, tmp_path
 ):
     tunings = {
-        "direct-dense/auto_scheduled": {"status": "ok", "layers": found_for(network, "direct")},
-        "gemm-dense/auto_scheduled": {"status": "failed: tuning: it hangs", "layers": {}},
+        "direct-dense/autotuned": {"status": "ok", "layers": found_for(network, "direct")},
+        "gemm-dense/autotuned": {"status": "failed: tuning: it hangs", "layers": {}},
     }
-    records = built(files, tmp_path, "direct", "gemm", tunings=tunings, tuning="auto_scheduled")
-    assert records["direct-dense/auto_scheduled"]["status"] == "ok"
-    assert records["direct-dense/auto_scheduled"]["tuned_layers"] == 0
-    assert records["gemm-dense/auto_scheduled"]["status"] == "failed: tuning: it hangs"
+    records = built(files, tmp_path, "direct", "gemm", tunings=tunings, tuning="autotuned")
+    assert records["direct-dense/autotuned"]["status"] == "ok"
+    assert records["direct-dense/autotuned"]["tuned_layers"] == 0
+    assert records["gemm-dense/autotuned"]["status"] == "failed: tuning: it hangs"
 
 
 def test_a_layer_without_a_choice_is_an_error(files, network, tmp_path):
     """Not the default, silently."""
     layers_found = found_for(network, "direct", without=["one"])
-    tunings = {"direct-dense/auto_scheduled": {"status": "ok", "layers": layers_found}}
+    tunings = {"direct-dense/autotuned": {"status": "ok", "layers": layers_found}}
     with pytest.raises(StudyError, match="was not tuned for the target") as error:
-        built(files, tmp_path, "direct", tunings=tunings, tuning="auto_scheduled")
+        built(files, tmp_path, "direct", tunings=tunings, tuning="autotuned")
     assert "\n" not in str(error.value)
     cores = {
-        "direct-dense/auto_scheduled": {"status": "ok", "layers": found_for(network, "direct")}
+        "direct-dense/autotuned": {"status": "ok", "layers": found_for(network, "direct")}
     }
     other = HOST | {"num-cores": HOST["num-cores"] + 1}
     with pytest.raises(StudyError, match="was not tuned for the target"):
         libraries.build_libraries(
             files,
-            {"direct-dense/auto_scheduled": configuration("direct", "auto_scheduled")},
+            {"direct-dense/autotuned": configuration("direct", "autotuned")},
             other,
             cores,
             tmp_path / "libraries",

@@ -56,6 +56,15 @@ def test_each_library_has_a_status_of_its_own(folder, builds, expected):
             assert checks[kind]["error"] is checks[kind]["top1_compiled"] is None
 
 
+def test_the_top1_of_a_slow_library_is_not_taken(folder, builds, expected):
+    both = {name: builds[name] for name in ("right", "wrong")}
+    other = replace(expected, top1=expected.top1 - 50)
+    checks = check_libraries(both, folder, PLATFORM, other, 1, slow=["right", "wrong"])
+    assert checks["right"]["status"] == "ok" and checks["right"]["error"] < 1e-4
+    assert checks["right"]["top1_compiled"] is None
+    assert checks["wrong"]["status"].startswith("wrong: largest relative error of a logit ")
+
+
 def test_another_top1_is_wrong(folder, builds, expected):
     # One of the 40 images, 2.5 points, is always allowed.
     other = replace(expected, top1=expected.top1 + 3)

@@ -1,0 +1,21 @@
+"""Unscheduled: the bare loops of the computation, which TVM's own passes lower and LLVM compiles."""
+
+from tvm.s_tir import Schedule
+
+from dlas.plugins import TuningPlugin
+from dlas.primitives.gpu import GPU
+from dlas.primitives.plugin import Primitive, WeightFormat
+from dlas.primitives.vector import VectorUnit
+
+PLUGIN = TuningPlugin(label="unscheduled", order=0, slow=True, fill="left", line=":")
+
+
+def supports(format: WeightFormat, vector: VectorUnit | GPU) -> str | None:
+    """Decline GPUs."""
+    return "bare loops give a GPU no threads" if isinstance(vector, GPU) else None
+
+
+def schedule(
+    kernel: Schedule, primitive: Primitive, format: WeightFormat, vector: VectorUnit | GPU
+) -> None:
+    """Leave the loops as they are."""
