@@ -151,9 +151,7 @@ rule check_libraries:
     conda:
         "../envs/compiling.yaml"
     params:
-        settings=settings(
-            platform=study.platform, check=study.check, slow=study.slow_libraries
-        ),
+        settings=settings(platform=study.platform, check=study.check, slow=study.slow_libraries),
         code=code("check_libraries", study.connection),
     script:
         "../workflow/scripts/check_libraries.py"

@@ -262,7 +262,9 @@ class TuningSettings(Section):
         Annotated[Literal["all"], Tag("<word>")]
         | Annotated[list[Selector], MinLen(1), Tag("<value>")],
         choice("all, or a list of choices of layers", list, "all"),
-    ] = Field(description="the configurations that are compiled in the other ways of `study.tuning` too")
+    ] = Field(
+        description="the configurations that are compiled in the other ways of `study.tuning` too"
+    )
     strategy: Literal["evolutionary", "replay-trace"] = Field(
         description="how candidates are found, by MetaSchedule's names: `evolutionary`, from the "
         "fastest so far; `replay-trace`, at random"

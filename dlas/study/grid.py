@@ -57,7 +57,7 @@ def configurations(config: Config, **choices: str) -> list[Configuration]:
 
 
 def selectors(config: Config) -> list[dict[str, list[str]]]:
-    """Return which configurations other ways than the default one are for: those that agree with one of these choices."""
+    """Return which configurations have other ways than the default one: those that agree with one of these choices."""
     select = config.tuning.select
     return [{}] if select == "all" else [selector.layers() for selector in select]
 

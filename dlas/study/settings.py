@@ -171,7 +171,9 @@ def library_modules(config: Config, **wildcards: str) -> list[str]:
     """Return the modules of the primitives, formats and ways to schedule that a network's libraries are made with."""
     kinds: tuple[registry.Kind, ...] = ("primitive", "format", "tuning")
     found = configurations(config, **wildcards)
-    return sorted({registry.module_name(kind, getattr(one, kind)) for one in found for kind in kinds})
+    return sorted(
+        {registry.module_name(kind, getattr(one, kind)) for one in found for kind in kinds}
+    )
 
 
 def runtimes(config: Config, **wildcards: str) -> list[str]:

@@ -191,7 +191,11 @@ WRONG = [
         [{"dataset": "digits"}, {"compression": "none", "format": "csr"}],
         "tuning.select.1 selects no configuration; allowed: choices that",
     ),
-    ("tuning.select", [{"tuning": "lucky"}], "tuning.select.0.tuning is 'lucky'; allowed: unschedul"),
+    (
+        "tuning.select",
+        [{"tuning": "lucky"}],
+        "tuning.select.0.tuning is 'lucky'; allowed: unschedul",
+    ),
     ("tuning.select", [{"tuning": "auto_scheduled"}], "schedules is called autotuned now"),
     (
         "tuning.select",

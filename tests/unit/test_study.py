@@ -114,9 +114,7 @@ def test_choices_select_configurations():
 
 def tuned(select, **chosen):
     """The config, with both tunings and other choices of layers."""
-    return having(
-        study={"tuning": ["untuned", "autotuned"], **chosen}, tuning={"select": select}
-    )
+    return having(study={"tuning": ["untuned", "autotuned"], **chosen}, tuning={"select": select})
 
 
 def test_all_configurations_may_be_autotuned_as_well():

@@ -92,9 +92,7 @@ def _verdict(found: Mapping[tuple[str, ...], winners.Latencies], tables: Tables)
     floor = floors(tables.noise_floor)
     complete = {place: latencies for place, latencies in found.items() if place[:2] in floor}
     if not complete:
-        return needs(
-            "a network measured untuned and auto-tuned with every primitive", STATISTIC
-        )
+        return needs("a network measured untuned and auto-tuned with every primitive", STATISTIC)
     evidence = winners.changes(complete, STORED, tables.rounds, floor)
     best = [winners.fastest(latencies) for latencies in complete.values()]
     evidence["first"], evidence["last"] = ([one[tuning] for one in best] for tuning in TUNINGS)

@@ -62,9 +62,7 @@ def load_searching(name: str) -> SearchingScheduler:
     return cast(SearchingScheduler, registry.load("tuning", name))
 
 
-def unsupported(
-    scheduler: Scheduler, format: WeightFormat, vector: VectorUnit | GPU
-) -> str | None:
+def unsupported(scheduler: Scheduler, format: WeightFormat, vector: VectorUnit | GPU) -> str | None:
     """Ask a way to schedule whether it declines a network.
 
     Parameters

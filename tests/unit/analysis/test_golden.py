@@ -25,9 +25,7 @@ PICTURES = {
 
 
 def picture(name):
-    return (
-        drawn(name, PICTURES[name])[2] if name in PICTURES else overview_of("some auto-tuned")
-    )
+    return drawn(name, PICTURES[name])[2] if name in PICTURES else overview_of("some auto-tuned")
 
 
 def save(figure, path):

@@ -169,9 +169,7 @@ def test_a_layer_without_a_choice_is_an_error(files, network, tmp_path):
     with pytest.raises(StudyError, match="was not tuned for the target") as error:
         built(files, tmp_path, "direct", tunings=tunings, tuning="autotuned")
     assert "\n" not in str(error.value)
-    cores = {
-        "direct-dense/autotuned": {"status": "ok", "layers": found_for(network, "direct")}
-    }
+    cores = {"direct-dense/autotuned": {"status": "ok", "layers": found_for(network, "direct")}}
     other = HOST | {"num-cores": HOST["num-cores"] + 1}
     with pytest.raises(StudyError, match="was not tuned for the target"):
         libraries.build_libraries(

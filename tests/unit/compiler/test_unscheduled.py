@@ -55,7 +55,7 @@ every_format = pytest.mark.parametrize("format", ["dense", "csr"])
     dtype=st.sampled_from(["float32", "float32", "float16", "uint8"]),
     kept=st.sampled_from([0.1, 1.0]),
 )
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 def test_bare_loops_compute_what_pytorch_computes(primitive, format, layer, described, dtype, kept):
     assume(dtype != "float16" or "x86-64-v2" not in described.values())  # it cannot widen them
     algorithm, stored = primitives.load(primitive), primitives.load_format(format)
@@ -82,9 +82,16 @@ def test_bare_loops_compute_what_pytorch_computes(primitive, format, layer, desc
         assert np.abs(output - expected).max() <= tolerance * max(1, magnitude)
 
 
-@every_format
-@every_primitive
-@pytest.mark.parametrize("technique", ["none", "float16", "int8"])
+@pytest.mark.parametrize(
+    ("primitive", "format", "technique"),
+    [
+        *((name, "dense", "none") for name in primitives.names()),
+        ("direct", "csr", "none"),
+        ("gemm", "dense", "float16"),
+        ("spatial_pack", "dense", "int8"),
+        ("gemm", "csr", "int8"),
+    ],
+)
 def test_an_unscheduled_network_agrees_with_its_framework(primitive, format, technique):
     network, images, logits = imported("mobilenet_v2", "small_input", 32, technique)
     library = build_library(network, primitive, format, HOST, scheduler=unscheduled)
@@ -141,7 +148,7 @@ def test_its_library_lies_beside_the_others_and_is_another_one(files, tmp_path):
     np.testing.assert_allclose(*outputs, atol=1e-4)
     # No kernel of one is taken for the other's.
     kernels = [file.stem for file in (tmp_path / "kernels").glob("**/*.o")]
-    convolutions = [name for name in kernels if name.startswith("convolution")]
+    convolutions = [name for name in kernels if "convolution" in name]
     assert len(convolutions) == 2 * 3
 
 
