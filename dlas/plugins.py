@@ -276,7 +276,7 @@ class TuningPlugin(Plugin):
     searches : bool
         Whether it measures candidates on the platform first.
     slow : bool
-        Whether its libraries are so slow that they do not run the whole test split: their top-1 is not taken.
+        Whether its libraries are so slow that their top-1 on the test split is not taken, and that none is timed twice.
     fill, line : str, optional
         matplotlib's names of the fill of its marks and the style of its curves.
     """

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any, NamedTuple, Protocol
@@ -64,6 +64,8 @@ class Contenders:
         Other runtimes by their names, which are the role of their samples.
     replicates : int
         How many libraries are loaded a second time, spread over the list.
+    unreplicated : collection of str
+        The ways to schedule whose libraries are not loaded a second time.
     interruptions : callable
         Returns a value that changes when the device is interrupted, see `host.interruptions`. Such samples are taken
         again, and so are those that take more than `GAP_S` and `GAP` times as long as the warm-up.
@@ -76,6 +78,7 @@ class Contenders:
     warmup: int
     peers: Mapping[str, Timeable] = field(default_factory=dict)
     replicates: int = 3
+    unreplicated: Collection[str] = ()
     interruptions: Callable[[], Any] = lambda: None
 
 
@@ -162,7 +165,7 @@ def time_libraries(platforms: Mapping[str, Contenders], *, seed: int) -> Timing:
 
 def _lined_up(platform: str, chosen: Contenders) -> Iterator[_Contender]:
     """Yield all that takes turns on one platform."""
-    variants = list(chosen.libraries)
+    variants = [each for each in chosen.libraries if each.tuning not in chosen.unreplicated]
     count = min(chosen.replicates, len(variants))
     repeated = {variants[index] for index in np.linspace(0, len(variants) - 1, count).astype(int)}
     for variant, load in chosen.libraries.items():

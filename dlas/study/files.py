@@ -38,8 +38,8 @@ def libraries(config: Config, **wildcards: str) -> dict[str, dict[str, str]]:
 
 def slow_libraries(config: Config, **wildcards: str) -> list[str]:
     """Return the names of the libraries whose top-1 is not taken, see `dlas.plugins.TuningPlugin`."""
-    found = libraries(config, **wildcards).items()
-    return [name for name, one in found if registry.describe("tuning", one["tuning"]).slow]
+    slow = _slow_tunings(config, **wildcards)
+    return [name for name, one in libraries(config, **wildcards).items() if one["tuning"] in slow]
 
 
 def tunings(config: Config, **wildcards: str) -> dict[str, str]:
@@ -54,6 +54,7 @@ def timed_platforms(config: Config, **wildcards: str) -> dict[str, dict[str, Any
         name: {
             "platform": settings.platform(config, name),
             "timing": settings.value(config, f"platforms.{name}.timing"),
+            "slow": _slow_tunings(config, **place, platform=name),
             "target": path("target", platform=name),
             "probe": path("platform", platform=name),
             "networks": _timed_networks(config, **place, platform=name),
@@ -61,6 +62,12 @@ def timed_platforms(config: Config, **wildcards: str) -> dict[str, dict[str, Any
         }
         for name in timed_together(config, **wildcards)
     }
+
+
+def _slow_tunings(config: Config, **wildcards: str) -> list[str]:
+    """Return the slow ways to schedule of a model's libraries on a platform, see `dlas.plugins.TuningPlugin`."""
+    found = {one["tuning"] for one in choices(config, **wildcards)}
+    return sorted(name for name in found if registry.describe("tuning", name).slow)
 
 
 def timed_files(config: Config, **wildcards: str) -> list[str]:

@@ -203,6 +203,9 @@ def test_slow_libraries_and_the_modules_behind_libraries_are_those_of_one_networ
         "gemm-dense/unscheduled",
     ]
     assert study.slow_libraries(config, **other) == []
+    for network, slow in ((bare, ["unscheduled"]), (other, [])):
+        job = {"dataset": "digits", "model": network["model"], "machine": "here"}
+        assert study.timed_platforms(config, **job)["here"]["slow"] == slow
     methods = [f"dlas.primitives.{name}" for name in ("dense", "direct", "gemm")]
     schedulers = [f"dlas.compiler.schedulers.{name}" for name in ("unscheduled", "untuned")]
     assert study.library_modules(config, **bare) == [*schedulers, *methods]

@@ -48,6 +48,7 @@ with job(snakemake), ExitStack() as stack:
             right_libraries(bench, platform, chosen["networks"]),
             contenders.reference_kernel(bench),
             **chosen["timing"],
+            unreplicated=chosen["slow"],
             peers=right,
             interruptions=contenders.interruptions(platform),
         )

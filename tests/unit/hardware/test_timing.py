@@ -175,6 +175,20 @@ def test_each_platform_has_its_own_warm_up_and_replicates():
     }
 
 
+def test_libraries_of_some_ways_to_schedule_have_no_replicate():
+    variants = [Variant("none", "direct", "dense", tuning) for tuning in ("untuned", "bare")]
+    libraries = {each: partial(Counted, SHORT, [], "direct") for each in variants}
+    settings = {"rounds": 2, "min_repeat_ms": 0, "warmup": 0}
+    for unreplicated, expected in (((), {"untuned", "bare"}), (("bare",), {"untuned"})):
+        chosen = Contenders(
+            libraries, Counted(SHORT, [], ""), unreplicated=unreplicated, **settings
+        )
+        samples = pd.DataFrame(time_libraries({"here": chosen}, seed=0).samples)
+        roles = samples.groupby("role").tuning.agg(set)
+        assert roles["measured"] == {"untuned", "bare"}
+        assert roles["aa_replicate"] == expected
+
+
 def test_without_a_platform_there_is_nothing():
     assert time_libraries({}, seed=0) == ([], {})
 
