@@ -275,6 +275,8 @@ class TuningPlugin(Plugin):
     ----------
     searches : bool
         Whether it measures candidates on the platform first.
+    combines : tuple of str
+        Other ways that search, whose choices it is given.
     slow : bool
         Whether its libraries are so slow that their top-1 on the test split is not taken, and that none is timed twice.
     fill, line : str, optional
@@ -282,6 +284,7 @@ class TuningPlugin(Plugin):
     """
 
     searches: bool = False
+    combines: tuple[str, ...] = ()
     slow: bool = False
     fill: str | None = None
     line: str | None = None

@@ -1,6 +1,7 @@
 """Layer 5, systems software: from a network to a library for one target."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,16 +16,17 @@ from tvm.s_tir import Schedule
 from tvm.target import Target
 
 from dlas import primitives, status
+from dlas.compiler.choices import Choices
 from dlas.compiler.device import Device
 from dlas.compiler.kernel_cache import KernelCache
-from dlas.compiler.layer import Chosen, Layer, workload_hash
 from dlas.compiler.library import CompiledNetwork, link, load_library
-from dlas.compiler.lowering import Decide, by_default, lower
+from dlas.compiler.lowering import by_default, lower
 from dlas.compiler.network import Network
 from dlas.compiler.pipeline import compile_calls, compile_module
 from dlas.compiler.schedulers import untuned
 from dlas.compiler.schedulers.plugin import Scheduler, unsupported
-from dlas.errors import StudyError, UnsupportedError
+from dlas.compiler.workload import apply_trace
+from dlas.errors import UnsupportedError
 from dlas.files import atomic_write, code_folder
 from dlas.primitives import tiling
 from dlas.primitives.gpu import is_gpu
@@ -47,7 +49,7 @@ class Library:
     convolutions: int
     widened: bool
     seconds: float
-    tuned_layers: int | None = None
+    scheduled_layers: int | None = None
     objects: tuple[Path, ...] = ()
 
     def export(self, path: str | Path, linker: Sequence[str] = ()) -> None:
@@ -78,7 +80,7 @@ class Library:
             "target": self.target,
             "kernels": self.kernels,
             "convolutions": self.convolutions,
-            "tuned_layers": self.tuned_layers,
+            "scheduled_layers": self.scheduled_layers,
             "seconds": round(self.seconds, 3),
         }
 
@@ -103,7 +105,7 @@ def build_library(
     target : dict
         A complete TVM target.
     choices : mapping, optional
-        What tuning chose for each layer, by workload; without it every layer has its default schedule.
+        What searches found for its layers, see `Choices`; without it nothing of them is used.
     kernels : Path, optional
         The folder of a `KernelCache`. Kernels for a GPU are not kept.
     scheduler : Scheduler
@@ -118,23 +120,8 @@ def build_library(
     """
     start = time.perf_counter()
     compiled_for = complete(target)
-    tuned = 0
-
-    def decide(layer: Layer) -> Chosen:
-        nonlocal tuned
-        if choices is None:
-            return {}
-        workload = workload_hash(layer, target)
-        if workload not in choices:
-            raise StudyError(
-                f"layer {layer.name} was not tuned for the target {target}; allowed: schedules that were found on "
-                "this platform, by this code"
-            )
-        chosen: Chosen = choices[workload]["decisions"]
-        tuned += bool(chosen)
-        return chosen
-
-    module = schedule_network(network, primitive, format, compiled_for, decide, scheduler)
+    found = None if choices is None else Choices(choices, target)
+    module = schedule_network(network, primitive, format, compiled_for, scheduler, found)
     objects: tuple[Path, ...] = ()
     if kernels is None or is_gpu(compiled_for):
         executable = compile_module(module, compiled_for)
@@ -151,7 +138,7 @@ def build_library(
         sum(tiling.CONVOLUTION in name for name in kernel_names(module)),
         not computes(compiled_for, network.dtype),
         time.perf_counter() - start,
-        tuned if choices is not None else None,
+        None if found is None else found.scheduled,
         objects,
     )
 
@@ -192,8 +179,8 @@ def schedule_network(
     primitive: str,
     format: str,
     target: Target,
-    decide: Decide = by_default,
     scheduler: Scheduler = untuned,
+    choices: Choices | None = None,
 ) -> tvm.IRModule:
     """Return the network as scheduled kernels and the function `main` that calls them.
 
@@ -203,10 +190,18 @@ def schedule_network(
     vector = processor(target, network.dtype)
     if reason := unsupported(scheduler, stored, vector):
         raise UnsupportedError(reason)
+    decide = choices.decide if choices else by_default
     module = fuse_operators(lower(network, algorithm, stored, vector, decide))
+    calls = kernel_calls(module)
     for name in kernel_names(module):
         schedule = Schedule(module[name])
-        scheduler.schedule(schedule, algorithm, stored, vector)
+        trace = None
+        if choices and tiling.CONVOLUTION in tiling.block_names(schedule):
+            trace = choices.trace(name, module[name], calls[name])
+        if trace:
+            schedule = apply_trace(module[name], trace, target)
+        else:
+            scheduler.schedule(schedule, algorithm, stored, vector)
         module[name] = schedule.mod["main"].with_attr("global_symbol", name)
     return module
 
@@ -218,6 +213,20 @@ def kernel_names(module: tvm.IRModule) -> list[str]:
         for variable, function in module.functions_items()
         if isinstance(function, tirx.PrimFunc)
     ]
+
+
+def kernel_calls(module: tvm.IRModule) -> Counter[str]:
+    """Return how often a module's Relax function calls each kernel."""
+    names = set(kernel_names(module))
+    calls: Counter[str] = Counter()
+
+    def count(call: relax.Call) -> None:
+        called = call.args[0] if len(call.args) else None
+        if isinstance(called, tvm.ir.GlobalVar) and called.name_hint in names:
+            calls[called.name_hint] += 1
+
+    tvm_ffi.structural_walk(module["main"], (relax.Call, count))
+    return calls
 
 
 def fuse_operators(module: tvm.IRModule) -> tvm.IRModule:

@@ -15,7 +15,9 @@ DEPTH = 4
 
 
 @functools.cache
-def intrinsic(instruction: str, lanes: int, feature_map: str = "uint8") -> str:
+def intrinsic(
+    instruction: str, lanes: int, feature_map: str = "uint8", scope: str = "local"
+) -> str:
     """Register an LLVM intrinsic as a TensorIR intrinsic and return its name.
 
     Parameters
@@ -27,13 +29,16 @@ def intrinsic(instruction: str, lanes: int, feature_map: str = "uint8") -> str:
         Number of sums.
     feature_map
         Dtype of the feature map, uint8 or int8; weights are int8.
+    scope
+        Scope of memory of the sums, local or global.
     """
     name = instruction.format(bits=32 * lanes)
-    TensorIntrin.register(name, *_functions(name, lanes, lanes * DEPTH, feature_map))
-    return name
+    registered = f"{name}.{scope}"
+    TensorIntrin.register(registered, *_functions(name, lanes, lanes * DEPTH, feature_map, scope))
+    return registered
 
 
-def _functions(name: str, lanes: int, size: int, feature_map: str) -> tuple[Any, Any]:
+def _functions(name: str, lanes: int, size: int, feature_map: str, scope: str) -> tuple[Any, Any]:
     """Return the computation of the intrinsic and the call of it."""
     four_bytes = f"{feature_map}x{DEPTH}"
 
@@ -41,7 +46,7 @@ def _functions(name: str, lanes: int, size: int, feature_map: str) -> tuple[Any,
     def computed(
         data: T.Buffer((DEPTH,), feature_map, offset_factor=1),  # type: ignore[valid-type]
         weight: T.Buffer((lanes, DEPTH), "int8", offset_factor=1),  # type: ignore[valid-type]
-        sums: T.Buffer((lanes,), "int32", scope="local", offset_factor=1),  # type: ignore[valid-type]
+        sums: T.Buffer((lanes,), "int32", scope=scope, offset_factor=1),  # type: ignore[valid-type]
     ) -> None:
         with T.sblock("root"):
             T.reads(sums[0:lanes], data[0:DEPTH], weight[0:lanes, 0:DEPTH])
@@ -55,7 +60,7 @@ def _functions(name: str, lanes: int, size: int, feature_map: str) -> tuple[Any,
     def called(
         data: T.Buffer((DEPTH,), feature_map, offset_factor=1),  # type: ignore[valid-type]
         weight: T.Buffer((lanes, DEPTH), "int8", offset_factor=1),  # type: ignore[valid-type]
-        sums: T.Buffer((lanes,), "int32", scope="local", offset_factor=1),  # type: ignore[valid-type]
+        sums: T.Buffer((lanes,), "int32", scope=scope, offset_factor=1),  # type: ignore[valid-type]
     ) -> None:
         with T.sblock("root"):
             T.reads(sums[0:lanes], data[0:DEPTH], weight[0:lanes, 0:DEPTH])

@@ -7,6 +7,7 @@ from tvm import te
 from tvm.s_tir import Schedule
 
 from dlas import registry
+from dlas.plugins import FormatPlugin
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
@@ -63,6 +64,8 @@ class Primitive(Plugin, Protocol):
 
 class WeightFormat(Plugin, Protocol):
     """A format of the weights: how they are stored, and the kernel that reads them."""
+
+    PLUGIN: FormatPlugin
 
     def layout(self, primitive: Primitive, channels: int, vector: VectorUnit | GPU) -> Layout:
         """Return the layout of feature maps under a primitive."""

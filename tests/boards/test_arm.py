@@ -12,6 +12,8 @@ from dlas.compiler.build import build_library
 from dlas.compiler.check import check_outputs
 from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.library import load_library
+from dlas.compiler.tuning import schedule_search
+from dlas.compiler.tuning.auto_scheduling import auto_schedule
 from dlas.compiler.tuning.network import tune_network
 from dlas.compiler.tuning.settings import Settings
 from dlas.errors import StudyError
@@ -147,6 +149,37 @@ def test_a_network_is_tuned_over_the_connection(address, networks, tmp_path):
     with open_device(platform, 1) as board:
         loaded = load_library(tmp_path / "net.so", board)
         check_outputs(loaded, images, expected, "float32", 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "described", "instruction"), [("float32", A73, ""), ("int8", A76, "sdot")]
+)
+def test_candidates_of_auto_scheduling_run_on_arm(
+    address, networks, tmp_path, dtype, described, instruction, monkeypatch
+):
+    """Each is right, or it would be thrown away: its output is compared with that of the default schedule."""
+    monkeypatch.setattr(schedule_search, "POPULATION", 8)
+    platform, (network, _, _) = platform_at(address, described), networks[dtype]
+    settings = Settings(
+        "evolutionary",
+        {"layer": 3, "network": 3},
+        3,
+        {"repeats": 1, "min_repeat_ms": 1, "timeout_s": 120},
+        {"finalists": 1, "repeats": 5},
+    )
+    outcome = auto_schedule(
+        network,
+        "spatial_pack",
+        "dense",
+        target(platform),
+        settings,
+        records=tmp_path,
+        seed=0,
+        opener=device_opener(platform),
+    )
+    assert [row["latency_ms"] is None for row in outcome.curve] == [False] * 3
+    (trace,) = [choice["trace"] for choice in outcome.choices.values() if choice["trace"]]
+    assert instruction in str(trace)
 
 
 def test_the_record_of_a_simulated_platform(address):

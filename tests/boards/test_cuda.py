@@ -12,15 +12,20 @@ import tvm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.compiler.imported import PAIRS, imported
+from tests.unit.compiler.imported import PAIRS, imported, layer_of
 
 if os.environ.get("CI") != "true":
     for package in ("cuda.bindings.nvrtc", "nvidia.cuda_nvrtc", "nvidia.cuda_cccl"):
         pytest.importorskip(package, reason=f"{package}, of requirements-test.txt, is needed")
 
+from dlas import primitives
 from dlas.compiler.build import build_library, complete
 from dlas.compiler.network import save_network
 from dlas.compiler.pipeline import compile_module
+from dlas.compiler.tuning import schedule_search
+from dlas.compiler.tuning.schedule_search import ScheduleSearch, cost_model
+from dlas.compiler.tuning.workloads import find_workloads
+from dlas.compiler.workload import named_main
 from tests.boards import nvrtc
 from tests.boards.launches import Lowered, Unseen, beyond_limits, lower
 from tests.boards.samples import (
@@ -40,10 +45,11 @@ LIMITS = {
     "max_shared_memory_per_block": 49152,
     "thread_warp_size": 32,
 }
-TARGETS = {
-    architecture: complete({"kind": "cuda", "arch": architecture, **LIMITS, "host": HOST})
+DESCRIBED = {
+    architecture: {"kind": "cuda", "arch": architecture, **LIMITS, "host": HOST}
     for architecture in ("sm_72", "sm_90")  # Jetson AGX Xavier; H100
 }
+TARGETS = {architecture: complete(described) for architecture, described in DESCRIBED.items()}
 both = pytest.mark.parametrize("architecture", TARGETS)
 
 
@@ -81,6 +87,28 @@ def test_so_does_every_point_of_their_space(name, format, dtype, layer, point, a
 
 
 @both
+@pytest.mark.parametrize(
+    ("name", "technique"),
+    [*((name, "none") for name in primitives.names()), ("direct", "float16"), ("gemm", "int8")],
+)
+def test_candidates_of_auto_scheduling_compile(
+    name, technique, architecture, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(schedule_search, "POPULATION", 8)
+    network, described = layer_of(technique), DESCRIBED[architecture]
+    (workload,) = find_workloads(network, name, "dense", described, tmp_path)
+    schedules = ScheduleSearch(workload, cost_model(0), 3, 0).propose(3)
+    assert len(schedules) == 3
+    for schedule in schedules:
+        function = named_main(schedule.mod["main"])
+        lowered = lower(tvm.IRModule({"main": function}), workload.target)
+        assert beyond_limits(lowered, workload.target) == []
+        source = lowered.preamble + "".join(lowered.sources.values())
+        assert nvrtc.build(source, architecture)
+        assert technique != "int8" or "__dp4a(" in source
+
+
+@both
 def test_a_source_is_the_one_that_a_library_holds(architecture):
     module, target = tvm.IRModule({"main": matrix_product()}), TARGETS[architecture]
     (device,) = compile_module(module, target).mod.imports
@@ -92,7 +120,7 @@ def test_a_script_compiles_the_same_though_it_imports_less_of_tvm(tmp_path):
     network = imported(*PAIRS[0], "int8")[0]
     files = tmp_path / "network.json", tmp_path / "parameters.safetensors"
     save_network(network, *files)
-    target = {"kind": "cuda", "arch": "sm_90", **LIMITS, "host": HOST}
+    target = DESCRIBED["sm_90"]
     program = (
         "import json, sys; from fast_imports import tvm; from dlas.compiler import build, network;"
         "read = network.load_network(*sys.argv[2:]);"

@@ -4,7 +4,7 @@ import inspect
 
 from dlas import registry
 from dlas.analysis.observation import Module
-from dlas.compiler.schedulers.plugin import Scheduler, SearchingScheduler
+from dlas.compiler.schedulers.plugin import CombiningScheduler, Scheduler, SearchingScheduler
 from dlas.compression.plugin import ReshapingTechnique, Technique
 from dlas.config.fields import section
 from dlas.datasets.plugin import DatasetModule
@@ -73,7 +73,7 @@ def test_the_module_has_the_functions_of_its_protocol(kind, name):
     module, described = registry.load(kind, name), registry.describe(kind, name)
     required = functions(PROTOCOLS[kind])
     if kind == "tuning" and described.searches:
-        required |= functions(SearchingScheduler)
+        required |= functions(CombiningScheduler if described.combines else SearchingScheduler)
     optional = SUPPORTS.get(kind, {})
     if kind in OPTIONAL:
         optional = functions(OPTIONAL[kind])

@@ -10,6 +10,7 @@ from dlas.primitives.plugin import Primitive, WeightFormat
 from dlas.primitives.vector import VectorUnit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from dlas.compiler.device import DeviceOpener
@@ -52,6 +53,26 @@ class SearchingScheduler(Scheduler, Protocol):
         """Tune a network. Parameters and results are those of `tuning.network.tune_network`."""
 
 
+class CombiningScheduler(Scheduler, Protocol):
+    """A way to schedule that chooses from what other ways found, those that its description names in `combines`."""
+
+    def tune(
+        self,
+        network: "Network",
+        primitive: str,
+        format: str,
+        target: dict[str, Any],
+        settings: "Settings",
+        *,
+        records: "Path",
+        seed: int,
+        opener: "DeviceOpener",
+        kernels: "Path | None" = None,
+        others: "Mapping[str, Mapping[str, Any]]",
+    ) -> "Outcome":
+        """Tune a network. Parameters and results are those of `tuning.combination.combine`."""
+
+
 def load(name: str) -> Scheduler:
     """Import a way to schedule; raise StudyError for an unknown one."""
     return cast(Scheduler, registry.load("tuning", name))
@@ -60,6 +81,11 @@ def load(name: str) -> Scheduler:
 def load_searching(name: str) -> SearchingScheduler:
     """Import a way to schedule that searches; raise StudyError for an unknown one."""
     return cast(SearchingScheduler, registry.load("tuning", name))
+
+
+def load_combining(name: str) -> CombiningScheduler:
+    """Import a way to schedule that combines others; raise StudyError for an unknown one."""
+    return cast(CombiningScheduler, registry.load("tuning", name))
 
 
 def unsupported(scheduler: Scheduler, format: WeightFormat, vector: VectorUnit | GPU) -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import tvm
+from tvm import tirx
 from tvm.target import Target
 
 from dlas.compiler.layer import Layer
@@ -98,11 +99,24 @@ def write_candidate(
 ) -> None:
     """Write the library of a layer's code by some decisions, its constants and the shapes of its input and output."""
     kernel = layer.kernel(decisions)
-    function = layer.scheduled(kernel)
+    write_kernel(layer.scheduled(kernel), kernel.constants, target, folder, linker)
+
+
+def write_kernel(
+    function: tirx.PrimFunc,
+    constants: Sequence[np.ndarray],
+    target: Target,
+    folder: Path,
+    linker: Sequence[str] = (),
+) -> None:
+    """Write the library of a scheduled kernel, its constants and the shapes of its input and output.
+
+    Its first parameter is the input, its last one the output, and those between them are the constants.
+    """
     first, *_, last = (parameter.ty for parameter in function.params)
     shapes = [[[int(extent) for extent in ty.shape], str(ty.dtype)] for ty in (first, last)]
     (folder / SHAPES).write_text(json.dumps(shapes))
-    for number, constant in enumerate(kernel.constants):
+    for number, constant in enumerate(constants):
         np.save(folder / f"{number}.npy", constant)
     library = compile_module(tvm.IRModule({"main": function}), target)
     library.export_library(str(folder / LIBRARY), fcompile=partial(link, linker=linker))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,10 +18,11 @@ from dlas.compiler.build import Library
 from dlas.compiler.libraries import TIMEOUT_S
 from dlas.compiler.tuning.building import LIBRARY, Job, build
 from dlas.compiler.tuning.measurement import CandidateError, Measurer
+from dlas.errors import FailedError
 
-CHANCE = 0.05  # of no difference, below which decisions count as faster than the default
+CHANCE = 0.05  # of no difference, below which code counts as faster than the default
 
-Decided = Mapping[str, Mapping[str, int]]  # decisions by workload; those left out are as by default
+Chosen = TypeVar("Chosen", bound=Mapping[str, Any])
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,11 @@ class InNetwork:
     Parameters
     ----------
     library : callable
-        Builds it by choices.
+        Builds it by choices, or by default where it gets none.
     input_shape : tuple of int
         The shape of its image.
-    labels : mapping of str to str
-        The label of each layer by workload.
+    labels : sequence of str
+        The labels of its layers.
     measurer : Measurer
         The process that runs it.
     rounds : int
@@ -44,64 +45,81 @@ class InNetwork:
         Where libraries lie until they are measured.
     """
 
-    library: Callable[[Mapping[str, Any]], Library]
+    library: Callable[[Mapping[str, Any] | None], Library]
     input_shape: tuple[int, ...]
-    labels: Mapping[str, str]
+    labels: Sequence[str]
     measurer: Measurer
     rounds: int
     folder: Path
 
-    def __call__(self, ways: Sequence[Decided]) -> np.ndarray:
+    def __call__(self, ways: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Return seconds [rounds, 1 + ways, layers], first of the default code; raises CandidateError."""
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             jobs = [
-                Job(partial(self.write, decided), Path(folder, str(number)))
-                for number, decided in enumerate(({}, *ways))
+                Job(partial(self.write, choices), Path(folder, str(number)))
+                for number, choices in enumerate((None, *ways))
             ]
             for built in build(jobs, TIMEOUT_S):
                 if built.reason is not None:
                     raise CandidateError(f"building the network: {built.reason}")
             libraries = [job.folder / LIBRARY for job in jobs]
-            labels = list(self.labels.values())
-            return self.measurer.in_network(libraries, self.input_shape, labels, self.rounds)
+            return self.measurer.in_network(
+                libraries, self.input_shape, list(self.labels), self.rounds
+            )
 
-    def write(self, decided: Decided, folder: Path) -> None:
-        """Write the library of the network with its layers as decided."""
-        choices = {workload: {"decisions": decided.get(workload, {})} for workload in self.labels}
+    def ratios(self, choices: Mapping[str, Any]) -> list[float]:
+        """Return each layer's latency by choices over that by default; raises FailedError for a wrong network."""
+        try:
+            samples = self([choices])
+        except CandidateError as error:
+            raise FailedError(f"tuning, in the network: {error}") from error
+        return [
+            round(float(ratio), 4) for ratio in np.median(samples[:, 1] / samples[:, 0], axis=0)
+        ]
+
+    def write(self, choices: Mapping[str, Any] | None, folder: Path) -> None:
+        """Write the library of the network by choices."""
         self.library(choices).export(folder / LIBRARY, self.measurer.opener.linker)
 
 
-def confirm(
-    finalists: Mapping[str, Sequence[Mapping[str, int]]],
-    measure: Callable[[Sequence[Decided]], np.ndarray],
-) -> dict[str, dict[str, Any]]:
-    """Return for each workload its "decisions", none where no finalist is surely faster, and "ratio" to the default.
+class Confirmed(NamedTuple, Generic[Chosen]):
+    """What is used of a layer's finalists, None for the default, and its latency over the default's."""
 
-    `finalists` are decisions by workload. `measure` times the network by its defaults and as decided in each of
-    several ways, in turns, and returns the seconds [rounds, 1 + ways, workloads]. The best finalist of each workload is
-    measured once more, so that luck does not choose it: it must be faster in the median and in a sign test.
+    chosen: Chosen | None
+    ratio: float
+
+
+def confirm(
+    finalists: Mapping[str, Sequence[Chosen]],
+    measure: Callable[[Sequence[Mapping[str, Chosen]]], np.ndarray],
+) -> dict[str, Confirmed[Chosen]]:
+    """Return for each layer the finalist that is surely faster than the default in the network.
+
+    `measure` times the network by its defaults and by each of several ways, which have a finalist for each of some
+    layers, in turns, and returns the seconds [rounds, 1 + ways, layers]. The best finalist of each layer is measured
+    once more, so that luck does not choose it: it must be faster in the median and in a sign test.
     """
     places = range(max(map(len, finalists.values()), default=0))
     ways = [
-        {workload: found[place] for workload, found in finalists.items() if place < len(found)}
+        {layer: found[place] for layer, found in finalists.items() if place < len(found)}
         for place in places
     ]
     if not ways:
-        return {workload: _default() for workload in finalists}
+        return {layer: Confirmed(None, 1.0) for layer in finalists}
     best = ways[0]
     if len(ways) > 1:
         samples = measure(ways)
         ratios = np.median(samples[:, 1:] / samples[:, :1], axis=0).T
         best = {
-            workload: found[int(np.argmin(ratio[: len(found)]))]
-            for (workload, found), ratio in zip(finalists.items(), ratios, strict=True)
+            layer: found[int(np.argmin(ratio[: len(found)]))]
+            for (layer, found), ratio in zip(finalists.items(), ratios, strict=True)
             if found
         }
     samples = measure([best])
     ratios = (samples[:, 1] / samples[:, 0]).T
     return {
-        workload: _outcome(best.get(workload, {}), ratio)
-        for workload, ratio in zip(finalists, ratios, strict=True)
+        layer: _outcome(best.get(layer), ratio)
+        for layer, ratio in zip(finalists, ratios, strict=True)
     }
 
 
@@ -113,13 +131,7 @@ def _chance(wins: int, rounds: int) -> float:
     return sum(math.comb(rounds, count) for count in range(wins, rounds + 1)) / 2**rounds
 
 
-def _default() -> dict[str, Any]:
-    return {"decisions": {}, "ratio": 1.0}
-
-
-def _outcome(decisions: Mapping[str, int], ratios: np.ndarray) -> dict[str, Any]:
+def _outcome(chosen: Chosen | None, ratios: np.ndarray) -> Confirmed[Chosen]:
     sure = _chance(int((ratios < 1).sum()), len(ratios)) < CHANCE
     ratio = round(float(np.median(ratios)), 4)
-    return (
-        {"decisions": decisions, "ratio": ratio} if decisions and sure and ratio < 1 else _default()
-    )
+    return Confirmed(chosen, ratio) if chosen and sure and ratio < 1 else Confirmed(None, 1.0)

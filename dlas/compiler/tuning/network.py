@@ -7,11 +7,12 @@ records; building, measuring and choosing are done here.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from dlas.compiler.build import build_library
@@ -22,6 +23,7 @@ from dlas.compiler.tuning.measurement import CandidateError, Measurer
 from dlas.compiler.tuning.settings import Outcome, Settings
 from dlas.compiler.tuning.tasks import Task, curve, find_tasks, with_budgets
 from dlas.compiler.tuning.tuner import Tuner
+from dlas.compiler.tuning.workbench import Workbench
 from dlas.errors import StudyError
 from dlas.files import code_folder
 
@@ -85,7 +87,8 @@ def tune_network(
         code_folder() as folder,
         tqdm(total=len(tasks), desc="tuning", unit="trial", disable=None) as progress,
     ):
-        tuner = Tuner(tasks, settings, target, measurer, folder, progress)
+        workbench = Workbench(tasks, measurer, folder, settings.measurement["timeout_s"])
+        tuner = Tuner(tasks, settings, workbench, progress)
         try:
             tuner.measure_defaults()
             tuner.tasks = tasks = with_budgets(tasks, settings.trials)
@@ -102,22 +105,35 @@ def tune_network(
             measure = InNetwork(
                 partial(build_library, network, primitive, format, target, kernels=kernels),
                 network.input_shape,
-                {task.workload: task.layer.label for task in tasks},
+                [task.layer.label for task in tasks],
                 measurer,
                 settings.confirmation["repeats"],
                 folder,
             )
-            with tuner.effort.spent("confirming"):
+            with workbench.effort.spent("confirming"):
                 choices = _choices(tasks, settings.confirmation["finalists"], measure)
         finally:
             measurer.close()
-    tuner.effort.seconds["all"] = time.perf_counter() - start
-    tuner.effort.report(choices, saved)
+    LOG.info(
+        "tuned %d of %d layers: %s",
+        sum(bool(choice["decisions"]) for choice in choices.values()),
+        len(choices),
+        workbench.effort.summary(saved, time.perf_counter() - start),
+    )
     return Outcome(choices, curve(tasks, order))
 
 
-def _choices(tasks: Sequence[Task], count: int, measure: InNetwork) -> dict[str, Any]:
+def _choices(tasks: Sequence[Task], count: int, in_network: InNetwork) -> dict[str, Any]:
     """Return the choice of each layer by workload, of the `count` fastest of each."""
+
+    def measure(ways: Sequence[Mapping[str, Mapping[str, int]]]) -> np.ndarray:
+        return in_network(
+            [
+                {task.workload: {"decisions": way.get(task.workload, {})} for task in tasks}
+                for way in ways
+            ]
+        )
+
     finalists = {task.workload: task.finalists(count) for task in tasks}
     try:
         confirmed = confirm(finalists, measure)
@@ -127,11 +143,17 @@ def _choices(tasks: Sequence[Task], count: int, measure: InNetwork) -> dict[str,
     choices = {}
     for task in tasks:
         outcome = confirmed[task.workload]
+        best = min(task.trials, key=lambda trial: trial.seconds)
         choices[task.workload] = {
             "layer": task.layer.name,
-            **outcome,
+            "label": task.layer.label,
+            "calls": task.calls,
             "trials": len(task.trials),
+            "default_ms": 1e3 * task.default.seconds,
+            "latency_ms": 1e3 * best.seconds,
+            "ratio": outcome.ratio,
+            "decisions": outcome.chosen or {},
         }
-        if outcome["decisions"]:
-            LOG.info("%s: %s", task.layer.name, outcome)
+        if outcome.chosen:
+            LOG.info("%s: %s, ratio %s", task.layer.name, outcome.chosen, outcome.ratio)
     return choices

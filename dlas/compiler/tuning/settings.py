@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-CURVE = ["trial", "layer", "latency_ms", "best_layer_ms", "network_ms"]
+CURVE = [
+    *("trial", "layer", "latency_ms", "best_layer_ms", "default_layer_ms"),
+    *("network_ms", "default_network_ms"),
+]
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Outcome:
     Parameters
     ----------
     choices : dict
-        The decisions by workload, for `build_library`.
+        For `build_library`, see `Choices`. Besides, of each layer: its name ("layer") and "label", its "calls" in the
+        network, its "trials", the latencies of its default and its best code alone ("default_ms" and "latency_ms", None
+        where none was right), and the "ratio" of the code that is used to the default in the network.
     curve : list of dict
         Every trial in the order of its measurement, with the keys `CURVE`.
     """

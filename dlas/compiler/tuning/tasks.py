@@ -13,6 +13,7 @@ from dlas.compiler.build import complete
 from dlas.compiler.layer import Layer, workload_hash
 from dlas.compiler.lowering import layers
 from dlas.compiler.network import Network
+from dlas.compiler.tuning.building import write_candidate
 from dlas.compiler.tuning.records import Records, Trial
 from dlas.compiler.tuning.settings import CURVE
 from dlas.primitives.vector import processor
@@ -31,6 +32,18 @@ class Task:
     budget: int
     records: Records
     constant_bytes: int
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+    @property
+    def default_code(self) -> dict[str, int]:
+        return self.layer.defaults
+
+    def write(self, candidate: Mapping[str, int], folder: Path, linker: Sequence[str]) -> None:
+        """Write the library of the layer's code by some decisions."""
+        write_candidate(self.layer, candidate, self.records.target, folder, linker)
 
     @property
     def trials(self) -> list[Trial]:
@@ -87,12 +100,13 @@ def with_budgets(tasks: Sequence[Task], trials: Mapping[str, int]) -> list[Task]
 def curve(tasks: Sequence[Task], order: Sequence[Task]) -> list[dict[str, Any]]:
     """Return the trials, with the keys CURVE, in order: all defaults, then layer by layer.
 
-    `network_ms` is the latency of all layers together. A latency is None where a trial failed, and as long as nothing
-    of the layer, or of a layer of the network, was measured.
+    `network_ms` is the latency of all layers together, `default_network_ms` that of their default code. A latency is
+    None where a trial failed, and as long as nothing of the layer, or of a layer of the network, was measured.
     """
     steps = [(task, task.default) for task in tasks]
     steps += [(task, trial) for task in order for trial in task.trials if trial != task.default]
     best: dict[str, float] = {}
+    default = 1e3 * sum(task.calls * task.default.seconds for task in tasks)
     rows = []
     for number, (task, trial) in enumerate(steps, 1):
         latency = None if trial.failed else float(1e3 * trial.seconds)
@@ -100,6 +114,7 @@ def curve(tasks: Sequence[Task], order: Sequence[Task]) -> list[dict[str, Any]]:
             best[task.workload] = min(latency, best.get(task.workload, latency))
         known = len(best) == len(tasks)
         whole = sum(each.calls * best[each.workload] for each in tasks) if known else None
-        row = [number, task.layer.name, latency, best.get(task.workload), whole]
+        layer = [latency, best.get(task.workload), 1e3 * task.default.seconds]
+        row = [number, task.layer.name, *layer, whole, default]
         rows.append(dict(zip(CURVE, row, strict=True)))
     return rows

@@ -53,12 +53,25 @@ def network_of(*channels: int, linear: bool = True) -> Network:
     return import_network(torch.nn.Sequential(*modules).eval(), (1, 3, 8, 8))
 
 
+def layer_of(technique: str) -> Network:
+    """Return a network of one 3x3 convolution with ReLU, without a classifier, under a technique."""
+    torch.manual_seed(0)
+    layer = [torch.nn.Conv2d(3, 16, 3, padding=1, bias=False), torch.nn.BatchNorm2d(16)]
+    body = [*layer, torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
+    return _compressed(torch.nn.Sequential(*body).eval(), technique, 8)[0]
+
+
 def imported(
     name: str, stem: str, size: int, technique: str = "none", width: float = 0.125
 ) -> tuple[Network, np.ndarray, np.ndarray]:
     """Return a network of random weights, two images, and the logits that it must make of them."""
     torch.manual_seed(0)
-    model = lively(models.build(name, 10, width, stem), size)
+    return _compressed(lively(models.build(name, 10, width, stem), size), technique, size)
+
+
+def _compressed(
+    model: torch.nn.Module, technique: str, size: int
+) -> tuple[Network, np.ndarray, np.ndarray]:
     dataset = small.dataset(size, 8)
     recipe = Recipe("sgd", 0.1, 0.0, epochs=1, batch_size=8)
     settings = {"observer": "minmax", "calibration_images": 8}

@@ -67,7 +67,7 @@ def test_each_library_has_a_record_and_a_file(files, network, tmp_path):
         assert record["status"] == "ok" and record["target"] == HOST
         assert record["variant"] == [name.partition("-")[0], "dense", "untuned"]
         assert record["library_bytes"] == library.stat().st_size
-        assert record["convolutions"] == 3 and record["tuned_layers"] is None
+        assert record["convolutions"] == 3 and record["scheduled_layers"] is None
         alone = build_library(network, record["variant"][0], "dense", HOST)
         np.testing.assert_array_equal(load_library(library).run(IMAGES), alone.load().run(IMAGES))
 
@@ -158,7 +158,7 @@ def test_a_tuned_library_has_the_choice_of_each_layer_or_the_status_of_the_searc
     }
     records = built(files, tmp_path, "direct", "gemm", tunings=tunings, tuning="autotuned")
     assert records["direct-dense/autotuned"]["status"] == "ok"
-    assert records["direct-dense/autotuned"]["tuned_layers"] == 0
+    assert records["direct-dense/autotuned"]["scheduled_layers"] == 0
     assert records["gemm-dense/autotuned"]["status"] == "failed: tuning: it hangs"
 
 

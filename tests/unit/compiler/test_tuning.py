@@ -102,14 +102,14 @@ def test_the_choices_of_tuning_are_what_a_library_is_built_by(
     assert curve["network_ms"].dropna().is_monotonic_decreasing
     images = np.random.default_rng(0).standard_normal((2, 3, 8, 8), "float32")
     default = build_library(network, primitive, format, HOST)
-    assert default.record()["tuned_layers"] is None
+    assert default.record()["scheduled_layers"] is None
     for choice in outcome.choices.values():
         assert choice["trials"] <= 4
         assert choice["ratio"] < 1 if choice["decisions"] else choice["ratio"] == 1
     library = build_library(network, primitive, format, HOST, outcome.choices)
     changed = [choice for choice in outcome.choices.values() if choice["decisions"]]
-    assert len(changed) <= library.record()["tuned_layers"] <= 4
-    assert library.record()["tuned_layers"] > 0 or not changed
+    assert len(changed) <= library.record()["scheduled_layers"] <= 4
+    assert library.record()["scheduled_layers"] > 0 or not changed
     np.testing.assert_allclose(library.load().run(images), default.load().run(images), atol=1e-4)
 
 
@@ -123,7 +123,7 @@ def test_any_decisions_compute_the_same_network(network):
         workload_hash(layer, HOST): {"decisions": list(layer.points())[-1]} for layer, _ in found
     }
     library = build_library(network, "spatial_pack", "dense", HOST, choices)
-    assert library.record()["tuned_layers"] == 4
+    assert library.record()["scheduled_layers"] == 4
     np.testing.assert_allclose(library.load().run(images), default.load().run(images), atol=1e-4)
     with pytest.raises(StudyError, match="was not tuned for the target"):
         build_library(network, "gemm", "dense", HOST, choices)
@@ -403,14 +403,13 @@ def in_network(*speeds):
 def test_the_finalist_that_is_fastest_in_the_network_is_confirmed():
     finalists = {"a": [{"tile": 1}, {"tile": 2}], "b": [{"tile": 1}]}
     found = confirm(finalists, in_network({1: 0.9, 2: 0.8}, {1: 1.2}))
-    assert found["a"]["decisions"] == {"tile": 2}
-    assert found["a"]["ratio"] == pytest.approx(0.8, rel=0.02)
-    assert found["b"] == {"decisions": {}, "ratio": 1.0}  # faster alone, slower in the network
+    assert found["a"] == ({"tile": 2}, pytest.approx(0.8, rel=0.02))
+    assert found["b"] == (None, 1.0)  # faster alone, slower in the network
 
 
 def test_what_is_no_faster_than_the_default_is_not_used():
     found = confirm({"a": [{"tile": 1}], "b": []}, in_network({1: 1.0}, {}))
-    assert found == {name: {"decisions": {}, "ratio": 1.0} for name in "ab"}
+    assert found == {name: (None, 1.0) for name in "ab"}
     assert confirm({"a": [], "b": []}, None) == found  # and nothing is measured for nothing
 
 

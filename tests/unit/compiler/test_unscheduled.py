@@ -100,7 +100,7 @@ def test_an_unscheduled_network_agrees_with_its_framework(primitive, format, tec
         np.testing.assert_array_equal(outputs, logits)
     tolerance = {"none": 1e-4, "float16": 2e-2, "int8": 1e-5}[technique]
     assert np.linalg.norm(outputs - logits) <= tolerance * np.linalg.norm(logits)
-    assert library.record()["tuned_layers"] is None
+    assert library.record()["scheduled_layers"] is None
 
 
 @every_primitive
