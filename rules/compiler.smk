@@ -62,6 +62,7 @@ rule tune_network:
         parameters=study.path("parameters"),
         target=study.path("target"),
         platform=study.path("platform"),
+        combined=files(study.combined_tunings),
     output:
         choices=study.path("tuning"),
         curve=study.path("tuning_curve"),
@@ -76,7 +77,12 @@ rule tune_network:
         "../envs/compiling.yaml"
     threads: workflow.cores
     params:
-        settings=settings(platform=study.platform, tuning=study.tuning, seed="seed"),
+        settings=settings(
+            platform=study.platform,
+            tuning=study.tuning,
+            combined=study.combined_tunings,
+            seed="seed",
+        ),
         code=code(
             "tune_network",
             "dlas.compiler.schedulers.{tuning}",

@@ -16,10 +16,8 @@ MOVED = {
     "compression.techniques.weight_pruning.spared": "compression.techniques.weight_pruning.exclude",
     "datasets.photos.minimum_deviation": "datasets.photos.minimum_std",
     "platforms.*.emulated": "platforms.*.simulated",
-}
-# Values that have another name now, with what is called so.
-RENAMED = {
-    "auto_scheduled": "a search over the knobs of the primitives' schedules is called autotuned now",
+    "tuning.trials.layer": "tuning.trials.autotuned.layer",
+    "tuning.trials.network": "tuning.trials.autotuned.network",
 }
 
 # What is allowed, by pydantic's kind of error and in its terms.
@@ -98,7 +96,9 @@ def _explain(error: ErrorDetails) -> str:
     parts = [str(part) for part in error["loc"] if not re.fullmatch("<.*>", str(part))]
     if parts[-1:] == ["[key]"]:
         parts, value = parts[:-2], parts[-2]
-        return f"{_name(parts)} has the key {value!r}; {context['error']}"
+        return _moved([*parts, value]) or (
+            f"{_name(parts)} has the key {value!r}; {context['error']}"
+        )
     name = _name(parts)
     if kind == "unknown_keys":
         return _moved([*parts, context["keys"][0]]) or (
@@ -111,8 +111,6 @@ def _explain(error: ErrorDetails) -> str:
         names = re.findall("'(.*?)'", context["expected"])
         context = {"expected": ", ".join(names)}
     allowed = ALLOWED[kind].format(**context) if kind in ALLOWED else error["msg"]
-    if kind == "value_error" and isinstance(value, str):
-        allowed = RENAMED.get(value, allowed)
     if isinstance(value, Mapping) and kind in ("value_error", "allowed"):
         return f"{name}: {allowed}"
     return f"{name} is {value!r}; {allowed}{_hint(kind, value)}"

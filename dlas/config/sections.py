@@ -269,7 +269,9 @@ class TuningSettings(Section):
         description="how candidates are found, by MetaSchedule's names: `evolutionary`, from the "
         "fastest so far; `replay-trace`, at random"
     )
-    trials: Trials = Field(description="how many candidates are measured")
+    trials: dict[Tuning, Trials] = Field(
+        description="how many candidates are measured, for each way to schedule that searches"
+    )
     batch: Count = Field(
         description="candidates that are built side by side and then measured one after the other"
     )

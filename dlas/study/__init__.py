@@ -18,6 +18,7 @@ from dlas.study.combinations import (
 from dlas.study.files import (
     answers,
     artifacts,
+    combined_tunings,
     libraries,
     prepared,
     row_files,
@@ -51,6 +52,7 @@ from dlas.study.grid import (
     timing_jobs,
     timings,
     tuned_choices,
+    tuning_jobs,
     tunings_shown,
 )
 from dlas.study.paths import (

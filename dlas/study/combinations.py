@@ -39,6 +39,7 @@ def check_combinations(config: Config) -> None:
     _check_recipes(config)
     _check_platforms(config)
     _check_selectors(config)
+    _check_trials(config)
     _check_observations(config)
 
 
@@ -205,6 +206,17 @@ def _check_selectors(config: Config) -> None:
                 f"config: tuning.select.{number} selects no configuration; allowed: choices that "
                 "some configuration of the study makes"
             )
+
+
+def _check_trials(config: Config) -> None:
+    """Check that each way to schedule that searches has a number of trials."""
+    for tuning in config.study.tuning:
+        for name in registry.describe("tuning", tuning).combines or (tuning,):
+            if registry.describe("tuning", name).searches and name not in config.tuning.trials:
+                raise StudyError(
+                    f"config: tuning.trials lacks {name}, which study.tuning names"
+                    + ("" if name == tuning else f" in {tuning}")
+                )
 
 
 def _check_observations(config: Config) -> None:

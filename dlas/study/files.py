@@ -47,6 +47,12 @@ def tunings(config: Config, **wildcards: str) -> dict[str, str]:
     return {library_name(one): path("tuning", **one) for one in tuned_choices(config, **wildcards)}
 
 
+def combined_tunings(config: Config, tuning: str, **others: str) -> dict[str, str]:
+    """Return the file of what each other way found that a way combines, by its name."""
+    ways = registry.describe("tuning", tuning).combines
+    return {way: path("tuning", tuning=way, **others) for way in ways}
+
+
 def timed_platforms(config: Config, **wildcards: str) -> dict[str, dict[str, Any]]:
     """Return all that the timing of a model on a machine depends on, by platform: settings and the files to read."""
     place = {name: wildcards[name] for name in ("dataset", "model")}

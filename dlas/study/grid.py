@@ -77,6 +77,16 @@ def tuned_choices(config: Config, **others: str) -> list[dict[str, str]]:
     return [one for one in choices(config, **others) if searches(one["tuning"])]
 
 
+def tuning_jobs(config: Config) -> list[dict[str, str]]:
+    """Return the configurations that are tuned: `tuned_choices`, and those whose schedules these combine."""
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for one in tuned_choices(config):
+        for tuning in (one["tuning"], *registry.describe("tuning", one["tuning"]).combines):
+            job = one | {"tuning": tuning}
+            found[tuple(job.values())] = job
+    return list(found.values())
+
+
 def tunings_shown(config: Config, **_: str) -> list[dict[str, str]]:
     """Return `tuned_choices` without those for simulated platforms."""
     return [one for one in tuned_choices(config) if not config.platforms[one["platform"]].simulated]

@@ -46,6 +46,7 @@ PATHS = {
     "accuracy_curves": "results/accuracy_curves.csv",
     "answers_table": "results/answers.npz",
     "tuning_curves": "results/tuning_curves.csv",
+    "tuning_layers": "results/tuning_layers.csv",
     "assessment": "results/observations/{number}.json",
     "caption": "results/observations/{number}.rst",
     "observations": "results/observations.csv",

@@ -146,9 +146,10 @@ def check(config: Config, compression: str, **_: str) -> Settings:
     }
 
 
-def tuning(config: Config, **_: str) -> Settings:
-    """Return how schedules are found, the selection left out: a network's do not depend on which others are tuned."""
-    return config.tuning.plain("select")
+def tuning(config: Config, tuning: str, **_: str) -> Settings:
+    """Return how a way to schedule finds schedules: those of a network do not depend on which others it is for."""
+    settings = config.tuning.plain("select")
+    return settings | {"trials": settings["trials"].get(tuning, {})}
 
 
 def platform(config: Config, platform: str, **_: str) -> Settings:

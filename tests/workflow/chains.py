@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, product
 
-from dlas import study
+from dlas import registry, study
 from tests.workflow.project import ROOT, job
 
 Choices = Mapping[str, str | tuple[str, ...]]
@@ -101,10 +101,18 @@ def _jobs(rule: str, config: study.Config, choices: Choices) -> Iterator[str]:
         for values in product(*(others[name] for name in names)):
             place = configuration | dict(zip(names, values, strict=True))
             place["machine"] = machines[platform]
-            if all(_agrees(place.get(name), wanted) for name, wanted in choices.items()):
+            if all(_agrees(place, name, wanted) for name, wanted in choices.items()):
                 yield job(rule, {name: place[name] for name in WILDCARDS[rule]})
 
 
-def _agrees(value: str | None, wanted: str | tuple[str, ...]) -> bool:
-    """Return whether a choice is wanted, as one is of which a rule knows nothing."""
-    return value is None or value == wanted or (isinstance(wanted, tuple) and value in wanted)
+def _agrees(place: Mapping[str, str], name: str, wanted: str | tuple[str, ...]) -> bool:
+    """Return whether a choice is wanted, as one is of which a rule knows nothing.
+
+    A way to schedule that combines others is wanted where one of those is.
+    """
+    if name not in place:
+        return True
+    values = {place[name]}
+    if name == "tuning":
+        values |= set(registry.describe("tuning", place[name]).combines)
+    return bool(values & ({wanted} if isinstance(wanted, str) else set(wanted)))

@@ -21,7 +21,7 @@ DIGITS, PHOTOS = (starting("train_model", dataset=name) for name in ("digits_8x8
 WEIGHT_PRUNING, CHANNEL_PRUNING, INT8 = (
     starting("compress_model", compression=name) for name in (*LADDERS, "int8")
 )
-SEARCHED = starting("tune_network", tuning="autotuned")
+SEARCHED = starting("tune_network", tuning=("autotuned", "auto_scheduled"))
 
 # (leaves, how each is changed, the jobs that must run); the first that fits a leaf counts
 EXPECTED = [
@@ -142,6 +142,8 @@ EXPECTED = [
         None,  # in test_rebuild.py, where one is added, changed and left out
     ),
     ("tuning.strategy", "replay-trace", SEARCHED),
+    ("tuning.trials.autotuned.*", 2, starting("tune_network", tuning="autotuned")),
+    ("tuning.trials.auto_scheduled.*", 2, starting("tune_network", tuning="auto_scheduled")),
     ("tuning.*", 2, SEARCHED),
     (
         "platforms.local_cpu.target",

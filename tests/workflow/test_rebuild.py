@@ -155,9 +155,9 @@ CHANGES = [
     (
         "a selection of one more network",
         "config/smoke.yaml",
-        "  trials: {",
-        "    - {model: resnet18, compression: int8, primitive: direct}\n  trials: {",
-        starting("tune_network", model="resnet18", tuning="autotuned"),
+        "  trials:",
+        "    - {model: resnet18, compression: int8, primitive: direct}\n  trials:",
+        starting("tune_network", model="resnet18", tuning=("autotuned", "auto_scheduled")),
     ),
     (
         "a selection of less",
@@ -181,9 +181,10 @@ CHANGES = [
     (
         "a choice that selects nothing new",
         "config/smoke.yaml",
-        "  trials: {",
-        "    - {compression: none, primitive: spatial_pack, model: mobilenet_v2, platform: local_cpu}\n"
-        "  trials: {",
+        "  trials:",
+        "    - {compression: none, primitive: spatial_pack, model: mobilenet_v2, platform: local_cpu, "
+        "tuning: autotuned}\n"
+        "  trials:",
         nothing,
     ),
     (
@@ -323,5 +324,5 @@ def test_records_of_measurements_are_no_artifact(study):
     assert list(records.glob("local_cpu/*"))
     shutil.rmtree(records)
     assert study.planned() == {}
-    after = starting("tune_network", tuning="autotuned")
+    after = starting("tune_network", tuning=("autotuned", "auto_scheduled"))
     assert study.plan("--forcerun", "tune_network") == after(smoke_config())

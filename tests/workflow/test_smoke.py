@@ -18,7 +18,7 @@ from dlas.status import MEASURED, WIDENED
 pytestmark = pytest.mark.xdist_group("smoke")
 
 COLUMNS = """dataset model compression level primitive format dtype tuning platform params nonzero_params
-    macs model_bytes library_bytes tuned_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats
+    macs model_bytes library_bytes scheduled_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats
     threads gflops peak_fraction native status""".split()
 
 RECOMMENDATION = """platform dataset top1_floor model compression level primitive format tuning top1_compiled
@@ -235,18 +235,29 @@ def test_a_ladder_is_climbed_to_its_chosen_level(finished):
         assert narrow["macs"] <= 0.7 * baseline["macs"]
 
 
-def test_what_is_autotuned_tells_its_layers_and_its_trials(finished):
+def test_what_is_searched_tells_its_layers_and_its_trials(finished):
     table = pd.read_csv(finished.folder / "results/study.csv")
-    tuned = table[table.tuning == "autotuned"]
-    assert (tuned.tuned_layers >= 0).all()
-    assert table[table.tuning != "autotuned"].tuned_layers.isna().all()
-    assert len(tuned) == len(study.tuned_choices(SMOKE)) == 3
+    searched = table.tuning.map(study.searches)
+    assert searched.sum() == len(study.tuned_choices(SMOKE)) == 8
+    counted = searched & table.status.isin(MEASURED)
+    assert (table.scheduled_layers.notna() == counted).all()
+    found = table[searched].set_index(["tuning", "primitive", "compression", "format"])
+    # So many kernels were tried, of which some run more than once.
+    assert found.scheduled_layers["auto_scheduled", "direct", "none", "dense"] >= 6
+    declined = found.status["auto_scheduled", "direct", "weight_pruning", "csr"]
+    assert declined.startswith("unsupported: auto-scheduling of csr weights")
+    layers = pd.read_csv(finished.folder / "results/tuning_layers.csv")
+    assert set(layers.tuning) == {"autotuned", "auto_scheduled", "best_of"}
+    assert (layers.ratio[layers.tuning == "best_of"] <= 1).all()
     curves = pd.read_csv(finished.folder / "results/tuning_curves.csv")
-    assert len(curves.groupby(["compression", "format"])) == 3
-    best = curves.groupby(["compression", "format"])["network_ms"]
+    curves = curves[curves.tuning == "autotuned"]
+    best = curves.groupby(["primitive", "compression", "format"])["network_ms"]
+    assert len(best) == 4
     assert (best.last() <= best.first() * (1 + 1e-9)).all()
-    log = finished.folder / "results/logs/tune_network"
-    for one in log.glob("**/*.log"):
+    logs = finished.folder / "results/logs/tune_network"
+    searches = [*logs.glob("**/autotuned.log"), *logs.glob("**/*-dense/auto_scheduled.log")]
+    assert len(searches) == 6
+    for one in searches:
         assert re.search(r"\d+ trials saved, in .* candidates per second; search", one.read_text())
 
 

@@ -1,12 +1,13 @@
 """Find the schedules of one network's layers by measuring candidates on the platform itself."""
 
+from functools import partial
 from pathlib import Path
 
 from fast_imports import tvm  # noqa: F401
 from job import job
 from dlas import status
 from dlas.compiler.network import load_network
-from dlas.compiler.schedulers.plugin import load_searching
+from dlas.compiler.schedulers.plugin import load_combining, load_searching
 from dlas.compiler.tuning.settings import CURVE, Settings
 from dlas.errors import RowError
 from dlas.files import read_json, write_json, write_rows
@@ -21,8 +22,12 @@ with job(snakemake):
     if status.ran(probe["status"]):
         if platform.connection is None:
             require_host("a candidate", facts["target"])
+        tune = load_searching(chosen.tuning).tune
+        if settings["combined"]:
+            others = {way: read_json(file)["layers"] for way, file in settings["combined"].items()}
+            tune = partial(load_combining(chosen.tuning).tune, others=others)
         try:
-            outcome = load_searching(chosen.tuning).tune(
+            outcome = tune(
                 load_network(files.network, files.parameters),
                 chosen.primitive,
                 chosen.format,
