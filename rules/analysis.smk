@@ -106,12 +106,19 @@ rule tabulate_answers:
 rule tabulate_tuning:
     input:
         curves=every_tuning("tuning_curve"),
+        found=every_tuning("tuning"),
     output:
         curves=report(
             study.path("tuning_curves"),
             caption="../report/tuning_curves_table.rst",
             category="Tables",
-            labels={"table": "Tuning: every trial of auto-tuning"},
+            labels={"table": "Tuning: every trial of a search for schedules"},
+        ),
+        layers=report(
+            study.path("tuning_layers"),
+            caption="../report/tuning_layers.rst",
+            category="Tables",
+            labels={"table": "Tuning: what each search reached for each layer"},
         ),
     log:
         "results/logs/tabulate_tuning.log",
@@ -246,7 +253,7 @@ rule draw_tuning:
             study.path("tuning_curves_plot", extension="svg"),
             caption="../report/tuning_curves.rst",
             category="5 Systems software",
-            labels={"figure": "Tuning: what auto-tuning finds over its trials"},
+            labels={"figure": "Tuning: speed over the trials of the searches"},
         ),
         png=study.path("tuning_curves_plot", extension="png"),
     log:

@@ -10,7 +10,7 @@ import pandas as pd
 from dlas import registry
 from dlas.analysis import statistics
 from dlas.analysis.answers import Answers
-from dlas.analysis.columns import LATENCY, SCHEDULED, SPEEDUP
+from dlas.analysis.columns import LATENCY, SPEEDUP
 from dlas.analysis.effects import FEWEST_ROUNDS, Effect, Rounds, effects
 from dlas.analysis.judging import Generalization, Verdict
 from dlas.analysis.statistics import Interval
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from dlas.analysis.style import Looks
 
-# The ways to schedule that are compared: the default schedules, and those that a search over their knobs found.
-TUNINGS = ("untuned", "autotuned")
 # How a record names `Observation.others`.
 OTHERS = ("generalizes", "generalizes_low", "generalizes_high")
 NUMBERS = ("estimate", "ci_low", "ci_high", *OTHERS[1:])
@@ -223,10 +221,10 @@ def measured(study: pd.DataFrame) -> pd.DataFrame:
 def untuned(study: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of default schedules.
 
-    Some configurations only are auto-tuned: what compares networks with one another compares these, so that no
-    difference comes from the choice of what was tuned.
+    Only some configurations have other ways to schedule: what compares networks with one another compares these, so
+    that no difference comes from the choice of what was tuned.
     """
-    return study[study["tuning"] == TUNINGS[0]]
+    return study[study["tuning"] == "untuned"]
 
 
 def unreached(study: pd.DataFrame) -> pd.DataFrame:
@@ -240,18 +238,6 @@ def unreached(study: pd.DataFrame) -> pd.DataFrame:
 def distinct(study: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of different networks: all but those of `unreached`."""
     return study[(study["compression"] == "none") | (study["level"] != 0)]
-
-
-def retimed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each configuration among `timed` rows both untuned and auto-tuned.
-
-    Its columns are SCHEDULED, LATENCY, row and status. Those of the auto-tuned row have the suffix "_tuned"; the
-    status is its own.
-    """
-    rows = distinct(rows)
-    before = untuned(rows)[[*SCHEDULED, *LATENCY, "row"]]
-    after = rows.loc[rows["tuning"] == TUNINGS[1], [*SCHEDULED, *LATENCY, "row", "status"]]
-    return before.merge(after, on=SCHEDULED, suffixes=("", "_tuned"))
 
 
 def log_errors(rows: pd.DataFrame, names: list[str] = LATENCY) -> np.ndarray:

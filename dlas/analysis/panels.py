@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -220,24 +221,54 @@ def model_rows(
 def network_rows(
     looks: Looks, platforms: Sequence[str], rows: pd.DataFrame, inches: float, below: float = 0.0
 ) -> tuple[Figure, np.ndarray, dict[tuple[str, str], float]]:
-    """Return a figure of the width of a page, its axes [1, platforms], and the height of each network in them.
+    """Return the figure of `network_sections` with one section, its axes, and the height of each network in them."""
+    figure, axes, (heights,) = network_sections(looks, platforms, [(rows, inches)], below)
+    return figure, axes, heights
 
-    Models stand apart, with a line of this many inches for each of their compressions and formats that `rows` have;
-    `below` are the inches that the axes' labels take beyond one line. The keys of the heights are as `at` takes them.
+
+def network_sections(
+    looks: Looks,
+    platforms: Sequence[str],
+    sections: Sequence[tuple[pd.DataFrame, float]],
+    below: float = 0.0,
+) -> tuple[Figure, np.ndarray, list[dict[tuple[str, str], float]]]:
+    """Return a figure of the width of a page, its axes [sections, platforms], and the heights of networks in each.
+
+    A section is made of rows and inches. Models stand apart, with a line of these inches for each of their compressions
+    and formats that the rows have; `below` are the inches that the axes' labels take beyond one line. The keys of the
+    heights are as `at` takes them.
     """
     kinds = [*NETWORK, "format"]
-    places = looks.sort(rows[kinds].drop_duplicates(), kinds)
-    named = pd.DataFrame(
-        {
-            "network": places["model"] + ", " + places["dataset"],
-            "variant": places["compression"]
-            + places["format"].map(lambda format: "" if format == "dense" else f", {format}"),
-        }
+    named = []
+    for rows, _ in sections:
+        places = looks.sort(rows[kinds].drop_duplicates(), kinds)
+        variant = places["compression"] + places["format"].map(
+            lambda format: "" if format == "dense" else f", {format}"
+        )
+        network = places["model"] + ", " + places["dataset"]
+        named.append(pd.DataFrame({"network": network, "variant": variant}))
+    lines = [
+        inches * (len(places) + 0.8 * places["network"].nunique())
+        for places, (_, inches) in zip(named, sections, strict=True)
+    ]
+    figure, axes = columns(
+        looks,
+        platforms,
+        len(sections),
+        sum(lines) + len(lines) * (0.65 + below),
+        PAGE_INCHES,
+        sharey="row",
+        height_ratios=lines,
     )
-    lines = len(named) + 0.8 * named["network"].nunique()
-    height = 0.65 + below + inches * lines
-    figure, axes = columns(looks, platforms, height=height, width=PAGE_INCHES, sharey=True)
-    return figure, axes, rows_of(axes, named, looks.labels)
+    heights = [
+        rows_of(axes[[section]], places, looks.labels) for section, places in enumerate(named)
+    ]
+    return figure, axes, heights
+
+
+def set_title(axis: Axes, looks: Looks, platform: str, ways: Sequence[str]) -> None:
+    """Title a panel with its platform and with the two ways to schedule that it compares."""
+    axis.set_title(f"{looks.label(platform)}\n{' to '.join(map(looks.label, ways))}")
 
 
 def of(rows: pd.DataFrame, platform: str, dataset: str, model: str) -> pd.Series:
@@ -246,7 +277,7 @@ def of(rows: pd.DataFrame, platform: str, dataset: str, model: str) -> pd.Series
 
 
 def at(rows: pd.DataFrame, network: str, variant: str) -> pd.Series:
-    """Return which rows are of a line of `network_rows`."""
+    """Return which rows are of a line of `network_sections`."""
     model, dataset = network.split(", ")
     compression, format = (*variant.split(", "), "dense")[:2]
     return (

@@ -22,14 +22,17 @@ OBSERVATION_COLUMNS = (
     "observation claim origin verdict statistic estimate ci_low ci_high n generalizes generalizes_low generalizes_high "
     "reason rule_version rule"
 ).split()
-TUNING_CURVE = ["trial", "layer", "latency_ms", "best_layer_ms", "network_ms"]
+TUNING_CURVE = (
+    "trial layer latency_ms best_layer_ms default_layer_ms network_ms default_network_ms"
+).split()
+TUNING_LAYERS = ["layer", "calls", "trials", "default_ms", "latency_ms", "ratio"]
 # Empty for a network that could not be made.
 SIZES = ["params", "nonzero_params", "macs", "model_bytes"]
 
 
 def study_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return study.csv's table from its rows."""
-    types = dict.fromkeys(["tuned_layers", *SIZES], "Int64") | {"native": "boolean"}
+    types = dict.fromkeys(["scheduled_layers", *SIZES], "Int64") | {"native": "boolean"}
     return pd.DataFrame(list(rows), columns=STUDY_COLUMNS).astype(types)
 
 
@@ -46,7 +49,7 @@ def noise_floor_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def tuning_curves_table(
     configurations: Sequence[Mapping[str, str]], curves: Sequence[pd.DataFrame]
 ) -> pd.DataFrame:
-    """Return the table of all auto-tuned configurations and their curves, each with the columns TUNING_CURVE."""
+    """Return the table of all searched configurations and their curves, each with the columns TUNING_CURVE."""
     named = [
         curve.assign(**{name: configuration[name] for name in CONFIGURATION})
         for configuration, curve in zip(configurations, curves, strict=True)
@@ -54,6 +57,23 @@ def tuning_curves_table(
     ]
     columns = [*CONFIGURATION, *TUNING_CURVE]
     return pd.concat(named, ignore_index=True)[columns] if named else pd.DataFrame(columns=columns)
+
+
+def tuning_layers_table(
+    configurations: Sequence[Mapping[str, str]], records: Sequence[Mapping[str, Any]]
+) -> pd.DataFrame:
+    """Return the table of the layers of all searched configurations, one row each.
+
+    `records` are what each search wrote, with what it found for a layer under "layers". What a layer lacks is empty.
+    """
+    rows = [
+        {**configuration, **{name: layer.get(name) for name in TUNING_LAYERS}}
+        for configuration, record in zip(configurations, records, strict=True)
+        for layer in (record.get("layers") or {}).values()
+    ]
+    types = dict.fromkeys(["calls", "trials"], "Int64")
+    types |= dict.fromkeys(["default_ms", "latency_ms", "ratio"], "float64")
+    return pd.DataFrame(rows, columns=[*CONFIGURATION, *TUNING_LAYERS]).astype(types)
 
 
 def curves_table(

@@ -1,4 +1,4 @@
-"""What the search for schedules finds, and when: all tuning curves in one table, and as a figure."""
+"""What the searches for schedules find, and when, as a figure."""
 
 from typing import Any
 
@@ -7,30 +7,32 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from dlas.analysis import marks, panels
-from dlas.analysis.columns import CONFIGURATION, MODEL, VARIANT
+from dlas.analysis.columns import MODEL, VARIANT
 from dlas.analysis.style import GREY, Looks, style
 
 COLUMNS = 4  # of panels
 
 
 def relative(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials since every layer has a time, with `share`: the network's over that with default schedules.
+    """Return the trials since every layer has a time, with `speed`: that of the network over default schedules.
 
-    The first time of each layer is that of its default schedule.
+    Where it is above 1, the fastest schedules so far are faster than the default ones.
     """
-    timed = curves.dropna(subset=["network_ms"]).sort_values("trial", kind="stable")
-    first = timed.groupby(CONFIGURATION)["network_ms"].transform("first")
-    return timed.assign(share=timed["network_ms"] / first)
+    timed = curves.dropna(subset=["network_ms", "default_network_ms"])
+    timed = timed.sort_values("trial", kind="stable")
+    return timed.assign(speed=timed["default_network_ms"] / timed["network_ms"])
 
 
 @style()
 def draw(curves: pd.DataFrame, looks: Looks) -> Figure:
-    """Return the time of each network's layers over the trials of its search, one panel for each network and platform.
+    """Return the speed of each network's layers over the trials of its searches, a panel for each network and platform.
 
-    It is relative to the default schedules. A line ends with the mark of its primitive.
+    It is relative to the default schedules. A line has the style of its way to schedule, and ends with the mark of its
+    primitive.
     """
     platforms = looks.ordered("platform", curves["platform"])
     lines = [
@@ -48,38 +50,51 @@ def draw(curves: pd.DataFrame, looks: Looks) -> Figure:
     width = max((len(networks) for _, networks in lines), default=1)
     axes = figure.subplots(max(1, len(lines)), width, squeeze=False, sharey=True)
     if curves.empty:
-        marks.note(axes[0, 0], "no configuration was auto-tuned")
+        marks.note(axes[0, 0], "no configuration was searched")
         return figure
-    shares = relative(curves)
+    speeds = relative(curves)
     for row, (platform, networks) in zip(axes, lines, strict=True):
-        row[0].set_ylabel(f"{looks.label(platform)}\nlatency / default schedules")
+        row[0].set_ylabel(f"{looks.label(platform)}\nspeed / default schedules")
         for axis in row[len(networks) :]:
             axis.set_axis_off()
         for axis, (dataset, model) in zip(row, networks, strict=False):
             axis.set_title(f"{looks.label(model)}, {looks.label(dataset)}")
-            here = (shares["dataset"] == dataset) & (shares["model"] == model)
-            _panel(axis, looks, shares[here & (shares["platform"] == platform)])
+            _panel(axis, looks, speeds[panels.of(speeds, platform, dataset, model)])
     for column in range(width):
         lowest = max(line for line, (_, networks) in enumerate(lines) if column < len(networks))
         axes[lowest, column].set_xlabel("trials")
-    panels.log_axis(axes[0, 0].yaxis, min([*shares["share"], 0.9]), 1)
+    panels.log_axis(
+        axes[0, 0].yaxis, min([*speeds["speed"], 1]), max([*speeds["speed"], 1.1]), fine=2.5
+    )
     panels.legend_below(
-        figure, looks.legend(curves, "compression"), looks.legend(curves, "primitive", "format")
+        figure,
+        looks.legend(curves, "compression"),
+        [*looks.legend(curves, "primitive", "format"), *_searches(curves, looks)],
     )
     return figure
 
 
-def _panel(axis: Axes, looks: Looks, shares: pd.DataFrame) -> None:
+def _searches(curves: pd.DataFrame, looks: Looks) -> list[Line2D]:
+    """Return the legend entries of the ways to schedule, with the styles of their lines."""
+    ways = looks.ordered("tuning", curves["tuning"])
+    entries = looks.handles("tuning", ways)
+    for entry, way in zip(entries, ways, strict=True):
+        entry.set(linestyle=looks.line(way), linewidth=0.8)
+    return entries
+
+
+def _panel(axis: Axes, looks: Looks, speeds: pd.DataFrame) -> None:
     axis.axhline(1, color=GREY, linewidth=0.6, zorder=0)
-    if shares.empty:
+    if speeds.empty:
         marks.not_measured(axis, "some layer has no time")
-    for (compression, primitive, format, tuning), curve in shares.groupby(VARIANT):
+    for (compression, primitive, format, tuning), curve in speeds.groupby(VARIANT):
         look: dict[str, Any] = {"color": looks.colour(compression)}
-        steps = curve[(curve["share"] != curve["share"].shift()).to_numpy() | _last(curve)]
-        axis.plot(steps["trial"], steps["share"], drawstyle="steps-post", linewidth=0.8, **look)
+        steps = curve[(curve["speed"] != curve["speed"].shift()).to_numpy() | _last(curve)]
+        line = {"drawstyle": "steps-post", "linestyle": looks.line(tuning), "linewidth": 0.8}
+        axis.plot(steps["trial"], steps["speed"], **line, **look)
         mark: dict[str, Any] = {"marker": looks.marker(primitive), "linestyle": ""}
         look |= {"fillstyle": looks.fill(tuning), **looks.edge(format)}
-        axis.plot(steps["trial"].iloc[-1:], steps["share"].iloc[-1:], zorder=3, **mark, **look)
+        axis.plot(steps["trial"].iloc[-1:], steps["speed"].iloc[-1:], zorder=3, **mark, **look)
     axis.set_xlim(left=0)
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 

@@ -1,4 +1,4 @@
-"""Draw what auto-tuning finds over its trials."""
+"""Draw what the searches for schedules find over their trials."""
 
 from job import job
 from dlas.analysis import panels, table, tuning_curves

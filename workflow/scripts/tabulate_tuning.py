@@ -1,11 +1,12 @@
-"""Put the tuning curves of all auto-tuned configurations in one table."""
+"""Put the tuning curves and the layers of all configurations that were searched in one table each."""
 
 from job import job
 from dlas.analysis import table
+from dlas.files import read_json
 
 with job(snakemake):
+    configurations = snakemake.params.settings["configurations"]
     curves = [table.read_table(path) for path in snakemake.input.curves]
-    table.write_table(
-        snakemake.output.curves,
-        table.tuning_curves_table(snakemake.params.settings["configurations"], curves),
-    )
+    found = [read_json(path) for path in snakemake.input.found]
+    table.write_table(snakemake.output.curves, table.tuning_curves_table(configurations, curves))
+    table.write_table(snakemake.output.layers, table.tuning_layers_table(configurations, found))

@@ -33,22 +33,25 @@ PLUGIN = ObservationPlugin(
 )
 
 WORTH = 1.1
-RULE_VERSION = 2
+RULE_VERSION = 3
 RULE = f"""
-Configurations: compression with its format, primitive and tuning, of compressions with equal accuracy: compiled
-{reach.ALLOWED}. Combination: the fastest of each of the three, the other two at their default (uncompressed and dense;
-untuned; the primitive that is fastest so on average on the platform). A network whose combination was not measured is
-left out. Speedup: latency of the combination over that of the fastest configuration, in paired samples; 1 where that is
-not clearly faster, by more than the A/A noise floor. Its limits: the largest lower and upper limit of any
-configuration's speedup, family-wise 95 % over all pairs of configurations of all networks. Geometric mean over networks
-and platforms. Threshold: {WORTH}x, which makes a joint choice worthwhile, or the largest noise floor if that is more.
-Supported: the interval lies above the threshold. Contradicted: it lies below {WORTH}x, and so does the noise floor.
-Inconclusive otherwise. For other networks: the same with the t interval of the mean over the models.
+Compared are two configurations, the combination and the fastest one. Configurations: compression with its format,
+primitive and way to schedule, of compressions with equal accuracy: compiled {reach.ALLOWED}. The ways to schedule are
+those that were measured: unscheduled, untuned, auto-tuned and auto-scheduled. The best of them is no option, as it is a
+joint choice of its own, made for each layer of a network. Combination: the fastest of each of the three, the other two
+at their default (uncompressed and dense; untuned; the primitive that is fastest so on average on the platform). A
+network whose combination was not measured is left out. Speedup: latency of
+the combination over that of the fastest configuration, in paired samples; 1 where that is not clearly faster, by more
+than the A/A noise floor. Its limits: the largest lower and upper limit of any configuration's speedup, family-wise 95 %
+over all pairs of configurations of all networks. Geometric mean over networks and platforms. Threshold: {WORTH}x, which
+makes a joint choice worthwhile, or the largest noise floor if that is more. Supported: the interval lies above the
+threshold. Contradicted: it lies below {WORTH}x, and so does the noise floor. Inconclusive otherwise. For other
+networks: the same with the t interval of the mean over the models.
 """
 READING = """
 A panel is a platform, a row a network. The upper mark is what choosing each layer by itself comes to, the lower one
 the joint optimum, both as the speedup over the default configuration with a 95 % interval, on a logarithmic axis;
-colour is the compression, shape the primitive, an open mark auto-tuned. It supports the claim where the lower mark
+colour is the compression, shape the primitive, fill the way to schedule. It supports the claim where the lower mark
 is to the right of the upper one. At the right stands by which factor, where that is clear; "same" says that both
 choices are the same configuration.
 """
@@ -63,6 +66,7 @@ COLUMNS = [*PLACE, "configurations", "combination", "joint", *SPEEDUP]
 CHOICES = ("combination", "joint")
 # From the middle of a network's line to the marks of combination and joint optimum.
 STEPS = dict(zip(CHOICES, (0.2, -0.2), strict=True))
+BEST = "best_of"  # the way to schedule that combines the others
 # Of a panel's width, kept free for the speedup.
 TEXT_SHARE = 0.15
 
@@ -72,7 +76,8 @@ def observe(tables: Tables) -> Observation:
 
     `low` and `high` are the limits of its speedup, `configurations` is how many there were.
     """
-    found = choices.by_network(distinct(timed(tables)))
+    rows = distinct(timed(tables))
+    found = choices.by_network(rows[rows["tuning"] != BEST])
     return _verdict(found, tables).showing(
         speedups=_over_default(found), platform=distinct_names(tables.study, "platform")
     )
@@ -98,7 +103,8 @@ def _verdict(found: dict[Place, Choice], tables: Tables) -> Observation:
             f"`{top['model']}`, `{top['dataset']}` on `{top['platform']}` with {top['joint']} in place of "
             f"{top['combination']}"
         )
-    reason += f"; threshold {max(WORTH, floor):.2f}"
+    reason += f"; threshold {max(WORTH, floor):.2f}; ways to schedule to choose from: "
+    reason += ", ".join(f"`{way}`" for way in _ways(found))
     unmeasured = sum(choice.combination.empty for choice in found.values())
     if unmeasured:
         reason += f"; left out, as the combination was not measured: {unmeasured}"
@@ -113,6 +119,11 @@ def _verdict(found: dict[Place, Choice], tables: Tables) -> Observation:
         ),
         evidence=evidence,
     )
+
+
+def _ways(found: dict[Place, Choice]) -> list[str]:
+    """Return the ways to schedule among the configurations."""
+    return sorted({way for choice in found.values() for way in choice.configurations["tuning"]})
 
 
 def _speedups(found: dict[Place, Choice], tables: Tables) -> pd.DataFrame:

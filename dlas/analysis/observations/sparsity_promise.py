@@ -21,9 +21,9 @@ from scipy.special import stdtrit
 
 from dlas.analysis import judging, panels, statistics
 from dlas.analysis.columns import MODEL
+from dlas.analysis.contrasts import WITH_TEMPLATE
 from dlas.analysis.effects import effects, of_networks
 from dlas.analysis.observation import (
-    TUNINGS,
     Observation,
     Tables,
     distinct,
@@ -90,7 +90,7 @@ def networks(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
     dense, with a 95 % interval.
     """
     rows = distinct(timed(tables))
-    rows = rows[rows["tuning"].isin(TUNINGS)]
+    rows = rows[rows["tuning"].isin(WITH_TEMPLATE.ways)]
     same = [*GROUP, *MODEL]
     dense = rows.loc[rows["compression"] == "none", [*same, "row"]]
     sparse = rows[(rows["compression"] == TECHNIQUE) & (rows["format"] == "csr")]

@@ -1,23 +1,35 @@
-"""The speedup from auto-scheduling differs strongly between primitives, models and platforms.
+"""The speedup from auto-scheduling unscheduled code differs strongly between primitives, models and platforms.
 
-The speedup of a configuration is its untuned latency over its auto-tuned one, in paired samples. For every two
-primitives (models, platforms) the speedups of configurations that are alike in all else are divided, so that it does
-not matter which configurations were auto-tuned, and the ratios' geometric mean is taken. Primitives, and platforms
-of one machine, are divided round by round. The interval holds for the configurations of the study and the schedules
-that the search found for them, not for what another search would find; what chance in a search could add is why only a
-factor of STRONG counts. All pairs are compared at a family-wise level, so that the interval of the largest ratio, which
-is picked afterwards, holds too. See RULE.
+The speedup of a configuration is its latency before a search for schedules over the one after it, in paired samples.
+The claim is on a search without a template, from unscheduled to auto-scheduled code; the one with a template, from
+untuned to auto-tuned code, is reported beside it. For every two primitives (models, platforms) the speedups of
+configurations that are alike in all else are divided, so that it does not matter which configurations were searched,
+and the ratios' geometric mean is taken. Primitives, and platforms of one machine, are divided round by round. The
+interval holds for the configurations of the study and the schedules that the search found for them, not for what
+another search would find; what chance in a search could add is why only a factor of STRONG counts. All pairs are
+compared at a family-wise level, so that the interval of the largest ratio, which is picked afterwards, holds too. See
+RULE.
 """
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dlas.analysis import judging, marks, panels
 from dlas.analysis.columns import MODEL, SCHEDULED, SPEEDUP
+from dlas.analysis.contrasts import (
+    CONTRASTS,
+    WITH_TEMPLATE,
+    WITHOUT_TEMPLATE,
+    Contrast,
+    judged,
+    retimed,
+)
 from dlas.analysis.effects import Effect, combined, of_networks, stacked
 from dlas.analysis.observation import (
     Observation,
@@ -26,40 +38,41 @@ from dlas.analysis.observation import (
     floor_of,
     needs,
     paired,
-    retimed,
     timed,
 )
 from dlas.analysis.style import GREY, Looks
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
-    label="the speedup from auto-scheduling differs strongly between primitives, models and platforms",
+    label="the speedup from auto-scheduling unscheduled code differs strongly between primitives, models and platforms",
     order=5,
     origin="abstract",
     layer="5 Systems software",
 )
 
 STRONG = 1.5
-RULE_VERSION = 2
+RULE_VERSION = 3
 RULE = f"""
-Speedup: untuned latency over auto-tuned latency of a configuration, in paired samples. For each two primitives,
+Speedup: unscheduled latency over auto-scheduled latency of a configuration, in paired samples. For each two primitives,
 models and platforms: geometric mean of the ratio of the speedups over the configurations that differ in nothing else,
 with the interval of the measurements at a family-wise 95 % over all pairs. Threshold: {STRONG}x, or the product of the
 two A/A noise floors if that is larger. Supported: of each of primitives, models and platforms of which two could be
 compared, some pair lies beyond its threshold. Contradicted: all pairs of one of the three lie within {STRONG}x, and so
 do the noise floors. Inconclusive otherwise, and where two could be compared of one of the three only. For other
-networks: the same of primitives and platforms, with the t interval of the ratios over the models.
+networks: the same of primitives and platforms, with the t interval of the ratios over the models. Untuned latency over
+auto-tuned latency is judged by the same rule and reported beside it, without a part in the verdict.
 """
 READING = """
-A panel is a platform, a row a network with its compression and format, a shape a primitive. A mark is the untuned
-latency over the auto-tuned one with its 95 % interval, on a logarithmic axis: right of the line at 1
-auto-tuning gains. It supports the claim where shapes, rows or panels lie far from one another, not where all lie
-far from 1. Black edges are weights in CSR, pale marks widened arithmetic; below a panel are the geometric means of
-its primitives.
+A panel is a platform, a row a network with its compression and format, a shape a primitive, a fill a way to schedule.
+A mark is the latency of unscheduled code over that of another way (upper panels), or of untuned over auto-tuned code
+(lower panels), with its 95 % interval, on a logarithmic axis: right of the line at 1 a way is faster. Auto-scheduled
+marks decide: they support the claim where shapes, rows or panels lie far from one another, not where all lie far
+from 1. Black edges are weights in CSR, pale marks widened arithmetic; below a panel are the geometric means of its
+primitives.
 """
 DATA = """
-results/study.csv: configurations that were measured both untuned and auto-tuned. results/noise_floor.csv: the
-largest noise floor of each platform and data set.
+results/study.csv: configurations that were measured both unscheduled and auto-scheduled, or both untuned and
+auto-tuned. results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = "ratio of the speedups of two primitives, models or platforms, where it is largest"
 FACTORS = {
@@ -71,31 +84,54 @@ OTHERS = ("others_low", "others_high")
 COLUMNS = ["factor", "first", "second", "ratio", "low", "high", *OTHERS, "floor", "pairs"]
 
 
+# Of each contrast, the ways whose speedup over its first the figure shows, and the inches of a row.
+SHOWN = {
+    WITHOUT_TEMPLATE: (("untuned", "autotuned", "auto_scheduled"), 0.4),
+    WITH_TEMPLATE: (("autotuned",), 0.24),
+}
+
+
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each two primitives, models or platforms."""
-    rows = retimed(timed(tables))
-    series = tables.rounds.ratios(rows["row"], rows["row_tuned"])
-    rows = paired(rows, series)
-    return _verdict(rows, series, tables).showing(
-        speedups=rows[[*SCHEDULED, *SPEEDUP, "status"]],
-        means=_means(rows),
+    measured = timed(tables)
+
+    def speedups(contrast: Contrast) -> tuple[pd.DataFrame, np.ndarray]:
+        rows = retimed(measured, contrast)
+        series = tables.rounds.ratios(rows["row"], rows["row_after"])
+        return paired(rows, series).assign(before=contrast.before, tuning=contrast.after), series
+
+    shown = pd.concat(
+        [
+            speedups(Contrast(contrast.before, way))[0]
+            for contrast, (ways, _) in SHOWN.items()
+            for way in ways
+        ],
+        ignore_index=True,
+    )
+    found = judged(lambda contrast: _verdict(*speedups(contrast), tables, contrast))
+    return found.showing(
+        speedups=shown[["before", "tuning", *SCHEDULED, *SPEEDUP, "status"]],
+        means=_means(shown),
         platform=distinct_names(tables.study, "platform"),
     )
 
 
 def _means(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the geometric mean speedup of each primitive on each platform."""
+    """Return the geometric mean speedup of each primitive on each platform, by the two ways to schedule."""
     logarithms = rows.assign(mean=np.log(rows["speedup"].astype(float)))
-    means = logarithms.groupby(["platform", "primitive"], as_index=False)["mean"].mean()
+    names = ["before", "tuning", "platform", "primitive"]
+    means = logarithms.groupby(names, as_index=False)["mean"].mean()
     return means.assign(mean=np.exp(means["mean"]))
 
 
-def _verdict(rows: pd.DataFrame, series: np.ndarray, tables: Tables) -> Observation:
+def _verdict(
+    rows: pd.DataFrame, series: np.ndarray, tables: Tables, contrast: Contrast
+) -> Observation:
     evidence = _comparisons(rows, series, tables)
     if evidence["factor"].nunique() < 2:
         return needs(
-            "auto-tuned configurations that differ in one of primitive, model and platform alone, for two of the "
-            "three",
+            f"configurations measured `{contrast.before}` and `{contrast.after}` that differ in one of primitive, "
+            "model and platform alone, for two of the three",
             STATISTIC,
         )
     sampled = evidence[evidence["factor"] != "models"]
@@ -177,7 +213,7 @@ def _text(comparisons: pd.DataFrame, factor: str) -> str:
     top = comparisons.loc[comparisons["ratio"].idxmax()]
     return (
         f"{factor}: {top['ratio']:.2f} [{top['low']:.2f}, {top['high']:.2f}], "
-        f"{_names(top['first'])} over {_names(top['second'])}, noise floor {top['floor']:.2f}"
+        f"{_names(top['first'])} over {_names(top['second'])} (noise floor {top['floor']:.2f})"
     )
 
 
@@ -187,37 +223,69 @@ def _names(value: str) -> str:
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return the speedup of each configuration by platform; below a panel are its primitives' geometric means."""
+    """Return the speedup of each configuration, a line of panels for each contrast and a column for each platform.
+
+    Below a panel are its primitives' geometric means.
+    """
     rows, means = observation.shown["speedups"], observation.shown["means"]
     platforms = looks.ordered("platform", observation.names("platform"))
-    if rows.empty:
-        return panels.empty(looks, platforms, "no auto-tuned configuration was measured")
+    sections = {
+        contrast: (own, SHOWN[contrast][1])
+        for contrast in CONTRASTS
+        for own in [rows[rows["before"] == contrast.before]]
+        if len(own)
+    }
+    if not sections:
+        return panels.empty(
+            looks, platforms, "no configuration was measured before and after a search"
+        )
     primitives = looks.ordered("primitive", rows["primitive"])
-    figure, axes, heights = panels.network_rows(
-        looks, platforms, rows, 0.24, below=0.1 * (1 + len(primitives))
+    figure, axes, heights = panels.network_sections(
+        looks, platforms, list(sections.values()), below=0.1 * (1 + len(primitives))
     )
-    for axis, platform in zip(axes[0], platforms, strict=True):
-        here = rows[rows["platform"] == platform]
-        for place, height in heights.items():
-            own = here[panels.at(here, *place)]
-            if own.empty:
-                marks.absent(axis, height, "not auto-tuned")
-            for primitive, offset in panels.spread(primitives).items():
-                one = own[own["primitive"] == primitive]
-                for row in one.itertuples():
-                    marks.intervals(
-                        axis,
-                        one.loc[[row.Index]],
-                        [height + offset],
-                        SPEEDUP,
-                        color=looks.colour(row.compression),
-                        marker=looks.marker(primitive),
-                        **looks.edge(row.format),
-                    )
-        panels.log_axis(axis.xaxis, min(rows["low"].min(), 0.9), max(rows["high"].max(), 1.1))
-        axis.axvline(1, color=GREY, linewidth=0.8)
-        below = looks.sort(means[means["platform"] == platform], ["primitive"])
-        texts = [f"{looks.label(row.primitive)} {row.mean:.2f}" for row in below.itertuples()]
-        texts = ["speedup", *(["geometric means:", *texts] if texts else [])]
-        axis.set_xlabel("\n".join(texts), fontsize=6.2, linespacing=1.15)
-    return figure, looks.legend(rows, "primitive", "compression", "format", "status")
+    for line, places, (contrast, (own, _)) in zip(axes, heights, sections.items(), strict=True):
+        for axis, platform in zip(line, platforms, strict=True):
+            panels.set_title(axis, looks, platform, contrast.ways)
+            _panel(axis, looks, own[own["platform"] == platform], places, primitives)
+            limits = min(own["low"].min(), 0.9), max(own["high"].max(), 1.1)
+            panels.log_axis(axis.xaxis, *limits, fine=2.5)
+            axis.axvline(1, color=GREY, linewidth=0.8)
+            here = means["platform"] == platform
+            for name, way in zip(("before", "tuning"), contrast.ways, strict=True):
+                here &= means[name] == way
+            below = looks.sort(means[here], ["primitive"])
+            texts = [f"{looks.label(row.primitive)} {row.mean:.2f}" for row in below.itertuples()]
+            mean = f"geometric means, {looks.label(contrast.after)}:"
+            texts = [
+                f"speedup over {looks.label(contrast.before)} code",
+                *([mean, *texts] if texts else []),
+            ]
+            axis.set_xlabel("\n".join(texts), fontsize=6.2, linespacing=1.15)
+    return figure, looks.legend(rows, "primitive", "tuning", "compression", "format", "status")
+
+
+def _panel(
+    axis: Axes,
+    looks: Looks,
+    rows: pd.DataFrame,
+    heights: Mapping[tuple[str, str], float],
+    primitives: Sequence[str],
+) -> None:
+    """Draw the speedups of a contrast on a platform: the ways of a primitive stand one above another."""
+    ways = looks.ordered("tuning", rows["tuning"])
+    offsets = panels.spread([(primitive, way) for primitive in primitives for way in ways])
+    for place, height in heights.items():
+        own = rows[panels.at(rows, *place)]
+        if own.empty:
+            marks.absent(axis, height, "not searched")
+        for row in own.itertuples():
+            marks.intervals(
+                axis,
+                own.loc[[row.Index]],
+                [height + offsets[row.primitive, row.tuning]],
+                SPEEDUP,
+                color=looks.colour(row.compression),
+                marker=looks.marker(row.primitive),
+                fillstyle=looks.fill(row.tuning),
+                **looks.edge(row.format),
+            )

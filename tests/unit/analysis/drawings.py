@@ -59,14 +59,7 @@ TABLES["auto-tuned, of different sparsity"] = synthetic.study(
 )
 
 
-def with_bare_loops(*configuration):
-    """Latencies of which bare loops take 30 times as long."""
-    return synthetic.realistic(*configuration) * (30 if configuration[-1] == "unscheduled" else 1)
-
-
-WAYS = synthetic.study(
-    with_bare_loops, compressions=COMPRESSED, tunings=("unscheduled", "untuned", "autotuned")
-)
+WAYS = synthetic.study(synthetic.realistic, compressions=COMPRESSED, tunings=synthetic.WAYS)
 WAYS = WAYS[
     (WAYS.tuning == "untuned")
     | (WAYS.compression == "none") & WAYS.model.isin(["resnet18", "mobilenet_v2"])

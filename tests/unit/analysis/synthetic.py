@@ -60,6 +60,9 @@ LADDERS = {
     "weight_pruning": (0.5, 0.8, 0.9, 0.95, 0.98),
     "channel_pruning": (0.3, 0.5, 0.7, 0.85),
 }
+# The ways to schedule that search.
+SEARCHES = ("autotuned", "auto_scheduled")
+WAYS = ("unscheduled", "untuned", "autotuned", "auto_scheduled")
 COMPACT = ("mobilenet_v1", "mobilenet_v2", "efficientnet_b0")
 
 
@@ -125,7 +128,7 @@ def study(
                                 "macs": int(own * 1e6),
                                 "model_bytes": int(params * 4e6 * stored),
                                 "library_bytes": 10**6,
-                                "tuned_layers": 9 if tuning == "autotuned" else None,
+                                "scheduled_layers": 9 if tuning in SEARCHES else None,
                                 "top1": 100 * correct / IMAGES,
                                 "top1_compiled": 100 * correct / IMAGES,
                                 "latency_ms": measured,
@@ -313,7 +316,14 @@ def realistic(platform, dataset, model, compression, primitive, tuning):
     ]
     if compression == "int8" and platform == "local_cpu":
         gain = 3.6
-    return cost / gain / (1.6 if tuning == "autotuned" else 1)
+    return cost / gain / speed(tuning, primitive)
+
+
+def speed(tuning, primitive):
+    """Return how fast a way to schedule is over the default schedule; of bare loops, GEMM's are least slow."""
+    if tuning == "unscheduled":
+        return {"direct": 1 / 30, "gemm": 1 / 15, "spatial_pack": 1 / 60}.get(primitive, 1 / 30)
+    return {"untuned": 1, "autotuned": 1.6, "auto_scheduled": 0.8, "best_of": 1.7}[tuning]
 
 
 def left(dataset, model, technique):
@@ -342,22 +352,23 @@ def sparse(platform, dataset, model, compression, primitive, tuning, line=break_
     return 2 * before * (start + slope * left(dataset, model, compression))  # CSR takes half of it
 
 
-def tuning_curve(gain, *, layers=5, trials=40, failing=0.1, unfinished=False, seed=0):
+def tuning_curve(gain, *, start=1.0, layers=5, trials=40, failing=0.1, unfinished=False, seed=0):
     """Return the curve of one search that makes the network this many times faster; each layer is called twice.
 
-    The layers take turns, their default schedule first. This share of the candidates fails. Where the search is
-    unfinished the last layer has no time.
+    The layers take turns. Their first candidates have `start` times the speed of their default schedules: with 1 they
+    are these. This share of the candidates fails. Where the search is unfinished the last layer has no time.
     """
     draw = np.random.default_rng(seed)
-    first = 0.1 * (1 + np.arange(layers))
+    default = 0.1 * (1 + np.arange(layers))
     best, rows = np.full(layers, np.nan), []
     for trial in range(trials):
         layer = trial % layers
         late = trial // layers / max(1, (trials - 1) // layers)
-        found = first[layer] * gain**-late * np.exp(0.1 * abs(draw.standard_normal()) * (late > 0))
+        found = default[layer] / start * (gain / start) ** -late
+        found *= np.exp(0.1 * abs(draw.standard_normal()) * (late > 0))
         if (late > 0 and draw.random() < failing) or (unfinished and layer == layers - 1):
             found = np.nan
         best[layer] = np.nanmin([best[layer], found]) if found == found else best[layer]
-        network = 2 * best.sum()
-        rows.append((trial + 1, f"layer{layer}", found, best[layer], network))
+        networks = 2 * best.sum(), 2 * default.sum()
+        rows.append((trial + 1, f"layer{layer}", found, best[layer], default[layer], *networks))
     return pd.DataFrame(rows, columns=TUNING_CURVE)

@@ -1,6 +1,7 @@
 """Structure of the figures: panels, labels, marks against the data, nothing clipped, the same bytes each time."""
 
 import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from matplotlib.colors import to_hex
 
 from dlas.analysis import curves, overview, panels, style
 from dlas.analysis.columns import MODEL
+from dlas.analysis.contrasts import CONTRASTS, WITH_TEMPLATE
 from tests.unit.analysis import synthetic
 from tests.unit.analysis.drawings import (
     AUTOTUNED,
@@ -32,7 +34,7 @@ from tests.unit.analysis.drawings import (
 
 pytestmark = pytest.mark.xdist_group("figures")  # each is drawn once
 
-REASONS = ("not measured", "not auto-tuned", "no ")
+REASONS = ("not measured", "not searched", "no ")
 CASES = [
     *((name, table) for name in STUDY for table in TABLES if "auto-tuned" not in table),
     *((name, f"{which} auto-tuned") for name in TUNED for which in AUTOTUNED),
@@ -142,12 +144,12 @@ def test_overview_tells_all_ways_to_schedule_apart():
     figure = overview_of("all ways")
     assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert {"unscheduled", "untuned", "auto-tuned"} <= set(entries)
+    assert {"unscheduled", "untuned", "auto-tuned", "auto-scheduled"} <= set(entries)
     networks = 3  # ResNet18 on one data set, MobileNetV2 on both
     for axis in figure.axes:
         fills = [line.get_fillstyle() for line in markers(axis)]
-        assert fills.count("left") == fills.count("none") == 3 * networks
-        assert LOOKS.line("unscheduled") not in (LOOKS.line("untuned"), LOOKS.line("autotuned"))
+        assert {fills.count(fill) for fill in ("left", "none", "right")} == {3 * networks}
+    assert len({LOOKS.line(way) for way in synthetic.WAYS}) == len(synthetic.WAYS)
 
 
 def test_speedup_of_each_autotuned_configuration_and_none_other():
@@ -157,14 +159,36 @@ def test_speedup_of_each_autotuned_configuration_and_none_other():
     assert [len(markers(axis)) for axis in figure.axes] == [0, 8 * 2 * 3]
 
 
-def test_the_fastest_primitive_of_each_tuning_is_at_one_and_named():
-    _, found, figure = drawn("tuning_changes_primitive", "some auto-tuned")
-    for axis, platform in zip(figure.axes, ("local_cpu", "local_cpu_avx2"), strict=True):
+def test_speedups_of_all_ways_by_contrast():
+    """Upper panels: all ways over unscheduled code; lower panels: auto-tuned over untuned code."""
+    figure = drawn("tuning_speedup", "all ways")[2]
+    networks = 3  # ResNet18 on one data set, MobileNetV2 on both
+    for axis, ways in zip(figure.axes, [3, 3, 1, 1], strict=True):
+        assert axis.get_xscale() == "log" and axis.get_xlabel().startswith("speedup over un")
+        fills = [line.get_fillstyle() for line in markers(axis)]
+        assert {fill: fills.count(fill) for fill in fills} == dict.fromkeys(
+            ("full", "none", "right") if ways == 3 else ("none",), 3 * networks
+        )
+    titles = [axis.get_title().splitlines()[1] for axis in figure.axes]
+    assert titles[::2] == ["unscheduled to auto-scheduled", "untuned to auto-tuned"]
+    low, high = figure.axes[0].get_xlim()
+    assert high / low > 10 * np.divide(*figure.axes[2].get_xlim()[::-1])
+
+
+@pytest.mark.parametrize(
+    ("table", "contrasts", "networks"),
+    [("some auto-tuned", [WITH_TEMPLATE], 2), ("all ways", CONTRASTS, 3)],
+)
+def test_the_fastest_primitive_of_each_way_is_at_one_and_named(table, contrasts, networks):
+    _, found, figure = drawn("tuning_changes_primitive", table)
+    places = product(contrasts, ("local_cpu", "local_cpu_avx2"))
+    for axis, (contrast, platform) in zip(figure.axes, places, strict=True):
         own = found.evidence[found.evidence["platform"] == platform]
+        own = own[own["contrast"] == str(contrast)]
         marks = [line for line in markers(axis) if line.get_linestyle() == "None"]
-        assert len(marks) == 2 * 3 * 2  # networks, primitives, tunings
+        assert len(marks) == networks * 3 * 2  # primitives, ways
         at_one = [line for line in marks if line.get_xdata()[0] == pytest.approx(1)]
-        for fill, name in (("full", "first"), ("none", "last")):
+        for fill, name in zip(map(LOOKS.fill, contrast.ways), ("first", "last"), strict=True):
             shown = [line.get_marker() for line in at_one if line.get_fillstyle() == fill]
             assert sorted(shown) == sorted(LOOKS.marker(winner) for winner in own[name])
         names = [text.get_text() for text in axis.texts if text.get_fontsize() < 6]

@@ -7,13 +7,14 @@ import pytest
 from dlas.analysis import observation
 from dlas.analysis.effects import Rounds
 from tests.unit.analysis import synthetic
-from tests.unit.analysis.drawings import STUDY, TABLES
+from tests.unit.analysis.drawings import STUDY, TUNED
 from tests.unit.analysis.verdicts import (
     COMPRESSED,
     FLOOR,
+    LOOPS,
     PRUNED,
     TUNINGS,
-    both_tunings,
+    both_ways,
     check,
     check_drift,
     check_missing,
@@ -77,7 +78,7 @@ def one_factor(platform, dataset, model, compression, primitive):
 HARDWARE = synthetic.study(hardware_speedup, compressions=COMPRESSED)
 SAME_NOISY = synthetic.study(same_speedup, compressions=COMPRESSED, noise=1.0)
 ALTERED = tuned(one_factor, direct_wins)
-CHANGING = both_tunings(ALTERED)
+CHANGING = both_ways(ALTERED)
 
 
 def ladder(latency, **options):
@@ -95,15 +96,15 @@ def ladder(latency, **options):
         ("04", synthetic.study(synthetic.realistic), synthetic.noise_floor(1.14), "inconclusive"),
         ("04", synthetic.study(synthetic.realistic), synthetic.noise_floor(4.0), "inconclusive"),
         ("04", synthetic.study(direct_wins, noise=0.3), FLOOR, "inconclusive"),
-        ("05", both_tunings(tuned(every_factor)), FLOOR, "supported"),
-        ("05", both_tunings(tuned(one_factor)), FLOOR, "contradicted"),
-        ("05", both_tunings(tuned(twice)), FLOOR, "contradicted"),
-        ("05", both_tunings(tuned(every_factor), noise=1.0), FLOOR, "inconclusive"),
-        ("05", both_tunings(tuned(every_factor)), synthetic.noise_floor(2**0.5), "inconclusive"),
-        ("05", both_tunings(tuned(every_factor)), synthetic.noise_floor(2.0), "inconclusive"),
+        ("05", both_ways(tuned(every_factor)), FLOOR, "supported"),
+        ("05", both_ways(tuned(one_factor)), FLOOR, "contradicted"),
+        ("05", both_ways(tuned(twice)), FLOOR, "contradicted"),
+        ("05", both_ways(tuned(every_factor), noise=1.0), FLOOR, "inconclusive"),
+        ("05", both_ways(tuned(every_factor)), synthetic.noise_floor(2**0.5), "inconclusive"),
+        ("05", both_ways(tuned(every_factor)), synthetic.noise_floor(2.0), "inconclusive"),
         ("06", CHANGING, FLOOR, "supported"),
-        ("06", both_tunings(tuned(twice, direct_wins)), FLOOR, "contradicted"),
-        ("06", both_tunings(tuned(one_factor, direct_wins), noise=0.5), FLOOR, "inconclusive"),
+        ("06", both_ways(tuned(twice, direct_wins)), FLOOR, "contradicted"),
+        ("06", both_ways(tuned(one_factor, direct_wins), noise=0.5), FLOOR, "inconclusive"),
         ("06", CHANGING, synthetic.noise_floor(1.3), "inconclusive"),
         ("06", CHANGING, synthetic.noise_floor(1.6), "inconclusive"),
         ("07", HARDWARE, FLOOR, "supported"),
@@ -209,10 +210,10 @@ ONE_PLATFORM = synthetic.study(hardware_speedup, compressions=COMPRESSED, platfo
         ("04", REALISTIC[REALISTIC.primitive == "direct"], "two or more primitives"),
         ("04", unmeasured(REALISTIC), "two or more primitives"),
         ("04", REALISTIC.head(0), "two or more primitives"),
-        ("05", REALISTIC, "auto-tuned configurations"),
-        ("05", CHANGING[CHANGING.tuning == "autotuned"], "auto-tuned configurations"),
-        ("05", unmeasured(CHANGING), "auto-tuned configurations"),
-        ("05", CHANGING.head(0), "auto-tuned configurations"),
+        ("05", REALISTIC, "measured `unscheduled` and `auto_scheduled`"),
+        ("05", CHANGING[CHANGING.tuning == "auto_scheduled"], "measured `unscheduled`"),
+        ("05", unmeasured(CHANGING), "measured `unscheduled`"),
+        ("05", CHANGING.head(0), "measured `unscheduled`"),
         ("05", CHANGING[CHANGING.primitive == "gemm"].head(2), "two of the three"),
         ("06", REALISTIC, "with every primitive"),
         ("06", CHANGING[CHANGING.primitive == "gemm"], "with every primitive"),
@@ -247,7 +248,8 @@ def test_missing_curves(name, curves, needs):
 
 @pytest.mark.parametrize("name", [NAMES[number] for number in ("01", "04", "05", "06", "07")])
 def test_no_verdict_without_a_noise_floor(name):
-    study = both_tunings(tuned(every_factor, hardware_speedup), compressions=COMPRESSED)
+    latency = tuned(every_factor, hardware_speedup)
+    study = synthetic.study(latency, tunings=synthetic.WAYS, compressions=COMPRESSED)
     assert observe(name, study, FLOOR.head(0)).verdict != "supported"
 
 
@@ -349,7 +351,7 @@ def test_what_compression_does_to_the_primitives_is_not_the_claim_on_primitives(
 
 
 def test_speedups_from_tuning_are_compared_where_nothing_else_differs():
-    found = observe(NAMES["05"], both_tunings(tuned(every_factor)))
+    found = observe(NAMES["05"], both_ways(tuned(every_factor)))
     ratios = found.evidence.set_index(["first", "second"])["ratio"]
     assert ratios["gemm", "direct"] == pytest.approx(2.2, rel=0.02)
     assert ratios["local_cpu", "local_cpu_avx2"] == pytest.approx(2, rel=0.02)
@@ -360,9 +362,9 @@ def test_speedups_from_tuning_are_compared_where_nothing_else_differs():
 
 def test_which_configurations_are_tuned_is_no_difference_between_primitives():
     """One primitive is tuned on the networks that gain much, the other on those that gain little."""
-    study = both_tunings(tuned(every_factor), primitives=("direct", "spatial_pack"))
+    study = both_ways(tuned(every_factor), primitives=("direct", "spatial_pack"))
     compact = study["model"].isin(synthetic.COMPACT)
-    chosen = (study["tuning"] == "untuned") | ((study["primitive"] == "direct") == compact)
+    chosen = (study["tuning"] == "unscheduled") | ((study["primitive"] == "direct") == compact)
     found = observe(NAMES["05"], study[chosen])
     assert "primitives" not in set(found.evidence["factor"])
     assert "not compared" not in found.reason.split(";")[1]
@@ -370,12 +372,12 @@ def test_which_configurations_are_tuned_is_no_difference_between_primitives():
 
 
 def test_costs_of_changes_are_those_that_were_put_in():
-    """Direct loses 2 / 1.3 auto-tuned on half of the networks, GEMM 1.3 untuned: less."""
+    """Direct loses 2 / 1.3 auto-scheduled on half of the networks, GEMM 1.3 unscheduled: less."""
 
     def speedup(platform, dataset, model, compression, primitive):
         return 2.6 if primitive == "gemm" and model in synthetic.COMPACT else 1.3
 
-    found = observe(NAMES["06"], both_tunings(tuned(speedup, direct_wins)))
+    found = observe(NAMES["06"], both_ways(tuned(speedup, direct_wins)))
     assert found.n == 16 and found.estimate == pytest.approx(1.3, rel=0.02)
     changes = found.evidence[found.evidence["outcome"] == "changes"]
     assert set(changes["model"]) == set(synthetic.COMPACT) and len(changes) == 8
@@ -383,38 +385,36 @@ def test_costs_of_changes_are_those_that_were_put_in():
     assert changes["loss"].to_numpy() == pytest.approx(1.3, rel=0.03)
     stays = found.evidence[found.evidence["outcome"] == "stays"]
     assert stays["loss"].to_numpy() == pytest.approx(1, abs=0.01) and len(stays) == 8
-    assert "costs 1.3" in found.reason and "`gemm` auto-tuned" in found.reason
+    assert "costs 1.3" in found.reason and "`gemm` `auto_scheduled`" in found.reason
 
 
 @pytest.mark.parametrize(
-    ("untuned", "tuned_gain", "outcome"),
+    ("slower", "gain", "outcome"),
     [(1.001, 1.5, "stays"), (1.3, 1.301, "stays"), (1.03, 1.5, "unclear"), (1.3, 1.34, "unclear")],
 )
-def test_a_change_costs_something_in_both_tunings(untuned, tuned_gain, outcome):
-    """Direct is fastest untuned by this factor, GEMM gains this much from tuning."""
+def test_a_change_costs_something_both_ways(slower, gain, outcome):
+    """Direct is fastest unscheduled by this factor, GEMM gains this much more from the search."""
 
     def before(*configuration):
-        return 1.0 if configuration[4] == "direct" else untuned
+        return 1.0 if configuration[4] == "direct" else slower
 
     def speedup(*configuration):
-        return tuned_gain if configuration[4] == "gemm" else 1.0
+        return gain if configuration[4] == "gemm" else 1.0
 
     noise = 0.0001 if outcome == "stays" else 0.02
-    found = observe(NAMES["06"], both_tunings(tuned(speedup, before), noise=noise))
+    found = observe(NAMES["06"], both_ways(tuned(speedup, before), noise=noise))
     assert outcome in set(found.evidence["outcome"]) <= {"stays", "unclear"}
     assert found.verdict == {"stays": "contradicted", "unclear": "inconclusive"}[outcome]
-    cheaper = min(untuned, tuned_gain / untuned)
+    cheaper = min(slower, gain / slower)
     assert found.n == 16 and found.estimate == pytest.approx(cheaper, rel=5 * noise)
 
 
 def test_a_network_changes_in_each_of_its_formats_by_itself():
     """CSR halves every latency, so that mixing the formats would leave no order of the primitives."""
-    study = both_tunings(
-        tuned(one_factor, direct_wins), compressions=PRUNED, formats=("dense", "csr")
-    )
+    study = both_ways(tuned(one_factor, direct_wins), compressions=PRUNED, formats=("dense", "csr"))
     found = observe(NAMES["06"], study)
     assert found.n == 16 * 4 and set(found.evidence["outcome"]) == {"changes"}
-    some = study[(study["tuning"] == "untuned") | (study["format"] == "csr")]
+    some = study[(study["tuning"] == "unscheduled") | (study["format"] == "csr")]
     assert observe(NAMES["06"], some).n == 16
     assert (
         observe(NAMES["06"], some[~((some.model == "vgg16") & (some.primitive == "gemm"))]).n == 14
@@ -423,7 +423,7 @@ def test_a_network_changes_in_each_of_its_formats_by_itself():
 
 def test_a_network_without_a_level_is_not_tuned_twice():
     options = {"compressions": ("none", "channel_pruning"), "unreached": UNREACHED}
-    study = both_tunings(tuned(one_factor, direct_wins), **options)
+    study = both_ways(tuned(one_factor, direct_wins), **options)
     assert observe(NAMES["05"], study).n == 3 * 2 * (16 - 2)
     assert observe(NAMES["06"], study).n == 2 * (16 - 2)
 
@@ -460,8 +460,8 @@ MANY = {"models": network_models(14)}
 GENERAL = {
     "01": (MANY, by_macs_reversed, lambda *names: by_macs(*names) / 2.1, by_macs),
     "04": (MANY, shared_wins, gemm_wins, direct_wins),
-    "05": ({"tunings": TUNINGS}, tuned(every_factor), tuned(one_gains), tuned(twice)),
-    "06": (MANY | {"tunings": TUNINGS}, ALTERED, ALTERED, tuned(twice, direct_wins)),
+    "05": ({"tunings": LOOPS}, tuned(every_factor), tuned(one_gains), tuned(twice)),
+    "06": (MANY | {"tunings": LOOPS}, ALTERED, ALTERED, tuned(twice, direct_wins)),
     "07": ({"compressions": COMPRESSED}, hardware_speedup, hardware_speedup, same_speedup),
     "13": ({"compressions": COMPRESSED}, best_together, best_together, best_apart),
 }
@@ -510,7 +510,7 @@ def test_levels_without_answers_are_not_compared(number):
 ALL_FACTORS = synthetic.study(
     on(synthetic.COMPACT, tuned(every_factor, hardware_speedup), tuned(one_factor, best_together)),
     compressions=COMPRESSED,
-    tunings=TUNINGS,
+    tunings=synthetic.WAYS,
 )
 
 
@@ -542,30 +542,82 @@ def test_networks_of_different_models_are_compared_without_pairs_and_it_says_so(
     check_drift(NAMES["01"], tables)
 
 
-SPARSE = synthetic.study(
+EVERY_WAY = synthetic.study(
     synthetic.sparse,
     compressions=PRUNED,
     formats=("dense", "csr"),
-    tunings=("unscheduled", *TUNINGS),
+    tunings=(*synthetic.WAYS, "best_of"),
     left=synthetic.left,
 )
 
 
 @pytest.mark.parametrize("name", STUDY)
-def test_bare_loops_change_no_observation(name):
-    """But one: the best joint configuration is chosen among more of them, so that the intervals are wider."""
-    ways = SPARSE if name in ("sparsity_promise", "channel_pruning_promise") else TABLES["all ways"]
-    every = synthetic.tables(ways, FLOOR)
-    left = (ways["tuning"] != "unscheduled").to_numpy()
+def test_other_ways_to_schedule_change_no_observation_that_is_not_on_them(name):
+    every = synthetic.tables(EVERY_WAY, FLOOR)
+    own = synthetic.WAYS if name in (*TUNED, "joint_choice") else TUNINGS
+    left = EVERY_WAY["tuning"].isin(own).to_numpy()
     assert not left.all()
     without = replace(
         every,
-        study=ways[left].reset_index(drop=True),
+        study=EVERY_WAY[left].reset_index(drop=True),
         rounds=Rounds(every.rounds.log[left], every.rounds.job[left]),
     )
     found, expected = (observation.load(name).observe(one) for one in (every, without))
-    if name == "joint_choice":
-        assert (found.verdict, found.n) == (expected.verdict, expected.n)
-        assert found.estimate == pytest.approx(expected.estimate, rel=0.05)
-    else:
-        assert str(found) == str(expected)
+    assert str(found) == str(expected)
+
+
+def searched(without, template, before=None):
+    """Return a study of all ways in which a search gains this without a template, and that with one."""
+
+    def latency(*configuration):
+        gains = {"auto_scheduled": without, "autotuned": template}
+        gain = gains.get(configuration[-1], lambda *_: 1.0)
+        return (before(*configuration) if before else 1.0) / gain(*configuration[:-1])
+
+    return synthetic.study(latency, tunings=synthetic.WAYS)
+
+
+STRONG_WITHOUT = searched(every_factor, twice)
+STRONG_WITH = searched(twice, every_factor)
+CHANGED_WITHOUT = searched(one_factor, twice, direct_wins)
+CHANGED_WITH = searched(twice, one_factor, direct_wins)
+
+
+@pytest.mark.parametrize(
+    ("number", "study", "verdict", "beside", "effects"),
+    [
+        ("05", STRONG_WITHOUT, "supported", "contradicted", (2.2, 1.0)),
+        ("05", STRONG_WITH, "contradicted", "supported", (1.0, 2.2)),
+        ("06", CHANGED_WITHOUT, "supported", "contradicted", (1.3, 1.0)),
+        ("06", CHANGED_WITH, "contradicted", "supported", (1.0, 1.3)),
+    ],
+)
+def test_each_contrast_has_its_verdict_and_the_one_without_a_template_decides(
+    number, study, verdict, beside, effects
+):
+    found = observe(NAMES[number], study)
+    check(found, verdict)
+    assert found.estimate == pytest.approx(effects[0], rel=0.02)
+    without, template = found.reason.split(". Beside it, ")
+    assert without.startswith(
+        f"`unscheduled` to `auto_scheduled`: {verdict}, {found.estimate:.2f} ["
+    )
+    assert template.startswith(f"`untuned` to `autotuned`: {beside}, ")
+    column = "ratio" if number == "05" else "loss"
+    largest = found.evidence.groupby("contrast")[column].max()
+    assert largest["`unscheduled` to `auto_scheduled`"] == pytest.approx(effects[0], rel=0.02)
+    assert largest["`untuned` to `autotuned`"] == pytest.approx(effects[1], rel=0.02)
+    assert f" {largest['`untuned` to `autotuned`']:.2f} [" in template
+
+
+@pytest.mark.parametrize(("number", "study"), [("05", STRONG_WITH), ("06", CHANGED_WITH)])
+def test_a_contrast_without_rows_leaves_the_other_one(number, study):
+    both = observe(NAMES[number], study)
+    with_template = observe(NAMES[number], study[study["tuning"].isin(TUNINGS)])
+    check_missing(with_template, "measured `unscheduled` and `auto_scheduled`")
+    assert with_template.reason.split(". Beside it, ")[1] == both.reason.split(". Beside it, ")[1]
+    assert set(with_template.evidence["contrast"]) == {"`untuned` to `autotuned`"}
+    without = observe(NAMES[number], study[study["tuning"].isin(LOOPS)])
+    check(without, "contradicted")
+    assert without.estimate == both.estimate
+    assert "`untuned` to `autotuned`: inconclusive: needs" in without.reason

@@ -316,6 +316,55 @@ def test_a_network_whose_combination_was_not_measured_is_left_out():
     assert "not measured: 2" in found.reason
 
 
+def ways_apart(platform, dataset, model, compression, primitive, tuning):
+    """Compact models are fastest auto-scheduled, the others auto-tuned."""
+    before = apart(platform, dataset, model, compression, primitive, tuning)
+    gain = 2.0 if model in synthetic.COMPACT else 0.5
+    return before / {"auto_scheduled": gain, "unscheduled": 1 / 30}.get(tuning, 1)
+
+
+WAYS = joint(ways_apart, tunings=synthetic.WAYS)
+
+
+def test_every_way_to_schedule_that_was_measured_is_an_option():
+    found = observe("13", WAYS)
+    assert found.verdict == "contradicted" and found.n == 16
+    compact = found.evidence["model"].isin(synthetic.COMPACT)
+    for own, way in ((compact, "auto_scheduled"), (~compact, "autotuned")):
+        assert set(found.evidence.loc[own, "joint"]) == {f"`int8`, `direct`, `{way}`"}
+    assert set(found.evidence["configurations"]) == {3 * 3 * 4}
+    names = "`auto_scheduled`, `autotuned`, `unscheduled`, `untuned`"
+    assert f"ways to schedule to choose from: {names}" in found.reason
+    some = observe("13", WAYS[WAYS["tuning"].isin(TUNINGS)])
+    assert "choose from: `autotuned`, `untuned`" in some.reason
+
+
+def test_bare_loops_change_no_choice():
+    left = WAYS["tuning"] != "unscheduled"
+    found, expected = (observe("13", study) for study in (WAYS, WAYS[left]))
+    assert (found.verdict, found.n) == (expected.verdict, expected.n)
+    assert found.estimate == pytest.approx(expected.estimate, rel=0.01)
+    columns = ["combination", "joint"]
+    pd.testing.assert_frame_equal(found.evidence[columns], expected.evidence[columns])
+
+
+def test_equal_accuracy_is_that_of_compiled_networks_where_one_way_has_no_such_top1():
+    """The framework's top-1 of the uncompressed network is lower, so that int8 would be as accurate."""
+    study = WAYS.copy()
+    study.loc[study["compression"] == "none", "top1"] -= 2
+    study.loc[study["compression"] == "int8", "top1_compiled"] -= 2
+    study.loc[study["tuning"] == "unscheduled", "top1_compiled"] = np.nan
+    assert not observe("13", study).evidence["joint"].str.contains("int8").any()
+
+
+def test_marks_have_the_fill_of_their_way():
+    for axis in drawn("13", WAYS):
+        fills = [line.get_fillstyle() for line in markers(axis)]
+        compact = 4
+        assert fills.count(LOOKS.fill("auto_scheduled")) == 2 * compact
+        assert fills.count(LOOKS.fill("autotuned")) == 2 * (8 - compact)
+
+
 def drawn(number, study):
     tables = synthetic.tables(study, FLOOR)
     module = observation.load(NAMES[number])

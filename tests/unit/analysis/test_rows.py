@@ -22,7 +22,7 @@ PLATFORM = {
     "peak_gflops": {"float32": 100.0, "int8": 400.0},
     "bandwidth_gbs": 20.0,
 }
-BUILD = {"status": "ok", "library_bytes": 12345, "tuned_layers": None}
+BUILD = {"status": "ok", "library_bytes": 12345, "scheduled_layers": None}
 CHECK = {"status": "ok", "error": 1e-6, "top1_compiled": 98.5}
 MEASURED_COLUMNS = "latency_ms latency_ms_low latency_ms_high repeats gflops peak_fraction".split()
 
@@ -66,7 +66,7 @@ def row_of(
 def test_columns_are_those_of_the_contract():
     assert ",".join(rows.STUDY_COLUMNS) == (
         "dataset,model,compression,level,primitive,format,dtype,tuning,platform,params,nonzero_params,macs,model_bytes,"
-        "library_bytes,tuned_layers,top1,top1_compiled,latency_ms,latency_ms_low,latency_ms_high,repeats,threads,gflops,"
+        "library_bytes,scheduled_layers,top1,top1_compiled,latency_ms,latency_ms_low,latency_ms_high,repeats,threads,gflops,"
         "peak_fraction,native,status"
     )
 
@@ -82,13 +82,16 @@ def test_a_measured_row():
     assert row["peak_fraction"] == pytest.approx(row["gflops"] / 100)
     assert row["status"] == "ok" and row["library_bytes"] == 12345 and row["top1_compiled"] == 98.5
     assert row["threads"] == 1 and row["top1"] == 98.75 and row["dtype"] == "float32"
-    assert row["tuned_layers"] is None
+    assert row["scheduled_layers"] is None
 
 
-def test_tuned_layers_are_those_of_the_build():
+def test_scheduled_layers_are_those_of_the_build():
     configuration = CONFIGURATION | {"tuning": "autotuned"}
     samples = timings().assign(tuning="autotuned")
-    assert row_of(configuration, samples=samples, build={"tuned_layers": 0})["tuned_layers"] == 0
+    assert (
+        row_of(configuration, samples=samples, build={"scheduled_layers": 0})["scheduled_layers"]
+        == 0
+    )
 
 
 def test_csr_does_the_multiply_adds_of_non_zeros_alone():
@@ -280,7 +283,7 @@ def test_without_peers_there_is_a_header_only(tmp_path):
 
 
 def test_rows_survive_the_file(tmp_path):
-    found = [row_of(build={"tuned_layers": 3}), row_of(check={"status": REASONS["check"]})]
+    found = [row_of(build={"scheduled_layers": 3}), row_of(check={"status": REASONS["check"]})]
     table.write_table(tmp_path / "study.csv", table.study_table(found))
     back = table.read_table(tmp_path / "study.csv")
     pd.testing.assert_frame_equal(back, table.study_table(found), check_dtype=False)

@@ -18,7 +18,7 @@ MEASURED = synthetic.study(
     synthetic.sparse,
     compressions=synthetic.COMPRESSIONS,
     formats=("dense", "csr"),
-    tunings=("untuned", "autotuned"),
+    tunings=synthetic.WAYS,
     left=synthetic.left,
 )
 

@@ -171,7 +171,7 @@ def test_the_best_configuration_and_its_speedup_are_the_ones_that_were_put_in():
     assert np.allclose(best["speedup"], 3, rtol=0.03)
     assert (best["speedup_low"] < best["speedup"]).all()
     assert (best["speedup"] < best["speedup_high"]).all()
-    assert (best["speedup_high"] / best["speedup_low"]).max() < 1.04
+    assert (best["speedup_high"] / best["speedup_low"]).max() < 1.05
 
 
 def test_the_fastest_of_equal_accuracy_leaves_out_what_costs_accuracy():

@@ -21,8 +21,8 @@ from dlas.analysis.winners import COUNTS
 from tests.unit.analysis import synthetic
 from tests.unit.analysis.verdicts import (
     COMPRESSED,
+    LOOPS,
     PRUNED,
-    TUNINGS,
     channel_share,
     everything,
     joint,
@@ -162,8 +162,8 @@ def one_loses(factor, own, **options):
 
 
 def tuning_turns(factor, own, **options):
-    latency = losing(lambda *configuration: configuration[-1] == "autotuned", factor)
-    return synthetic.study(latency, models=FOUR_MODELS, tunings=TUNINGS, **options)
+    latency = losing(lambda *configuration: configuration[-1] == "auto_scheduled", factor)
+    return synthetic.study(latency, models=FOUR_MODELS, tunings=LOOPS, **options)
 
 
 def precision_turns(factor, own, **options):
@@ -187,7 +187,7 @@ def tuning_differs(part):
                 ]
             )
 
-        return synthetic.study(tuned(speedup), tunings=TUNINGS, models=FOUR_MODELS, **options)
+        return synthetic.study(tuned(speedup), tunings=LOOPS, models=FOUR_MODELS, **options)
 
     return tables
 

@@ -10,7 +10,9 @@ from dlas.analysis.effects import Rounds
 from tests.unit.analysis import synthetic
 
 COMPRESSED = ("none", "channel_pruning", "int8")
+# What the two contrasts compare: with a template, and without one.
 TUNINGS = ("untuned", "autotuned")
+LOOPS = ("unscheduled", "auto_scheduled")
 PRUNED = ("none", "weight_pruning", "channel_pruning")
 FLOOR = synthetic.noise_floor()
 
@@ -101,18 +103,18 @@ def twice(*_):
     return 2.0
 
 
-def tuned(speedup, untuned=None):
-    """Return a latency that auto-tuning divides by speedup(platform, dataset, model, compression, primitive)."""
+def tuned(speedup, untuned=None, searches=synthetic.SEARCHES):
+    """Return a latency that these searches divide by speedup(platform, dataset, model, compression, primitive)."""
 
     def latency(*configuration):
         before = 1.0 if untuned is None else untuned(*configuration)
-        return before / (speedup(*configuration[:-1]) if configuration[-1] != "untuned" else 1)
+        return before / (speedup(*configuration[:-1]) if configuration[-1] in searches else 1)
 
     return latency
 
 
-def both_tunings(latency, **options):
-    return synthetic.study(latency, tunings=TUNINGS, **options)
+def both_ways(latency, tunings=LOOPS, **options):
+    return synthetic.study(latency, tunings=tunings, **options)
 
 
 QUANTIZED = ("none", "float16", "int8")
