@@ -10,6 +10,7 @@
 # make test-cluster  the smoke study through a real Slurm, all on this machine (PYTEST="options of pytest")
 # make rehearsal  the paper's study on this machine, on little data: half an hour  (PYTEST="options of pytest")
 # make bench    the primitives against PyTorch and ONNX Runtime           (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
+# make bench-schedulers  the ways to schedule one network beside each other   (SCHEDULERS="options of benchmarks.schedulers")
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
 # make bench-gpu   the primitives against PyTorch on an NVIDIA GPU         (GPU="options of benchmarks.gpu")
 # make bench-training   how long the trainings of a config take here      (TRAINING="options of benchmarks.training")
@@ -23,6 +24,7 @@ CORES  ?= all
 CONFIG ?=
 PYTEST ?=
 KERNELS ?=
+SCHEDULERS ?=
 NETWORKS ?=
 ESTIMATE ?=
 KIND    ?=
@@ -36,7 +38,7 @@ SNAKEMAKE := $(VENV)/bin/python -m snakemake
 OVERLAYS  := $(foreach file,$(CONFIG),$(or $(wildcard $(file)),$(error CONFIG: $(file) does not exist)))
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(OVERLAYS))
 
-.PHONY: help study estimate report test check-plugin test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-kernels bench-gpu bench-training docs-config lint clean
+.PHONY: help study estimate report test check-plugin test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-schedulers bench-kernels bench-gpu bench-training docs-config lint clean
 .DELETE_ON_ERROR:
 
 # Variables of Python that a user has set, such as PYTHONPATH or PYTHONHOME, are for other programs.
@@ -84,6 +86,9 @@ rehearsal: $(VENV)/test
 bench: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.networks --trials $(TRIALS) $(NETWORKS)
 	$(VENV)/bin/python -m benchmarks.limits
+
+bench-schedulers: $(VENV)/study
+	$(VENV)/bin/python -m benchmarks.schedulers $(SCHEDULERS)
 
 bench-kernels: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.kernels $(KERNELS)

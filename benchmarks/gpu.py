@@ -24,10 +24,10 @@ from benchmarks.network_contenders import (
     Case,
     Contender,
     Workload,
-    autotuned,
     checked,
     imported,
     measure,
+    searched,
     workload,
 )
 from benchmarks.networks import RESULTS
@@ -109,17 +109,17 @@ def own_networks(
             for primitive in primitives.names():
                 codes: dict[str, dict[str, Any] | None] = {"untuned": None}
                 if primitive in tuned:
-                    codes["autotuned"] = apart(network, primitive, gpu, trials)
+                    codes |= apart(network, primitive, gpu, trials)
                 for tuning, choices in codes.items():
                     build = partial(build_library, network, primitive, "dense", described, choices)
                     jobs.append(Job(partial(export, build, gpu.linker), folder / str(len(jobs))))
                     own = Contender("dlas", primitive, "dense", network.dtype, 0.0, tuning, None)
                     made.append((expected, own))
-        reasons = build_all(jobs, TIMEOUT_S)
+        built = build_all(jobs, TIMEOUT_S)
         board = LocalDevice(gpu.kind)
-        for job, reason, (expected, own) in zip(jobs, reasons, made, strict=True):
-            if reason is not None:
-                raise StudyError(f"{work.case.name}: {own.primitive} {own.dtype}: {reason}")
+        for job, done, (expected, own) in zip(jobs, built, made, strict=True):
+            if done.reason is not None:
+                raise StudyError(f"{work.case.name}: {own.primitive} {own.dtype}: {done.reason}")
             yield checked(work, load_library(job.folder / LIBRARY, board), expected, own)
 
 
@@ -131,18 +131,19 @@ def export(build: Callable[[], Library], linker: Sequence[str], folder: Path) ->
 def apart(
     network: Network, primitive: str, gpu: Platform, trials: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Do what `autotuned` does in a process of its own, as it forks and this one uses the GPU later."""
+    """Tune in a process of its own, as it forks and this one uses the GPU later."""
     with (
         TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process,
     ):
         files = Path(folder, "network.json"), Path(folder, "parameters.safetensors")
         save_network(network, *files)
-        return process.submit(_scheduled, files, primitive, "dense", gpu, trials).result()
+        return process.submit(_tuned, files, primitive, "dense", gpu, trials).result()
 
 
-def _scheduled(files: tuple[Path, Path], *choices: Any) -> dict[str, Any]:
-    return autotuned(load_network(*files), *choices)
+def _tuned(files: tuple[Path, Path], *choices: Any) -> dict[str, Any]:
+    found = searched(load_network(*files), *choices, ways=["autotuned"])
+    return {way: outcome.choices for way, outcome in found.items()}
 
 
 def main() -> None:

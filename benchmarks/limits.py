@@ -4,7 +4,6 @@ A kernel is timed by itself on warm data, one thread; a row adds up the kernels 
 than the sum of its kernels is data that was not in cache when it was needed, first of all weights.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ import pandas as pd
 import torch
 import tvm
 from tqdm import tqdm
-from tvm import relax
 from tvm.s_tir.analysis import estimate_tir_flops
 from tvm.target import Target
 
 from benchmarks.interleaved import write
 from benchmarks.network_contenders import CASES, Case
 from dlas import models, primitives
-from dlas.compiler.build import fuse_operators, kernel_names, schedule_network
+from dlas.compiler.build import fuse_operators, kernel_calls, kernel_names, schedule_network
 from dlas.compiler.importer import import_network
 from dlas.compiler.lowering import lower
 from dlas.compiler.network import Network
@@ -34,25 +32,16 @@ RESULTS = Path(__file__).parent / "results" / "limits.csv"
 KINDS = ("depthwise_convolution", "pointwise_convolution", "convolution")
 
 
-def calls(module: tvm.IRModule) -> Counter[str]:
-    """Count how often the network calls each kernel."""
-    counted: Counter[str] = Counter()
-
-    def visit(expression: relax.Expr) -> None:
-        if isinstance(expression, relax.Call) and isinstance(expression.args[0], tvm.ir.GlobalVar):
-            counted[expression.args[0].name_hint] += 1
-
-    relax.analysis.post_order_visit(module["main"], visit)
-    return counted
-
-
 def kernels(network: Network, primitive: str, compiled_for: Target) -> Iterator[dict[str, Any]]:
     """Time every kernel of a network; yield its kind, calls, milliseconds and GFLOP of all its calls."""
     algorithm, dense = primitives.load(primitive), primitives.load_format("dense")
     plain = fuse_operators(
         lower(network, algorithm, dense, vector_unit(compiled_for, network.dtype))
     )
-    scheduled, counted = schedule_network(network, primitive, "dense", compiled_for), calls(plain)
+    scheduled, counted = (
+        schedule_network(network, primitive, "dense", compiled_for),
+        kernel_calls(plain),
+    )
     for name in tqdm(kernel_names(scheduled), desc=primitive, unit="kernel"):
         kernel = scheduled[name].with_attr("global_symbol", "main")
         library = compile_module(tvm.IRModule({"main": kernel}), compiled_for)

@@ -6,7 +6,9 @@ Weights and images are random: latency does not depend on their values.
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +21,17 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from benchmarks.interleaved import Sampler, ratios_to, repeated, take_turns
 from benchmarks.layers import thinned
 from benchmarks.random_images import random_images
-from dlas import compression, datasets, models, primitives
+from dlas import compression, datasets, models, primitives, registry
 from dlas.closure import code_hash
 from dlas.compiler.build import build_library
 from dlas.compiler.check import check_outputs
 from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.library import CompiledNetwork, NetworkTimer
 from dlas.compiler.network import Network
-from dlas.compiler.tuning.network import tune_network
-from dlas.compiler.tuning.settings import Settings
+from dlas.compiler.schedulers import plugin
+from dlas.compiler.tuning.settings import Outcome, Settings
 from dlas.compression.weight_pruning import prunable
-from dlas.errors import WrongError
+from dlas.errors import UnsupportedError, WrongError
 from dlas.hardware.devices import device_opener
 from dlas.hardware.platforms import Platform, target
 from dlas.models.training import Recipe
@@ -44,6 +46,7 @@ SEARCH: dict[str, Any] = {
     "measurement": {"repeats": 10, "min_repeat_ms": 1, "timeout_s": 20},
     "confirmation": {"finalists": 2, "repeats": 15},
 }
+WAYS = ("autotuned", "auto_scheduled", "best_of")
 EXCLUDE = ("stem", "depthwise", "classifier")
 IMAGES = 32  # on which integers are calibrated
 # Of the measure that `dlas.compiler.check` has for each dtype.
@@ -166,7 +169,8 @@ def pytorch(work: Workload) -> Contender:
 def own_networks(work: Workload, trials: Mapping[str, int] | None = None) -> Iterator[Contender]:
     """Yield every primitive dense in float32 and, of a case that is compressed, in float16, in int8 and in CSR.
 
-    Where there are `trials`, at most so many of a "layer" and of the whole "network", each is there auto-tuned too.
+    Where there are `trials`, at most so many of a "layer" and of the whole "network", each is there in all ways to
+    schedule that search, too.
     """
     yield from own_primitives(work, work.model, "none", "dense", 0.0, trials)
     if work.case.compressed:
@@ -188,7 +192,8 @@ def own_primitives(
     for primitive in primitives.names():
         codes: dict[str, dict[str, Any] | None] = {"untuned": None}
         if trials:
-            codes["autotuned"] = autotuned(network, primitive, format, HERE, trials)
+            found = searched(network, primitive, format, HERE, trials)
+            codes |= {way: outcome.choices for way, outcome in found.items()}
         for tuning, choices in codes.items():
             library = build_library(network, primitive, format, target(HERE), choices).load()
             own = Contender("dlas", primitive, format, network.dtype, sparsity, tuning, None)
@@ -217,28 +222,37 @@ def checked(
     return replace(own, sample=timed(library.timer(work.image)))
 
 
-def autotuned(
+def searched(
     network: Network,
     primitive: str,
     format: str,
     platform: Platform,
     trials: Mapping[str, int],
-) -> dict[str, Any]:
-    """Return the schedules that so many trials end in; what was measured before is kept."""
+    ways: Iterable[str] = WAYS,
+) -> dict[str, Outcome]:
+    """Return what ways to schedule find in so many trials, less those that decline.
+
+    What was measured before is kept.
+    """
     kernels = (f"dlas.primitives.{primitive}", f"dlas.primitives.{format}", "dlas.compiler.build")
-    records = RECORDS / code_hash(ROOT, None, kernels)
-    settings = Settings(trials=trials, **SEARCH)
-    outcome = tune_network(
-        network,
-        primitive,
-        format,
-        target(platform),
-        settings,
-        records=records,
-        seed=0,
-        opener=device_opener(platform),
-    )
-    return outcome.choices
+    found: dict[str, Outcome] = {}
+    for way in ways:
+        tune: Any = plugin.load_searching(way).tune
+        if combined := registry.describe("tuning", way).combines:
+            others = {way: found[way].choices for way in combined if way in found}
+            tune = partial(tune, others=others)
+        with suppress(UnsupportedError):
+            found[way] = tune(
+                network,
+                primitive,
+                format,
+                target(platform),
+                Settings(trials=trials, **SEARCH),
+                records=RECORDS / code_hash(ROOT, None, kernels),
+                seed=0,
+                opener=device_opener(platform),
+            )
+    return found
 
 
 def timed(timer: NetworkTimer) -> Sampler:

@@ -106,7 +106,7 @@ def jobs(config: study.Config) -> Jobs:
         "export_network": _different(beside_peers, "dataset", "model"),
         "resolve_target": platforms,
         "probe_platform": platforms,
-        "tune_network": study.tuned_choices(config),
+        "tune_network": study.tuning_jobs(config),
         "build_libraries": compiled,
         "check_libraries": compiled,
         "time_libraries": study.timing_jobs(config),

@@ -32,12 +32,12 @@ from tqdm import tqdm
 from benchmarks.estimate import first
 from benchmarks.estimate.demand import ROOT, Network
 from benchmarks.random_images import random_images
-from dlas import compression, datasets, models, study
+from dlas import compression, datasets, models, registry, study
 from dlas.compiler.build import build_library
 from dlas.compiler.importer import import_network
 from dlas.compiler.library import NetworkTimer, load_library
 from dlas.compiler.network import load_network, save_network
-from dlas.compiler.tuning.network import tune_network
+from dlas.compiler.schedulers.plugin import load_searching
 from dlas.compiler.tuning.settings import Settings
 from dlas.compression.weight_pruning import prunable
 from dlas.files import code_folder
@@ -105,8 +105,8 @@ class Rates:
     codes: Mapping[str, Mapping[str, Code]]  # by kind
     import_layer: float
     export_layer: float
-    candidate: float  # seconds of tuning, of small layers
-    record_bytes: float  # of a candidate
+    candidate: Mapping[str, float]  # seconds of a search, of small layers, by way to schedule
+    record_bytes: Mapping[str, float]  # of a candidate
     image: float  # seconds to decode and shrink a photograph
     measured_on: Mapping[str, str]  # kind: the network that was compiled
 
@@ -134,10 +134,11 @@ def measure(config: study.Config, networks: Mapping[str, Network], seconds: floa
         work |= {("start", name): partial(measure_start, name) for name in STARTED}
         work |= {("image", ""): measure_image}
         alone = {("latency", kind): partial(latencies, folder / kind) for kind in smallest}
-        if study.tuned_choices(config):
-            tuned = min(smallest.values(), key=lambda each: each.workloads)
-            job = partial(measure_tuning, config, folder / tuned.kind)
-            alone |= {("tuning", ""): job}
+        tuned = min(smallest.values(), key=lambda each: each.workloads)
+        alone |= {
+            ("tuning", way): partial(measure_tuning, config, way, folder / tuned.kind)
+            for way in searched(config)
+        }
         with tqdm(
             total=len(work) + len(alone), desc="measuring this machine", unit="rate", disable=None
         ) as progress:
@@ -161,7 +162,6 @@ def measure(config: study.Config, networks: Mapping[str, Network], seconds: floa
         for kind in smallest
     }
     layers = sum(each.layers for each in smallest.values())
-    candidate, record_bytes = of("tuning").get("", (0.0, 0.0))
     return Rates(
         cores=cores,
         start={name: seconds for name, (seconds, _) in of("start").items()},
@@ -170,8 +170,8 @@ def measure(config: study.Config, networks: Mapping[str, Network], seconds: floa
         codes=codes,
         import_layer=sum(each["import"] for each in of("code").values()) / layers,
         export_layer=sum(each["export"] for each in of("code").values()) / layers,
-        candidate=candidate,
-        record_bytes=record_bytes,
+        candidate={way: seconds for way, (seconds, _) in of("tuning").items()},
+        record_bytes={way: size for way, (_, size) in of("tuning").items()},
         image=of("image")[""],
         measured_on={kind: each.name for kind, each in smallest.items()},
     )
@@ -411,14 +411,20 @@ def latencies(folder: Path) -> dict[str, float]:
     return found
 
 
-def measure_tuning(config: study.Config, folder: Path) -> tuple[float, float]:
+def searched(config: study.Config) -> list[str]:
+    """Return the ways to schedule of a study that measure candidates."""
+    chosen = {one["tuning"] for one in study.tuning_jobs(config)}
+    return sorted(way for way in chosen if not registry.describe("tuning", way).combines)
+
+
+def measure_tuning(config: study.Config, way: str, folder: Path) -> tuple[float, float]:
     """Tune a network a little; return the seconds and the bytes of records of a candidate."""
-    settings = dict(study.tuning(config)) | {"trials": {"layer": 3, "network": 1 << 20}}
+    settings = study.tuning(config, tuning=way) | {"trials": {"layer": 3, "network": 1 << 20}}
     network = load_network(folder / "network.json", folder / "parameters.safetensors")
     primitive = study.tuned_choices(config)[0]["primitive"]
     records = folder / "records"
     start = cpu_seconds()
-    outcome = tune_network(
+    outcome = load_searching(way).tune(
         network,
         primitive,
         "dense",

@@ -56,12 +56,11 @@ def finished(results: Path, networks: Mapping[str, Network], rates: Rates) -> Fi
         if known:
             spent = sum(seconds for _, seconds in known) - start * len(known)
             by_layer[rule] = max(0.0, spent) / max(1, sum(count for count, _ in known))
-    curves = [
-        results / "tuning" / file.relative_to(folder / "tune_network").with_suffix(".csv")
-        for file, _ in taken["tune_network"]
-    ]
-    measured = sum(len(curve.read_text().splitlines()) - 1 for curve in curves if curve.is_file())
-    spent = sum(seconds for _, seconds in taken["tune_network"])
+    searches: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for file, seconds in taken["tune_network"]:
+        curve = results / "tuning" / file.relative_to(folder / "tune_network").with_suffix(".csv")
+        if curve.is_file():
+            searches[file.stem].append((seconds, len(curve.read_text().splitlines()) - 1))
     return Finished(
         {
             rule: sum(seconds for _, seconds in taken[rule]) / len(taken[rule])
@@ -69,7 +68,11 @@ def finished(results: Path, networks: Mapping[str, Network], rates: Rates) -> Fi
             if taken[rule]
         },
         by_layer,
-        spent / measured if measured else None,
+        {
+            way: sum(seconds for seconds, _ in found) / measured
+            for way, found in searches.items()
+            if (measured := sum(count for _, count in found))
+        },
     )
 
 

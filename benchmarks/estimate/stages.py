@@ -2,11 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from benchmarks.estimate.demand import Jobs, Network
 from benchmarks.estimate.rates import Code, Rates, library_bytes, sparsity
-from dlas import study
+from dlas import primitives, registry, study
+from dlas.compiler.build import complete
+from dlas.compiler.schedulers import plugin
+from dlas.hardware.platforms import Platform, target
+from dlas.primitives.vector import processor
 
 # They have the machine to themselves.
 EXCLUSIVE = ("resolve_target", "probe_platform", "tune_network", "time_libraries")
@@ -43,11 +48,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Finished:
-    """What the user's own finished study took: seconds a job by rule, a layer, and a candidate of tuning."""
+    """What the user's own finished study took: seconds a job by rule, a layer, and a candidate of each search."""
 
     job: Mapping[str, float] = field(default_factory=dict)
     layer: Mapping[str, float] = field(default_factory=dict)
-    candidate: float | None = None
+    candidate: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -181,15 +186,24 @@ def _probe(inputs: Inputs, job: Mapping[str, str]) -> float:
 
 def _tune(inputs: Inputs, job: Mapping[str, str]) -> float:
     network, tuning = inputs.network(job), inputs.config.tuning
-    start = inputs.rates.start["compiling"]
-    if _has_records(inputs.config, job):
+    start, way = inputs.rates.start["compiling"], job["tuning"]
+    if combined := registry.describe("tuning", way).combines:  # a library of each, and of all
+        return start + (2 + len(combined)) * network.layers * inputs.code(network, job).build_layer
+    if _has_records(inputs.config, job) or _declines(way, job["format"]):
         return start
-    candidate = inputs.finished.candidate or inputs.rates.candidate
+    candidate = inputs.finished.candidate.get(way, inputs.rates.candidate[way])
     # Layers slower than a sample lasts at least make each sample longer.
     layer = network.macs * _mac(inputs, job) / network.layers
     longer = max(0.0, layer - tuning.measurement.min_repeat_ms / 1e3)
     each = candidate + tuning.measurement.repeats * longer
-    return start + candidates(inputs.config, network) * each
+    return start + candidates(inputs.config, way, network) * each
+
+
+@cache
+def _declines(way: str, format: str) -> bool:
+    """Return whether a way to schedule declines a format of weights on this machine."""
+    here = processor(complete(target(Platform("host", threads=1))), "float32")
+    return bool(plugin.unsupported(plugin.load(way), primitives.load_format(format), here))
 
 
 def _has_records(config: study.Config, job: Mapping[str, str]) -> bool:
@@ -204,9 +218,11 @@ def _has_baseline_kernels(job: Mapping[str, str]) -> bool:
     return job["format"] == "dense" and study.sparse(job["compression"])
 
 
-def candidates(config: study.Config, network: Network) -> int:
-    """Return how many candidates tuning a network measures at most, the default code of each layer included."""
-    trials = config.tuning.trials
+def candidates(config: study.Config, way: str, network: Network) -> int:
+    """Return how many candidates a way to schedule measures at most, the default code of each layer included."""
+    if way not in config.tuning.trials:
+        return 0
+    trials = config.tuning.trials[way]
     limit = min(trials.network, trials.layer * network.workloads)
     return int(max(network.workloads, limit))
 
@@ -315,7 +331,8 @@ DISK: Mapping[str, Callable[[Inputs, Mapping[str, str]], float]] = {
     "import_network": _stored,
     "export_network": lambda inputs, job: 8.0 * inputs.network(job).parameters,
     "tune_network": lambda inputs, job: (
-        inputs.rates.record_bytes * candidates(inputs.config, inputs.network(job))
+        inputs.rates.record_bytes.get(job["tuning"], 0.0)
+        * candidates(inputs.config, job["tuning"], inputs.network(job))
     ),
     "build_libraries": _libraries_disk,
 }

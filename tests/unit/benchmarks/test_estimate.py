@@ -70,8 +70,8 @@ def rates(networks):
         codes={"dense": codes, "depthwise": codes},
         import_layer=0.1,
         export_layer=0.1,
-        candidate=0.5,
-        record_bytes=1e3,
+        candidate={"autotuned": 0.5, "auto_scheduled": 1.0},
+        record_bytes={"autotuned": 1e3, "auto_scheduled": 4e3},
         image=0.01,
         measured_on={"dense": "cifar10/vgg16", "depthwise": "cifar10/mobilenet_v1"},
     )
@@ -87,7 +87,7 @@ def test_jobs_are_those_that_the_study_enumerates(overlay):
     config = study.load(*([ROOT / overlay] if overlay else []))
     jobs = demand.jobs(config)
     configurations = study.configurations(config)
-    paths = {study.path("tuning", **one) for one in study.tuned_choices(config)}
+    paths = {study.path("tuning", **one) for one in study.tuning_jobs(config)}
     assert {study.path("tuning", **job) for job in jobs["tune_network"]} == paths
     for name, rule in (("builds", "build_libraries"), ("check", "check_libraries")):
         paths = Counter(study.path(name, **job) for job in jobs[rule])
@@ -155,12 +155,17 @@ def test_more_levels_are_more_jobs_of_compression_alone(networks, rates):
 
 def test_tuning_follows_the_trials(networks, rates):
     network = networks["cifar10/vgg16"]
-    assert candidates(changed("tuning.trials", {"layer": 8, "network": 1 << 20}), network) == (
-        8 * network.workloads
-    )
-    assert candidates(changed("tuning.trials", {"layer": 64, "network": 20}), network) == 20
-    few = estimated(changed("tuning.trials", {"layer": 4, "network": 1 << 20}), networks, rates)
-    many = estimated(changed("tuning.trials", {"layer": 8, "network": 1 << 20}), networks, rates)
+
+    def trials(layer, whole=1 << 20):
+        number = {"layer": layer, "network": whole}
+        searches = {"study": {"tuning": ["untuned", "autotuned"]}}
+        config = ROOT / "config/paper.yaml"
+        return study.load(config, HERE, searches, {"tuning": {"trials": {"autotuned": number}}})
+
+    assert candidates(trials(8), "autotuned", network) == 8 * network.workloads
+    assert candidates(trials(64, 20), "autotuned", network) == 20
+    assert candidates(trials(8), "best_of", network) == 0
+    few, many = (estimated(trials(layer), networks, rates) for layer in (4, 8))
     started = few["tune_network"].jobs * rates.start["compiling"]
     assert many["tune_network"].seconds - started == pytest.approx(
         2 * (few["tune_network"].seconds - started)
@@ -231,7 +236,7 @@ def test_a_finished_study_gives_its_own_rates(tmp_path, networks, rates):
     curve.parent.mkdir(parents=True)
     curve.write_text("trial,layer\n" + "1,a\n" * 10)
     found = report.finished(tmp_path, networks, rates)
-    assert found == Finished({"draw_overview": 7}, {"build_libraries": 1.0}, 3.0)
+    assert found == Finished({"draw_overview": 7}, {"build_libraries": 1.0}, {"autotuned": 3.0})
     assert report.finished(tmp_path / "none", networks, rates) == Finished()
 
 
