@@ -25,7 +25,7 @@ from dlas.compiler.schedulers import untuned
 from dlas.compiler.tuning.building import write_kernel
 from dlas.compiler.tuning.database import Database, Measured
 from dlas.compiler.tuning.rules import supports
-from dlas.compiler.workload import label_of, named_main, workload_key
+from dlas.compiler.workload import dot_products, label_of, named_main, workload_key
 from dlas.errors import UnsupportedError
 from dlas.files import read_json, write_json
 from dlas.primitives import tiling
@@ -129,6 +129,8 @@ def find_workloads(
     vector = processor(compiled_for, network.dtype)
     if reason := supports(stored, vector):
         raise UnsupportedError(reason)
+    # A database replays its traces, which name them.
+    dot_products(compiled_for)
     module = fuse_operators(lower(network, algorithm, stored, vector))
     kernels: dict[str, str] = {}
     calls: Counter[str] = Counter()

@@ -129,10 +129,10 @@ def test_a_network_by_the_traces_of_auto_scheduling_is_right(tmp_path, primitive
     assert assert_same_network(network, primitive, outcome, dtype).scheduled_layers == 21
 
 
-def test_what_was_found_builds_in_another_process(tmp_path):
+def test_another_process_reads_and_builds_what_was_found(tmp_path):
     """A trace may name instructions that this process has registered for the search."""
     layer = layer_of("int8")
-    outcome = scheduled(layer, tmp_path, "gemm", trials=trials(3))
+    outcome = scheduled(layer, tmp_path / "records", "gemm", trials=trials(3))
     assert all(choice["trace"] for choice in outcome.choices.values())
     save_network(
         layer, *(files := (tmp_path / "network.json", tmp_path / "parameters.safetensors"))
@@ -144,15 +144,22 @@ def test_what_was_found_builds_in_another_process(tmp_path):
         "from pathlib import Path\n"
         "from dlas.compiler.build import build_library\n"
         "from dlas.compiler.network import load_network\n"
-        "target, network, parameters, choices, library = map(str, sys.argv[1:])\n"
-        "made = build_library(load_network(network, parameters), 'gemm', 'dense', json.loads(target),\n"
-        "                     json.loads(Path(choices).read_text()))\n"
-        "assert made.scheduled_layers == 1\n"
-        "made.export(library)\n"
+        "from dlas.compiler.tuning.workloads import find_workloads\n"
+        "target, choices = (json.loads(Path(file).read_text()) for file in sys.argv[1:3])\n"
+        "network, library, records = load_network(*sys.argv[3:5]), *map(Path, sys.argv[5:])\n"
+        "if library.name == 'library.so':\n"
+        "    made = build_library(network, 'gemm', 'dense', target, choices)\n"
+        "    assert made.scheduled_layers == 1\n"
+        "    made.export(library)\n"
+        "else:\n"
+        "    (found,) = find_workloads(network, 'gemm', 'dense', target, records)\n"
+        "    assert len(found.records.trials) == 3\n"
     )
-    library = tmp_path / "library.so"
-    arguments = [json.dumps(HOST), *map(str, (*files, choices, library))]
-    subprocess.run([sys.executable, "-c", code, *arguments], check=True)
+    library, host = tmp_path / "library.so", tmp_path / "target.json"
+    host.write_text(json.dumps(HOST))
+    for product in (library, tmp_path / "nothing"):
+        arguments = map(str, (host, choices, *files, product, tmp_path / "records"))
+        subprocess.run([sys.executable, "-c", code, *arguments], check=True)
     images = np.random.default_rng(0).standard_normal((2, *layer.input_shape[1:]), "float32")
     expected = build_library(layer, "gemm", "dense", HOST).load().run(images)
     np.testing.assert_array_equal(load_library(library).run(images), expected)
