@@ -42,7 +42,9 @@ class Generalization(NamedTuple):
     def __str__(self) -> str:
         """Return it in words: "open [0.74, 4.49]"."""
         known = not (np.isnan(self.low) or np.isnan(self.high))
-        return self.generalizes + f" [{self.low:.2f}, {self.high:.2f}]" * known
+        # Two networks are so small a sample that its interval can have many digits.
+        high = f"{self.high:.2f}" if self.high < 1e4 else f"{self.high:.0e}"
+        return self.generalizes + f" [{self.low:.2f}, {high}]" * known
 
 
 def any_beyond(

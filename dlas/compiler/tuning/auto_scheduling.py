@@ -173,7 +173,8 @@ class _Job:
         """Measure all defaults, then spend the budget."""
         self.measure_defaults()
         trials = self.settings.trials
-        turn = min(TURN, trials["layer"], max(1, trials["network"] // len(self.tasks)))
+        # At least half of the trials go where there is most to gain.
+        turn = min(TURN, trials["layer"], max(1, trials["network"] // (2 * len(self.tasks))))
         self.bar.reset(min(trials["network"], trials["layer"] * len(self.tasks)))
         while (left := trials["network"] - len(self.curve)) > 0:
             chosen = next_task([task.progress for task in self.tasks])

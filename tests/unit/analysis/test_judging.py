@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlas.analysis import judging
+from dlas.analysis.judging import Generalization
 
 BEYOND, SHORT, AROUND, UNKNOWN = (1.2, 1.3), (1.0, 1.05), (1.05, 1.2), (np.nan, np.nan)
 
@@ -58,3 +59,9 @@ def test_eight_networks_can_decide():
     assert judging.for_others_by_share(2, 8).generalizes == "open"
     assert judging.for_others_by_share(0, 12).generalizes == "open"
     assert judging.for_others_by_share(0, 13).generalizes == "no"
+
+
+def test_an_interval_of_many_digits_is_short():
+    assert str(Generalization("open", 0.741, 4.49)) == "open [0.74, 4.49]"
+    assert str(Generalization("open", 0.0, 32585105176.99)) == "open [0.00, 3e+10]"
+    assert str(Generalization()) == "open"
