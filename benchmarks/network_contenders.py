@@ -169,8 +169,8 @@ def pytorch(work: Workload) -> Contender:
 def own_networks(work: Workload, trials: Mapping[str, int] | None = None) -> Iterator[Contender]:
     """Yield every primitive dense in float32 and, of a case that is compressed, in float16, in int8 and in CSR.
 
-    Where there are `trials`, at most so many of a "layer" and of the whole "network", each is there in all ways to
-    schedule that search, too.
+    `trials` are the largest numbers of a "layer" and of the whole "network". With them each primitive also runs in all
+    ways to schedule that search.
     """
     yield from own_primitives(work, work.model, "none", "dense", 0.0, trials)
     if work.case.compressed:
@@ -230,7 +230,7 @@ def searched(
     trials: Mapping[str, int],
     ways: Iterable[str] = WAYS,
 ) -> dict[str, Outcome]:
-    """Return what ways to schedule find in so many trials, less those that decline.
+    """Return the schedules that ways to schedule find within a budget of trials, without the ways that decline.
 
     What was measured before is kept.
     """

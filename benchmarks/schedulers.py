@@ -63,7 +63,7 @@ class Costs(logging.Handler):
 
 @dataclass(frozen=True)
 class Found:
-    """What a way to schedule found in so many trials a layer, and what that cost, as `Costs` has it."""
+    """The schedules that a way to schedule found, its trials a layer, and its cost as `Costs.last` gives it."""
 
     tuning: str
     trials: int = 0

@@ -15,12 +15,11 @@ from tvm import tirx
 from tvm.target import Target
 
 from dlas.compiler.pipeline import compile_kernel
+from dlas.compiler.workload import LABEL
 from dlas.files import atomic_write
 
 # The number by which TVM tells operators of one name apart: the 3 of add3.
 _NUMBER = re.compile(r"(?<=[a-z])\d+(?=_|$)")
-# A convolution's own name, which ends in 16 hexadecimal digits and whose numbers have a meaning.
-_LAYER = re.compile(r".*_[0-9a-f]{16}(?=_|$)")
 
 
 class KernelCache:
@@ -43,7 +42,8 @@ class KernelCache:
     def name(self, hint: str, function: tirx.PrimFunc) -> str:
         """Return the symbol of a scheduled kernel: what it is called in its network, and its content."""
         content = tvm_ffi.structural_hash(function.without_attr("global_symbol"))
-        layer = found[0] if (found := _LAYER.match(hint)) else ""
+        # The numbers in a layer's label have a meaning.
+        layer = found[0] if (found := LABEL.match(hint)) else ""
         return f"{layer}{_NUMBER.sub('', hint[len(layer) :])}_{content:016x}"
 
     def object_file(self, name: str, function: tirx.PrimFunc) -> Path:

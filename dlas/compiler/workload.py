@@ -16,7 +16,7 @@ from dlas.primitives.gpu import gpu, is_gpu
 from dlas.primitives.instruction_sets import extension
 
 # The label of a layer in the names of its kernels: what it computes, and 16 hexadecimal digits.
-_LABEL = re.compile(r"(?:fused_)?(.*_[0-9a-f]{16})(?=_|$)")
+LABEL = re.compile(r"(?:fused_)?(.*_[0-9a-f]{16})(?=_|$)")
 
 
 def named_main(function: tirx.PrimFunc) -> tirx.PrimFunc:
@@ -61,5 +61,5 @@ def apply_trace(function: tirx.PrimFunc, trace: list[Any], target: Target) -> Sc
 
 def label_of(name: str) -> str | None:
     """Return the label of the layer in the name of a kernel, None for a kernel of no layer."""
-    found = _LABEL.match(name)
+    found = LABEL.match(name)
     return found and found[1]

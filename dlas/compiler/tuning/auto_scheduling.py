@@ -22,10 +22,9 @@ from dlas.compiler.tuning.confirmation import InNetwork
 from dlas.compiler.tuning.database import FAILED, Measured
 from dlas.compiler.tuning.measurement import CandidateError, Measurer
 from dlas.compiler.tuning.schedule_search import ScheduleSearch, cost_model
-from dlas.compiler.tuning.settings import CURVE, Outcome, Settings
+from dlas.compiler.tuning.settings import CURVE, Outcome, Settings, require_cores
 from dlas.compiler.tuning.workbench import Workbench
 from dlas.compiler.tuning.workloads import TraceTrial, Workload, find_workloads
-from dlas.errors import StudyError
 from dlas.files import code_folder
 
 # Candidates of a workload that are proposed together, at most: fewer would cost more time to evolve than to measure.
@@ -80,10 +79,7 @@ def auto_schedule(
     RowError
         For a format or a target without rules, default code that cannot be measured, and a device that vanished.
     """
-    if "num-cores" not in target:
-        raise StudyError(
-            f"target {target} has no num-cores; tuning needs the number of its threads"
-        )
+    require_cores(target)
     start = time.perf_counter()
     workloads = find_workloads(network, primitive, format, target, records)
     measurer = Measurer(opener, **settings.measurement)  # type: ignore[arg-type]

@@ -20,11 +20,10 @@ from dlas.compiler.device import DeviceOpener
 from dlas.compiler.network import Network
 from dlas.compiler.tuning.confirmation import InNetwork, confirm
 from dlas.compiler.tuning.measurement import CandidateError, Measurer
-from dlas.compiler.tuning.settings import Outcome, Settings
+from dlas.compiler.tuning.settings import Outcome, Settings, require_cores
 from dlas.compiler.tuning.tasks import Task, curve, find_tasks, with_budgets
 from dlas.compiler.tuning.tuner import Tuner
 from dlas.compiler.tuning.workbench import Workbench
-from dlas.errors import StudyError
 from dlas.files import code_folder
 
 LOG = logging.getLogger("dlas")
@@ -75,10 +74,7 @@ def tune_network(
     RowError
         For default code or candidates that cannot be measured at all, and a device that vanished.
     """
-    if target["kind"] == "llvm" and "num-cores" not in target:
-        raise StudyError(
-            f"target {target} has no num-cores; tuning needs the number of its threads"
-        )
+    require_cores(target)
     start = time.perf_counter()
     tasks = find_tasks(network, primitive, format, target, records)
     kept = {task.workload: len(task.records.trials) for task in tasks}

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dlas.errors import StudyError
+
 CURVE = [
     *("trial", "layer", "latency_ms", "best_layer_ms", "default_layer_ms"),
     *("network_ms", "default_network_ms"),
@@ -33,6 +35,14 @@ class Settings:
     batch: int
     measurement: Mapping[str, float]
     confirmation: Mapping[str, int]
+
+
+def require_cores(target: Mapping[str, Any]) -> None:
+    """Raise StudyError for a CPU's target without its number of cores."""
+    if target["kind"] == "llvm" and "num-cores" not in target:
+        raise StudyError(
+            f"target {target} has no num-cores; tuning needs the number of its threads"
+        )
 
 
 @dataclass(frozen=True)

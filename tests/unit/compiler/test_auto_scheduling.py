@@ -35,6 +35,7 @@ from dlas.errors import FailedError, StudyError, UnsupportedError
 from dlas.hardware.devices import device_opener
 from dlas.hardware.platforms import Platform, target
 from tests.unit.compiler.imported import imported, layer_of, network_of
+from tests.unit.compiler.searches import count, lines, trials
 
 ONE = Platform("host", threads=1)
 HOST, HERE = target(ONE), device_opener(ONE)
@@ -66,22 +67,6 @@ def scheduled(network, records, primitive="spatial_pack", format="dense", **chan
         seed=0,
         opener=HERE,
     )
-
-
-def trials(layer, whole=100):
-    return {"layer": layer, "network": whole}
-
-
-def lines(records):
-    """The records of all workloads, a line each."""
-    return {
-        file.parent.name: file.read_bytes().splitlines(keepends=True)
-        for file in records.glob("*/records.jsonl")
-    }
-
-
-def count(records):
-    return sum(map(len, lines(records).values()))
 
 
 def traces_of(outcome):

@@ -31,6 +31,7 @@ from dlas.hardware.platforms import Platform, target
 from dlas.primitives import load, load_format
 from dlas.primitives.vector import vector_unit
 from tests.unit.compiler.imported import network_of
+from tests.unit.compiler.searches import count, lines, trials
 
 ONE = Platform("host", threads=1)
 HOST, HERE = target(ONE), device_opener(ONE)
@@ -55,22 +56,6 @@ def tuned(network, records, primitive="spatial_pack", format="dense", **changes)
     return tune_network(
         network, primitive, format, HOST, settings, records=records, seed=0, opener=HERE
     )
-
-
-def trials(layer, whole=100):
-    return {"layer": layer, "network": whole}
-
-
-def lines(records):
-    """The records of all workloads, a line each."""
-    return {
-        file.parent.name: file.read_bytes().splitlines(keepends=True)
-        for file in records.glob("*/records.jsonl")
-    }
-
-
-def count(records):
-    return sum(map(len, lines(records).values()))
 
 
 def job_of(layer, folder):
