@@ -31,9 +31,9 @@ def _schedule_block(function: Schedule, name: str, vector: VectorUnit, joins: bo
     if not loops:
         return
     spatial, reduced = tiling.by_kind(function, block, loops)
-    extent = tiling.extents(function, [spatial[-1]])[0]
-    lanes = tiling.divisors(extent, vector.lanes)[-1]
-    *outer, last = spatial
+    # Averages of whole planes end in loops of one turn: a vector is then of several planes.
+    *outer, last = sorted(spatial, key=lambda loop: tiling.extents(function, [loop]) != [1])
+    lanes = tiling.divisors(tiling.extents(function, [last])[0], vector.lanes)[-1]
     last, lane = function.split(last, [None, lanes])
     function.reorder(*outer, last, *reduced, lane)
     if joins and not reduced:

@@ -11,6 +11,14 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from tvm import relax
 
+from dlas.compiler.exponential import (
+    COEFFICIENTS,
+    LN2_LOWER,
+    LN2_UPPER,
+    LOG2_E,
+    OVERFLOW,
+    UNDERFLOW,
+)
 from dlas.compiler.interpreter import Interpreter, integers
 from dlas.compiler.network import Network
 from dlas.compiler.normalization import scale_and_shift
@@ -34,10 +42,24 @@ def integer_reference(network: Network, images: np.ndarray) -> np.ndarray:
     return logits
 
 
+@np.errstate(over="ignore", invalid="ignore")
+def exponential(values: np.ndarray) -> np.ndarray:
+    """Return the exponential of float32 `values`, by the arithmetic that `dlas.compiler.exponential` describes."""
+    log2_e, upper, lower = (np.float32(each) for each in (LOG2_E, LN2_UPPER, LN2_LOWER))
+    x = np.clip(values, np.float32(UNDERFLOW), np.float32(OVERFLOW))
+    n = np.rint(x * log2_e)
+    r = x - n * upper - n * lower
+    q = np.zeros_like(r)
+    for coefficient in COEFFICIENTS:
+        q = q * r + np.float32(coefficient)
+    powers = ((n.astype(np.int32) + 127) << 23).view(np.float32)
+    result: np.ndarray = (q * (r * r) + r + np.float32(1)) * powers
+    return result
+
+
 def sigmoid(values: np.ndarray) -> np.ndarray:
-    """Return the logistic function, float32, its exponential rounded as the C library rounds it."""
-    exponential = np.exp(-values.astype(np.float64)).astype(np.float32)
-    result: np.ndarray = np.float32(1) / (np.float32(1) + exponential)
+    """Return the logistic function of float32 `values`."""
+    result: np.ndarray = np.float32(1) / (np.float32(1) + exponential(-values))
     return result
 
 
@@ -55,6 +77,7 @@ class _Reference(Interpreter):
             "relax.nn.adaptive_avg_pool2d": self.global_average,
             "relax.mean": self.global_average,
             "relax.nn.relu": lambda call: np.maximum(self.operand(call), np.float32(0)),
+            "relax.exp": lambda call: exponential(self.operand(call)),
             "relax.sigmoid": lambda call: sigmoid(self.operand(call)),
             "relax.clip": self.clip,
             "relax.concat": lambda call: np.concatenate(self.operand(call), int(call.attrs.axis)),

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import tvm
-from tvm import relax, te, topi
+from tvm import relax, te, tirx, topi
 from tvm.relax import BlockBuilder
 
+from dlas.compiler import exponential
 from dlas.compiler.interpreter import Interpreter, integers
 from dlas.compiler.layer import Chosen, Layer
 from dlas.compiler.network import Network
@@ -34,18 +35,19 @@ from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.plugin import Primitive, WeightFormat, unsupported
 from dlas.primitives.vector import VectorUnit
 
-# TVM's numbers for what operator fusion may do with a kernel: take in what follows; nothing.
-FUSE_WHAT_FOLLOWS = 4
+# TVM's numbers for what operator fusion may do with a kernel: fuse the elementwise operators behind it; nothing.
+FUSE_WHAT_FOLLOWS, FUSE_NOTHING = 4, 8
 
-UNARY: dict[str, Callable[..., relax.Expr]] = {
-    "relax.nn.relu": relax.op.nn.relu,
-    "relax.sigmoid": relax.op.sigmoid,
+UNARY: dict[str, Callable[[te.Tensor], te.Tensor]] = {
+    "relax.nn.relu": topi.nn.relu,
+    "relax.exp": exponential.exp,
+    "relax.sigmoid": exponential.sigmoid,
 }
-BINARY: dict[str, Callable[..., relax.Expr]] = {
-    "relax.add": relax.op.add,
-    "relax.subtract": relax.op.subtract,
-    "relax.multiply": relax.op.multiply,
-    "relax.divide": relax.op.divide,
+BINARY: dict[str, Callable[[te.Tensor, te.Tensor], te.Tensor]] = {
+    "relax.add": topi.add,
+    "relax.subtract": topi.subtract,
+    "relax.multiply": topi.multiply,
+    "relax.divide": topi.divide,
 }
 
 
@@ -314,7 +316,8 @@ class _Lowering(Interpreter):
 
     def unary(self, call: relax.Call) -> FeatureMap:
         feature = self.feature(call.args[0])
-        return self.emitted(feature, UNARY[call.op.name](feature.expression))
+        function = UNARY[call.op.name]
+        return self.emitted(feature, self.builder.call_te(function, feature.expression))
 
     def clip(self, call: relax.Call) -> FeatureMap:
         feature = self.feature(call.args[0])
@@ -324,27 +327,39 @@ class _Lowering(Interpreter):
         left, right = (self.evaluate(operand) for operand in call.args)
         return self.combine(BINARY[call.op.name], left, right)
 
-    def combine(self, operator: Callable[..., relax.Expr], left: Value, right: Value) -> FeatureMap:
-        """Apply an operator to two feature maps, or to one and a constant, which broadcast."""
+    def combine(
+        self, operator: Callable[[te.Tensor, te.Tensor], te.Tensor], left: Value, right: Value
+    ) -> FeatureMap:
+        """Apply an operator to two feature maps, or to one and a constant, which broadcast.
+
+        A smaller feature map, such as the gate of squeeze-and-excitation, is computed once, by a kernel of its own.
+        """
         features = [side for side in (left, right) if isinstance(side, FeatureMap)]
         if not features:
             raise UnsupportedError("arithmetic on two constants; allowed: with a feature map")
         widest = max(features, key=lambda feature: math.prod(feature.shape))
 
-        def operand(side: Value) -> relax.Expr:
+        def operand(side: Value) -> Any:
             if isinstance(side, FeatureMap):
                 return self.to_layout(side, widest.layout).expression
             return self.constant(side, widest)
 
-        return self.emitted(widest, operator(operand(left), operand(right)))
+        broadcasts = any(feature.shape != widest.shape for feature in features)
+        result = self.builder.call_te(
+            operator,
+            operand(left),
+            operand(right),
+            primfunc_attrs={"op_pattern": FUSE_NOTHING} if broadcasts else None,
+        )
+        return self.emitted(widest, result)
 
-    def constant(self, values: Value, feature: FeatureMap) -> relax.Expr:
-        """A scalar or a vector over channels, shaped to broadcast against a feature map."""
+    def constant(self, values: Value, feature: FeatureMap) -> Any:
+        """A scalar, part of the code, or a vector over channels, shaped to broadcast against a feature map."""
         channels = feature.shape[1]
         if isinstance(values, np.ndarray) and values.size in (1, channels):
             values = values.astype(feature.dtype)
             if values.size == 1:
-                return relax.const(values.reshape(()))
+                return tirx.const(values.item(), feature.dtype)
             return relax.const(feature.layout.per_channel(values.reshape(channels, 1, 1)))
         raise UnsupportedError(
             f"a constant beside {channels} channels; allowed: one value, or one each"
