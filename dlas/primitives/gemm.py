@@ -207,5 +207,4 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
         decide,
         reduction=reduction,
         copy=InputCopy("im2col", vectorized=True, panelled=panelled),
-        contiguous=True,
     )

@@ -126,6 +126,8 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
     tile = decide.choose("tile", tiles)
     order = tuple(range(len(reductions)))
     unrolled = tiling.unrolling(tile, reductions, 2 if depthwise else 0, decide)
+    # A depthwise layer reads each block of channels once: it stays in cache from its copy to its sums.
+    places = ("inside", "parallel", "serial") if depthwise else tiling.COPIES
     tiling.tile_convolution(
         function,
         (image, channel, row, column, lane),
@@ -133,6 +135,5 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
         vector,
         decide,
         reduction=Reduction(order, None if depthwise else 0, unrolled),
-        copy=InputCopy("pad", vectorized=True),
-        contiguous=True,
+        copy=InputCopy("pad", vectorized=True, places=places),
     )

@@ -93,11 +93,14 @@ class InputCopy:
         Whether it copies vectors.
     panelled : bool
         Whether each turn of the outermost loop lays out the part that it reads.
+    places : tuple of str
+        Where it may be done otherwise, the default first.
     """
 
     block: str
     vectorized: bool
     panelled: bool = False
+    places: tuple[str, ...] = COPIES
 
 
 def divisors(extent: int, limit: int) -> list[int]:
@@ -221,7 +224,6 @@ def tile_convolution(
     *,
     reduction: Reduction,
     copy: InputCopy,
-    contiguous: bool,
 ) -> None:
     """Compute a kernel's output tile by tile, with the convolution's sums in registers.
 
@@ -242,8 +244,6 @@ def tile_convolution(
         How the convolution adds up.
     copy : InputCopy
         How the input is laid out.
-    contiguous : bool
-        Whether a vector is stored at once.
     """
     convolution = schedule.get_sblock(CONVOLUTION)
     *tiled, lane = loops
@@ -259,8 +259,8 @@ def tile_convolution(
         outer = parallelize(schedule, tiled, vector, decide.choose("grain", GRAINS))
 
     if PRODUCTS in block_names(schedule):
-        blocks = _accumulate(schedule, CONVOLUTION, outer[-1], replace(reduction, unrolled=0))
-        steps = _accumulate(schedule, PRODUCTS, blocks[-1], reduction)
+        blocks = accumulate(schedule, CONVOLUTION, outer[-1], replace(reduction, unrolled=0))
+        steps = accumulate(schedule, PRODUCTS, blocks[-1], reduction)
         schedule.decompose_reduction(schedule.get_sblock(PRODUCTS), steps[0])
     else:
         blocking = decide.choose(
@@ -270,15 +270,16 @@ def tile_convolution(
         if blocking.channels:
             blocks = _accumulate_in_chunks(schedule, at, reduction, tile, blocking.channels)
         else:
-            blocks = _accumulate(schedule, CONVOLUTION, at, reduction)
-    if contiguous and reduction.channels is not None:
+            blocks = accumulate(schedule, CONVOLUTION, at, reduction)
+    if reduction.channels is not None:
         name = PRODUCTS if PRODUCTS in block_names(schedule) else CONVOLUTION
         _prefetch(schedule, name, decide.choose("prefetch", PREFETCH_LINES))
 
-    for loop in inner[:-1]:
+    # The epilogue is computed in vectors even if the layout stores their elements apart, or the sums are scalars.
+    *unrolled, vectorized = inner if extents(schedule, [lane]) != [1] else inner[:-1]
+    for loop in unrolled:
         schedule.unroll(loop)
-    if contiguous:
-        schedule.vectorize(inner[-1])
+    schedule.vectorize(vectorized)
     _copy_input(schedule, copy, outer[0], vector, decide)
     deep = _deep(schedule)
     initial = schedule.decompose_reduction(convolution, blocks[0])
@@ -321,7 +322,7 @@ def _blockings(
     return found
 
 
-def _accumulate(schedule: Schedule, name: str, at: LoopRV, reduction: Reduction) -> list[LoopRV]:
+def accumulate(schedule: Schedule, name: str, at: LoopRV, reduction: Reduction) -> list[LoopRV]:
     """Compute the sums of the block `name` under the loop `at`, in registers.
 
     Returns the loops over its reduction, outermost first.
@@ -415,7 +416,7 @@ def _copy_input(
     """Place the block that lays out the input; nothing where it is not there."""
     if copy.block not in block_names(schedule):
         return
-    place = "inside" if copy.panelled else decide.choose("copy", COPIES)
+    place = "inside" if copy.panelled else decide.choose("copy", copy.places)
     block = schedule.get_sblock(copy.block)
     if place == "inside":
         schedule.compute_at(block, outermost, preserve_unit_loops=True)
