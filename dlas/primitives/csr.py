@@ -23,18 +23,20 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812 (the name that TVM's scripts give it)
 
 from dlas.plugins import FormatPlugin
-from dlas.primitives import thread_blocks, tiling
+from dlas.primitives import dense, depthwise, direct, thread_blocks, tiling
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
-from dlas.primitives.kernel import Kernel
+from dlas.primitives.kernel import Kernel, argument, extents
 from dlas.primitives.layout import NCHW, Layout, Planes
 from dlas.primitives.plugin import Primitive
 from dlas.primitives.vector import VectorUnit
 
 PLUGIN = FormatPlugin(label="CSR", order=2, sparse=True, edge="#000000")
 
+# The annotation of a convolution whose block adds up one output channel.
+BY_ROW = "by_row"
 # Input that a register tile reads again and again: the size of a first-level cache.
 CACHE_BYTES = 24 * 1024
 # Input that is laid out at a time: the size of a second-level cache.
@@ -108,9 +110,15 @@ def kernel(
 ) -> Kernel:
     """Return the kernel of one layer; the weight's constants are a `Matrix`.
 
-    Where the function's input is [N, 1, C * H * W], it takes the feature map as it is, seen so.
+    A weight without a zero, of a layer that is not pruned, is no sparse matrix: it is computed as in `direct`, or, of a
+    depthwise layer, as in `depthwise`. Where the function's input is [N, 1, C * H * W], it takes the feature map as it
+    is, seen so.
     """
     planes = primitive.planes(convolution)
+    if not isinstance(vector, GPU) and weight.all():
+        if convolution.depthwise:
+            return depthwise.kernel(weight, convolution, dtype, vector, decide)
+        return dense.kernel(direct, weight, convolution, data_layout, dtype, vector, decide)
     if isinstance(vector, GPU):  # all positions are one tile, of which a thread has one
         width = planes.width
         reach = (convolution.out_height - 1) * width + convolution.out_width
@@ -161,12 +169,14 @@ def ranked_tiles(
                 tiles = convolution.out_height // rows
                 multiplied = nonzeros * tiles * tile.registers * (vectors + NONZERO_COST)
                 copied = 2 * laid_out / lanes * (tiles if planes.tiled else 1)
-                costs[tile] = multiplied + copied
+                costs[tile] = multiplied + (0 if in_place(convolution, planes, tile) else copied)
     return sorted(costs, key=lambda tile: costs[tile])
 
 
 def plane_size(convolution: Convolution, planes: Planes, tile: Tile) -> int:
     """Return the positions of a plane: whole rows, as far as the vectors of the last tap reach."""
+    if in_place(convolution, planes, tile):
+        return convolution.out_height * planes.width
     before = 0 if planes.tiled else (convolution.out_height - tile.rows) * planes.width
     rows, columns = convolution.kernel
     reach = before + planes.shift(rows - 1, columns - 1) + tile.registers * tile.span
@@ -174,9 +184,14 @@ def plane_size(convolution: Convolution, planes: Planes, tile: Tile) -> int:
 
 
 def in_place(convolution: Convolution, planes: Planes, tile: Tile) -> bool:
-    """Return whether the feature map is the one plane of each channel already, to the last vector."""
-    exact = tile.registers * tile.span == tile.rows * planes.width
-    return convolution.pointwise and exact and not planes.tiled
+    """Return whether the feature map is the one plane of each channel already, to the last vector.
+
+    The last vector of a register tile that is alone may begin before the end of the one before it.
+    """
+    positions = tile.rows * planes.width
+    exact = tile.registers * tile.span == positions
+    overlapping = tile.registers == 1 and tile.lanes <= positions
+    return convolution.pointwise and (exact or overlapping) and not planes.tiled
 
 
 def compress(
@@ -246,33 +261,24 @@ def function(
     in_shape = [batch, 1, math.prod(plane)] if as_it_is else convolution.in_shape
     with IRBuilder() as builder, T.prim_func(private=True, s_tir=True):
         T.func_attr({"tirx.noalias": True})
-        data = _argument("data", in_shape, dtype)
+        data = argument("data", in_shape, dtype)
         stored = [
-            _argument(name, [len(array)], str(array.dtype)) for name, array in vars(matrix).items()
+            argument(name, [len(array)], str(array.dtype)) for name, array in vars(matrix).items()
         ]
-        output = _argument("output", convolution.out_shape, SUMS[dtype])
+        output = argument("output", convolution.out_shape, SUMS[dtype])
         if not as_it_is:
             data = _pack(data, convolution, planes, tile)
         blocks = (len(matrix.pointers) - 1) // convolution.out_channels
         multiply = multiply or _convolution
         sums = multiply(data, stored, blocks, convolution, planes, tile)
-        # As Relax counts: what is fused behind must have the same types of indices.
         with (
-            T.grid(*(_extent(number) for number in convolution.out_shape)) as loops,
+            T.grid(*extents(convolution.out_shape)) as loops,
             T.sblock("unpack"),
         ):
             n, k, h, w = T.axis.remap("SSSS", loops)
             value = sums[n, h // tile.rows, k, h % tile.rows, w]
             T.buffer_store(output, value, [n, k, h, w])
     return builder.get()
-
-
-def _extent(number: int) -> tirx.IntImm:
-    return tirx.IntImm("int64", number)
-
-
-def _argument(name: str, shape: Sequence[int], dtype: str) -> Any:
-    return T.arg(name, T.buffer([_extent(number) for number in shape], dtype))
 
 
 def _pack(data: Any, convolution: Convolution, planes: Planes, tile: Tile) -> Any:
@@ -327,42 +333,69 @@ def _convolution(
     dtype, zero = str(values.dtype), tirx.const(0, values.dtype)
     reach = -(-tile.registers * tile.span // width)  # rows, as far as vectors reach
     sums = T.sblock_alloc_buffer((convolution.batch, tiles, channels, reach, width), dtype)
-    with T.grid(convolution.batch, tiles, chunks) as loops, T.sblock("convolution"):
+    last = tile.rows * width - tile.lanes if in_place(convolution, planes, tile) else None
+    # Where a row of the matrix is all that a channel needs, it is finished, with what is fused behind, before the next.
+    by_row = blocks == chunks == tile.registers == 1
+    shares = channels if by_row else chunks
+    with T.grid(convolution.batch, tiles, shares) as loops, T.sblock("convolution"):
         n, t, g = T.axis.remap("SSS", loops)
         laying, begin = (t, 0) if planes.tiled else (0, t * tile.rows * width)
+        T.sblock_attr({BY_ROW: by_row})
         T.reads(packed[n, laying, 0 : packed.shape[2]])
         # What lies behind the tile's rows is written as well, but never read.
-        T.writes(sums[n, t, 0:channels, 0 : tile.rows, 0:width])
+        own = g if by_row else slice(0, channels)
+        T.writes(sums[n, t, own, 0 : tile.rows, 0:width])
         total = T.sblock_alloc_buffer((interleaved, tile.span), dtype, scope="local")
 
-        def add(u: Any, position: Any, place: Any, before: Any) -> None:
+        def there(vector: Any, lane: Any) -> Any:
+            """Where in the tile's rows a position of the first register tile is."""
+            start = vector * tile.lanes
+            return (start if last is None else tirx.Min(start, last)) + lane
+
+        def add(u: Any, position: Any, place: Any, at: Any) -> None:
             """Add one non-zero times one position of its input."""
-            element = packed[n, laying, begin + offsets[place] + before + position]
+            element = packed[n, laying, begin + offsets[place] + at]
             product = values[place] * element.astype(dtype)
             T.buffer_store(total, total[u, position] + product, [u, position])
 
-        # Loops begin at zero: TVM 0.27 makes wrong code of some that begin where memory says.
-        size = bounds[g + 1] - bounds[g]
-        with T.grid(blocks, tile.registers) as (b, r), T.serial(size) as i:
-            k = bounds[g] + i
+        def add_up(k: Any, b: Any, r: Any) -> None:
+            """Add up what an output channel takes from a block of input channels, in one register tile."""
             row = b * channels + k
-            with T.unroll(interleaved) as u, _positions(tile) as position:
-                T.buffer_store(total, zero, [u, position])
-            first, last = pointers[row], pointers[row + 1]
-            with T.serial(T.truncdiv(last - first, interleaved)) as q:
+            with T.unroll(interleaved) as u, _positions(tile) as (vector, lane):
+                T.buffer_store(total, zero, [u, vector * tile.lanes + lane])
+            first, end = pointers[row], pointers[row + 1]
+            with T.serial(T.truncdiv(end - first, interleaved)) as q:
                 if tile.span == 1:  # the vector holds non-zeros
                     with T.vectorized(interleaved) as u:
                         add(u, 0, first + q * interleaved + u, 0)
                 else:
-                    with T.unroll(interleaved) as u, _positions(tile) as position:
-                        add(u, position, first + q * interleaved + u, r * tile.span)
-            with T.unroll(interleaved - 1) as u, _positions(tile) as position:
+                    with T.unroll(interleaved) as u, _positions(tile) as (vector, lane):
+                        position = vector * tile.lanes + lane
+                        place = first + q * interleaved + u
+                        add(u, position, place, r * tile.span + there(vector, lane))
+            with T.unroll(interleaved - 1) as u, _positions(tile) as (vector, lane):
+                position = vector * tile.lanes + lane
                 T.buffer_store(total, total[0, position] + total[u + 1, position], [0, position])
-            with _positions(tile) as position:
-                there = r * tile.span + position
-                place = [n, t, k, there // width, there % width]
-                before = T.if_then_else(b == 0, zero, sums[tuple(place)])
-                T.buffer_store(sums, before + total[0, position], place)
+
+            def place_of(vector: Any, lane: Any) -> list[Any]:
+                at = r * tile.span + there(vector, lane)
+                return [n, t, k, at // width, at % width]
+
+            if blocks > 1:  # all is read before any of it is written, as vectors may overlap
+                with _positions(tile) as (vector, lane):
+                    position = vector * tile.lanes + lane
+                    before = T.if_then_else(b == 0, zero, sums[tuple(place_of(vector, lane))])
+                    T.buffer_store(total, before + total[0, position], [0, position])
+            with _positions(tile) as (vector, lane):
+                T.buffer_store(sums, total[0, vector * tile.lanes + lane], place_of(vector, lane))
+
+        if by_row:
+            add_up(g, 0, 0)
+        else:
+            # Loops begin at zero: TVM 0.27 makes wrong code of some that begin where memory says.
+            size = bounds[g + 1] - bounds[g]
+            with T.grid(blocks, tile.registers) as (b, r), T.serial(size) as i:
+                add_up(bounds[g] + i, b, r)
     return sums
 
 
@@ -394,10 +427,10 @@ def _gathered(
 
 
 @contextmanager
-def _positions(tile: Tile) -> Iterator[Any]:
+def _positions(tile: Tile) -> Iterator[tuple[Any, Any]]:
     """Run over a register tile, vector by vector."""
     with T.unroll(tile.vectors) as vector, T.vectorized(tile.lanes) as lane:
-        yield vector * tile.lanes + lane
+        yield vector, lane
 
 
 def schedule(
@@ -417,11 +450,19 @@ def schedule(
         function.compute_at(convolution, thread, preserve_unit_loops=True)
         function.set_scope(convolution, 0, "local")
         return
-    output = tiling.fuse_epilogue(function, {"pack"})
     convolution = function.get_sblock(tiling.CONVOLUTION)
+    annotations = function.get(convolution).annotations
+    if depthwise.DEPTHWISE in annotations:
+        depthwise.schedule(function, vector, decide)
+        return
+    if direct.LANES in annotations:
+        direct.schedule(function, vector, decide)
+        return
+    output = tiling.fuse_epilogue(function, {"pack"})
     image, tile, chunk = function.get_loops(convolution)
     tiles, chunks = tiling.extents(function, [tile, chunk])
-    by_tile = chunks == 1
+    by_row = bool(annotations[BY_ROW])
+    by_tile = by_row or chunks == 1
     outer = function.fuse(image, tile) if by_tile else function.fuse(image, tile, chunk)
     if decide.choose("parallel", (True, False)):
         function.parallel(outer)
@@ -433,7 +474,7 @@ def schedule(
         else:
             tiling.parallelize(function, loops, vector)
     if by_tile:
-        function.reverse_compute_at(output, outer, preserve_unit_loops=True)
+        function.reverse_compute_at(output, chunk if by_row else outer, preserve_unit_loops=True)
     *around, row, column = function.get_loops(output)
     positions = function.fuse(row, column)
     lanes = tiling.divisors(tiling.extents(function, [positions])[0], vector.lanes)[-1]

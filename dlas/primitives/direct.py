@@ -15,7 +15,16 @@ from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
-from dlas.primitives.layout import NCHW, Layout, Packing, Planes, blocked, input_channel, pad
+from dlas.primitives.layout import (
+    NCHW,
+    Layout,
+    Packing,
+    Planes,
+    blocked,
+    input_channel,
+    pad,
+    phases,
+)
 from dlas.primitives.tiling import InputCopy, Reduction, Tile
 from dlas.primitives.vector import VectorUnit
 
@@ -23,6 +32,8 @@ PLUGIN = PrimitivePlugin(label="direct", order=1, marker="o")
 
 # Output channels that share a loaded row, where a vector holds positions.
 ROW_CHANNELS = 4
+# The annotation of its convolution: what a vector holds.
+LANES = "lanes"
 
 
 def layout(channels: int, vector: VectorUnit | GPU) -> Layout:
@@ -100,7 +111,7 @@ def convolve(
         operands,
         reduction,
         packing,
-        lanes=packing.lanes,
+        **{LANES: packing.lanes},
     )
 
     def unpack(n, k, h, w):  # type: ignore[no-untyped-def]
@@ -111,11 +122,8 @@ def convolve(
 
 
 def planes(convolution: Convolution) -> Planes:
-    """Return the planes of the input itself: one for each phase of the stride, which all taps share."""
-    rows = min(convolution.stride[0], convolution.kernel[0])
-    columns = min(convolution.stride[1], convolution.kernel[1])
-    width = convolution.out_width + (convolution.kernel[1] - 1) // columns
-    return Planes(rows, columns, width, tiled=False)
+    """Return the planes of the input itself, which all taps share."""
+    return phases(convolution)
 
 
 def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) -> None:
@@ -124,7 +132,7 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
         thread_blocks.tile_convolution(function, "NCHW", decide)
         return
     convolution = function.get(function.get_sblock(tiling.CONVOLUTION))
-    lanes_hold = str(convolution.annotations["lanes"])
+    lanes_hold = str(convolution.annotations[LANES])
     along_columns = lanes_hold != "channels"
     kernel = tiling.reduction_extents(function)[1:]
     channel_block = tiling.spatial_extents(function)[2 if along_columns else 4]
@@ -153,5 +161,4 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
         decide,
         reduction=Reduction((0, 1, 2), None if along_columns else 0, unrolled),
         copy=InputCopy("pad", vectorized=False),
-        contiguous=along_columns,
     )

@@ -1,9 +1,12 @@
-"""The kernel of one layer, before it is scheduled."""
+"""The kernel of one layer, before it is scheduled; arguments and extents of kernels that are written loop by loop."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from tvm import tirx
+from tvm.script.ir_builder import tirx as T  # noqa: N812 (the name that TVM's scripts give it)
 
 from dlas.primitives.layout import Layout
 
@@ -18,3 +21,13 @@ class Kernel:
     function: tirx.PrimFunc
     constants: tuple[np.ndarray, ...]
     layout: Layout
+
+
+def extents(shape: Sequence[int]) -> list[tirx.IntImm]:
+    """Return a shape as Relax counts: what is fused behind a kernel must have the same types of indices."""
+    return [tirx.IntImm("int64", number) for number in shape]
+
+
+def argument(name: str, shape: Sequence[int], dtype: str) -> Any:
+    """Declare an argument of a kernel that is being written."""
+    return T.arg(name, T.buffer(extents(shape), dtype))

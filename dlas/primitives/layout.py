@@ -82,7 +82,7 @@ class Packing:
     holds neighbouring positions of one output channel, "scalar" where there are no vectors. Of each output channel,
     `depth` neighbouring input channels lie side by side: what one instruction multiplies and adds up in a lane.
     `fp16` says whether products are added up in float16, a block of them at a time. On a GPU, `grid` says how threads
-    share the work.
+    share the work. For Winograd's algorithm, `outputs` is the side of a tile of the output.
     """
 
     block: int
@@ -90,6 +90,7 @@ class Packing:
     depth: int = 1
     fp16: bool = False
     grid: Grid | None = None
+    outputs: int = 0
 
     def axes(self, channels: int) -> dict[str, int]:
         """Return the axes of the reduction over so many input channels, by name."""
@@ -128,6 +129,14 @@ class Planes:
     def shift(self, row: Any, column: Any) -> Any:
         """Return how many positions further on in its plane a tap is read."""
         return row // self.rows * self.width + column // self.columns
+
+
+def phases(convolution: Convolution) -> Planes:
+    """Return the planes of the input itself: one for each phase of the stride, which all taps share."""
+    rows = min(convolution.stride[0], convolution.kernel[0])
+    columns = min(convolution.stride[1], convolution.kernel[1])
+    width = convolution.out_width + (convolution.kernel[1] - 1) // columns
+    return Planes(rows, columns, width, tiled=False)
 
 
 def blocked(weight: np.ndarray, block: int) -> np.ndarray:

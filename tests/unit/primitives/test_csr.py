@@ -16,6 +16,7 @@ from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import NCHW
 from dlas.primitives.vector import vector_unit
 from tests.unit.primitives.layers import (
+    GENERAL,
     KINDS,
     TARGETS,
     Point,
@@ -55,7 +56,7 @@ def convolved(name, layer, data, weight, described, threads, point=0) -> np.ndar
     return run(schedule.mod["main"], [data.reshape(shape), *kernel.constants], described)
 
 
-@pytest.mark.parametrize("name", primitives.names())
+@pytest.mark.parametrize("name", GENERAL)
 @given(
     layer=convolutions(),
     described=st.sampled_from(TARGETS),
@@ -105,7 +106,7 @@ def test_a_sparse_kernel_computes_what_pytorch_computes_with_any_number_of_threa
     check(name, layer, described, dtype, kept, empty_rows, threads, point=0)
 
 
-@pytest.mark.parametrize("name", primitives.names())
+@pytest.mark.parametrize("name", GENERAL)
 @given(
     layer=convolutions(),
     described=st.sampled_from(TARGETS),

@@ -1,0 +1,178 @@
+"""Depthwise convolutions of feature maps in NCHW: what they are in networks whose other layers are sparse.
+
+Each channel is laid out in planes with its border first (`Planes`), in the first-level cache. Vectors of sums then run
+over all positions of a plane, on from row to row, so that short rows fill them as well; what lies between the rows is
+dropped. Every second element of a row, where the stride is two, is shuffled out of two vectors.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from tvm import tirx
+from tvm.s_tir import Schedule
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T  # noqa: N812 (the name that TVM's scripts give it)
+
+from dlas.primitives import tiling
+from dlas.primitives.arithmetic import SUMS
+from dlas.primitives.convolution import Convolution
+from dlas.primitives.decisions import Decisions
+from dlas.primitives.kernel import Kernel, argument, extents
+from dlas.primitives.layout import NCHW, Planes, phases
+from dlas.primitives.vector import VectorUnit
+
+# The annotation of its convolution.
+DEPTHWISE = "depthwise"
+# Vectors of sums that hide the latency of one another.
+IN_FLIGHT = (4, 2, 8)
+# Planes that are laid out together: what has just been stored in pieces is slow to load in whole vectors.
+CACHE_BYTES = 16 * 1024
+
+
+def kernel(
+    weight: np.ndarray, convolution: Convolution, dtype: str, vector: VectorUnit, decide: Decisions
+) -> Kernel:
+    """Return the kernel of a depthwise layer with a weight [K, 1, R, S]; its constant is the weight [K, R * S]."""
+    planes = phases(convolution)
+    positions = (convolution.out_height - 1) * planes.width + convolution.out_width
+    lanes = next(n for n in (16, 8, 4) if n <= vector.lanes and n <= max(4, 2 * positions))
+    vectors = -(-positions // lanes)
+    in_flight = min(decide.choose("in_flight", IN_FLIGHT), vectors)
+    scheduled_later = function(convolution, planes, lanes, in_flight, dtype)
+    return Kernel(scheduled_later, (weight.reshape(weight.shape[0], -1),), NCHW)
+
+
+def function(
+    convolution: Convolution, planes: Planes, lanes: int, in_flight: int, dtype: str
+) -> tirx.PrimFunc:
+    """Return the function of one layer, unscheduled: the blocks "convolution" and "unpack"."""
+    batch, channels = convolution.batch, convolution.out_channels
+    positions = (convolution.out_height - 1) * planes.width + convolution.out_width
+    turns = -(-positions // (lanes * in_flight))
+    taps = [(r, s) for r in range(convolution.kernel[0]) for s in range(convolution.kernel[1])]
+    rows = -(-(planes.shift(*taps[-1]) + turns * in_flight * lanes) // planes.width)
+    kind = SUMS[dtype]
+    with IRBuilder() as builder, T.prim_func(private=True, s_tir=True):
+        T.func_attr({"tirx.noalias": True})
+        data = argument("data", convolution.in_shape, dtype)
+        weight = argument("weight", (channels, len(taps)), "int8" if kind == "int32" else dtype)
+        output = argument("output", convolution.out_shape, kind)
+        size = rows * planes.width
+        summed = -(-turns * in_flight * lanes // planes.width)
+        sums = T.sblock_alloc_buffer((batch, channels, summed, planes.width), kind)
+        together = tiling.divisors(channels, max(1, CACHE_BYTES // (4 * planes.count * size)))[-1]
+        with T.grid(batch, channels // together) as loops, T.sblock(tiling.CONVOLUTION):
+            n, group = T.axis.remap("SS", loops)
+            own = slice(group * together, group * together + together)
+            T.sblock_attr({DEPTHWISE: True})
+            T.reads(
+                data[n, own, 0 : convolution.height, 0 : convolution.width],
+                weight[own, 0 : len(taps)],
+            )
+            # What lies behind the last row is written as well, but never read.
+            T.writes(sums[n, own, 0 : convolution.out_height, 0 : planes.width])
+            packed = T.sblock_alloc_buffer((together * planes.count * size,), dtype, scope="local")
+            with T.serial(together) as c:
+                for number in range(planes.count):
+                    plane = (c * planes.count + number) * size
+                    channel = (n, group * together + c)
+                    _lay_out(data, packed, channel, number, plane, rows, convolution, planes, lanes)
+            with (
+                T.grid(together, turns) as (c, turn),
+                T.unroll(in_flight) as u,
+                T.vectorized(lanes) as lane,
+            ):
+                k = group * together + c
+                at = (turn * in_flight + u) * lanes + lane
+                first = c * planes.count * size + at
+                total = tirx.const(0, kind)
+                for number, (r, s) in enumerate(taps):
+                    element = packed[first + planes.plane(r, s) * size + planes.shift(r, s)]
+                    total = total + element.astype(kind) * weight[k, number].astype(kind)
+                T.buffer_store(sums, total, [n, k, at // planes.width, at % planes.width])
+        with T.grid(*extents(convolution.out_shape)) as loops, T.sblock("unpack"):
+            n, k, h, w = T.axis.remap("SSSS", loops)
+            T.buffer_store(output, sums[n, k, h, w], [n, k, h, w])
+    return builder.get()
+
+
+def _lay_out(
+    data: Any,
+    packed: Any,
+    channel: tuple[Any, Any],
+    number: int,
+    plane: Any,
+    rows: int,
+    convolution: Convolution,
+    planes: Planes,
+    lanes: int,
+) -> None:
+    """Fill one plane of a channel: every stride-th row and column from a tap on, and zeros or what stands for them."""
+    (i, j), width = divmod(number, planes.columns), planes.width
+    top, left = convolution.padding[:2]
+    down, across = convolution.stride
+    first, last = _inside(i - top, down, convolution.height, rows)
+    begin, end = _inside(j - left, across, convolution.width, width)
+    border = tirx.const(convolution.border, data.dtype)
+
+    def fill(start: Any, length: int) -> None:
+        for at, size in _pieces(length, lanes):
+            value = tirx.Broadcast(border, size) if size > 1 else border
+            T.buffer_store(packed, value, [_ramp(start + at, size)])
+
+    with T.serial(first) as row:
+        fill(plane + row * width, width)
+    with T.serial(last - first) as row:
+        start = plane + (row + first) * width
+        fill(start, begin)
+        source = (row + first) * down + i - top
+        for at, size in _pieces(end - begin, lanes):
+            place = begin + at
+            value = _every(data, [*channel, source], place * across + j - left, across, size)
+            T.buffer_store(packed, value, [_ramp(start + place, size)])
+        fill(start + end, width - end)
+    with T.serial(rows - last) as row:
+        fill(plane + (row + last) * width, width)
+
+
+def _inside(offset: int, stride: int, extent: int, limit: int) -> tuple[int, int]:
+    """Return from where and up to where places p below a limit have 0 <= p * stride + offset < extent."""
+    last = min(limit, max(0, -(-(extent - offset) // stride)))
+    return min(last, max(0, -(offset // stride))), last
+
+
+def _pieces(length: int, lanes: int) -> Iterator[tuple[int, int]]:
+    """Yield start and size of vectors that cover a length; the last one may overlap the one before."""
+    size = next((n for n in (lanes, 16, 8, 4, 2, 1) if n <= min(length, lanes)), 0)
+    for at in range(0, length, size or 1):
+        yield min(at, length - size), size
+
+
+def _ramp(start: Any, size: int) -> Any:
+    return tirx.Ramp(start, 1, size) if size > 1 else start
+
+
+def _every(data: Any, row: Sequence[Any], start: Any, stride: int, size: int) -> Any:
+    """Return so many elements of a row, each a stride after the one before."""
+    if stride == 1 or size == 1:
+        return data[(*row, _ramp(start, size))]
+    if stride == 2:
+        # The second vector begins one before the end of the first, so that nothing beyond the last element is read.
+        vectors = [data[(*row, _ramp(start + begin, size))] for begin in (0, size - 1)]
+        half = size // 2
+        indices = [*range(0, size, 2), *(size + 2 * place + 1 for place in range(size - half))]
+        return tirx.Shuffle(vectors, [tirx.IntImm("int32", one) for one in indices[:size]])
+    return data[(*row, tirx.Ramp(start, stride, size))]
+
+
+def schedule(function: Schedule, vector: VectorUnit, decide: Decisions) -> None:
+    """Run channels in parallel, each laid out, added up and finished before the next one."""
+    output = tiling.fuse_epilogue(function, set())
+    outer = function.fuse(*function.get_loops(function.get_sblock(tiling.CONVOLUTION)))
+    function.parallel(outer)
+    function.reverse_compute_at(output, outer, preserve_unit_loops=True)
+    *_, column = function.get_loops(output)
+    lanes = tiling.divisors(tiling.extents(function, [column])[0], vector.lanes)[-1]
+    _, lane = function.split(column, [None, lanes])
+    function.vectorize(lane)
