@@ -15,8 +15,8 @@ Record = Mapping[str, Any]
 
 STUDY_COLUMNS = (
     "dataset model compression level primitive format dtype tuning platform params nonzero_params macs model_bytes "
-    "library_bytes scheduled_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats threads "
-    "gflops peak_fraction native status"
+    "library_bytes scheduled_layers primitive_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high "
+    "repeats threads gflops peak_fraction native status"
 ).split()
 PEERS_COLUMNS = (
     "platform dataset model runtime latency_ms latency_ms_low latency_ms_high threads status"
@@ -60,7 +60,7 @@ def study_row(
         row[name] = summary[name]
     row["threads"] = target["threads"]
     row["native"] = target["native"][row["dtype"]]
-    for name in ("library_bytes", "scheduled_layers"):
+    for name in ("library_bytes", "scheduled_layers", "primitive_layers"):
         row[name] = build.get(name)
     row["top1_compiled"] = check.get("top1_compiled")
     simulated = status.SIMULATED if platform.get("simulated") else status.OK

@@ -32,7 +32,9 @@ SIZES = ["params", "nonzero_params", "macs", "model_bytes"]
 
 def study_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return study.csv's table from its rows."""
-    types = dict.fromkeys(["scheduled_layers", *SIZES], "Int64") | {"native": "boolean"}
+    types = dict.fromkeys(["scheduled_layers", "primitive_layers", *SIZES], "Int64") | {
+        "native": "boolean"
+    }
     return pd.DataFrame(list(rows), columns=STUDY_COLUMNS).astype(types)
 
 

@@ -30,10 +30,13 @@ from dlas.errors import UnsupportedError
 from dlas.files import atomic_write, code_folder
 from dlas.primitives import tiling
 from dlas.primitives.gpu import is_gpu
+from dlas.primitives.plugin import computes_itself
 from dlas.primitives.vector import computes, processor
 
 # LLVM's level 3 makes kernels no faster here (the loops are unrolled already) and can take minutes for one kernel.
 OPTIMIZATION_LEVEL = 2
+# A scheduled module's attribute: how many layers the primitive computes itself, and does not leave to another one.
+PRIMITIVE_LAYERS = "primitive_layers"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Library:
     widened: bool
     seconds: float
     scheduled_layers: int | None = None
+    primitive_layers: int | None = None
     objects: tuple[Path, ...] = ()
 
     def export(self, path: str | Path, linker: Sequence[str] = ()) -> None:
@@ -81,6 +85,7 @@ class Library:
             "kernels": self.kernels,
             "convolutions": self.convolutions,
             "scheduled_layers": self.scheduled_layers,
+            "primitive_layers": self.primitive_layers,
             "seconds": round(self.seconds, 3),
         }
 
@@ -116,12 +121,13 @@ def build_library(
     StudyError
         For an unknown primitive or format, a network that they cannot express, and a layer that was not tuned.
     UnsupportedError
-        For a network that the scheduler declines.
+        For a network that the scheduler declines, or of which the primitive computes no layer.
     """
     start = time.perf_counter()
     compiled_for = complete(target)
     found = None if choices is None else Choices(choices, target)
     module = schedule_network(network, primitive, format, compiled_for, scheduler, found)
+    own = int(module.attrs[PRIMITIVE_LAYERS])
     objects: tuple[Path, ...] = ()
     if kernels is None or is_gpu(compiled_for):
         executable = compile_module(module, compiled_for)
@@ -139,6 +145,7 @@ def build_library(
         not computes(compiled_for, network.dtype),
         time.perf_counter() - start,
         None if found is None else found.scheduled,
+        own,
         objects,
     )
 
@@ -184,7 +191,8 @@ def schedule_network(
 ) -> tvm.IRModule:
     """Return the network as scheduled kernels and the function `main` that calls them.
 
-    Raises UnsupportedError for a network that the scheduler declines.
+    Its attribute `PRIMITIVE_LAYERS` counts. Raises UnsupportedError for a network that the scheduler declines, or of
+    which the primitive computes no layer.
     """
     algorithm, stored = primitives.load(primitive), primitives.load_format(format)
     vector = processor(target, network.dtype)
@@ -193,17 +201,23 @@ def schedule_network(
     decide = choices.decide if choices else by_default
     module = fuse_operators(lower(network, algorithm, stored, vector, decide))
     calls = kernel_calls(module)
+    own = 0
     for name in kernel_names(module):
         schedule = Schedule(module[name])
         trace = None
-        if choices and tiling.CONVOLUTION in tiling.block_names(schedule):
-            trace = choices.trace(name, module[name], calls[name])
+        if tiling.CONVOLUTION in tiling.block_names(schedule):
+            own += calls[name] if computes_itself(algorithm, schedule) else 0
+            trace = choices.trace(name, module[name], calls[name]) if choices else None
         if trace:
             schedule = apply_trace(module[name], trace, target)
         else:
             scheduler.schedule(schedule, algorithm, stored, vector)
         module[name] = schedule.mod["main"].with_attr("global_symbol", name)
-    return module
+    if not own:
+        raise UnsupportedError(
+            f"it has no layer that {primitive} computes; allowed: networks with one"
+        )
+    return module.with_attr(PRIMITIVE_LAYERS, own)
 
 
 def kernel_names(module: tvm.IRModule) -> list[str]:

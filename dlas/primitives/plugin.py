@@ -30,6 +30,8 @@ class Primitive(Plugin, Protocol):
 
     `vector` is the processor that kernels are made for: the `VectorUnit` of a CPU, or a `GPU`, whose
     threads share a layer by a `Grid`. `decide` answers the questions that a schedule leaves open.
+
+    It may have a function `computes_itself(function)` as well, see there.
     """
 
     def layout(self, channels: int, vector: VectorUnit | GPU) -> Layout:
@@ -131,3 +133,13 @@ def unsupported(
     supports: Any = getattr(plugin, "supports", None)
     reason: str | None = supports and supports(convolution, dtype, vector)
     return reason
+
+
+def computes_itself(primitive: Primitive, function: Schedule) -> bool:
+    """Return whether an unscheduled kernel of a primitive is its own algorithm.
+
+    A primitive for some layers alone computes the others as another primitive does, and has a function of this name,
+    which tells them apart. All kernels of the others are their own.
+    """
+    own: Any = getattr(primitive, "computes_itself", None)
+    return own is None or bool(own(function))

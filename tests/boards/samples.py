@@ -21,13 +21,13 @@ from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import Layout
 from dlas.primitives.vector import processor
 from tests.unit.compiler.imported import PAIRS, imported
-from tests.unit.primitives.layers import expected_of, operands
+from tests.unit.primitives.layers import GENERAL, expected_of, operands
 
 KEPT = 0.3  # of the weights in CSR
 DTYPES = {"dense": ("float32", "float16", "int8"), "csr": ("float32",)}
 KINDS = [
     (primitive, format, dtype)
-    for primitive in primitives.names()
+    for primitive in GENERAL
     for format, dtypes in DTYPES.items()
     for dtype in dtypes
 ]
@@ -63,7 +63,7 @@ def networks(techniques: Sequence[str], in_turn: bool = False) -> list[Any]:
             id="-".join((*pair[:2], name, technique)),
         )
         for number, pair in enumerate(PAIRS)
-        for position, name in enumerate(primitives.names())
+        for position, name in enumerate(GENERAL)
         for turn, technique in enumerate(techniques)
         if not in_turn or turn == (number + position) % len(techniques)
     ]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from dlas import compression, datasets, primitives
+from dlas import compression, datasets
 from dlas.compiler.build import build_library
 from dlas.compiler.check import check_outputs
 from dlas.compiler.importer import import_network, reference_outputs
@@ -24,6 +24,7 @@ from dlas.hardware.devices import device_opener, open_device
 from dlas.hardware.platforms import Platform, target
 from dlas.models.training import Recipe
 from tests.boards import arm, serving
+from tests.unit.primitives.layers import GENERAL
 
 pytestmark = pytest.mark.boards
 
@@ -105,7 +106,7 @@ def networks():
     ("format", "dtype"),
     [("dense", "float32"), ("dense", "float16"), ("dense", "int8"), ("csr", "float32")],
 )
-@pytest.mark.parametrize("primitive", primitives.names())
+@pytest.mark.parametrize("primitive", GENERAL)
 def test_every_primitive_runs_on_arm(
     address, networks, tmp_path, primitive, format, dtype, described
 ):

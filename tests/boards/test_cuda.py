@@ -18,7 +18,6 @@ if os.environ.get("CI") != "true":
     for package in ("cuda.bindings.nvrtc", "nvidia.cuda_nvrtc", "nvidia.cuda_cccl"):
         pytest.importorskip(package, reason=f"{package}, of requirements-test.txt, is needed")
 
-from dlas import primitives
 from dlas.compiler.build import build_library, complete
 from dlas.compiler.network import save_network
 from dlas.compiler.pipeline import compile_module
@@ -37,6 +36,7 @@ from tests.boards.samples import (
     sample,
     scheduled,
 )
+from tests.unit.primitives.layers import GENERAL
 
 ROOT = Path(__file__).parents[2]
 HOST = {"kind": "llvm", "mtriple": "x86_64-linux-gnu"}
@@ -89,7 +89,7 @@ def test_so_does_every_point_of_their_space(name, format, dtype, layer, point, a
 @both
 @pytest.mark.parametrize(
     ("name", "technique"),
-    [*((name, "none") for name in primitives.names()), ("direct", "float16"), ("gemm", "int8")],
+    [*((name, "none") for name in GENERAL), ("direct", "float16"), ("gemm", "int8")],
 )
 def test_candidates_of_auto_scheduling_compile(
     name, technique, architecture, tmp_path, monkeypatch

@@ -15,7 +15,7 @@ PRIMITIVE = "from dlas.plugins import PrimitivePlugin\n\nPLUGIN = PrimitivePlugi
 
 
 def test_plugins_are_the_described_files_of_their_folder_in_their_order():
-    assert registry.names("primitive") == ("direct", "gemm", "spatial_pack")
+    assert registry.names("primitive") == ("direct", "gemm", "spatial_pack", "winograd")
     assert registry.names("format") == ("dense", "csr")
     assert "training" not in registry.names("model")
     assert registry.ordered("primitive", ["new", "gemm", "a", "direct"]) == [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dlas import datasets, registry, study
+from dlas import datasets, study
 from dlas.analysis import answers
 from dlas.analysis.rows import SAMPLES_COLUMNS
 from dlas.analysis.table import read_table
@@ -18,8 +18,8 @@ from dlas.status import MEASURED, WIDENED
 pytestmark = pytest.mark.xdist_group("smoke")
 
 COLUMNS = """dataset model compression level primitive format dtype tuning platform params nonzero_params
-    macs model_bytes library_bytes scheduled_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high repeats
-    threads gflops peak_fraction native status""".split()
+    macs model_bytes library_bytes scheduled_layers primitive_layers top1 top1_compiled latency_ms latency_ms_low
+    latency_ms_high repeats threads gflops peak_fraction native status""".split()
 
 RECOMMENDATION = """platform dataset top1_floor model compression level primitive format tuning top1_compiled
     latency_ms latency_ms_low latency_ms_high candidates reason contribution_model contribution_compression
@@ -92,7 +92,7 @@ def test_each_peer_is_timed_where_the_libraries_have_all_instructions(finished):
     rows = peers[["platform", "dataset", "model", "runtime"]].itertuples(index=False, name=None)
     places = study.pairs(SMOKE)
     assert sorted(rows) == sorted(
-        ("local_cpu", *place, runtime) for place in places for runtime in registry.names("runtime")
+        ("local_cpu", *place, runtime) for place in places for runtime in SMOKE.study.peers
     )
     assert (peers.latency_ms_low <= peers.latency_ms).all()
     assert (peers.latency_ms <= peers.latency_ms_high).all()

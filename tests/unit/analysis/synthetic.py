@@ -129,6 +129,7 @@ def study(
                                 "model_bytes": int(params * 4e6 * stored),
                                 "library_bytes": 10**6,
                                 "scheduled_layers": 9 if tuning in SEARCHES else None,
+                                "primitive_layers": 9,
                                 "top1": 100 * correct / IMAGES,
                                 "top1_compiled": 100 * correct / IMAGES,
                                 "latency_ms": measured,

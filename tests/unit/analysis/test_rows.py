@@ -66,7 +66,7 @@ def row_of(
 def test_columns_are_those_of_the_contract():
     assert ",".join(rows.STUDY_COLUMNS) == (
         "dataset,model,compression,level,primitive,format,dtype,tuning,platform,params,nonzero_params,macs,model_bytes,"
-        "library_bytes,scheduled_layers,top1,top1_compiled,latency_ms,latency_ms_low,latency_ms_high,repeats,threads,gflops,"
+        "library_bytes,scheduled_layers,primitive_layers,top1,top1_compiled,latency_ms,latency_ms_low,latency_ms_high,repeats,threads,gflops,"
         "peak_fraction,native,status"
     )
 

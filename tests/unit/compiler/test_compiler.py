@@ -39,6 +39,7 @@ from dlas.errors import FailedError, StudyError, UnsupportedError, WrongError
 from dlas.hardware.platforms import Platform, target
 from dlas.primitives.vector import vector_unit
 from tests.unit.compiler.imported import PAIRS, imported, lively
+from tests.unit.primitives.layers import GENERAL
 
 HOST = target(Platform("host", threads=1))
 
@@ -65,7 +66,7 @@ def small(networks):
     return networks("resnet18", "small_input", 32)
 
 
-@pytest.mark.parametrize("primitive", primitives.names())
+@pytest.mark.parametrize("primitive", GENERAL)
 @every_pair
 def test_every_network_agrees_with_its_framework_under_every_primitive(networks, pair, primitive):
     network, images, logits = networks(*pair)
@@ -78,7 +79,7 @@ def test_every_network_agrees_with_its_framework_under_every_primitive(networks,
 def test_every_network_agrees_with_its_framework_in_csr(networks, pair):
     """Whatever the share of zeros, and on as many threads as there are."""
     network, images, logits = networks(*pair)
-    primitive = primitives.names()[PAIRS.index(pair) % 3]
+    primitive = GENERAL[PAIRS.index(pair) % 3]
     library = build_library(network, primitive, "csr", target(Platform("host", threads="all")))
     assert check_outputs(library.load(), images, logits, "float32", 1e-4) <= 1e-4
 
@@ -93,7 +94,7 @@ def test_csr_takes_all_types_of_numbers(networks, technique):
     assert relative_error_in_norm(outputs, logits) < 2e-2
 
 
-@pytest.mark.parametrize("primitive", primitives.names())
+@pytest.mark.parametrize("primitive", GENERAL)
 @every_pair
 def test_every_quantized_network_is_exact_under_every_primitive(networks, pair, primitive):
     network, images, logits = networks(*pair, "int8")
@@ -106,7 +107,7 @@ def test_every_quantized_network_is_exact_under_every_primitive(networks, pair, 
 @every_pair
 def test_every_network_in_half_precision_agrees_with_its_weights_in_float32(networks, pair):
     network, images, logits = networks(*pair, "float16")
-    primitive = primitives.names()[PAIRS.index(pair) % 3]
+    primitive = GENERAL[PAIRS.index(pair) % 3]
     library = build_library(network, primitive, "dense", HOST)
     assert 1e-5 < relative_error_in_norm(library.load().run(images), logits) < 2e-2
 
@@ -146,7 +147,7 @@ def convolution_kernels(network, primitive, cpu):
 
 
 @one_worker("mobilenet_v2", "large_input")
-@pytest.mark.parametrize("primitive", primitives.names())
+@pytest.mark.parametrize("primitive", GENERAL)
 @pytest.mark.parametrize(
     ("technique", "cpu", "blocks"),
     [

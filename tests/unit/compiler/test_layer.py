@@ -13,6 +13,7 @@ from dlas.compiler.pipeline import compile_module
 from dlas.hardware.platforms import Platform, target
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.vector import vector_unit
+from tests.unit.primitives.layers import GENERAL
 
 AVX2 = target(Platform("avx2", {"kind": "llvm", "mcpu": "x86-64-v3"}, threads=1))
 # Weights of a register tile are more than the first-level cache has room for.
@@ -47,7 +48,7 @@ def output(layer: Layer, chosen: dict) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 @pytest.mark.parametrize(
-    ("primitive", "format"), [(name, "dense") for name in primitives.names()] + [("direct", "csr")]
+    ("primitive", "format"), [(name, "dense") for name in GENERAL] + [("direct", "csr")]
 )
 def test_every_option_of_every_choice_computes_the_same(primitive, format, dtype):
     """On small integers, whose sums are exact in any order."""

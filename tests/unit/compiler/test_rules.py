@@ -23,6 +23,7 @@ from dlas.primitives import thread_blocks, tiling
 from dlas.primitives.instruction_sets import extension
 from dlas.primitives.vector import processor
 from tests.unit.compiler.imported import layer_of, network_of
+from tests.unit.primitives.layers import GENERAL
 
 HOST = target(Platform("host", threads=1))
 X86 = {"kind": "llvm", "mtriple": "x86_64-linux-gnu", "num-cores": 1}
@@ -97,7 +98,7 @@ def test_every_candidate_uses_the_dot_product(int8, tmp_path, primitive, name, c
     assert "Tensorize failed" not in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("primitive", primitives.names())
+@pytest.mark.parametrize("primitive", GENERAL)
 def test_candidates_of_int8_are_exact(int8, tmp_path, primitive, monkeypatch):
     monkeypatch.setattr(schedule_search, "POPULATION", 8)
     workload = workload_of(int8, primitive, HOST, tmp_path)

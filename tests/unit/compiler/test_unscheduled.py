@@ -27,6 +27,7 @@ from dlas.primitives.decisions import Decisions
 from dlas.primitives.vector import processor, vector_unit
 from tests.unit.compiler.imported import imported, network_of
 from tests.unit.primitives.layers import (
+    GENERAL,
     KINDS,
     TARGETS,
     convolutions,
@@ -43,7 +44,7 @@ GPUS = [
     {"kind": "cuda", "arch": "sm_72", **LIMITS, "host": {"kind": "llvm"}},
     {"kind": "opencl", "device": "mali", **LIMITS, "host": {"kind": "llvm"}},
 ]
-every_primitive = pytest.mark.parametrize("primitive", primitives.names())
+every_primitive = pytest.mark.parametrize("primitive", GENERAL)
 every_format = pytest.mark.parametrize("format", ["dense", "csr"])
 
 
@@ -85,7 +86,7 @@ def test_bare_loops_compute_what_pytorch_computes(primitive, format, layer, desc
 @pytest.mark.parametrize(
     ("primitive", "format", "technique"),
     [
-        *((name, "dense", "none") for name in primitives.names()),
+        *((name, "dense", "none") for name in GENERAL),
         ("direct", "csr", "none"),
         ("gemm", "dense", "float16"),
         ("spatial_pack", "dense", "int8"),
