@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dlas import registry
-from dlas.errors import StudyError
+from dlas.errors import StudyError, UnsupportedError
 from dlas.processes import Worker, WorkerError
 from dlas.runtimes.plugin import Run, load
 
@@ -134,7 +134,14 @@ class _Network:
 
 @contextmanager
 def _open(name: str, network: Path, reference: Path, threads: int) -> Iterator[_Network]:
-    bind = load(name).open_network(network, threads)
+    try:
+        runtime = load(name)
+    except ModuleNotFoundError as error:
+        raise UnsupportedError(
+            f"the peer {name}: its package {error.name} is not installed; the pins are in requirements.txt and "
+            "requirements-bench.txt"
+        ) from error
+    bind = runtime.open_network(network, threads)
     with np.load(reference) as arrays:
         images = arrays["inputs"]
     yield _Network(bind, images)

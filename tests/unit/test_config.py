@@ -158,7 +158,11 @@ WRONG = [
     ("study.formats", ["csr2"], "study.formats.0 is 'csr2'; allowed: dense, csr"),
     ("study.tuning", ["lucky"], "study.tuning.0 is 'lucky'; allowed: unscheduled, untuned, autotu"),
     ("study.platforms", ["abacus"], "study.platforms is 'abacus'; allowed: hikey970_cpu, hikey"),
-    ("study.peers", ["tvm"], "study.peers.0 is 'tvm'; allowed: pytorch, onnxruntime"),
+    (
+        "study.peers",
+        ["tvm"],
+        "study.peers.0 is 'tvm'; allowed: pytorch, onnxruntime, openvino, ncnn, mnn",
+    ),
     ("platforms.laptop-cpu", PLATFORM, "platforms has the key 'laptop-cpu'; allowed: names of low"),
     ("platforms.Jetson", PLATFORM, "platforms has the key 'Jetson'; allowed: names of lower-case"),
     ("platforms.my board", PLATFORM, "platforms has the key 'my board'; allowed: names of lower-c"),

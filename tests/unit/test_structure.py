@@ -80,7 +80,7 @@ def test_torch_is_used_for_training_import_and_peers_only(file):
 
 def test_a_peer_is_asked_without_any_runtime():
     """And a peer's own process has its runtime alone."""
-    runtimes = {"torch", "onnxruntime", "tvm"}
+    runtimes = {"torch", "onnxruntime", "openvino", "ncnn", "MNN", "tvm"}
     loaded = f"import sys, dlas.runtimes.peer; sys.exit(bool({runtimes} & {{*sys.modules}}))"
     assert subprocess.run([sys.executable, "-c", loaded], cwd=ROOT).returncode == 0
 

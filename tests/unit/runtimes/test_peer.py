@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dlas.errors import StudyError
+from dlas.errors import StudyError, UnsupportedError
 from dlas.runtimes import peer as peers
 from tests.unit.runtimes.exported import CORES, FILES, export_network
 
@@ -103,6 +103,17 @@ def test_peers_end_with_the_block_whatever_happens(tiny):
     assert all(peer.worker.pid is None for peer in found.values())
 
 
+def test_a_peer_that_is_not_installed_is_told(tiny, tmp_path, monkeypatch):
+    missing = "raise ModuleNotFoundError('No module named ncnn', name='ncnn')"
+    (tmp_path / "ncnn.py").write_text(missing)
+    monkeypatch.syspath_prepend(tmp_path)
+    with (
+        started(tiny, files={"ncnn": FILES["onnx"]}) as found,
+        pytest.raises(UnsupportedError, match="the peer ncnn: its package ncnn is not installed"),
+    ):
+        found["ncnn"].logits()
+
+
 def test_an_unknown_peer_is_told(tiny):
-    with pytest.raises(StudyError, match="unknown runtime 'tvm'; allowed: onnxruntime, pytorch"):
+    with pytest.raises(StudyError, match="unknown runtime 'tvm'; allowed: mnn, ncnn, onnxruntime"):
         peers.Peer("tvm", "any", tiny / "reference.npz", CORES)

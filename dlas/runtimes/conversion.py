@@ -1,0 +1,28 @@
+"""Programs that bring a network into the form that a runtime loads."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlas.errors import StudyError
+
+
+def convert(command: Sequence[str | Path], folder: str | Path) -> None:
+    """Run a program that comes with a package of this environment, in a folder.
+
+    Raises
+    ------
+    StudyError
+        For one that is not there or fails, with the last line that it wrote.
+    """
+    program = Path(sys.executable).with_name(str(command[0]))
+    try:
+        done = subprocess.run(
+            [program, *command[1:]], cwd=folder, capture_output=True, text=True, errors="replace"
+        )
+    except FileNotFoundError as error:
+        raise StudyError(f"{program} is not installed") from error
+    if done.returncode:
+        last = [*done.stdout.splitlines(), *done.stderr.splitlines()][-1:]
+        raise StudyError(f"{command[0]} ended with exit status {done.returncode}: {last}")
