@@ -9,7 +9,7 @@
 # make test-draws  how often each claim is decided by chance, and rightly, in 1,000 tables  (PYTEST="options of pytest")
 # make test-cluster  the smoke study through a real Slurm, all on this machine (PYTEST="options of pytest")
 # make rehearsal  the paper's study on this machine, on little data: half an hour  (PYTEST="options of pytest")
-# make bench    the primitives against PyTorch and ONNX Runtime           (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
+# make bench    the primitives against five other runtimes                 (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
 # make bench-schedulers  the ways to schedule one network beside each other   (SCHEDULERS="options of benchmarks.schedulers")
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
 # make bench-gpu   the primitives against PyTorch on an NVIDIA GPU         (GPU="options of benchmarks.gpu")
@@ -83,7 +83,7 @@ test-cluster: $(VENV)/test
 rehearsal: $(VENV)/test
 	$(VENV)/bin/python -m pytest --capture no -m "rehearsal or not rehearsal" tests/workflow/test_rehearsal.py $(PYTEST)
 
-bench: $(VENV)/study
+bench: $(VENV)/bench
 	$(VENV)/bin/python -m benchmarks.networks --trials $(TRIALS) $(NETWORKS)
 	$(VENV)/bin/python -m benchmarks.limits
 
@@ -120,10 +120,12 @@ clean:
 # One stamp for each set of requirements: made again when a file that it is made from is newer, and when the environment was moved or
 # copied here, or has another Python since.
 ifneq ($(file <$(VENV)/place),$(realpath $(VENV)) $(realpath $(VENV)/bin/python))
-.PHONY: $(VENV)/study $(VENV)/test
+.PHONY: $(VENV)/study $(VENV)/test $(VENV)/bench
 endif
 $(VENV)/study: requirements.txt
 	$(call install,requirements.txt)
+$(VENV)/bench: requirements-bench.txt requirements.txt
+	$(call install,requirements-bench.txt)
 $(VENV)/test: requirements-test.txt requirements.txt
 	$(call install,requirements-test.txt)
 

@@ -18,8 +18,10 @@ from dlas import primitives
 from dlas.compiler import layer as layers_of_networks
 from dlas.compiler.check import largest_relative_error
 from dlas.compiler.pipeline import compile_module
+from dlas.errors import UnsupportedError
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.layout import Layout
+from dlas.primitives.plugin import unsupported
 from dlas.primitives.vector import vector_unit
 
 SPARSITIES = (0.0, 0.5, 0.6, 0.65, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -70,7 +72,7 @@ def check(output: np.ndarray, expected: np.ndarray, tolerance: float, what: str)
 
 
 def own_kernels(layer: Layer, target: Target) -> Iterator[Contender]:
-    """Yield every primitive dense, in each dtype, and in CSR at each sparsity."""
+    """Yield every primitive dense, in each dtype, and in CSR at each sparsity, unless it declines."""
     wanted = [(dtype, "dense", 0.0) for dtype in BYTES]
     wanted += [("float32", "csr", sparsity) for sparsity in SPARSITIES]
     for dtype, format, sparsity in wanted:
@@ -78,9 +80,12 @@ def own_kernels(layer: Layer, target: Target) -> Iterator[Contender]:
         weight = thinned(weight, sparsity)
         expected = expected_of(data, weight, layer.convolution)
         for primitive in primitives.names():
-            run, output, layout = compiled(
-                primitive, format, data, weight, layer.convolution, target
-            )
+            try:
+                run, output, layout = compiled(
+                    primitive, format, data, weight, layer.convolution, target
+                )
+            except UnsupportedError:
+                continue
             run()
             result = physical(expected, layout).reshape(output.shape)
             what = f"{layer.name}: {primitive} {format} {dtype} at sparsity {sparsity:g}"
@@ -99,6 +104,8 @@ def compiled(
     """Return one run of the kernel of a layer, nothing fused behind it, its output, and that output's layout."""
     algorithm, stored = primitives.load(primitive), primitives.load_format(format)
     vector = vector_unit(target, str(weight.dtype))
+    if reason := unsupported(algorithm, layer, str(data.dtype), vector):
+        raise UnsupportedError(reason)
     layout = stored.layout(algorithm, layer.in_channels, vector)
     one = layers_of_networks.Layer(
         algorithm, stored, weight, layer, layout, str(data.dtype), vector

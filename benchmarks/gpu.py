@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from benchmarks.interleaved import Sampler, write
+from benchmarks.interleaved import Sampler, ratios_to, write
 from benchmarks.network_contenders import (
     Case,
     Contender,
@@ -43,8 +43,8 @@ from dlas.files import code_folder
 from dlas.hardware.platforms import Platform, status, target
 
 CASES = (
-    Case("resnet18", 224, "large_input", 1000, compressed=True),
-    Case("resnet50", 224, "large_input", 1000, compressed=True),
+    Case("resnet18", 224, "large_input", 1000),
+    Case("resnet50", 224, "large_input", 1000),
 )
 TECHNIQUES = ("none", "float16", "int8")
 TIMEOUT_S = 600.0  # with the build of a network
@@ -172,7 +172,11 @@ def main() -> None:
         for dtype in (torch.float32, torch.float16):
             built += pytorch(work, dtype)
         turns = tqdm(range(arguments.rounds), desc=f"{case.name}, timed", unit="round")
-        tables.append(measure(case.name, built, turns, arguments.seconds, PEERS))
+        table, samples = measure(case.name, built, turns, arguments.seconds)
+        runtimes = list(zip(table["runtime"], table["dtype"], strict=True))
+        for column, peer in PEERS.items():
+            table[column] = ratios_to(samples, runtimes.index(peer)).round(3)
+        tables.append(table)
         write(pd.concat(tables, ignore_index=True), arguments.results / "gpu.csv")
         print(tables[-1].to_string(index=False, na_rep=""), flush=True)
 

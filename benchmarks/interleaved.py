@@ -29,9 +29,10 @@ def repeated(run: Callable[[], object]) -> Sampler:
 def take_turns(samplers: Sequence[Sampler], turns: Iterable[int], seconds: float) -> np.ndarray:
     """Return the milliseconds [turns, samplers] of a run; in each turn all are sampled once, in random order.
 
-    A sample is of as many runs as fill `seconds`, at least one.
+    A sample is of as many runs as fill `seconds`, at least one. A sampler may fail, and gives NaN then.
     """
-    numbers = [max(1, round(seconds / min(sample(1) for _ in range(3)))) for sample in samplers]
+    fastest = [min(sample(1) for _ in range(3)) for sample in samplers]
+    numbers = [max(1, round(seconds / one)) if one > 0 else 1 for one in fastest]
     shuffle = np.random.default_rng(0)
     samples = []
     for _ in turns:

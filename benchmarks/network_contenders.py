@@ -1,5 +1,4 @@
-"""What takes turns on a network: this project's primitives, dense, compressed and in CSR, and PyTorch, each checked
-before it is timed.
+"""This project's contenders on a network: its primitives, dense, compressed and in CSR, checked before they are timed.
 
 Weights and images are random: latency does not depend on their values.
 """
@@ -7,7 +6,7 @@ Weights and images are random: latency does not depend on their values.
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from benchmarks.interleaved import Sampler, ratios_to, repeated, take_turns
+from benchmarks.interleaved import Sampler, take_turns
 from benchmarks.layers import thinned
 from benchmarks.random_images import random_images
 from dlas import compression, datasets, models, primitives, registry
@@ -31,7 +30,7 @@ from dlas.compiler.network import Network
 from dlas.compiler.schedulers import plugin
 from dlas.compiler.tuning.settings import Outcome, Settings
 from dlas.compression.weight_pruning import prunable
-from dlas.errors import UnsupportedError, WrongError
+from dlas.errors import RowError, UnsupportedError, WrongError
 from dlas.hardware.devices import device_opener
 from dlas.hardware.platforms import Platform, target
 from dlas.models.training import Recipe
@@ -51,11 +50,6 @@ EXCLUDE = ("stem", "depthwise", "classifier")
 IMAGES = 32  # on which integers are calibrated
 # Of the measure that `dlas.compiler.check` has for each dtype.
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 0.0}
-PEERS = {
-    "ratio_to_pytorch": ("pytorch", "float32"),
-    "ratio_to_onnxruntime": ("onnxruntime", "float32"),
-    "ratio_to_onnxruntime_int8": ("onnxruntime", "int8"),
-}
 COLUMNS = [
     "network",
     "runtime",
@@ -64,19 +58,25 @@ COLUMNS = [
     "dtype",
     "sparsity",
     "tuning",
+    "status",
     "latency_ms",
 ]
+FORMS = ("float32", "float16", "int8", "csr")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network of width 1, the size of its input in pixels, and whether its compressed forms take part."""
+    """A network of width 1 and the size of its input in pixels.
+
+    `forms` are those of `FORMS` that take part, `build_s` the seconds that one of its libraries takes on two cores.
+    """
 
     model: str
     size: int
     stem: str
     classes: int
-    compressed: bool
+    forms: tuple[str, ...] = FORMS
+    build_s: float = 5.0
 
     @property
     def name(self) -> str:
@@ -84,15 +84,24 @@ class Case:
 
 
 CASES = (
-    Case("resnet18", 32, "small_input", 10, compressed=True),
-    Case("mobilenet_v2", 32, "small_input", 10, compressed=True),
-    Case("resnet50", 224, "large_input", 1000, compressed=False),
+    Case("resnet18", 32, "small_input", 10),
+    Case("vgg16", 32, "small_input", 10),
+    Case("mobilenet_v1", 32, "small_input", 10),
+    Case("mobilenet_v2", 32, "small_input", 10),
+    Case("resnet50", 224, "large_input", 1000),
+    # The largest: an hour with all forms.
+    Case("densenet161", 224, "large_input", 1000, forms=("float32", "int8")),
+    Case("efficientnet_b0", 224, "large_input", 1000),
+    Case("mobilenet_v2", 224, "large_input", 1000),
 )
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to run a network: by what, in which format and numbers, with what share of zeros, and how it is timed."""
+    """A way to run a network: by what, in which format and numbers, with what share of zeros, and how it is timed.
+
+    `sample` is None until it is checked, and where `status` says why it is not timed.
+    """
 
     runtime: str
     primitive: str
@@ -100,7 +109,8 @@ class Contender:
     dtype: str
     sparsity: float
     tuning: str
-    sample: Sampler | None  # None until it is checked
+    sample: Sampler | None = None
+    status: str = "ok"
 
 
 @dataclass(frozen=True)
@@ -154,29 +164,18 @@ def pruned(work: Workload, sparsity: float) -> nn.Module:
     return model
 
 
-def pytorch(work: Workload) -> Contender:
-    """Return PyTorch, eager."""
-    image = torch.from_numpy(work.image)
-
-    @torch.inference_mode()
-    def run() -> torch.Tensor:
-        logits: torch.Tensor = work.model(image)
-        return logits
-
-    return Contender("pytorch", "", "dense", "float32", 0.0, "", repeated(run))
-
-
 def own_networks(work: Workload, trials: Mapping[str, int] | None = None) -> Iterator[Contender]:
-    """Yield every primitive dense in float32 and, of a case that is compressed, in float16, in int8 and in CSR.
+    """Yield every primitive in each form of the case.
 
     `trials` are the largest numbers of a "layer" and of the whole "network". With them each primitive also runs in all
     ways to schedule that search.
     """
-    yield from own_primitives(work, work.model, "none", "dense", 0.0, trials)
-    if work.case.compressed:
-        yield from own_primitives(work, work.model, "float16", "dense", 0.0, trials)
-        yield from own_primitives(work, work.model, "int8", "dense", 0.0, trials)
-        yield from own_primitives(work, pruned(work, SPARSITY), "none", "csr", SPARSITY, trials)
+    for form in work.case.forms:
+        if form == "csr":
+            yield from own_primitives(work, pruned(work, SPARSITY), "none", "csr", SPARSITY, trials)
+        else:
+            technique = "none" if form == "float32" else form
+            yield from own_primitives(work, work.model, technique, "dense", 0.0, trials)
 
 
 def own_primitives(
@@ -187,17 +186,26 @@ def own_primitives(
     sparsity: float,
     trials: Mapping[str, int] | None,
 ) -> Iterator[Contender]:
-    """Yield every primitive of a network compressed by a technique without levels, checked against its reference."""
+    """Yield every primitive of a network compressed by a technique without levels, checked against its reference.
+
+    Those that decline the network have the reason in their status.
+    """
     network, expected = imported(work, model, technique)
     for primitive in primitives.names():
-        codes: dict[str, dict[str, Any] | None] = {"untuned": None}
-        if trials:
-            found = searched(network, primitive, format, HERE, trials)
-            codes |= {way: outcome.choices for way, outcome in found.items()}
-        for tuning, choices in codes.items():
-            library = build_library(network, primitive, format, target(HERE), choices).load()
-            own = Contender("dlas", primitive, format, network.dtype, sparsity, tuning, None)
-            yield checked(work, library, expected, own)
+        own = Contender("dlas", primitive, format, network.dtype, sparsity, "untuned")
+        try:
+            library = build_library(network, primitive, format, target(HERE)).load()
+        except UnsupportedError as error:
+            yield replace(own, status=error.status)
+            continue
+        yield checked(work, library, expected, own)
+        if not trials:
+            continue
+        for tuning, outcome in searched(network, primitive, format, HERE, trials).items():
+            library = build_library(
+                network, primitive, format, target(HERE), outcome.choices
+            ).load()
+            yield checked(work, library, expected, replace(own, tuning=tuning))
 
 
 def imported(work: Workload, model: nn.Module, technique: str) -> tuple[Network, np.ndarray]:
@@ -261,22 +269,30 @@ def timed(timer: NetworkTimer) -> Sampler:
 
 
 def measure(
-    network: str,
-    contenders: Sequence[Contender],
-    turns: Iterable[int],
-    seconds: float,
-    peers: Mapping[str, tuple[str, str]] = PEERS,
-) -> pd.DataFrame:
-    """Time the contenders of a network in turns; return a row each, with its ratio to each peer that took part.
+    network: str, contenders: Sequence[Contender], turns: Iterable[int], seconds: float
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Time the contenders of a network in turns.
 
-    `peers` are columns of the result, each with a runtime and the type of its numbers.
+    Returns a row each, and the samples in milliseconds [turns, contenders], NaN where there are none. One that fails
+    meanwhile has the reason in its status, and no latency.
     """
-    samples = take_turns([contender.sample for contender in contenders], turns, seconds)
-    table = pd.DataFrame([asdict(contender) for contender in contenders]).drop(columns="sample")
-    table["network"] = network
+    statuses = [contender.status for contender in contenders]
+
+    def sampler(place: int, sample: Sampler | None) -> Sampler:
+        def guarded(number: int) -> float:
+            if sample is None or statuses[place] != "ok":
+                return np.nan
+            try:
+                return sample(number)
+            except RowError as error:
+                statuses[place] = error.status
+                return np.nan
+
+        return guarded
+
+    samplers = [sampler(place, one.sample) for place, one in enumerate(contenders)]
+    samples = take_turns(samplers, turns, seconds)
+    table = pd.DataFrame([vars(contender) for contender in contenders])
+    table = table.assign(network=network, status=statuses)
     table["latency_ms"] = np.median(samples, axis=0).round(4)
-    runtimes = [(contender.runtime, contender.dtype) for contender in contenders]
-    for column, peer in peers.items():
-        took_part = peer in runtimes
-        table[column] = ratios_to(samples, runtimes.index(peer)).round(3) if took_part else np.nan
-    return table[[*COLUMNS, *peers]]
+    return table[COLUMNS], samples

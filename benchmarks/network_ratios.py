@@ -1,25 +1,51 @@
-"""What the table of whole networks says of this project's fastest primitive in each form, against float32 and peers."""
+"""How fast this project's fastest primitive is in each form, beside the fastest peer: as columns, text and figure."""
 
-from itertools import product
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
 
-from dlas import registry
+from benchmarks.interleaved import ratios_to
+from dlas.analysis.style import GREY, style
 
-# What is compared, and with which peer's column of ratios.
-FORMS = (
-    ("dense", "float32", "ratio_to_onnxruntime", "ONNX Runtime float32"),
-    ("csr", "float32", "ratio_to_onnxruntime", "ONNX Runtime float32"),
-    ("dense", "float16", "ratio_to_onnxruntime", "ONNX Runtime float32"),
-    ("dense", "int8", "ratio_to_onnxruntime_int8", "ONNX Runtime int8"),
-)
+OWN = "dlas"
+# What is compared, as (format, dtype), and its name in the figure.
+FORMS = {
+    ("dense", "float32"): "float32",
+    ("dense", "float16"): "float16",
+    ("csr", "float32"): "CSR, 90 % zeros",
+    ("dense", "int8"): "int8, to the best int8",
+}
 
 
-def fastest(rows: pd.DataFrame, format: str, dtype: str, tuning: str) -> pd.Series | None:
-    """Return the row of this project's fastest primitive, None where no primitive took part."""
-    own = rows[(rows["runtime"] == "dlas") & (rows["format"] == format) & (rows["dtype"] == dtype)]
-    own = own[own["tuning"] == tuning]
-    return None if own.empty else own.loc[own["ratio_to_pytorch"].idxmin()]
+def with_ratios(table: pd.DataFrame, samples: np.ndarray) -> pd.DataFrame:
+    """Return the rows of one network with the columns `best_peer` and `ratio_to_best_peer`.
+
+    Rows in int8 are compared with the fastest peer in int8, all others with the fastest in float32. A ratio is the
+    median over the turns of two samples of one turn.
+    """
+    table = table.assign(best_peer="", ratio_to_best_peer=np.nan)
+    integers = table["dtype"] == "int8"
+    for rows, dtype in ((integers, "int8"), (~integers, "float32")):
+        took_part = (table["runtime"] != OWN) & (table["dtype"] == dtype)
+        latencies = table.loc[took_part, "latency_ms"].dropna()
+        if len(latencies):
+            best = int(latencies.idxmin())
+            ratios = ratios_to(samples, best).round(3)
+            table.loc[rows, "best_peer"] = table["runtime"][best]
+            table.loc[rows, "ratio_to_best_peer"] = ratios[rows]
+    return table
+
+
+def fastest(rows: pd.DataFrame, format: str, dtype: str, tuning: str = "") -> pd.Series | None:
+    """Return the row of this project's fastest primitive, in one way to schedule or in any; None without one."""
+    own = rows[(rows["runtime"] == OWN) & (rows["format"] == format) & (rows["dtype"] == dtype)]
+    own = own[own["latency_ms"].notna()]
+    if tuning:
+        own = own[own["tuning"] == tuning]
+    return None if own.empty else own.loc[own["latency_ms"].idxmin()]
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -28,14 +54,47 @@ def summary(table: pd.DataFrame) -> str:
     for network, rows in table.groupby("network", sort=False):
         lines += ["", f"{network}:"]
         dense = fastest(rows, "dense", "float32", "untuned")
-        for (format, dtype, column, peer), tuning in product(FORMS, registry.names("tuning")):
-            row = fastest(rows, format, dtype, tuning)
-            if row is None or dense is None:
-                continue
-            zeros = f" at {100 * row['sparsity']:g} % zeros" if format == "csr" else ""
-            to_dense = row["ratio_to_pytorch"] / dense["ratio_to_pytorch"]
-            lines.append(
-                f"  {format} {dtype}{zeros} ({row['primitive']}, {tuning}): "
-                f"{to_dense:.3f} of the fastest untuned dense float32, {row[column]:.3f} of {peer}"
-            )
+        tunings = [tuning for tuning in rows["tuning"].unique() if tuning]
+        for format, dtype in FORMS:
+            for tuning in tunings:
+                row = fastest(rows, format, dtype, tuning)
+                if row is None or dense is None:
+                    continue
+                zeros = f" at {100 * row['sparsity']:g} % zeros" if format == "csr" else ""
+                to_dense = row["latency_ms"] / dense["latency_ms"]
+                peer = f", {row['ratio_to_best_peer']:.3f} of {row['best_peer']}"
+                lines.append(
+                    f"  {format} {dtype}{zeros} ({row['primitive']}, {tuning}): "
+                    f"{to_dense:.3f} of the fastest untuned dense float32"
+                    + (peer if row["best_peer"] else "")
+                )
+        for row in rows[rows["status"] != "ok"].to_dict("records"):
+            name = " ".join(filter(None, (row["runtime"], row["primitive"])))
+            lines.append(f"  {name}, {row['format']} {row['dtype']}: {row['status']}")
     return "\n".join(lines)
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """Write a bar chart of the ratios: a group for each network, a bar for each form in its fastest way."""
+    found = [
+        (network, label, row["ratio_to_best_peer"])
+        for network, rows in table.groupby("network", sort=False)
+        for form, label in FORMS.items()
+        if (row := fastest(rows, *form)) is not None
+    ]
+    bars = pd.DataFrame(found, columns=["network", "form", "ratio"])
+    with style():
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        axis = figure.subplots()
+        sns.barplot(bars, x="network", y="ratio", hue="form", ax=axis)
+        axis.axhline(1, color=GREY, linewidth=1)
+        for container in axis.containers:
+            axis.bar_label(container, fmt="%.2f", fontsize=6, padding=1)  # type: ignore[arg-type]
+        axis.set(xlabel="", ylabel="latency / best peer's")
+        axis.set_title(
+            "The fastest primitive beside the fastest of the peers, one thread; below 1 it is faster"
+        )
+        axis.tick_params(axis="x", rotation=20)
+        axis.legend(title="", ncols=len(FORMS), loc="upper left")
+        axis.set_ylim(top=1.25 * bars["ratio"].max())
+        figure.savefig(path, dpi=200)

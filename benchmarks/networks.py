@@ -1,11 +1,13 @@
-"""Whole networks: this project's primitives, dense and compressed, against PyTorch eager and ONNX Runtime.
+"""Whole networks: this project's primitives, dense and compressed, against the runtimes that are its peers.
 
-One thread, one run. All runtimes of a network take turns, so that a drift of the machine meets all of them alike; a
-ratio is the median over the turns of two samples of one turn.
+One thread, one run. All contenders of a network take turns, so that a drift of the machine meets all of them alike; a
+ratio is the median over the turns of two samples of one turn. A run that was killed goes on with the networks that it
+has not done.
 """
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read by PyTorch when it starts
@@ -15,18 +17,31 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.interleaved import write
-from benchmarks.network_contenders import CASES, measure, own_networks, pytorch, workload
-from benchmarks.network_ratios import summary
-from benchmarks.onnx_networks import onnx_runtime
+from benchmarks.network_contenders import (
+    CASES,
+    RECORDS,
+    ROOT,
+    WAYS,
+    Case,
+    measure,
+    own_networks,
+    workload,
+)
+from benchmarks.network_peers import peers
+from benchmarks.network_ratios import draw, summary, with_ratios
+from dlas import primitives, registry
+from dlas.closure import code_hash
 from dlas.hardware import host
 
 RESULTS = Path(__file__).parent / "results"
+# Turns that a network begins with, to find how many runs fill a sample, in samples.
+FIRST_TURNS = 1
 
 
 def main() -> None:
-    """Measure, print and write networks.csv."""
+    """Measure, print and write networks.csv and networks.png."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15, help="samples of each runtime")
+    parser.add_argument("--rounds", type=int, default=15, help="samples of each contender")
     parser.add_argument("--seconds", type=float, default=0.1, help="length of a sample")
     parser.add_argument("--networks", default="", help="those with this in their name alone")
     parser.add_argument("--trials", type=int, default=0, help="of each layer; 0: untuned alone")
@@ -37,22 +52,71 @@ def main() -> None:
     if not cases:
         names = ", ".join(case.name for case in CASES)
         parser.error(f"no network has {arguments.networks!r} in its name; there are {names}")
-    trials = {"layer": arguments.trials, "network": arguments.network_trials}
+    done = finished_folder(arguments)
+    print(estimate([case for case in cases if not (done / f"{case.name}.csv").exists()], arguments))
     torch.set_num_threads(1)
     host.use_threads(1)
-    tables = []
     for case in cases:
-        work = workload(case)
-        contenders = [pytorch(work)]
-        for found in (onnx_runtime(work), own_networks(work, trials if arguments.trials else None)):
-            contenders += tqdm(found, desc=f"{case.name}, built", unit=" runtimes")
-        turns = tqdm(range(arguments.rounds), desc=f"{case.name}, timed", unit="round")
-        tables.append(measure(case.name, contenders, turns, arguments.seconds))
-        table = pd.concat(tables, ignore_index=True)
-        # A killed run keeps the networks that it has done.
-        write(table, arguments.results / "networks.csv")
+        file = done / f"{case.name}.csv"
+        if not file.exists():
+            write(measured(case, arguments), file)
+    files = [done / f"{case.name}.csv" for case in cases]
+    table = pd.concat(map(read, files), ignore_index=True)
+    write(table, arguments.results / "networks.csv")
+    draw(table, arguments.results / "networks.png")
+    for file in files:
+        file.unlink()
     print(table.to_string(index=False, na_rep=""))
     print(summary(table))
+
+
+def finished_folder(arguments: argparse.Namespace) -> Path:
+    """Return where the tables of finished networks are kept until all are: one folder for each code and effort."""
+    plugins = [registry.module_name("primitive", name) for name in primitives.names()]
+    plugins += [registry.module_name("runtime", name) for name in registry.names("runtime")]
+    code = code_hash(ROOT, None, ("benchmarks.networks", *plugins))
+    effort = "-".join(
+        f"{value:g}"
+        for value in (
+            arguments.rounds,
+            arguments.seconds,
+            arguments.trials,
+            arguments.network_trials,
+        )
+    )
+    folder = RECORDS / "networks" / f"{code}-{effort}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def estimate(cases: Sequence[Case], arguments: argparse.Namespace) -> str:
+    """Say how long the measurements that are left will take, without searches."""
+    minutes = 0.0
+    for case in cases:
+        libraries = len(primitives.names()) * len(case.forms)
+        contenders = libraries + len(registry.names("runtime")) + 2 * ("int8" in case.forms)
+        samples = contenders * (arguments.rounds + FIRST_TURNS)
+        minutes += (libraries * case.build_s + samples * arguments.seconds) / 60
+    searches = f" and the searches of {', '.join(WAYS)}" if arguments.trials else ""
+    return f"{len(cases)} networks: about {minutes:.0f} minutes{searches}"
+
+
+def measured(case: Case, arguments: argparse.Namespace) -> pd.DataFrame:
+    """Return the rows of one network."""
+    work = workload(case)
+    limits = {"layer": arguments.trials, "network": arguments.network_trials}
+    own = own_networks(work, limits if arguments.trials else None)
+    contenders = list(tqdm(own, desc=f"{case.name}, built", unit=" libraries"))
+    with peers(work) as others:
+        turns = tqdm(range(arguments.rounds), desc=f"{case.name}, timed", unit="round")
+        return with_ratios(*measure(case.name, [*others, *contenders], turns, arguments.seconds))
+
+
+def read(file: Path) -> pd.DataFrame:
+    """Return a table whose words are empty where nothing stands."""
+    table = pd.read_csv(file)
+    words = table.select_dtypes(exclude="number").columns
+    return table.fillna(dict.fromkeys(words, ""))
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ from benchmarks.contenders import (
 from benchmarks.interleaved import ratios_to, take_turns, write
 from benchmarks.layers import Layer, all_layers, network_layers, operands, thinned
 from benchmarks.roofline import Roofline
-from dlas import primitives
 from dlas.hardware.platforms import Platform, target
 from dlas.primitives.convolution import Convolution
+from tests.unit.primitives.layers import GENERAL
 
 SMALL = Layer("resnet18_32", Convolution(1, 6, 8, 8, 20, (3, 3), (1, 1), (1, 1, 1, 1)))
 HOST = target(Platform("host", threads=1))
@@ -62,7 +62,8 @@ def test_a_row_for_each_contender_of_a_layer(tmp_path):
     table = measure(SMALL, contenders, Roofline(HOST), range(3), seconds=1e-4)
     assert list(table) == COLUMNS and set(table["layer"]) == {SMALL.name}
     kernels = table[table["runtime"] == "dlas"].groupby(["primitive", "format", "dtype"]).size()
-    for primitive in primitives.names():
+    assert kernels["winograd", "dense", "float32"] == 1
+    for primitive in GENERAL:
         assert kernels[primitive, "csr", "float32"] == len(SPARSITIES)
         for dtype in ("float32", "float16", "int8"):
             assert kernels[primitive, "dense", dtype] == 1
@@ -118,7 +119,7 @@ def timed(layer: str, factor: float) -> list[dict]:
     """Rows of one layer as if a sparse kernel took `factor` times its share of the non-zeros."""
     rows = [("float32", 0.0, "pytorch", "", "dense", 1.0)]
     rows += [("float32", 0.0, "onnxruntime", "", "dense", 0.8)]
-    for index, primitive in enumerate(primitives.names()):
+    for index, primitive in enumerate(GENERAL):
         times = {"float32": 0.5, "float16": 0.4, "int8": 0.2}
         for dtype, ratio in times.items():
             rows.append((dtype, 0.0, "dlas", primitive, "dense", ratio * (1 + index)))
@@ -143,4 +144,4 @@ def test_the_summary_and_the_figure_are_of_resnet18s_3x3_layers():
     assert "slowest layer at 90 %: resnet18_224 3x3 64-64 at 56x56, 0.400" in said
     (axis,) = break_even.draw(table).axes
     assert axis.get_yscale() == "log"
-    assert len(axis.get_lines()) == len(primitives.names()) + 1 + 3
+    assert len(axis.get_lines()) == len(GENERAL) + 1 + 3

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import network_contenders
+from benchmarks import network_contenders, networks
 from benchmarks.network_contenders import (
     CASES,
     COLUMNS,
-    PEERS,
+    FORMS,
     SPARSITY,
     Case,
     Contender,
@@ -19,16 +19,19 @@ from benchmarks.network_contenders import (
     measure,
     own_networks,
     pruned,
-    pytorch,
     workload,
 )
-from benchmarks.network_ratios import summary
+from benchmarks.network_peers import peers
+from benchmarks.network_ratios import draw, summary, with_ratios
 from benchmarks.random_images import random_images
-from dlas import datasets, models, primitives
+from dlas import datasets, models, primitives, registry
+from dlas.errors import FailedError
 from dlas.models import accuracy
 
+SMALL = [case for case in CASES if case.name in ("resnet18_32", "mobilenet_v2_32")]
 
-@pytest.fixture(scope="module", params=CASES[:2], ids=lambda case: case.name)
+
+@pytest.fixture(scope="module", params=SMALL, ids=lambda case: case.name)
 def work(request):
     return workload(request.param)
 
@@ -62,57 +65,96 @@ def test_a_network_and_its_zeros_are_always_the_same(work):
     assert np.abs(accuracy.logits(work.model, image)).max() > 0.01  # an error would be seen
 
 
-@pytest.mark.parametrize("compressed", [True, False])
-def test_every_primitive_takes_part_in_each_form_and_is_right(compressed, tmp_path, monkeypatch):
-    monkeypatch.setattr(network_contenders, "RECORDS", tmp_path)
-    trials = None if compressed else {"layer": 2, "network": 4}
-    case = Case("resnet18", 32, "small_input", 10, compressed)
+def narrow(case: Case) -> Workload:
+    """A network of an eighth of the width, as the benchmark takes it."""
     torch.manual_seed(0)
     model = enlivened(models.build(case.model, case.classes, 0.125, case.stem)).eval()
     dataset = random_images(network_contenders.IMAGES, case.size, case.classes)
     images = datasets.normalize(dataset.train.images, dataset.mean, dataset.std)
-    work = Workload(case, model, dataset, images)
-    found = [
-        (one.dtype, one.format, one.sparsity, one.primitive, one.runtime, one.tuning)
-        for one in own_networks(work, trials)
+    return Workload(case, model, dataset, images)
+
+
+@pytest.mark.parametrize("forms", [FORMS, ("float32",)], ids=["all forms", "searched"])
+def test_every_primitive_takes_part_in_each_form_and_is_right(forms, tmp_path, monkeypatch):
+    monkeypatch.setattr(network_contenders, "RECORDS", tmp_path)
+    trials = None if len(forms) > 1 else {"layer": 2, "network": 4}
+    work = narrow(Case("resnet18", 32, "small_input", 10, forms))
+    found = {}
+    for one in own_networks(work, trials):
+        assert one.runtime == "dlas" and one.sparsity == (SPARSITY if one.format == "csr" else 0)
+        assert (one.sample is None) == (one.status != "ok")
+        form = "csr" if one.format == "csr" else one.dtype
+        found.setdefault((form, one.primitive, one.status.partition(":")[0]), []).append(one.tuning)
+    tunings = ["untuned", *network_contenders.WAYS] if trials else ["untuned"]
+    for form in forms:
+        for name in primitives.names():
+            declined = name == "winograd" and form in ("int8", "csr")
+            if declined:
+                assert found[form, name, "unsupported"] == ["untuned"]
+            else:
+                assert found[form, name, "ok"] == tunings
+    assert len(found) == len(forms) * len(primitives.names())
+    assert bool(list(tmp_path.glob("*/*/records.jsonl"))) is bool(trials)
+
+
+def test_every_peer_takes_part_or_says_why_not():
+    work = narrow(Case("resnet18", 32, "small_input", 10, ("float32", "int8")))
+    with peers(work) as found:
+        dtypes = {}
+        for one in found:
+            assert (one.sample is None) == (one.status != "ok")
+            if one.sample is None:
+                assert "not installed" in one.status or "No module named" in one.status
+            else:
+                assert 1e-6 < one.sample(3) < 1
+            dtypes.setdefault(one.dtype, []).append(one.runtime)
+    assert sorted(dtypes["float32"]) == sorted(registry.names("runtime"))
+    assert sorted(dtypes["int8"]) == ["onnxruntime", "openvino"]
+
+
+def fake(runtime: str, dtype: str, seconds: float, primitive: str = "") -> Contender:
+    return Contender(runtime, primitive, "dense", dtype, 0.0, "", lambda number: seconds)
+
+
+def test_a_row_is_compared_with_the_fastest_peer_of_its_numbers():
+    contenders = [
+        fake("pytorch", "float32", 4e-3),
+        fake("onnxruntime", "float32", 2e-3),
+        fake("dlas", "float32", 1e-3, "direct"),
+        fake("dlas", "int8", 1e-3, "direct"),
+        Contender("ncnn", "", "dense", "float32", 0.0, "", None, "unsupported: not installed"),
     ]
-    forms = [("float32", "dense", 0.0)]
-    if compressed:
-        forms += [("float16", "dense", 0.0), ("int8", "dense", 0.0), ("float32", "csr", SPARSITY)]
-    names = primitives.names()
-    tunings = ["untuned"] if compressed else ["untuned", *network_contenders.WAYS]
-    assert found == list(
-        (*form, name, "dlas", tuning) for form in forms for name in names for tuning in tunings
-    )
-    assert bool(list(tmp_path.glob("*/*/records.jsonl"))) is not compressed
-    assert pytorch(work).sample(1) > 0
+    table = with_ratios(*measure("any_32", contenders, range(3), seconds=1e-2))
+    assert list(table) == [*COLUMNS, "best_peer", "ratio_to_best_peer"]
+    assert table["latency_ms"].tolist()[:4] == [4, 2, 1, 1] and np.isnan(table["latency_ms"][4])
+    assert table["ratio_to_best_peer"].tolist()[:3] == [2, 1, 0.5]
+    assert table["best_peer"].tolist() == ["onnxruntime"] * 3 + ["", "onnxruntime"]
+    assert table["ratio_to_best_peer"][3:].isna().all()
+    contenders[-1] = fake("openvino", "int8", 5e-4)
+    table = with_ratios(*measure("any_32", contenders, range(3), seconds=1e-2))
+    assert table["ratio_to_best_peer"].tolist() == [2, 1, 0.5, 2, 1]
+    assert table["best_peer"].tolist() == ["onnxruntime"] * 3 + ["openvino"] * 2
 
 
-def fake(runtime: str, dtype: str, seconds: float) -> Contender:
-    return Contender(runtime, "", "dense", dtype, 0.0, "", lambda number: seconds)
+def test_a_contender_that_fails_has_its_reason_and_the_others_go_on():
+    calls = iter(range(100))
+
+    def failing(number: int) -> float:
+        if next(calls) > 4:
+            raise FailedError("the peer ncnn: no answer within 2 s")
+        return 1e-3
+
+    contenders = [
+        fake("pytorch", "float32", 2e-3),
+        Contender("ncnn", "", "dense", "float32", 0.0, "", failing),
+    ]
+    table = with_ratios(*measure("any_32", contenders, range(9), seconds=1e-2))
+    assert table["status"].tolist() == ["ok", "failed: the peer ncnn: no answer within 2 s"]
+    assert table["ratio_to_best_peer"][0] == 1 and table.iloc[1, -1:].isna().all()
 
 
-def test_a_row_has_its_ratio_to_every_peer_that_took_part():
-    contenders = [fake("pytorch", "float32", 4e-3), fake("onnxruntime", "float32", 2e-3)]
-    table = measure("any_32", contenders, range(3), seconds=1e-2)
-    assert list(table) == [*COLUMNS, *PEERS]
-    assert table["latency_ms"].tolist() == [4, 2]
-    assert table["ratio_to_pytorch"].tolist() == [1, 0.5]
-    assert table["ratio_to_onnxruntime"].tolist() == [2, 1]
-    assert table["ratio_to_onnxruntime_int8"].isna().all()
-    contenders.append(fake("onnxruntime", "int8", 1e-3))
-    table = measure("any_32", contenders, range(3), seconds=1e-2)
-    assert table["ratio_to_onnxruntime_int8"].tolist() == [4, 2, 1]
-
-
-def test_the_summary_compares_the_fastest_primitive_of_each_form():
-    forms = {
-        ("dense", "float32", 0.0): 0.5,
-        ("dense", "float16", 0.0): 0.3,
-        ("dense", "int8", 0.0): 0.1,
-        ("csr", "float32", SPARSITY): 0.2,
-    }
-    rows = [
+def rows_of(network: str, ratios: dict) -> list[dict]:
+    return [
         {
             "network": network,
             "runtime": "dlas",
@@ -121,27 +163,72 @@ def test_the_summary_compares_the_fastest_primitive_of_each_form():
             "dtype": dtype,
             "sparsity": sparsity,
             "tuning": "untuned",
-            "ratio_to_pytorch": ratio * slower,
-            "ratio_to_onnxruntime": 2 * ratio * slower,
-            "ratio_to_onnxruntime_int8": 8 * ratio * slower if network == "a_32" else np.nan,
+            "status": "ok",
+            "latency_ms": 10 * ratio * slower,
+            "best_peer": "openvino",
+            "ratio_to_best_peer": 2 * ratio * slower,
         }
-        for network in ("a_32", "b_224")
-        for (format, dtype, sparsity), ratio in forms.items()
-        if network == "a_32" or (format, dtype) == ("dense", "float32")
+        for (format, dtype, sparsity), ratio in ratios.items()
         for primitive, slower in (("direct", 1.5), ("gemm", 1.0))
     ]
+
+
+def test_the_summary_and_the_figure_show_the_fastest_primitive_of_each_form(tmp_path):
+    forms = {
+        ("dense", "float32", 0.0): 0.5,
+        ("dense", "float16", 0.0): 0.3,
+        ("dense", "int8", 0.0): 0.1,
+        ("csr", "float32", SPARSITY): 0.2,
+    }
+    rows = rows_of("a_32", forms) + rows_of("b_224", dict(list(forms.items())[:1]))
     assert "autotuned" not in summary(pd.DataFrame(rows))
-    tuned = {"tuning": "autotuned", "ratio_to_pytorch": 0.4, "ratio_to_onnxruntime": 0.8}
-    rows.append(rows[1] | tuned)
+    rows.append(rows[1] | {"tuning": "best_of", "latency_ms": 4.0, "ratio_to_best_peer": 0.8})
+    declined = {"primitive": "winograd", "status": "unsupported: no layer", "latency_ms": np.nan}
+    rows.append(rows[0] | declined)
     said = summary(pd.DataFrame(rows))
-    line = "dense float32 (gemm, autotuned): 0.800 of the fastest untuned dense float32"
-    assert f"{line}, 0.800 of ONNX Runtime float32" in said
-    dense = "dense float32 (gemm, untuned): 1.000 of the fastest untuned dense float32"
-    assert f"{dense}, 1.000 of ONNX Runtime float32" in said
-    line = "csr float32 at 90 % zeros (gemm, untuned): 0.400 of the fastest untuned dense float32"
-    assert f"{line}, 0.400 of ONNX Runtime float32" in said
-    assert "dense float16 (gemm, untuned): 0.600 of the fastest untuned dense float32" in said
-    line = "dense int8 (gemm, untuned): 0.200 of the fastest untuned dense float32"
-    assert f"{line}, 0.800 of ONNX Runtime int8" in said
+    for line in (
+        "dense float32 (gemm, best_of): 0.800 of the fastest untuned dense float32, 0.800 of openvino",
+        "dense float32 (gemm, untuned): 1.000 of the fastest untuned dense float32, 1.000 of openvino",
+        "csr float32 at 90 % zeros (gemm, untuned): 0.400 of the fastest untuned dense float32, 0.400",
+        "dense float16 (gemm, untuned): 0.600 of the fastest untuned dense float32",
+        "dense int8 (gemm, untuned): 0.200 of the fastest untuned dense float32, 0.200 of openvino",
+        "dlas winograd, dense float32: unsupported: no layer",
+    ):
+        assert line in said
     assert said.count("b_224") == said.count("a_32") == 1
-    assert len(said.splitlines()) == 1 + 2 + 5 + 2 + 1
+    assert len(said.splitlines()) == 1 + 2 + 6 + 2 + 1
+    draw(pd.DataFrame(rows), tmp_path / "networks.png")
+    assert (tmp_path / "networks.png").stat().st_size > 10_000
+
+
+def test_a_run_that_was_killed_goes_on_with_the_networks_that_are_left(
+    tmp_path, monkeypatch, capsys
+):
+    done = []
+
+    def measured(case: Case, arguments: object) -> pd.DataFrame:
+        done.append(case.name)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        return pd.DataFrame(rows_of(case.name, {("dense", "float32", 0.0): 0.5}))
+
+    monkeypatch.setattr(networks, "measured", measured)
+    monkeypatch.setattr(networks, "RECORDS", tmp_path)
+    command = ["networks", "--networks", "mobilenet_v2", "--results", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(KeyboardInterrupt):
+        networks.main()
+    assert "2 networks: about" in capsys.readouterr().out
+    networks.main()
+    assert "1 networks: about" in capsys.readouterr().out
+    assert done == ["mobilenet_v2_32", "mobilenet_v2_224", "mobilenet_v2_224"]
+    table = networks.read(tmp_path / "networks.csv")
+    assert list(table["network"].unique()) == ["mobilenet_v2_32", "mobilenet_v2_224"]
+    assert not list(tmp_path.glob("networks/*/*.csv"))
+
+
+def test_a_name_that_no_network_has_is_told(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["networks", "--networks", "lenet"])
+    with pytest.raises(SystemExit):
+        networks.main()
+    assert "no network has 'lenet' in its name; there are resnet18_32" in capsys.readouterr().err
