@@ -151,7 +151,7 @@ def test_a_peer_that_computes_something_else_fails_the_tests_of_its_kind(extende
 
 def test_an_unknown_plugin_is_named_with_those_allowed():
     for plugin, message in (
-        ("primitive/winograd", "unknown primitive 'winograd'; allowed: direct, gemm, spatial_pack"),
+        ("primitive/fft", "unknown primitive 'fft'; allowed: direct, gemm, spatial_pack"),
         (
             "/",
             "unknown kind of plugin ''; allowed: compression, connection, dataset, format, model",

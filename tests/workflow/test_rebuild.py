@@ -246,8 +246,8 @@ CHANGES = [
     (
         "the order of the peers",
         "config.yaml",
-        "peers: [pytorch, onnxruntime]",
-        "peers: [onnxruntime, pytorch]",
+        "peers: [pytorch, onnxruntime, openvino]",
+        "peers: [onnxruntime, openvino, pytorch]",
         nothing,
     ),
     (

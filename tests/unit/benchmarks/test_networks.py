@@ -228,7 +228,7 @@ def test_a_run_that_was_killed_goes_on_with_the_networks_that_are_left(
 
 
 def test_a_name_that_no_network_has_is_told(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["networks", "--networks", "lenet"])
+    monkeypatch.setattr("sys.argv", ["networks", "--networks", "alexnet"])
     with pytest.raises(SystemExit):
         networks.main()
-    assert "no network has 'lenet' in its name; there are resnet18_32" in capsys.readouterr().err
+    assert "no network has 'alexnet' in its name; there are resnet18_32" in capsys.readouterr().err

@@ -352,7 +352,7 @@ def test_trials_go_to_the_task_with_most_to_gain(tmp_path):
     shares = {choice["layer"]: choice["trials"] for choice in outcome.choices.values()}
     assert sum(shares.values()) == 20
     (name,) = (each["layer"] for each in outcome.choices.values() if each["calls"] == 2)
-    assert shares.pop(name) > 10 and set(shares.values()) <= {3, 6}
+    assert shares.pop(name) > 10 and min(shares.values()) >= 3
 
 
 def test_the_next_task_is_the_one_with_the_largest_gain():
