@@ -96,9 +96,8 @@ def main() -> None:
     tables = []
     for case in CASES:
         for primitive in primitives.names():
-            with suppress(
-                UnsupportedError
-            ):  # a network without a layer that the primitive computes
+            # The primitive may compute no layer of the network.
+            with suppress(UnsupportedError):
                 tables.append(measure(case, primitive, described, limit))
     table = pd.concat(tables, ignore_index=True)
     print(table.to_string(index=False))

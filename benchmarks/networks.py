@@ -34,7 +34,7 @@ from dlas.closure import code_hash
 from dlas.hardware import host
 
 RESULTS = Path(__file__).parent / "results"
-# Turns that a network begins with, to find how many runs fill a sample, in samples.
+# What finding out how many runs fill a sample takes, in samples.
 FIRST_TURNS = 1
 
 

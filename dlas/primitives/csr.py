@@ -28,7 +28,7 @@ from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
-from dlas.primitives.kernel import Kernel, argument, extents
+from dlas.primitives.kernel import Kernel, argument, int64_extents
 from dlas.primitives.layout import NCHW, Layout, Planes
 from dlas.primitives.plugin import Primitive
 from dlas.primitives.vector import VectorUnit
@@ -272,7 +272,7 @@ def function(
         multiply = multiply or _convolution
         sums = multiply(data, stored, blocks, convolution, planes, tile)
         with (
-            T.grid(*extents(convolution.out_shape)) as loops,
+            T.grid(*int64_extents(convolution.out_shape)) as loops,
             T.sblock("unpack"),
         ):
             n, k, h, w = T.axis.remap("SSSS", loops)

@@ -18,7 +18,7 @@ from dlas.primitives import tiling
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
-from dlas.primitives.kernel import Kernel, argument, extents
+from dlas.primitives.kernel import Kernel, argument, int64_extents
 from dlas.primitives.layout import NCHW, Planes, phases
 from dlas.primitives.vector import VectorUnit
 
@@ -34,21 +34,23 @@ def kernel(
     weight: np.ndarray, convolution: Convolution, dtype: str, vector: VectorUnit, decide: Decisions
 ) -> Kernel:
     """Return the kernel of a depthwise layer with a weight [K, 1, R, S]; its constant is the weight [K, R * S]."""
-    planes = phases(convolution)
-    positions = (convolution.out_height - 1) * planes.width + convolution.out_width
-    lanes = next(n for n in (16, 8, 4) if n <= vector.lanes and n <= max(4, 2 * positions))
-    vectors = -(-positions // lanes)
-    in_flight = min(decide.choose("in_flight", IN_FLIGHT), vectors)
-    scheduled_later = function(convolution, planes, lanes, in_flight, dtype)
-    return Kernel(scheduled_later, (weight.reshape(weight.shape[0], -1),), NCHW)
+    by_channel = weight.reshape(weight.shape[0], -1)
+    in_flight = decide.choose("in_flight", IN_FLIGHT)
+    unscheduled = function(convolution, dtype, str(weight.dtype), vector.lanes, in_flight)
+    return Kernel(unscheduled, (by_channel,), NCHW)
 
 
 def function(
-    convolution: Convolution, planes: Planes, lanes: int, in_flight: int, dtype: str
+    convolution: Convolution, dtype: str, weight_dtype: str, widest: int, in_flight: int
 ) -> tirx.PrimFunc:
-    """Return the function of one layer, unscheduled: the blocks "convolution" and "unpack"."""
-    batch, channels = convolution.batch, convolution.out_channels
+    """Return the function of one layer, unscheduled: the blocks "convolution" and "unpack".
+
+    Vectors have at most `widest` lanes. At most `in_flight` of them are added up together.
+    """
+    batch, channels, planes = convolution.batch, convolution.out_channels, phases(convolution)
     positions = (convolution.out_height - 1) * planes.width + convolution.out_width
+    lanes = next(n for n in (16, 8, 4) if n <= widest and n <= max(4, 2 * positions))
+    in_flight = min(in_flight, -(-positions // lanes))
     turns = -(-positions // (lanes * in_flight))
     taps = [(r, s) for r in range(convolution.kernel[0]) for s in range(convolution.kernel[1])]
     rows = -(-(planes.shift(*taps[-1]) + turns * in_flight * lanes) // planes.width)
@@ -56,7 +58,7 @@ def function(
     with IRBuilder() as builder, T.prim_func(private=True, s_tir=True):
         T.func_attr({"tirx.noalias": True})
         data = argument("data", convolution.in_shape, dtype)
-        weight = argument("weight", (channels, len(taps)), "int8" if kind == "int32" else dtype)
+        weight = argument("weight", (channels, len(taps)), weight_dtype)
         output = argument("output", convolution.out_shape, kind)
         size = rows * planes.width
         summed = -(-turns * in_flight * lanes // planes.width)
@@ -91,7 +93,7 @@ def function(
                     element = packed[first + planes.plane(r, s) * size + planes.shift(r, s)]
                     total = total + element.astype(kind) * weight[k, number].astype(kind)
                 T.buffer_store(sums, total, [n, k, at // planes.width, at % planes.width])
-        with T.grid(*extents(convolution.out_shape)) as loops, T.sblock("unpack"):
+        with T.grid(*int64_extents(convolution.out_shape)) as loops, T.sblock("unpack"):
             n, k, h, w = T.axis.remap("SSSS", loops)
             T.buffer_store(output, sums[n, k, h, w], [n, k, h, w])
     return builder.get()
@@ -154,7 +156,7 @@ def _ramp(start: Any, size: int) -> Any:
 
 
 def _every(data: Any, row: Sequence[Any], start: Any, stride: int, size: int) -> Any:
-    """Return so many elements of a row, each a stride after the one before."""
+    """Return `size` elements of a row from `start` on, one every `stride` elements."""
     if stride == 1 or size == 1:
         return data[(*row, _ramp(start, size))]
     if stride == 2:

@@ -23,11 +23,11 @@ class Kernel:
     layout: Layout
 
 
-def extents(shape: Sequence[int]) -> list[tirx.IntImm]:
-    """Return a shape as Relax counts: what is fused behind a kernel must have the same types of indices."""
+def int64_extents(shape: Sequence[int]) -> list[tirx.IntImm]:
+    """Return a shape in int64, as Relax counts: what is fused behind a kernel must index with the same type."""
     return [tirx.IntImm("int64", number) for number in shape]
 
 
 def argument(name: str, shape: Sequence[int], dtype: str) -> Any:
     """Declare an argument of a kernel that is being written."""
-    return T.arg(name, T.buffer(extents(shape), dtype))
+    return T.arg(name, T.buffer(int64_extents(shape), dtype))

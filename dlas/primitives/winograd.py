@@ -93,7 +93,7 @@ def computes_itself(function: Schedule) -> bool:
 
 
 def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decisions) -> Packing:
-    """Return how this layer's weight is packed: transformed for tiles of so many outputs, or as in spatial pack."""
+    """Return how this layer's weight is packed: transformed for a size of tiles, or as in spatial pack."""
     assert not isinstance(vector, GPU)
     outputs = decide.choose("outputs", ranked_outputs(convolution))
     plain = spatial_pack.packing(convolution, vector, decide)
@@ -225,7 +225,7 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
     for loop in (i, j):
         function.unroll(loop)
     function.vectorize(lane)
-    _transform(function, OUTPUT_ROWS, column, 2)
+    _transform(function, OUTPUT_ROWS, column)
 
     tile = decide.choose("tile", tiling.tiles(blocks, rows, across, vector))
     convolution = function.get_sblock(tiling.CONVOLUTION)
@@ -248,7 +248,7 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
     for loop in (i, j):
         function.unroll(loop)
     function.vectorize(lane)
-    _transform(function, INPUT_ROWS, x, 2)
+    _transform(function, INPUT_ROWS, x)
     if "pad" in tiling.block_names(function):
         function.compute_at(function.get_sblock("pad"), panel, preserve_unit_loops=True)
         tiling.vectorize_last(function, "pad", vector)
@@ -294,12 +294,12 @@ def _panels(down: int, row_bytes: int, threads: int) -> list[int]:
     return [default, *(n for n in reversed(every) if n != default)]
 
 
-def _transform(function: Schedule, name: str, at: Any, unrolled: int) -> None:
-    """Compute the block `name` under the loop `at`, in registers, its last loops but the vector's unrolled."""
+def _transform(function: Schedule, name: str, at: Any) -> None:
+    """Compute the block `name` under the loop `at`, in registers: a tile unrolled, in vectors of channels."""
     block = function.get_sblock(name)
     function.compute_at(block, at, preserve_unit_loops=True)
     function.set_scope(block, 0, "local")
-    *loops, lane = function.get_loops(block)
-    for loop in loops[-unrolled:]:
+    *_, i, j, lane = function.get_loops(block)
+    for loop in (i, j):
         function.unroll(loop)
     function.vectorize(lane)
