@@ -240,12 +240,18 @@ class TechniquePlugin(Plugin):
         The type that its networks compute in.
     sparse : bool
         Whether it makes weights zero, so that its networks are compiled in sparse formats as well.
+    block : int
+        Neighbouring output channels whose weights become zero together.
+    keeps_zeros : bool
+        Whether weights that are zero already stay so. If not, no sparse technique can come before it.
     colour : str, optional
         Its colour in all figures; without one it gets a colour of its own from the rest of the palette.
     """
 
     dtype: Literal["float32", "float16", "int8"] = "float32"
     sparse: bool = False
+    block: int = 1
+    keeps_zeros: bool = True
     colour: str | None = None
 
 
@@ -260,10 +266,18 @@ class PrimitivePlugin(Plugin):
 class FormatPlugin(Plugin):
     """A format of the weights, `dlas/primitives/<name>.py`.
 
-    `sparse` formats are for networks of sparse techniques; `edge` is the colour of its marks' edges.
+    Parameters
+    ----------
+    sparse : bool
+        Whether it leaves out zeros, so that it is for networks of sparse techniques alone.
+    block : int
+        Neighbouring output channels that it stores together. It is for techniques whose blocks are a multiple of it.
+    edge : str, optional
+        Colour of the edges of its marks.
     """
 
     sparse: bool = False
+    block: int = 1
     edge: str | None = None
 
 

@@ -22,6 +22,7 @@ from dlas.plugins import Choice, Count, Levels, Setting, TechniquePlugin
 PLUGIN = TechniquePlugin(
     label="channel pruning",
     order=2,
+    keeps_zeros=False,
     colour="#009E73",
     settings={
         "levels": Setting(Levels, "share of the multiply-accumulate operations that is removed"),

@@ -21,7 +21,7 @@ def words(config: Config, **_: str) -> Words:
     formats = [
         name
         for name in chosen.formats
-        if not registry.describe("format", name).sparse or any(map(grid.sparse, chosen.compression))
+        if any(grid.stores(name, compression) for compression in chosen.compression)
     ]
     return {
         "platform": _platforms(config, chosen.platforms),

@@ -46,7 +46,7 @@ def configurations(config: Config, **choices: str) -> list[Configuration]:
         for compression in asked("compression", study.compression)
         for primitive in asked("primitive", study.primitives)
         for format_ in asked("format", study.formats)
-        if sparse(compression) or not registry.describe("format", format_).sparse
+        if stores(format_, compression)
         for tuning in asked("tuning", study.tuning)
     )
     return sorted(
@@ -202,6 +202,13 @@ def dtype(compression: str) -> str:
 def sparse(compression: str) -> bool:
     """Return whether a technique makes weights zero; raise StudyError for an unknown technique."""
     return registry.describe("compression", compression).sparse
+
+
+def stores(format_: str, compression: str) -> bool:
+    """Return whether networks of a technique are compiled in a format: sparse ones are for the zeros that it makes."""
+    stored = registry.describe("format", format_)
+    made = registry.describe("compression", compression)
+    return not stored.sparse or (made.sparse and made.block % stored.block == 0)
 
 
 def searches(tuning: str) -> bool:
