@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from benchmarks.interleaved import Sampler, ratios_to, write
 from benchmarks.network_contenders import (
+    WAY,
     Case,
     Contender,
     Workload,
@@ -142,8 +143,7 @@ def apart(
 
 
 def _tuned(files: tuple[Path, Path], *choices: Any) -> dict[str, Any]:
-    found = searched(load_network(*files), *choices, ways=["autotuned"])
-    return {way: outcome.choices for way, outcome in found.items()}
+    return {WAY: searched(load_network(*files), *choices).choices}
 
 
 def main() -> None:

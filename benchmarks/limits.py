@@ -11,17 +11,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 import tvm
 from tqdm import tqdm
 from tvm.s_tir.analysis import estimate_tir_flops
 from tvm.target import Target
 
 from benchmarks.interleaved import write
-from benchmarks.network_contenders import CASES, Case
-from dlas import models, primitives
+from benchmarks.network_contenders import CASES, Case, imported, workload
+from dlas import primitives
 from dlas.compiler.build import fuse_operators, kernel_calls, kernel_names, schedule_network
-from dlas.compiler.importer import import_network
 from dlas.compiler.layer import Chosen, Layer
 from dlas.compiler.lowering import lower
 from dlas.compiler.network import Network
@@ -56,8 +54,7 @@ def kernels(network: Network, primitive: str, compiled_for: Target) -> Iterator[
     for name in tqdm(kernel_names(scheduled), desc=primitive, unit="kernel"):
         kernel = scheduled[name].with_attr("global_symbol", "main")
         library = compile_module(tvm.IRModule({"main": kernel}), compiled_for)
-        shapes = [[int(extent) for extent in argument.shape] for argument in kernel.params]
-        arguments = [tvm.runtime.tensor(np.full(shape, 0.01, "float32")) for shape in shapes]
+        arguments = [tvm.runtime.tensor(constant(argument)) for argument in kernel.params]
         evaluator = library.mod.time_evaluator(
             "main", tvm.cpu(), number=1, repeat=7, min_repeat_ms=5
         )
@@ -72,15 +69,22 @@ def kernels(network: Network, primitive: str, compiled_for: Target) -> Iterator[
         }
 
 
-def measure(case: Case, primitive: str, described: dict[str, Any], limit: float) -> pd.DataFrame:
-    """Add up the kernels of one network by kind, beside the peak `limit` in GFLOP/s."""
-    torch.manual_seed(0)
-    model = models.build(case.model, case.classes, 1.0, case.stem).eval()
-    network = import_network(model, (1, 3, case.size, case.size))
+def constant(argument: Any) -> np.ndarray:
+    """Return small numbers for an argument of a kernel."""
+    dtype = str(argument.dtype)
+    shape = [int(extent) for extent in argument.shape]
+    return np.full(shape, 0.01 if dtype.startswith("float") else 1, dtype)
+
+
+def measure(
+    case: Case, network: Network, primitive: str, described: dict[str, Any], limit: float
+) -> pd.DataFrame:
+    """Add up the kernels of one network by kind, beside the peak `limit` in 10^9 operations/s."""
     timed = pd.DataFrame(kernels(network, primitive, Target(described)))
     table = timed.groupby("kind", as_index=False).sum()
     table.insert(0, "network", case.name)
-    table.insert(1, "primitive", primitive)
+    table.insert(1, "dtype", network.dtype)
+    table.insert(2, "primitive", primitive)
     rate = table["gflop"] / table["milliseconds"] * 1e3
     table["gflops"] = rate.where(table["kind"] != "other").round(1)
     table["peak_fraction"] = (table["gflops"] / limit).round(3)
@@ -88,17 +92,21 @@ def measure(case: Case, primitive: str, described: dict[str, Any], limit: float)
 
 
 def main() -> None:
-    """Measure, print and write benchmarks/results/limits.csv."""
+    """Measure, print and write limits.csv."""
     host.use_threads(1)
     described = target(Platform("local_cpu", threads=1))
-    limit = peak.measure_arithmetic(described, 1)
-    print(f"peak of one thread: {limit:.1f} GFLOP/s")
+    limits = peak.measure_each_arithmetic(described, 1)
+    print("peak of one thread, 10^9 operations/s:", limits)
     tables = []
     for case in CASES:
-        for primitive in primitives.names():
-            # The primitive may compute no layer of the network.
-            with suppress(UnsupportedError):
-                tables.append(measure(case, primitive, described, limit))
+        work = workload(case)
+        for dtype in ("float32", "int8"):
+            technique = "none" if dtype == "float32" else dtype
+            network, _ = imported(work, work.model, technique)
+            for primitive in primitives.names():
+                # The primitive may compute no layer of the network.
+                with suppress(UnsupportedError):
+                    tables.append(measure(case, network, primitive, described, limits[dtype]))
     table = pd.concat(tables, ignore_index=True)
     print(table.to_string(index=False))
     write(table, RESULTS)

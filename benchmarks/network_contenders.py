@@ -5,9 +5,7 @@ Weights and images are random: latency does not depend on their values.
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from benchmarks.interleaved import Sampler, take_turns
 from benchmarks.layers import thinned
 from benchmarks.random_images import random_images
-from dlas import compression, datasets, models, primitives, registry
+from dlas import compression, datasets, models, primitives
 from dlas.closure import code_hash
 from dlas.compiler.build import build_library
 from dlas.compiler.check import check_outputs
@@ -45,7 +43,11 @@ SEARCH: dict[str, Any] = {
     "measurement": {"repeats": 10, "min_repeat_ms": 1, "timeout_s": 20},
     "confirmation": {"finalists": 2, "repeats": 15},
 }
-WAYS = ("autotuned", "auto_scheduled", "best_of")
+# The form and the way to schedule that is searched.
+SEARCHED = "float32"
+WAY = "autotuned"
+# Runs of each of a primitive's samples, and samples, that tell the fastest.
+RUNS, SAMPLES = 2, 5
 EXCLUDE = ("stem", "depthwise", "classifier")
 IMAGES = 32  # on which integers are calibrated
 # Of the measure that `dlas.compiler.check` has for each dtype.
@@ -166,30 +168,41 @@ def pruned(work: Workload, sparsity: float) -> nn.Module:
 def own_networks(work: Workload, trials: Mapping[str, int] | None = None) -> Iterator[Contender]:
     """Yield every primitive in each form of the case.
 
-    `trials` are the largest numbers of a "layer" and of the whole "network". With them each primitive also runs in all
-    ways to schedule that search.
+    `trials` are the largest numbers of a "layer" and of the whole "network". With them the fastest primitive in
+    float32 also runs as a search over its knobs leaves it.
     """
     for form in work.case.forms:
-        if form == "csr":
-            yield from own_primitives(work, pruned(work, SPARSITY), "none", "csr", SPARSITY, trials)
-        else:
-            technique = "none" if form == "float32" else form
-            yield from own_primitives(work, work.model, technique, "dense", 0.0, trials)
+        technique = form if form in ("float16", "int8") else "none"
+        weight_format, sparsity = ("csr", SPARSITY) if form == "csr" else ("dense", 0.0)
+        model = pruned(work, SPARSITY) if form == "csr" else work.model
+        network, expected = imported(work, model, technique)
+        found = []
+        for own in own_primitives(work, network, expected, weight_format, sparsity):
+            found.append(own)
+            yield own
+        if trials and form == SEARCHED:
+            fastest = min(found, key=_seconds)
+            choices = searched(network, fastest.primitive, weight_format, HERE, trials).choices
+            library = build_library(
+                network, fastest.primitive, weight_format, target(HERE), choices
+            )
+            yield checked(work, library.load(), expected, replace(fastest, tuning=WAY))
+
+
+def _seconds(contender: Contender) -> float:
+    """Return the time of a run, infinite for one that declines."""
+    if contender.sample is None:
+        return float("inf")
+    return min(contender.sample(RUNS) for _ in range(SAMPLES))
 
 
 def own_primitives(
-    work: Workload,
-    model: nn.Module,
-    technique: str,
-    format: str,
-    sparsity: float,
-    trials: Mapping[str, int] | None,
+    work: Workload, network: Network, expected: np.ndarray, format: str, sparsity: float
 ) -> Iterator[Contender]:
-    """Yield every primitive of a network compressed by a technique without levels, checked against its reference.
+    """Yield every primitive on a network, checked against the logits that it must give.
 
     Those that decline the network have the reason in their status.
     """
-    network, expected = imported(work, model, technique)
     for primitive in primitives.names():
         own = Contender("dlas", primitive, format, network.dtype, sparsity, "untuned")
         try:
@@ -198,18 +211,11 @@ def own_primitives(
             yield replace(own, status=error.status)
             continue
         yield checked(work, library, expected, own)
-        if not trials:
-            continue
-        for tuning, outcome in searched(network, primitive, format, HERE, trials).items():
-            library = build_library(
-                network, primitive, format, target(HERE), outcome.choices
-            ).load()
-            yield checked(work, library, expected, replace(own, tuning=tuning))
 
 
 def imported(work: Workload, model: nn.Module, technique: str) -> tuple[Network, np.ndarray]:
     """Return a network compressed by a technique without levels, and the logits that it must give."""
-    settings = {"observer": "minmax", "calibration_images": IMAGES}
+    settings = {"observer": "minmax", "calibration_images": IMAGES, "epochs": 0}
     recipe = Recipe("sgd", learning_rate=0.1, weight_decay=0.0, epochs=1, batch_size=IMAGES)
     task = compression.Task(work.dataset, settings, recipe, 0, 1, False, 0)
     compressed = compression.load(technique).compress(copy.deepcopy(model), None, task)
@@ -235,31 +241,21 @@ def searched(
     format: str,
     platform: Platform,
     trials: Mapping[str, int],
-    ways: Iterable[str] = WAYS,
-) -> dict[str, Outcome]:
-    """Return the schedules that ways to schedule find within a budget of trials, without the ways that decline.
-
-    What was measured before is kept.
-    """
+    way: str = WAY,
+) -> Outcome:
+    """Return the schedules that a way to schedule finds within a budget of trials. What was measured before is kept."""
     kernels = (f"dlas.primitives.{primitive}", f"dlas.primitives.{format}", "dlas.compiler.build")
-    found: dict[str, Outcome] = {}
-    for way in ways:
-        tune: Any = plugin.load_searching(way).tune
-        if combined := registry.describe("tuning", way).combines:
-            others = {way: found[way].choices for way in combined if way in found}
-            tune = partial(tune, others=others)
-        with suppress(UnsupportedError):
-            found[way] = tune(
-                network,
-                primitive,
-                format,
-                target(platform),
-                Settings(trials=trials, **SEARCH),
-                records=RECORDS / code_hash(ROOT, None, kernels),
-                seed=0,
-                opener=device_opener(platform),
-            )
-    return found
+    tune: Any = plugin.load_searching(way).tune
+    return tune(
+        network,
+        primitive,
+        format,
+        target(platform),
+        Settings(trials=trials, **SEARCH),
+        records=RECORDS / code_hash(ROOT, None, kernels),
+        seed=0,
+        opener=device_opener(platform),
+    )
 
 
 def timed(timer: NetworkTimer) -> Sampler:

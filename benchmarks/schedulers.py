@@ -84,7 +84,7 @@ def found(
     for layer in sorted(trials):
         for way in ways:
             limits = {"layer": layer, "network": 1 << 20}
-            outcome = searched(network, primitive, "dense", HERE, limits, [way])[way]
+            outcome = searched(network, primitive, "dense", HERE, limits, way)
             yield Found(way, layer, costs.last, outcome)
 
 

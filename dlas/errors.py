@@ -49,6 +49,10 @@ def of_status(text: str) -> RowError:
     return kinds[kind](reason)
 
 
+class PassedError(UnsupportedError):
+    """A level of a ladder that the network it starts from has passed already; stronger levels go on with that."""
+
+
 def unknown(kind: str, name: object, allowed: object) -> StudyError:
     """Return the error for a name that is not among the allowed ones, e.g. an unknown model."""
     names = ", ".join(sorted(str(item) for item in allowed))  # type: ignore[attr-defined]

@@ -242,6 +242,8 @@ class TechniquePlugin(Plugin):
         Whether it makes weights zero, so that its networks are compiled in sparse formats as well.
     block : int
         Neighbouring output channels whose weights become zero together.
+    folds : bool
+        Whether it folds batch normalizations into the layers before them (`models.folding.fold`).
     keeps_zeros : bool
         Whether weights that are zero already stay so. If not, no sparse technique can come before it.
     colour : str, optional
@@ -251,6 +253,7 @@ class TechniquePlugin(Plugin):
     dtype: Literal["float32", "float16", "int8"] = "float32"
     sparse: bool = False
     block: int = 1
+    folds: bool = False
     keeps_zeros: bool = True
     colour: str | None = None
 

@@ -190,16 +190,29 @@ def levels(name):
     return files
 
 
-def previous(wildcards):
+def start(wildcards):
     """The network that a level starts from."""
-    level = resolve_or_exit(study.previous, wildcards)
-    if level is None:
-        return study.path("checkpoint", **wildcards)
-    return study.path("compressed", **{**wildcards, "level": level})
+    found = resolve_or_exit(study.start, wildcards)
+    return study.path(found.artifact, **{**wildcards, **found.choices})
+
+
+def level_zero(single, chosen):
+    """The artifact at level 0 of a ladder that is the last step's: `chosen` of the steps before, or the baseline's."""
+
+    def files(wildcards):
+        if not resolve_or_exit(study.has_ladder, wildcards):
+            return []
+        before = study.parent(CONFIG, wildcards.compression)
+        if before:
+            return [study.path(chosen, **{**wildcards, "compression": before})]
+        baseline = {"compression": study.BASELINE, "level": study.SINGLE}
+        return [study.path(single, **{**wildcards, **baseline})]
+
+    return files
 
 
 def previous_point(wildcards):
-    """What was measured of the level that a level starts from; nothing of the first one."""
+    """What was measured of the level that a level is a further step of; nothing of the first one."""
     level = resolve_or_exit(study.previous, wildcards)
     return [] if level is None else study.path("point", **{**wildcards, "level": level})
 

@@ -5,7 +5,6 @@ rule import_network:
     input:
         dataset=study.path("dataset"),
         chosen=study.path("chosen"),
-        summary=study.path("summary"),
     output:
         network=study.path("network"),
         parameters=study.path("parameters"),
@@ -18,12 +17,14 @@ rule import_network:
     conda:
         "../envs/training.yaml"
     params:
-        settings=settings(width="models.width", stem=study.stem, images="compiler.check.images"),
+        settings=settings(
+            width="models.width",
+            stem=study.stem,
+            steps=study.steps,
+            images="compiler.check.images",
+        ),
         code=code(
-            "import_network",
-            "dlas.datasets.{dataset}",
-            "dlas.models.{model}",
-            "dlas.compression.{compression}",
+            "import_network", "dlas.datasets.{dataset}", "dlas.models.{model}", study.modules
         ),
     script:
         "../workflow/scripts/import_network.py"

@@ -1,10 +1,10 @@
-# Layer 3: model optimizations. A ladder of levels, and the one that the study goes on with.
+# Layer 3: model optimizations, a technique alone or several in steps. A ladder of levels, and the one that the study goes on with.
 
 
 rule compress_model:
     input:
         dataset=study.path("dataset"),
-        previous=previous,
+        start=start,
         previous_point=previous_point,
         baseline_point=baseline_point,
     output:
@@ -24,10 +24,12 @@ rule compress_model:
     params:
         settings=settings(
             technique=study.technique,
-            previous=study.previous,
+            steps=study.steps,
+            start=study.start_steps,
+            ladder=study.has_ladder,
             recipe=study.fine_tuning,
             give_up=study.give_up,
-            dtype=study.technique_dtype,
+            dtype=study.dtype,
             width="models.width",
             stem=study.stem,
             seed="seed",
@@ -36,7 +38,7 @@ rule compress_model:
             "compress_model",
             "dlas.datasets.{dataset}",
             "dlas.models.{model}",
-            "dlas.compression.{compression}",
+            study.modules,
         ),
         unfinished=study.path("unfinished_compression"),
     script:
@@ -45,8 +47,9 @@ rule compress_model:
 
 rule choose_level:
     input:
-        baseline=study.path("compressed", compression=study.BASELINE, level=study.SINGLE),
         baseline_point=study.path("point", compression=study.BASELINE, level=study.SINGLE),
+        start=level_zero("compressed", "chosen"),
+        start_point=level_zero("point", "summary"),
         compressed=levels("compressed"),
         points=levels("point"),
     output:

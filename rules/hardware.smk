@@ -71,7 +71,7 @@ rule time_libraries:
     params:
         settings=settings(
             platforms=study.timed_platforms,
-            tolerance=f"compiler.check.tolerance.{study.dtype(study.BASELINE)}",
+            tolerance=f"compiler.check.tolerance.{study.dtype(CONFIG, study.BASELINE)}",
             seed="seed",
         ),
         code=code("time_libraries", study.connection, study.runtimes),

@@ -232,9 +232,9 @@ def measure_network(config: study.Config, network: Network, budget: float) -> Ne
     images = datasets.normalize(data.train.images[:count], data.mean, data.std)
     inference = _seconds(lambda: accuracy.logits(built, images)) / count
     techniques = {
-        name: _technique(config, name, network, built, data, step, images)
+        study.steps(config, name)[-1]: _technique(config, name, network, built, data, step, images)
         for name in config.study.compression
-        if name != study.BASELINE and study.levels(config, name) == [study.SINGLE]
+        if name != study.BASELINE and not study.own_levels(config, name)
     }
     return NetworkRates(max(0.0, taken - inference) / (steps * count), inference, techniques)
 
@@ -264,7 +264,8 @@ def _technique(
     recipe: training.Recipe,
     images: np.ndarray,
 ) -> Technique:
-    technique, settings = compression.load(name), study.technique(config, name)
+    technique = compression.load(study.steps(config, name)[-1])
+    settings = study.technique(config, name) | {"epochs": 0}
     count = len(images)
 
     def compress(calibrated_on: int) -> nn.Module:
@@ -382,7 +383,7 @@ def sparsity(config: study.Config) -> float:
     ladders = [
         study.levels(config, name)
         for name in config.study.compression
-        if study.sparse(name) and study.levels(config, name) != [study.SINGLE]
+        if study.sparse(config, name) and study.levels(config, name) != [study.SINGLE]
     ]
     return float(ladders[0][len(ladders[0]) // 2]) if ladders else SPARSITY
 

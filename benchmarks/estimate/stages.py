@@ -150,12 +150,12 @@ def _compress(inputs: Inputs, job: Mapping[str, str]) -> float:
     network, name = inputs.network(job), job["compression"]
     rates, images = inputs.rates.networks[network.name], network.images
     seconds, inference = inputs.rates.start["training"], rates.inference
-    if study.levels(inputs.config, name) != [study.SINGLE]:
+    settings = study.technique(inputs.config, name)
+    if study.own_levels(inputs.config, name) or settings.get("epochs"):
         recipe = study.fine_tuning(inputs.config, name, job["dataset"], job["model"])
         seconds += _epochs(inputs, network, recipe["epochs"])
-    elif name in rates.techniques:
-        technique = rates.techniques[name]
-        settings = study.technique(inputs.config, name)
+    if (step := study.steps(inputs.config, name)[-1]) in rates.techniques:
+        technique = rates.techniques[step]
         calibrated_on = min(settings.get("calibration_images", 0), images.train)
         seconds += technique.once + calibrated_on * technique.calibration
         inference = technique.inference
@@ -210,12 +210,13 @@ def _has_records(config: study.Config, job: Mapping[str, str]) -> bool:
     """Return whether the layers are those of the uncompressed network, of which all is measured by then."""
     layers = {name: value for name, value in job.items() if name != "rule"}
     baseline = layers | {"compression": study.BASELINE}
-    return _has_baseline_kernels(job) and bool(study.tuned_choices(config, **baseline))
+    return _has_baseline_kernels(config, job) and bool(study.tuned_choices(config, **baseline))
 
 
-def _has_baseline_kernels(job: Mapping[str, str]) -> bool:
+def _has_baseline_kernels(config: study.Config, job: Mapping[str, str]) -> bool:
     """Return whether the kernels are those of the uncompressed network, with other constants."""
-    return job["format"] == "dense" and study.sparse(job["compression"])
+    alone = study.parent(config, job["compression"]) is None
+    return job["format"] == "dense" and alone and study.sparse(config, job["compression"])
 
 
 def candidates(config: study.Config, way: str, network: Network) -> int:
@@ -231,7 +232,7 @@ def _build(inputs: Inputs, job: Mapping[str, str]) -> float:
     network = inputs.network(job)
     seconds = inputs.rates.start["compiling"]
     for library in _libraries(inputs, job):
-        if not _has_baseline_kernels(library):
+        if not _has_baseline_kernels(inputs.config, library):
             layer = inputs.code(network, library).build_layer
             seconds += network.layers * inputs.finished.layer.get("build_libraries", layer)
     return seconds
@@ -302,7 +303,7 @@ SECONDS: Mapping[str, Callable[[Inputs, Mapping[str, str]], float]] = {
 
 def _stored(inputs: Inputs, job: Mapping[str, str]) -> float:
     """Return the bytes of a network's parameters as a technique stores them; of pruned channels all are counted."""
-    size = {"float16": 2, "int8": 1}.get(study.dtype(job["compression"]), 4)
+    size = {"float16": 2, "int8": 1}.get(study.dtype(inputs.config, job["compression"]), 4)
     return float(inputs.network(job).parameters * size)
 
 
@@ -317,7 +318,7 @@ def _libraries_disk(inputs: Inputs, job: Mapping[str, str]) -> float:
 
 def _library_disk(inputs: Inputs, job: Mapping[str, str]) -> float:
     network = inputs.network(job)
-    number = {"float16": 2, "int8": 1}.get(study.dtype(job["compression"]), 4)
+    number = {"float16": 2, "int8": 1}.get(study.dtype(inputs.config, job["compression"]), 4)
     weights = library_bytes(network.parameters, job["format"], sparsity(inputs.config), number)
     return weights + network.layers * inputs.code(network, job).layer_bytes
 

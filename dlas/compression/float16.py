@@ -13,7 +13,7 @@ from dlas.compression import Task
 from dlas.models.folding import fold
 from dlas.plugins import TechniquePlugin
 
-PLUGIN = TechniquePlugin(label="float16", order=3, dtype="float16", colour="#CC79A7")
+PLUGIN = TechniquePlugin(label="float16", order=3, dtype="float16", folds=True, colour="#CC79A7")
 
 
 def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
@@ -22,5 +22,5 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
 
 
 def restore_architecture(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    """Return the float16 form of an architecture."""
-    return fold(model).to(torch.float16)
+    """Return the float16 form of a folded architecture."""
+    return model.to(torch.float16)

@@ -1,30 +1,34 @@
-"""Post-training static quantization to 8-bit integers.
+"""Static quantization to 8-bit integers, after training or with quantization-aware fine-tuning.
 
 Weights are signed and symmetric with one scale for each output channel, activations unsigned with
 one scale and zero point for each tensor; sums are 32-bit integers (Jacob et al., arXiv:1712.05877).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 import torch.ao.quantization.fx._decomposed  # registers torch.ops.quantized_decomposed
 from torch import Tensor, nn
-from torch.ao.quantization import observer
+from torch.ao.quantization import FakeQuantize, observer
 from torch.nn import functional
+from torch.nn.utils import parametrize
 from torch.utils.hooks import RemovableHandle
 
 from dlas.compression import Task
 from dlas.datasets import normalize
 from dlas.errors import FailedError, StudyError, UnsupportedError, unknown
+from dlas.models import training
 from dlas.models.folding import fold
-from dlas.plugins import Choice, Count, Setting, TechniquePlugin
+from dlas.plugins import Annotated, Choice, Count, Ge, Setting, TechniquePlugin
 
 PLUGIN = TechniquePlugin(
     label="int8",
     order=4,
     dtype="int8",
+    folds=True,
     colour="#D55E00",
     settings={
         "calibration_images": Setting(
@@ -33,6 +37,10 @@ PLUGIN = TechniquePlugin(
         "observer": Setting(
             Choice["histogram", "minmax"],
             "how ranges are found: histogram (least squared error) or minmax",
+        ),
+        "epochs": Setting(
+            Annotated[int, Ge(0)],
+            "passes of quantization-aware fine-tuning over the training images; 0 for none",
         ),
     },
 )
@@ -97,8 +105,9 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
 
     Ranges come from `settings["calibration_images"]` training images, drawn by the seed (all of
     them if there are fewer), by torch's observer `settings["observer"]`: "minmax" takes the
-    smallest and largest value, "histogram" the range with the least squared error. The result is
-    the same for the same seed, thread count and machine. Raises StudyError for an empty calibration
+    smallest and largest value, "histogram" the range with the least squared error. With
+    `settings["epochs"]` the network is fine-tuned on rounded numbers after that. The result is the
+    same for the same seed, thread count and machine. Raises StudyError for an empty calibration
     set and an unknown observer, UnsupportedError for a layer that integers cannot express, and
     FailedError for an activation or a scale that is not finite.
     """
@@ -106,6 +115,8 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     layers = _expressible(folded)
     images = _calibration_images(task)
     ranges = _calibrate(folded, layers, images, task)
+    if task.settings["epochs"]:
+        _fine_tune(folded, layers, ranges, task)
     for name, layer in layers.items():
         quantized = _quantize(layer, *ranges[name])
         _check_scales(quantized, name)
@@ -114,11 +125,10 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
 
 
 def restore_architecture(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    """Return the quantized form of an architecture."""
-    folded = fold(model)
-    for name, layer in _expressible(folded).items():
-        folded.set_submodule(name, Quantized(layer))
-    return folded
+    """Return the quantized form of a folded architecture."""
+    for name, layer in _expressible(model).items():
+        model.set_submodule(name, Quantized(layer))
+    return model
 
 
 def _expressible(folded: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
@@ -190,6 +200,65 @@ def _calibrate(
         for handle in handles:
             handle.remove()
     return {name: found.calculate_qparams() for name, found in observers.items()}
+
+
+class _Masked(nn.Module):
+    """A weight of which some elements stay zero."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * self.mask
+
+
+def _fine_tune(
+    folded: nn.Module,
+    layers: Mapping[str, nn.Conv2d | nn.Linear],
+    ranges: Mapping[str, tuple[Tensor, Tensor]],
+    task: Task,
+) -> None:
+    """Train with weights and layer inputs rounded to integers in each forward pass, zeros kept.
+
+    Gradients pass the rounding as if it were not there (Jacob et al., section 3.1). The ranges of the
+    activations stay as they were calibrated.
+    """
+    low, high = WEIGHTS
+    hooks = []
+    for name, layer in layers.items():
+        rounding = FakeQuantize.with_args(
+            observer=observer.MovingAveragePerChannelMinMaxObserver,
+            averaging_constant=1.0,
+            quant_min=low,
+            quant_max=high,
+            dtype=torch.qint8,
+            qscheme=torch.per_channel_symmetric,
+            ch_axis=0,
+        )()
+        parametrize.register_parametrization(layer, "weight", _Masked(layer.weight.ne(0)))
+        parametrize.register_parametrization(layer, "weight", rounding)
+        hooks.append(layer.register_forward_pre_hook(_rounded_input(*ranges[name])))
+    # Rounding to 8 bits needs the float32 that it starts from.
+    recipe = replace(task.recipe, bfloat16=False)
+    training.train(
+        folded, task.dataset, recipe, task.seed, task.threads, task.progress, task.resume_from
+    )
+    for hook, layer in zip(hooks, layers.values(), strict=True):
+        hook.remove()
+        parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+    folded.requires_grad_(False).eval()
+
+
+def _rounded_input(scale: Tensor, zero_point: Tensor) -> Callable[..., Tensor]:
+    def rounded(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+        return torch.fake_quantize_per_tensor_affine(
+            inputs[0], float(scale), int(zero_point), *ACTIVATIONS
+        )
+
+    return rounded
 
 
 def _check_scales(layer: Quantized, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
@@ -62,8 +62,8 @@ class Technique(Protocol):
         Parameters
         ----------
         model : nn.Module
-            The float32 network of the ladder's previous level, or the trained network for the first
-            level. It may be changed in place.
+            The float32 network of the ladder's previous level, or what the first level starts from: the
+            trained network, or that of the step before. It may be changed in place.
         level : float or None
             The level; None for a technique without a ladder.
         task : Task
@@ -91,7 +91,8 @@ class ReshapingTechnique(Technique, Protocol):
         Parameters
         ----------
         model : nn.Module
-            The uncompressed architecture (`models.build`), which may be changed in place.
+            The uncompressed architecture (`models.build`), as the steps before leave it and folded if any
+            step folds. It may be changed in place.
         state : mapping of str to Tensor
             The tensors of the checkpoint by name.
         """
@@ -107,13 +108,13 @@ def load(name: str) -> Technique:
     return cast("Technique", registry.load("compression", name))
 
 
-def restore(name: str, model: nn.Module, path: str | Path) -> nn.Module:
-    """Read a checkpoint that a technique made.
+def restore(steps: Sequence[str], model: nn.Module, path: str | Path) -> nn.Module:
+    """Read a checkpoint that techniques made.
 
     Parameters
     ----------
-    name : str
-        The technique.
+    steps : sequence of str
+        The techniques in their order; none for the trained network.
     model : nn.Module
         The uncompressed architecture (`models.build`), which may be changed in place.
     path : str or Path
@@ -134,11 +135,14 @@ def restore(name: str, model: nn.Module, path: str | Path) -> nn.Module:
     """
     # It imports torch.
     from dlas.models import checkpoint
+    from dlas.models.folding import fold
 
-    technique = load(name)
     state = checkpoint.read(path)
-    if isinstance(technique, ReshapingTechnique):
-        model = technique.restore_architecture(model, state)
+    if any(registry.describe("compression", step).folds for step in steps):
+        model = fold(model)
+    for technique in map(load, steps):
+        if isinstance(technique, ReshapingTechnique):
+            model = technique.restore_architecture(model, state)
     checkpoint.fill(model, state, path)
     return model.eval()
 

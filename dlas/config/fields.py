@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Self, TypeVar, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model, model_validator
@@ -44,6 +44,16 @@ class Section(BaseModel):
         return self.model_dump(exclude_unset=True, exclude=set(without))
 
 
+class Single(Section):
+    """A mapping with one of its keys."""
+
+    @model_validator(mode="after")
+    def _check_number(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("must have one key")
+        return self
+
+
 def section(
     name: str, settings: Mapping[str, Setting], base: type[Section] = Section
 ) -> type[Section]:
@@ -65,6 +75,18 @@ def optional(base: type[Section], name: str) -> type[Section]:
         for key, field in base.model_fields.items()
     }
     return create_model(name, __base__=Section, **fields)
+
+
+def plugin_changes(kind: Kind) -> type[Section]:
+    """Return the class of a mapping that has, for one plugin of a kind, keys of its section that differ."""
+    fields: dict[str, Any] = {
+        name: (
+            optional(section(f"{kind}_{name}", plugin.settings), f"{kind}_{name}_changes"),
+            Field(None, description=plugin.label),
+        )
+        for name, plugin in registry.all_of(kind).items()
+    }
+    return create_model(f"{kind}_changes", __base__=Single, **fields)
 
 
 def plugin_sections(kind: Kind, base: type[Section] = Section) -> type[Section]:

@@ -25,6 +25,7 @@ from dlas.config.fields import (
     Tuning,
     choice,
     optional,
+    plugin_changes,
     plugin_sections,
     section,
 )
@@ -39,8 +40,8 @@ class Study(Section):
 
     datasets: Names[Dataset] = Field(description="data sets; each has a section in `datasets`")
     models: dict[Dataset, Names[Model]] = Field(description="the models of each data set")
-    compression: Names[Technique] = Field(
-        description="compression techniques; `none`, the baseline of all others, must be one of them"
+    compression: Names[Name] = Field(
+        description="techniques and pipelines; `none`, the baseline of all others, must be one of them"
     )
     primitives: Names[Primitive] = Field(description="convolution algorithms")
     formats: Names[Format] = Field(
@@ -142,6 +143,13 @@ class Models(Section):
     )
 
 
+Step = Annotated[
+    Annotated[Technique, Tag("<word>")]
+    | Annotated[Plain, Like(plugin_changes("compression")), Tag("<value>")],
+    choice("a technique, or one technique with settings", dict),
+]
+
+
 class Compression(Section):
     """Layer 3: model optimizations."""
 
@@ -157,6 +165,11 @@ class Compression(Section):
     )
     techniques: Annotated[dict[str, Plain], Like(plugin_sections("compression"))] = Field(
         description="the settings of each technique that has any"
+    )
+    pipelines: dict[Name, Annotated[list[Step], MinLen(1)]] = Field(
+        {},
+        description="techniques in steps, each applied to the network of the one before; the last "
+        "step may have settings of its own, as `{int8: {epochs: 2}}`",
     )
 
 
@@ -201,7 +214,7 @@ class Selector(Section):
 
     dataset: OneOrMore[Dataset] | None = Field(None, description="data sets")
     model: OneOrMore[Model] | None = Field(None, description="models")
-    compression: OneOrMore[Technique] | None = Field(None, description="techniques")
+    compression: OneOrMore[Name] | None = Field(None, description="techniques and pipelines")
     primitive: OneOrMore[Primitive] | None = Field(None, description="primitives")
     format: OneOrMore[Format] | None = Field(None, description="formats")
     tuning: OneOrMore[Tuning] | None = Field(None, description="ways to schedule")

@@ -2,6 +2,7 @@
 
 - `paths`: every artifact's path
 - `grid`: the configurations, the networks and what else takes part
+- `pipelines`: the steps of a compression, its levels and what each starts from
 - `files`: the files that jobs read
 - `descriptions`: what figures and pages show of the plugins
 - `settings`: the parts of the config that each rule depends on
@@ -30,25 +31,18 @@ from dlas.study.files import (
     tunings,
 )
 from dlas.study.grid import (
-    BASELINE,
-    SINGLE,
     UNTUNED,
     Configuration,
     agrees,
     choices,
     configurations,
-    dtype,
-    level_name,
-    levels,
     machines,
     networks,
     pairs,
     peers,
     platforms,
-    previous,
     searches,
     selectors,
-    sparse,
     timing_jobs,
     timings,
     tuned_choices,
@@ -62,6 +56,20 @@ from dlas.study.paths import (
     SUMMARY_TABLES,
     path,
 )
+from dlas.study.pipelines import (
+    BASELINE,
+    SINGLE,
+    dtype,
+    level_name,
+    levels,
+    modules,
+    own_levels,
+    parent,
+    previous,
+    sparse,
+    start,
+    steps,
+)
 from dlas.study.settings import (
     board_counts,
     boards,
@@ -74,6 +82,7 @@ from dlas.study.settings import (
     from_torchvision,
     give_up,
     gpus,
+    has_ladder,
     library_modules,
     linker,
     observation_category,
@@ -85,9 +94,9 @@ from dlas.study.settings import (
     published,
     recipe,
     runtimes,
+    start_steps,
     stem,
     technique,
-    technique_dtype,
     tolerance,
     top1_floors,
     tuning,

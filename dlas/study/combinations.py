@@ -8,7 +8,7 @@ from dlas import registry
 from dlas.config import PUBLISHED, TRAIN, Config, read, typed
 from dlas.errors import StudyError
 from dlas.plugins import LAYERS
-from dlas.study import grid, settings
+from dlas.study import grid, pipelines, settings
 
 
 def load(*overlays: str | Path | Mapping[str, Any]) -> Config:
@@ -71,21 +71,70 @@ def _check_sections(config: Config) -> None:
 
 
 def _check_compression(config: Config) -> None:
-    techniques = config.study.compression
-    if grid.BASELINE not in techniques:
+    chosen, names = config.study.compression, pipelines.names(config)
+    for place, name in enumerate(chosen):
+        if name not in names:
+            raise StudyError(
+                f"config: study.compression.{place} is {name!r}; allowed: {', '.join(names)}"
+            )
+    if pipelines.BASELINE not in chosen:
         raise StudyError(
-            f"config: study.compression lacks {grid.BASELINE}, which every technique is compared with"
+            f"config: study.compression lacks {pipelines.BASELINE}, which every technique is compared with"
         )
-    for name in techniques:
-        plugin = registry.describe("compression", name)
+    for name in config.compression.pipelines:
+        _check_pipeline(config, name)
+    for technique in dict.fromkeys(
+        step for name in chosen for step in pipelines.steps(config, name)
+    ):
+        plugin = registry.describe("compression", technique)
         _check(
-            f"dtype in dlas/compression/{name}.py", [plugin.dtype], ("float32", "float16", "int8")
+            f"dtype in dlas/compression/{technique}.py",
+            [plugin.dtype],
+            ("float32", "float16", "int8"),
         )
         required = any(setting.required for setting in plugin.settings.values())
-        if required and name not in config.compression.techniques:
+        if required and technique not in config.compression.techniques:
             raise StudyError(
-                f"config: compression.techniques lacks {name}, which study.compression names"
+                f"config: compression.techniques lacks {technique}, which study.compression names"
             )
+
+
+def _check_pipeline(config: Config, name: str) -> None:
+    """Check that the steps of a pipeline can follow each other, and share what comes before the last."""
+    key, described = f"config: compression.pipelines.{name}", config.compression.pipelines[name]
+    if name in registry.names("compression"):
+        raise StudyError(f"{key} has the name of a technique; allowed: another name")
+    if any(not isinstance(step, str) for step in described[:-1]):
+        raise StudyError(
+            f"{key}: only the last step may have settings of its own; allowed: a pipeline of the "
+            "steps before, which others share"
+        )
+    steps = pipelines.steps(config, name)
+    plugins = [registry.describe("compression", step) for step in steps]
+    for place, (step, plugin) in enumerate(zip(steps, plugins, strict=True)):
+        before = list(zip(steps, plugins, strict=True))[:place]
+        where = f"{key}.{place} is {step!r}"
+        if step == pipelines.BASELINE:
+            raise StudyError(f"{where}; allowed: techniques that change the network")
+        for other, earlier in before:
+            if earlier.dtype != "float32":
+                raise StudyError(
+                    f"{where}, which cannot follow {other}: its networks compute in "
+                    f"{earlier.dtype}; allowed after it: no further step"
+                )
+            if earlier.sparse and not plugin.keeps_zeros:
+                raise StudyError(
+                    f"{where}, which cannot follow {other}: it does not keep zeros; "
+                    f"allowed: {step} before {other}"
+                )
+        if step in steps[:place]:
+            raise StudyError(f"{where} a second time; allowed: each technique once")
+    try:
+        pipelines.parent(config, name)
+    except StudyError as error:
+        raise StudyError(
+            f"{key}: its steps before the last, {', '.join(steps[:-1])}, must be a pipeline too"
+        ) from error
 
 
 def _check_weights(config: Config) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from dlas import registry
 from dlas.config import Config
-from dlas.study import grid
+from dlas.plugins import TechniquePlugin
+from dlas.study import grid, pipelines
 
 # What is shown of a method, where its description or the config has it.
 SHOWN = ("label", "order", "sparse", "colour", "marker", "edge", "fill", "line")
@@ -21,13 +22,13 @@ def words(config: Config, **_: str) -> Words:
     formats = [
         name
         for name in chosen.formats
-        if any(grid.stores(name, compression) for compression in chosen.compression)
+        if any(pipelines.stores(config, name, compression) for compression in chosen.compression)
     ]
     return {
         "platform": _platforms(config, chosen.platforms),
         "dataset": described("dataset", chosen.datasets),
         "model": described("model", (name for _, name in grid.pairs(config))),
-        "compression": described("compression", chosen.compression),
+        "compression": _compressions(config, chosen.compression),
         "primitive": described("primitive", chosen.primitives),
         "format": described("format", formats),
         "tuning": described("tuning", chosen.tuning),
@@ -50,14 +51,38 @@ def _words_of(config: Config, rows: Iterable[Mapping[str, str]]) -> Words:
     for row in rows:
         for kind, name in row.items():
             names.setdefault(kind, set()).add(name)
+    of_config = {"platform": _platforms, "compression": _compressions}
     return {
-        kind: _platforms(config, found) if kind == "platform" else described(kind, found)  # type: ignore[arg-type]
+        kind: of_config[kind](config, found) if kind in of_config else described(kind, found)  # type: ignore[arg-type]
         for kind, found in names.items()
     }
 
 
 def _platforms(config: Config, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {name: _shown(vars(config.platforms[name])) for name in names}
+
+
+def _compressions(config: Config, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what is shown of compressions, with their "steps"; pipelines come last, in the order of the config."""
+    return {name: _compression(config, name) for name in names}
+
+
+def _compression(config: Config, name: str) -> dict[str, Any]:
+    steps = pipelines.steps(config, name)
+    every = [registry.describe("compression", step) for step in steps]
+    shown = _shown(vars(every[0])) if steps == [name] else _pipeline(config, name, every)
+    return shown | {"sparse": pipelines.sparse(config, name), "steps": steps}
+
+
+def _pipeline(config: Config, name: str, steps: list[TechniquePlugin]) -> dict[str, Any]:
+    last = max(each.order for each in registry.all_of("compression").values())
+    label = ", ".join(step.label for step in steps)
+    alike = [pipelines.steps(config, other) for other in pipelines.names(config)]
+    # Compressions of the same steps differ in settings.
+    if alike.count(pipelines.steps(config, name)) > 1:
+        label = f"{label} ({name})"
+    place = list(config.compression.pipelines).index(name)
+    return {"label": label, "order": last + 1 + place}
 
 
 def described(kind: registry.Kind, names: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,6 @@ from dlas.study import settings
 from dlas.study.grid import (
     Configuration,
     choices,
-    levels,
     machines,
     networks,
     peers,
@@ -19,6 +18,7 @@ from dlas.study.grid import (
     tuned_choices,
 )
 from dlas.study.paths import path
+from dlas.study.pipelines import levels
 
 
 def artifacts(name: str, configurations: Iterable[Configuration]) -> list[str]:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from dlas import registry
 from dlas.config import Config
-from dlas.errors import StudyError, unknown
+from dlas.errors import StudyError
+from dlas.study.pipelines import stores
 
-BASELINE = "none"  # the technique that all others are compared with
-SINGLE = "single"  # the one level of a technique without a ladder
 UNTUNED = "untuned"  # the way to schedule that is for all configurations
 
 
@@ -46,7 +45,7 @@ def configurations(config: Config, **choices: str) -> list[Configuration]:
         for compression in asked("compression", study.compression)
         for primitive in asked("primitive", study.primitives)
         for format_ in asked("format", study.formats)
-        if stores(format_, compression)
+        if stores(config, format_, compression)
         for tuning in asked("tuning", study.tuning)
     )
     return sorted(
@@ -170,45 +169,6 @@ def peers(config: Config, platform: str, **_: str) -> list[str]:
     """
     unlimited = config.platforms[platform].target == "host"
     return sorted(config.study.peers) if unlimited else []
-
-
-def levels(config: Config, compression: str) -> list[str]:
-    """Return the levels of a technique as they stand in paths, the weakest first: "0.8", or "single" alone."""
-    ladder = config.compression.techniques.get(compression, {}).get("levels", [])
-    return [level_name(level) for level in ladder] or [SINGLE]
-
-
-def level_name(level: float) -> str:
-    """Return a level of a ladder as it stands in paths."""
-    return f"{level:g}"
-
-
-def previous(config: Config, compression: str, level: str, **_: str) -> str | None:
-    """Return the level that a level starts from; None where that is the trained network.
-
-    Raises a StudyError for a level that the technique does not have.
-    """
-    ladder = levels(config, compression)
-    if level not in ladder:
-        raise unknown(f"level of {compression}", level, ladder)
-    return None if level == ladder[0] else ladder[ladder.index(level) - 1]
-
-
-def dtype(compression: str) -> str:
-    """Return the type that the networks of a technique compute in; raise StudyError for an unknown technique."""
-    return registry.describe("compression", compression).dtype
-
-
-def sparse(compression: str) -> bool:
-    """Return whether a technique makes weights zero; raise StudyError for an unknown technique."""
-    return registry.describe("compression", compression).sparse
-
-
-def stores(format_: str, compression: str) -> bool:
-    """Return whether networks of a technique are compiled in a format: sparse ones are for the zeros that it makes."""
-    stored = registry.describe("format", format_)
-    made = registry.describe("compression", compression)
-    return not stored.sparse or (made.sparse and made.block % stored.block == 0)
 
 
 def searches(tuning: str) -> bool:

@@ -6,15 +6,8 @@ from typing import Any
 from dlas import registry
 from dlas.config import DOWNLOAD, PUBLISHED, TRAIN, Config, Section
 from dlas.errors import unknown
-from dlas.study.grid import (
-    SINGLE,
-    configurations,
-    dtype,
-    levels,
-    peers,
-    previous,
-    timed_together,
-)
+from dlas.study import pipelines
+from dlas.study.grid import configurations, peers, timed_together
 
 Settings = dict[str, Any]
 
@@ -68,12 +61,15 @@ def recipe(config: Config, dataset: str, model: str) -> Settings:
 def fine_tuning(config: Config, compression: str, dataset: str, model: str, **_: str) -> Settings:
     """Return the recipe for fine-tuning a model: that of its training, with what fine-tuning does differently.
 
-    Only the levels of a ladder are fine-tuned; for other techniques it is the recipe of the training.
+    The levels of a ladder are fine-tuned, and networks of a last step that has `epochs` for it. For others it is the
+    recipe of the training.
     """
     common = recipe(config, dataset, model)
-    if levels(config, compression) == [SINGLE]:
+    epochs = pipelines.settings(config, compression).get("epochs", 0)
+    if not pipelines.own_levels(config, compression) and not epochs:
         return common
-    return common | _of_model(config.compression.fine_tuning.get(dataset, {}), model)
+    tuned = common | _of_model(config.compression.fine_tuning.get(dataset, {}), model)
+    return tuned | ({"epochs": epochs} if epochs else {})
 
 
 def _of_model(common: Settings, model: str) -> Settings:
@@ -116,30 +112,36 @@ def published(config: Config, model: str, **_: str) -> str:
 
 
 def technique(config: Config, compression: str, **_: str) -> Settings:
-    """Return the settings of a technique, its levels left out: a level does not depend on the others."""
-    settings = config.compression.techniques.get(compression, {})
+    """Return the settings of the last step, its levels left out: a level does not depend on the others."""
+    settings = pipelines.settings(config, compression)
     return {key: value for key, value in settings.items() if key != "levels"}
 
 
-def technique_dtype(config: Config, compression: str, **_: str) -> str:
-    """Return `dtype` of a technique."""
-    return dtype(compression)
+def has_ladder(config: Config, compression: str, **_: str) -> bool:
+    """Return whether the last step has a ladder of levels."""
+    return bool(pipelines.own_levels(config, compression))
+
+
+def start_steps(config: Config, compression: str, level: str, **_: str) -> list[str]:
+    """Return the techniques that made the network which a level starts from."""
+    return pipelines.start(config, compression, level).steps
 
 
 def tolerance(config: Config, compression: str, **_: str) -> float:
     """Return how many points of validation top-1 the chosen level may lose; without a ladder nothing is chosen."""
-    return config.compression.tolerance if levels(config, compression) != [SINGLE] else 0.0
+    chosen = pipelines.levels(config, compression) != [pipelines.SINGLE]
+    return config.compression.tolerance if chosen else 0.0
 
 
 def give_up(config: Config, compression: str, level: str, **_: str) -> float | None:
     """Return how many points the level before may have lost; None where no level comes before."""
-    first = previous(config, compression, level) is None
+    first = pipelines.previous(config, compression, level) is None
     return None if first else config.compression.give_up
 
 
 def check(config: Config, compression: str, **_: str) -> Settings:
-    """Return how closely the libraries of a technique must agree with the framework, by its dtype."""
-    settings, kind = config.compiler.check, dtype(compression)
+    """Return how closely the libraries of a compression must agree with the framework, by its dtype."""
+    settings, kind = config.compiler.check, pipelines.dtype(config, compression)
     return {
         "tolerance": getattr(settings.tolerance, kind),
         "top1_tolerance": getattr(settings.top1_tolerance, kind),

@@ -34,7 +34,7 @@ def ladder(name, settings_of, tmp_path):
         path = tmp_path / f"{level}.safetensors"
         checkpoint.save(model, path)
         found.append((path, accuracy.logits(model, images)))
-        model = compression.restore(name, small.network(1, middle=32), path)
+        model = compression.restore([name], small.network(1, middle=32), path)
     assert found
     return found
 
@@ -45,7 +45,7 @@ def image_batch():
 
 def test_levels_follow_each_other_through_checkpoints(name, ladder):
     for path, logits in ladder:
-        restored = compression.restore(name, small.network(1, middle=32), path)
+        restored = compression.restore([name], small.network(1, middle=32), path)
         assert not restored.training
         assert np.isfinite(logits).all() and logits.dtype == np.float32
         assert np.array_equal(accuracy.logits(restored, image_batch()), logits)

@@ -235,6 +235,62 @@ WRONG = [
     ("models.weights.photos", {"resnet50": "imagenet1k"}, "photos.resnet50 is imagenet1k, so mode"),
     ("models.weights.digits", {"resnet18": "imagenet1k"}, "imagenet1k: unknown model with imagene"),
     ("models.training.photos.batch_size", 1, "batch_size of densenet161 in models.training.photos"),
+    (
+        "compression.pipelines",
+        {"both": ["weight_pruning", "zip"]},
+        "compression.pipelines.both.1 is 'zip'; allowed: none, weight_pruning, ",
+    ),
+    ("compression.pipelines", {"both": []}, "compression.pipelines.both is []; must name at lea"),
+    ("compression.pipelines.both", [1], "pipelines.both.0 is 1; allowed: a technique, or one"),
+    ("compression.pipelines.Both", ["int8"], "compression.pipelines has the key 'Both'; allowed"),
+    (
+        "compression.pipelines.both",
+        ["weight_pruning", {"int8": {"epoch": 1}}],
+        "unknown key epoch in compression.pipelines.both.1.int8; allowed: calibration_images, ",
+    ),
+    (
+        "compression.pipelines.both",
+        ["weight_pruning", {"int8": {"epochs": -1}}],
+        "compression.pipelines.both.1.int8.epochs is -1; must be at least 0",
+    ),
+    (
+        "compression.pipelines.both",
+        ["weight_pruning", {"int8": {}, "float16": {}}],
+        "compression.pipelines.both.1: must have one key",
+    ),
+    (
+        "compression.pipelines.both",
+        ["int8", "weight_pruning"],
+        "compression.pipelines.both.1 is 'weight_pruning', which cannot follow int8: its networks "
+        "compute in int8; allowed after it: no further step",
+    ),
+    (
+        "compression.pipelines.both",
+        ["float16", "int8"],
+        "both.1 is 'int8', which cannot follow float16",
+    ),
+    (
+        "compression.pipelines.both",
+        ["weight_pruning", "channel_pruning"],
+        "which cannot follow weight_pruning: it does not keep zeros; allowed: channel_pruning bef",
+    ),
+    ("compression.pipelines.both", ["none", "int8"], "both.0 is 'none'; allowed: techniques that"),
+    (
+        "compression.pipelines.both",
+        ["weight_pruning", "weight_pruning"],
+        "both.1 is 'weight_pruning' a second time; allowed: each technique once",
+    ),
+    ("compression.pipelines.int8", ["float16"], "int8 has the name of a technique; allowed: ano"),
+    (
+        "compression.pipelines.both",
+        [{"weight_pruning": {"score": "magnitude"}}, "int8"],
+        "compression.pipelines.both: only the last step may have settings of its own; allowed: ",
+    ),
+    (
+        "compression.pipelines",
+        {"three": ["channel_pruning", "weight_pruning", "int8"]},
+        "three: its steps before the last, channel_pruning, weight_pruning, must be a pipeline too",
+    ),
     ("compression.fine_tuning.photos.batch_size", 1, "in compression.fine_tuning.photos is 1"),
     ("models.processes", 5, "in models.training.digits is 32; allowed with models.processes 5: a "),
     ("datasets.digits.size", 28, "the images of digits have 28 pixels on each side; vgg16, which "),

@@ -342,9 +342,10 @@ def test_what_is_read_from_a_file_is_what_its_module_says():
     for name in registry.names("compression"):
         description = registry.load("compression", name).PLUGIN
         assert description == registry.describe("compression", name)
-        assert (study.dtype(name), study.sparse(name)) == (description.dtype, description.sparse)
+        assert study.dtype(CONFIG, name) == description.dtype
+        assert study.sparse(CONFIG, name) == description.sparse
     with pytest.raises(StudyError, match="unknown compression 'zip'; allowed: channel_pruning"):
-        study.dtype("zip")
+        study.dtype(CONFIG, "zip")
 
 
 @pytest.mark.parametrize("name", registry.names("observation"))

@@ -1,6 +1,7 @@
 """A level that is not made is a row with its reason, and the study goes on."""
 
 import json
+import re
 
 import pandas as pd
 
@@ -44,6 +45,51 @@ def test_a_share_of_the_macs_that_cannot_be_removed_ends_its_ladder_alone(study)
     }
     assert {CURVES, ANSWERS} <= changed
     assert not [name for name in changed if "/weight_pruning/" in name or "/none/" in name]
+
+
+def test_a_pipeline_starts_from_what_its_steps_share(study):
+    study.edit(
+        "config/smoke.yaml",
+        lambda text: text.replace(
+            "  models:\n    digits_8x8:",
+            "  compression: [none, weight_pruning, channel_pruning, both, slim_pruned]\n"
+            "  models:\n    digits_8x8:",
+            1,
+        ).replace(
+            "  techniques:",
+            "  pipelines: {both: [weight_pruning, {int8: {epochs: 1}}]}\n  techniques:",
+        ),
+    )
+    before = study.artifacts()
+    check = "results/checks/digits_8x8/resnet18/both/local_cpu.json"
+    study.snakemake("--cores", "2", CURVES, check, f"{FOLDER}/slim_pruned/summary.json")
+    after = study.artifacts()
+    # Nothing is trained twice.
+    assert not [
+        name
+        for name in before
+        if after.get(name) != before[name]
+        and re.search("results/models/|/(none|weight_pruning|channel_pruning)/.*safetensors", name)
+    ]
+    points = {
+        level: json.loads((study.folder / FOLDER / f"both/{level}.json").read_text())
+        for level in ("0", "0.5", "0.8")
+    }
+    nonzero = [point["nonzero_params"] for point in points.values()]
+    assert nonzero == sorted(nonzero, reverse=True) and nonzero[2] < 0.3 * nonzero[0]
+    assert {point["dtype"] for point in points.values()} == {"int8"}
+    rows = ladder(study, "both")
+    assert rows.keys() == {"0.5", "0.8"} and rows["0.8"].chosen
+    slim = json.loads((study.folder / FOLDER / "slim_pruned/summary.json").read_text())
+    channels = json.loads((study.folder / FOLDER / "channel_pruning/summary.json").read_text())
+    assert slim["level"] == 0.8 and slim["macs"] == channels["macs"]
+    assert slim["nonzero_params"] < 0.3 * channels["nonzero_params"]
+    found = json.loads((study.folder / check).read_text())
+    assert {name: one["status"] for name, one in found.items()} == {
+        f"{primitive}-{format_}/untuned": "ok"
+        for primitive in ("direct", "gemm", "spatial_pack")
+        for format_ in ("dense", "csr")
+    }
 
 
 def test_levels_after_one_that_lost_too_much_are_not_made(study):

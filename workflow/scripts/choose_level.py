@@ -1,4 +1,4 @@
-"""Choose the strongest level that keeps the accuracy: the elbow of one technique on one network."""
+"""Choose the strongest level that keeps the accuracy: the elbow of one compression on one network."""
 
 import shutil
 
@@ -8,16 +8,16 @@ from dlas.files import atomic_write, read_json, write_json, write_rows
 
 with job(snakemake):
     files = snakemake.input
-    baseline, points = read_json(files.baseline_point), [read_json(point) for point in files.points]
-    curve = elbow.curve(baseline, points, snakemake.params.settings["tolerance"])
+    # Level 0 of a ladder is the network that it starts from.
+    starts = [read_json(point) | {"level": 0} for point in files.start_point]
+    points = [*starts, *map(read_json, files.points)]
+    checkpoints = [*files.start, *files.compressed]
+    tolerance = snakemake.params.settings["tolerance"]
+    curve = elbow.curve(read_json(files.baseline_point), points, tolerance)
     (level,) = [row["level"] for row in curve if row["chosen"]]
-
-    record, checkpoint = baseline | {"level": 0}, files.baseline
-    for point, compressed in zip(points, files.compressed, strict=True):
-        if point["level"] in (None, level):
-            record, checkpoint = point, compressed
+    place = [point["level"] for point in points].index(level)
 
     write_rows(snakemake.output.curve, elbow.CURVE_COLUMNS, curve)
     with atomic_write(snakemake.output.chosen) as temporary:
-        shutil.copyfile(checkpoint, temporary)
-    write_json(snakemake.output.summary, record)
+        shutil.copyfile(checkpoints[place], temporary)
+    write_json(snakemake.output.summary, points[place])

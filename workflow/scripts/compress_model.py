@@ -9,7 +9,7 @@ from job import job, resume_file
 from dlas import compression, datasets, models, status, tensor_files
 from dlas.compression import ladder
 from dlas.compression.measures import MEASURES
-from dlas.errors import RowError
+from dlas.errors import PassedError, RowError
 from dlas.files import atomic_write, read_json, write_json
 from dlas.models import accounting, accuracy, checkpoint, devices, training
 
@@ -18,7 +18,7 @@ with job(snakemake):
     recipe = training.recipe(settings["recipe"])
     devices.check(recipe.device, recipe.processes)
     dataset = datasets.load(files.dataset)
-    technique = compression.load(chosen.compression)
+    technique = compression.load(settings["steps"][-1])
     architecture = models.build_for(dataset, chosen.model, settings["width"], settings["stem"])
     input_shape = (1, 3, *dataset.test.images.shape[1:3])
     task = compression.Task(
@@ -31,8 +31,6 @@ with job(snakemake):
         baseline_macs=accounting.macs(architecture, input_shape),
         resume_from=resume_file(snakemake),
     )
-    # The first level starts from the network as it was trained.
-    written_by = "none" if settings["previous"] is None else chosen.compression
     level = None if chosen.level == "single" else float(chosen.level)
     point = {
         "status": status.OK,
@@ -47,8 +45,8 @@ with job(snakemake):
         if files.previous_point:
             baseline, previous = map(read_json, (files.baseline_point, files.previous_point))
             ladder.check_previous(baseline, previous, settings["give_up"])
-        model = compression.restore(written_by, architecture, files.previous)
-        model = technique.compress(model, level, task)
+        model = compression.restore(settings["start"], architecture, files.start)
+        model = technique.compress(model, level if settings["ladder"] else None, task)
         point |= accounting.summarize(model, input_shape)
         checkpoint.check_finite(model.state_dict(), "the compressed network")
         checkpoint.save(model, snakemake.output.compressed)
@@ -61,7 +59,12 @@ with job(snakemake):
         if chosen.compression == "none":
             raise
         point["status"] = error.status
-        tensor_files.write_status(snakemake.output.compressed, error.status)
+        if isinstance(error, PassedError):
+            # The next level starts from the same network.
+            point["passed"] = True
+            checkpoint.save(model, snakemake.output.compressed)
+        else:
+            tensor_files.write_status(snakemake.output.compressed, error.status)
     with atomic_write(snakemake.output.answers) as temporary:
         np.save(temporary, answers)
     write_json(snakemake.output.point, point)

@@ -8,21 +8,17 @@ from dlas import compression, datasets, models
 from dlas.compiler.importer import import_network, reference_outputs
 from dlas.compiler.network import save_network, save_status
 from dlas.errors import RowError
-from dlas.files import atomic_write, read_json
+from dlas.files import atomic_write
 
 with job(snakemake):
     settings, chosen = snakemake.params.settings, snakemake.wildcards
     dataset = datasets.load(snakemake.input.dataset)
     architecture = models.build_for(dataset, chosen.model, settings["width"], settings["stem"])
-    # Level 0 of a ladder is the network as it was trained.
-    uncompressed = read_json(snakemake.input.summary)["level"] == 0
-    technique = "none" if uncompressed else chosen.compression
-
     images = dataset.test.images[: settings["images"]]
     inputs = datasets.normalize(images, dataset.mean, dataset.std)
     files = snakemake.output.network, snakemake.output.parameters
     try:
-        model = compression.restore(technique, architecture, snakemake.input.chosen)
+        model = compression.restore(settings["steps"], architecture, snakemake.input.chosen)
         network = import_network(model, (1, *inputs.shape[1:]))
         outputs = reference_outputs(model, network, inputs)
         save_network(network, *files)

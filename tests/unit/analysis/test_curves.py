@@ -127,7 +127,9 @@ def test_the_table_takes_what_the_elbow_gives(tmp_path):
     found = {
         "none": elbow.curve(baseline, [baseline], 1.0),
         "int8": elbow.curve(baseline, [record(None, 97.5, 90)], 1.0),
-        "weight_pruning": elbow.curve(baseline, [record(0.5, 98, 50), record(0.8, 90, 20)], 1.0),
+        "weight_pruning": elbow.curve(
+            baseline, [baseline | {"level": 0}, record(0.5, 98, 50), record(0.8, 90, 20)], 1.0
+        ),
     }
     networks = [{"dataset": "digits", "model": "vgg16", "compression": name} for name in found]
     for name, curve in found.items():

@@ -85,14 +85,16 @@ def test_every_primitive_takes_part_in_each_form_and_is_right(forms, tmp_path, m
         assert (one.sample is None) == (one.status != "ok")
         form = "csr" if one.format == "csr" else one.dtype
         found.setdefault((form, one.primitive, one.status.partition(":")[0]), []).append(one.tuning)
-    tunings = ["untuned", *network_contenders.WAYS] if trials else ["untuned"]
+    if trials:
+        (fastest,) = [key for key, tunings in found.items() if len(tunings) > 1]
+        assert found[fastest].pop() == "autotuned"
     for form in forms:
         for name in primitives.names():
             declined = name == "winograd" and form in ("int8", "csr")
             if declined:
                 assert found[form, name, "unsupported"] == ["untuned"]
             else:
-                assert found[form, name, "ok"] == tunings
+                assert found[form, name, "ok"] == ["untuned"]
     assert len(found) == len(forms) * len(primitives.names())
     assert bool(list(tmp_path.glob("*/*/records.jsonl"))) is bool(trials)
 

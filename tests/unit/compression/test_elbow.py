@@ -33,7 +33,8 @@ BASELINE = record(None, 90.0)
 
 
 def curve(baseline, points, tolerance):
-    return pd.DataFrame(elbow.curve(baseline, points, tolerance))
+    """A ladder that starts from the baseline."""
+    return pd.DataFrame(elbow.curve(baseline, [*points, baseline | {"level": 0}], tolerance))
 
 
 def chosen(curve):
@@ -86,9 +87,20 @@ def test_a_level_that_could_not_be_made_is_never_chosen(tmp_path):
     assert chosen(curve(BASELINE, [failed(0.5), failed(0.8)], 100.0)) == 0.0
     (row,) = elbow.curve(BASELINE, [failed(None)], 1.0)
     assert row["chosen"] and row["top1"] is row["validation_top1"] is None
-    write_rows(tmp_path / "curve.csv", elbow.CURVE_COLUMNS, elbow.curve(BASELINE, both, 1.0))
+    write_rows(
+        tmp_path / "curve.csv",
+        elbow.CURVE_COLUMNS,
+        elbow.curve(BASELINE, [BASELINE | {"level": 0}, *both], 1.0),
+    )
     last = (tmp_path / "curve.csv").read_text().splitlines()[-1]
     assert last == "0.8,,,100,90,80,70,False,failed: training diverged"
+
+
+def test_a_pair_is_compared_with_the_uncompressed_network_not_with_its_own_level_0():
+    points = [record(0, 80.0), record(0.5, 89.5), record(0.8, 79.0)]
+    found = pd.DataFrame(elbow.curve(BASELINE, points, 1.0))
+    assert found.level.tolist() == [0, 0.5, 0.8] and chosen(found) == 0.5
+    assert chosen(pd.DataFrame(elbow.curve(BASELINE, points[::2], 1.0))) == 0
 
 
 def test_the_baseline_is_the_first_row():

@@ -60,7 +60,7 @@ def test_a_checkpoint_gives_the_same_outputs_bit_by_bit(name, tmp_path):
     half = float16.compress(model, None, small.task({}))
     checkpoint.save(half, tmp_path / "half.safetensors")
     other = models.build(name, 4, 0.125, "large_input", seed=2)
-    restored = compression.restore("float16", other, tmp_path / "half.safetensors")
+    restored = compression.restore(["float16"], other, tmp_path / "half.safetensors")
     data = images(2, 32)
     assert np.array_equal(accuracy.logits(restored, data), accuracy.logits(half, data))
 

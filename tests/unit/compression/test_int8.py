@@ -16,8 +16,8 @@ from dlas.models import accounting, accuracy, checkpoint
 from dlas.models.folding import fold
 from tests.unit.compression import small
 
-MINMAX = {"observer": "minmax", "calibration_images": 16}
-HISTOGRAM = {"observer": "histogram", "calibration_images": 16}
+MINMAX = {"observer": "minmax", "calibration_images": 16, "epochs": 0}
+HISTOGRAM = {"observer": "histogram", "calibration_images": 16, "epochs": 0}
 
 
 def in_integers(layer, inputs):
@@ -138,7 +138,7 @@ def test_weights_are_at_most_half_a_step_away():
 
 def test_the_first_range_is_that_of_the_training_images():
     """All of them if fewer are there than wanted, as inference sees them."""
-    task = small.task({"observer": "minmax", "calibration_images": 999})
+    task = small.task(MINMAX | {"calibration_images": 999})
     dataset = task.dataset
     dataset.validation.images[:] = 255  # more than any normalized training image has
     state = int8.compress(small.network(), None, task).state_dict()
@@ -206,7 +206,7 @@ def test_a_checkpoint_gives_the_same_outputs_bit_by_bit(name, tmp_path):
     quantized = int8.compress(model, None, task)
     checkpoint.save(quantized, tmp_path / "int8.safetensors")
     other = models.build(name, 4, 0.125, "large_input", seed=2)
-    restored = compression.restore("int8", other, tmp_path / "int8.safetensors")
+    restored = compression.restore(["int8"], other, tmp_path / "int8.safetensors")
     assert_same(restored.state_dict(), quantized.state_dict())
     data = torch.randn(2, 3, 32, 32)
     assert torch.equal(restored(data), quantized(data))
@@ -218,7 +218,7 @@ def test_an_exported_network_quantizes_before_each_layer(name):
     model = models.build(name, 4, 0.125, "large_input")
     count = sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in model.modules())
     exported = torch.export.export(
-        int8.restore_architecture(model, {}), (torch.zeros(1, 3, 32, 32),)
+        int8.restore_architecture(fold(model), {}), (torch.zeros(1, 3, 32, 32),)
     )
     operations = torch.ops.quantized_decomposed
     layers = [
@@ -317,3 +317,50 @@ def refuse(model, task, message, kind=StudyError):
     assert isinstance(caught.value, kind) and isinstance(caught.value, RowError) == (
         kind != StudyError
     )
+
+
+def pruned_network(seed=3):
+    """Return a network half of whose weights are zero."""
+    model = small.network(seed)
+    generator = torch.Generator().manual_seed(0)
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.weight.data *= torch.rand(layer.weight.shape, generator=generator) < 0.5
+    return model
+
+
+def test_fine_tuning_changes_weights_and_keeps_zeros():
+    start = pruned_network()
+    zero = {
+        name: layer.weight == 0 for name, layer in fold(start).named_modules() if has_weight(layer)
+    }
+    recipe = dataclasses.replace(small.RECIPE, learning_rate=0.5)
+    task = small.task(MINMAX | {"epochs": 2}, start, recipe)
+    plain = int8.compress(pruned_network(), None, small.task(MINMAX, start))
+    tuned = int8.compress(start, None, task)
+    for name, mask in zero.items():
+        weight = tuned.get_submodule(name).weight
+        assert weight.dtype == torch.int8 and not weight[mask].any()
+        assert len(mask[~mask]) and weight[~mask].any()
+    before, after = plain.get_submodule("0"), tuned.get_submodule("0")
+    assert not torch.equal(before.weight, after.weight)
+    # The ranges of the activations are those of the calibration.
+    assert torch.equal(before.input_scale, after.input_scale)
+    again = int8.compress(pruned_network(), None, task)
+    assert all(map(torch.equal, again.state_dict().values(), tuned.state_dict().values()))
+
+
+def has_weight(layer):
+    return isinstance(layer, nn.Conv2d | nn.Linear)
+
+
+def test_fine_tuning_sees_the_numbers_that_are_compiled():
+    """With weights that do not move it ends where it began."""
+    start = small.network(5)
+    task = small.task(MINMAX | {"epochs": 1}, start, recipe=small.FROZEN)
+    frozen = int8.compress(start, None, task)
+    plain = int8.compress(small.network(5), None, small.task(MINMAX, start))
+    for name, tensor in plain.state_dict().items():
+        other = frozen.state_dict()[name]
+        same = torch.allclose if tensor.is_floating_point() else torch.equal
+        assert same(tensor, other), name

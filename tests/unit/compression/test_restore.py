@@ -34,7 +34,7 @@ def test_a_narrowed_network_comes_back_with_the_same_outputs(name, tmp_path):
     channel_pruning.narrow(model, SHAPE, 0.5, macs, "uniform", 8)
     assert 0.4 * macs < accounting.macs(model, SHAPE) <= 0.5 * macs
     checkpoint.save(model, tmp_path / "half.safetensors")
-    restored = compression.restore("channel_pruning", built(name), tmp_path / "half.safetensors")
+    restored = compression.restore(["channel_pruning"], built(name), tmp_path / "half.safetensors")
     assert not restored.training
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     expected = model.eval()(images)
@@ -44,6 +44,24 @@ def test_a_narrowed_network_comes_back_with_the_same_outputs(name, tmp_path):
     assert [str(layer) for layer in restored.modules() if not list(layer.children())] == described
     for parameter in restored.parameters():
         assert parameter.requires_grad  # the next level is fine-tuned
+
+
+@pytest.mark.parametrize("second", ["float16", "int8"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_pipeline_comes_back_with_the_same_outputs(name, second, tmp_path):
+    model = built(name, seed=1)
+    perturb(model)
+    channel_pruning.narrow(model, SHAPE, 0.5, accounting.macs(model, SHAPE), "uniform", 8)
+    settings = {"observer": "minmax", "calibration_images": 2, "epochs": 0}
+    task = small.task(settings, size=32, count=4)
+    model = compression.load(second).compress(model, None, task)
+    checkpoint.save(model, tmp_path / "pair.safetensors")
+    steps = ["channel_pruning", second]
+    restored = compression.restore(steps, built(name), tmp_path / "pair.safetensors")
+    kind = torch.float16 if second == "float16" else torch.float32
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)).to(kind)
+    with torch.inference_mode():
+        assert torch.equal(restored(images), model(images))
 
 
 @pytest.mark.parametrize(
@@ -60,18 +78,18 @@ def test_a_narrowed_network_comes_back_with_the_same_outputs(name, tmp_path):
 def test_a_checkpoint_of_another_network_is_refused(technique, other, tmp_path):
     checkpoint.save(other(), tmp_path / "other.safetensors")
     with pytest.raises(StudyError, match=r"is of another model: .* allowed: ") as caught:
-        compression.restore(technique, built("resnet18"), tmp_path / "other.safetensors")
+        compression.restore([technique], built("resnet18"), tmp_path / "other.safetensors")
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_or_truncated_checkpoint_is_named(tmp_path):
     path = tmp_path / "level.safetensors"
     with pytest.raises(StudyError, match="does not exist"):
-        compression.restore("channel_pruning", small.network(), path)
+        compression.restore(["channel_pruning"], small.network(), path)
     checkpoint.save(small.network(), path)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(StudyError, match="truncated"):
-        compression.restore("channel_pruning", small.network(), path)
+        compression.restore(["channel_pruning"], small.network(), path)
 
 
 def test_a_narrowed_checkpoint_is_not_read_as_an_uncompressed_one(tmp_path):
@@ -80,7 +98,7 @@ def test_a_narrowed_checkpoint_is_not_read_as_an_uncompressed_one(tmp_path):
     channel_pruning.narrow(model, (1, 3, 8, 8), 0.5, macs, "uniform", 4)
     checkpoint.save(model, tmp_path / "half.safetensors")
     with pytest.raises(StudyError, match="is of another model"):
-        compression.restore("none", small.network(middle=32), tmp_path / "half.safetensors")
+        compression.restore(["none"], small.network(middle=32), tmp_path / "half.safetensors")
 
 
 def test_a_module_that_is_no_technique_is_named():
