@@ -23,9 +23,7 @@ rule import_network:
             steps=study.steps,
             images="compiler.check.images",
         ),
-        code=code(
-            "import_network", "dlas.datasets.{dataset}", "dlas.models.{model}", study.modules
-        ),
+        code=code("import_network", "dlas.datasets.{dataset}", "dlas.models.{model}", study.modules),
     script:
         "../workflow/scripts/import_network.py"
 
