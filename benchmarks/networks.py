@@ -60,7 +60,7 @@ def main() -> None:
         if not file.exists():
             write(measured(case, arguments), file)
     files = [done / f"{case.name}.csv" for case in cases]
-    table = pd.concat(map(read, files), ignore_index=True)
+    table = updated(arguments.results / "networks.csv", pd.concat(map(read, files)))
     write(table, arguments.results / "networks.csv")
     draw(table, arguments.results / "networks.png")
     for file in files:
@@ -109,6 +109,15 @@ def measured(case: Case, arguments: argparse.Namespace) -> pd.DataFrame:
     with peers(work) as others:
         turns = tqdm(range(arguments.rounds), desc=f"{case.name}, timed", unit="round")
         return with_ratios(*measure(case.name, [*others, *contenders], turns, arguments.seconds))
+
+
+def updated(file: Path, measured: pd.DataFrame) -> pd.DataFrame:
+    """Return the table in a file, if it is there, with the rows of networks that were measured now."""
+    before = [read(file)] if file.exists() else []
+    kept = [table[~table["network"].isin(measured["network"])] for table in before]
+    table = pd.concat([*kept, measured])
+    order = [case.name for case in CASES]
+    return table.sort_values("network", key=lambda names: names.map(order.index), kind="stable")
 
 
 def read(file: Path) -> pd.DataFrame:

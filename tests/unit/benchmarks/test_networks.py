@@ -229,6 +229,21 @@ def test_a_run_that_was_killed_goes_on_with_the_networks_that_are_left(
     assert not list(tmp_path.glob("networks/*/*.csv"))
 
 
+def test_networks_that_were_not_measured_keep_their_rows(tmp_path):
+    def table(latency, *names):
+        rows = [rows_of(name, {("dense", "float32", 0.0): latency}) for name in names]
+        return pd.DataFrame([row for some in rows for row in some])
+
+    file = tmp_path / "networks.csv"
+    first = networks.updated(file, table(0.5, "vgg16_32", "resnet50_224"))
+    first.to_csv(file, index=False)
+    found = networks.updated(file, table(0.25, "resnet18_32", "resnet50_224"))
+    own = found[found["runtime"] == "dlas"].groupby("network", sort=False)["latency_ms"].min()
+    assert dict(own) == {"resnet18_32": 2.5, "vgg16_32": 5.0, "resnet50_224": 2.5}
+    assert list(own.index) == ["resnet18_32", "vgg16_32", "resnet50_224"]
+    assert len(found) == 3 * len(table(1, "vgg16_32"))
+
+
 def test_a_name_that_no_network_has_is_told(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["networks", "--networks", "alexnet"])
     with pytest.raises(SystemExit):
