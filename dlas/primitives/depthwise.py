@@ -5,7 +5,6 @@ over all positions of a plane, on from row to row, so that short rows fill them 
 dropped. Every second element of a row, where the stride is two, is shuffled out of two vectors.
 """
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from tvm.s_tir import Schedule
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812 (the name that TVM's scripts give it)
 
-from dlas.primitives import tiling
+from dlas.primitives import plane_rows, tiling
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
@@ -112,60 +111,21 @@ def _lay_out(
 ) -> None:
     """Fill one plane of a channel: every stride-th row and column from a tap on, and zeros or what stands for them."""
     (i, j), width = divmod(number, planes.columns), planes.width
-    top, left = convolution.padding[:2]
-    down, across = convolution.stride
-    first, last = _inside(i - top, down, convolution.height, rows)
-    begin, end = _inside(j - left, across, convolution.width, width)
+    top, (down, across) = convolution.padding[0], convolution.stride
+    first, last = plane_rows.inside(i - top, down, convolution.height, rows)
     border = tirx.const(convolution.border, data.dtype)
-
-    def fill(start: Any, length: int) -> None:
-        for at, size in _pieces(length, lanes):
-            value = tirx.Broadcast(border, size) if size > 1 else border
-            T.buffer_store(packed, value, [_ramp(start + at, size)])
-
     with T.serial(first) as row:
-        fill(plane + row * width, width)
+        plane_rows.fill(packed, [plane + row * width], border, width, lanes)
     with T.serial(last - first) as row:
-        start = plane + (row + first) * width
-        fill(start, begin)
-        source = (row + first) * down + i - top
-        for at, size in _pieces(end - begin, lanes):
-            place = begin + at
-            value = _every(data, [*channel, source], place * across + j - left, across, size)
-            T.buffer_store(packed, value, [_ramp(start + place, size)])
-        fill(start + end, width - end)
+        source = (*channel, (row + first) * down + i - top)
+
+        def read(place: Any, size: int) -> Any:
+            return plane_rows.every(data, source, place, across, size)
+
+        start = [plane + (row + first) * width]
+        plane_rows.lay_out_row(packed, start, read, border, j, width, convolution, lanes)
     with T.serial(rows - last) as row:
-        fill(plane + (row + last) * width, width)
-
-
-def _inside(offset: int, stride: int, extent: int, limit: int) -> tuple[int, int]:
-    """Return from where and up to where places p below a limit have 0 <= p * stride + offset < extent."""
-    last = min(limit, max(0, -(-(extent - offset) // stride)))
-    return min(last, max(0, -(offset // stride))), last
-
-
-def _pieces(length: int, lanes: int) -> Iterator[tuple[int, int]]:
-    """Yield start and size of vectors that cover a length; the last one may overlap the one before."""
-    size = next((n for n in (lanes, 16, 8, 4, 2, 1) if n <= min(length, lanes)), 0)
-    for at in range(0, length, size or 1):
-        yield min(at, length - size), size
-
-
-def _ramp(start: Any, size: int) -> Any:
-    return tirx.Ramp(start, 1, size) if size > 1 else start
-
-
-def _every(data: Any, row: Sequence[Any], start: Any, stride: int, size: int) -> Any:
-    """Return `size` elements of a row from `start` on, one every `stride` elements."""
-    if stride == 1 or size == 1:
-        return data[(*row, _ramp(start, size))]
-    if stride == 2:
-        # The second vector begins one before the end of the first, so that nothing beyond the last element is read.
-        vectors = [data[(*row, _ramp(start + begin, size))] for begin in (0, size - 1)]
-        half = size // 2
-        indices = [*range(0, size, 2), *(size + 2 * place + 1 for place in range(size - half))]
-        return tirx.Shuffle(vectors, [tirx.IntImm("int32", one) for one in indices[:size]])
-    return data[(*row, tirx.Ramp(start, stride, size))]
+        plane_rows.fill(packed, [plane + (row + last) * width], border, width, lanes)
 
 
 def schedule(function: Schedule, vector: VectorUnit, decide: Decisions) -> None:

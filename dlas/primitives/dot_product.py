@@ -77,6 +77,17 @@ def _functions(name: str, lanes: int, size: int, feature_map: str, scope: str) -
     return computed, called
 
 
+def add(instruction: str, sums: Any, data: Any, weight: Any) -> Any:
+    """Return int32 sums plus dot products of operands of 32 bits a lane, each of four bytes.
+
+    `instruction` is as in `intrinsic`.
+    """
+    lanes = int(sums.ty.dtype.lanes)
+    operands = (T.reinterpret(each, dtype=f"int8x{lanes * DEPTH}") for each in (data, weight))
+    number = T.llvm_lookup_intrinsic_id(instruction.format(bits=32 * lanes))
+    return T.call_llvm_pure_intrin(number, sums, *operands, dtype=f"int32x{lanes}")
+
+
 @functools.cache
 def of_four(scope: str) -> str:
     """Make CUDA's `__dp4a` known to schedules, for operands in a scope of memory; return its name there.

@@ -155,7 +155,7 @@ WRONG = [
     ("study.compression", ["elbow"], "study.compression.0 is 'elbow'; allowed: none, weight_pruni"),
     ("study.compression", ["int8"], "study.compression lacks none, which every technique is compa"),
     ("study.primitives", ["fft"], "study.primitives.0 is 'fft'; allowed: direct, gemm, spatial_pa"),
-    ("study.formats", ["csr2"], "study.formats.0 is 'csr2'; allowed: dense, csr"),
+    ("study.formats", ["csr2"], "study.formats.0 is 'csr2'; allowed: dense, csr, bsr"),
     ("study.tuning", ["lucky"], "study.tuning.0 is 'lucky'; allowed: unscheduled, untuned, autotu"),
     ("study.platforms", ["abacus"], "study.platforms is 'abacus'; allowed: hikey970_cpu, hikey"),
     (

@@ -16,7 +16,7 @@ PRIMITIVE = "from dlas.plugins import PrimitivePlugin\n\nPLUGIN = PrimitivePlugi
 
 def test_plugins_are_the_described_files_of_their_folder_in_their_order():
     assert registry.names("primitive") == ("direct", "gemm", "spatial_pack", "winograd")
-    assert registry.names("format") == ("dense", "csr")
+    assert registry.names("format") == ("dense", "csr", "bsr")
     assert "training" not in registry.names("model")
     assert registry.ordered("primitive", ["new", "gemm", "a", "direct"]) == [
         "direct",
@@ -27,7 +27,7 @@ def test_plugins_are_the_described_files_of_their_folder_in_their_order():
 
 
 def test_an_unknown_plugin_is_answered_with_the_known_ones():
-    with pytest.raises(StudyError, match="unknown format 'coo'; allowed: csr, dense"):
+    with pytest.raises(StudyError, match="unknown format 'coo'; allowed: bsr, csr, dense"):
         registry.describe("format", "coo")
 
 

@@ -238,9 +238,9 @@ CHANGES = [
     ),
     (
         "how weights lie in CSR",
-        "dlas/primitives/csr.py",
-        "MIN_ROW_NONZEROS = 8",
-        "MIN_ROW_NONZEROS = 7",
+        "dlas/primitives/sparse_matrix.py",
+        "MIN_ROW_BLOCKS = 8",
+        "MIN_ROW_BLOCKS = 7",
         together(starting("tune_network", format="csr"), starting(BUILD, format="csr")),
     ),
     (

@@ -62,11 +62,23 @@ def layer_of(technique: str) -> Network:
 
 
 def imported(
-    name: str, stem: str, size: int, technique: str = "none", width: float = 0.125
+    name: str,
+    stem: str,
+    size: int,
+    technique: str = "none",
+    width: float = 0.125,
+    sparsity: float = 0.0,
 ) -> tuple[Network, np.ndarray, np.ndarray]:
-    """Return a network of random weights, two images, and the logits that it must make of them."""
+    """Return a network of random weights, two images, and the logits that it must make of them.
+
+    All convolutions but depthwise ones and that of the images have a share of zeros.
+    """
     torch.manual_seed(0)
-    return _compressed(lively(models.build(name, 10, width, stem), size), technique, size)
+    model = models.build(name, 10, width, stem)
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d) and layer.groups == 1 and layer.in_channels > 3:
+            layer.weight.data *= torch.rand_like(layer.weight) >= sparsity
+    return _compressed(lively(model, size), technique, size)
 
 
 def _compressed(

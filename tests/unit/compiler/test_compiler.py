@@ -75,22 +75,32 @@ def test_every_network_agrees_with_its_framework_under_every_primitive(networks,
     assert library.record()["convolutions"] >= 5
 
 
+@pytest.mark.parametrize("weight_format", ["csr", "bsr"])
 @every_pair
-def test_every_network_agrees_with_its_framework_in_csr(networks, pair):
+def test_every_network_agrees_with_its_framework_in_sparse_formats(networks, pair, weight_format):
     """Whatever the share of zeros, and on as many threads as there are."""
     network, images, logits = networks(*pair)
     primitive = GENERAL[PAIRS.index(pair) % 3]
-    library = build_library(network, primitive, "csr", target(Platform("host", threads="all")))
+    threads = target(Platform("host", threads="all"))
+    library = build_library(network, primitive, weight_format, threads)
     assert check_outputs(library.load(), images, logits, "float32", 1e-4) <= 1e-4
 
 
+@every_pair
+def test_every_pruned_and_quantized_network_is_exact_in_sparse_formats(networks, pair):
+    network, images, logits = networks(*pair, "int8", sparsity=0.8)
+    for number, weight_format in enumerate(("csr", "bsr")):
+        primitive = GENERAL[(PAIRS.index(pair) + number) % 3]
+        library = build_library(network, primitive, weight_format, HOST)
+        np.testing.assert_array_equal(library.load().run(images), logits)
+    assert np.ptp(logits) > 0.01
+
+
 @one_worker("mobilenet_v2", "small_input")
-@pytest.mark.parametrize("technique", ["float16", "int8"])
-def test_csr_takes_all_types_of_numbers(networks, technique):
-    network, images, logits = networks("mobilenet_v2", "small_input", 32, technique)
-    outputs = build_library(network, "direct", "csr", HOST).load().run(images)
-    if technique == "int8":
-        np.testing.assert_array_equal(outputs, logits)
+@pytest.mark.parametrize("weight_format", ["csr", "bsr"])
+def test_sparse_formats_take_float16(networks, weight_format):
+    network, images, logits = networks("mobilenet_v2", "small_input", 32, "float16")
+    outputs = build_library(network, "direct", weight_format, HOST).load().run(images)
     assert relative_error_in_norm(outputs, logits) < 2e-2
 
 
