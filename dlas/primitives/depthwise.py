@@ -2,9 +2,11 @@
 
 Each channel is laid out in planes with its border first (`Planes`), in the first-level cache. Vectors of sums then run
 over all positions of a plane, on from row to row, so that short rows fill them as well; what lies between the rows is
-dropped. Every second element of a row, where the stride is two, is shuffled out of two vectors.
+dropped. Every second element of a row, where the stride is two, is shuffled out of two vectors. A dot product of 8-bit
+integers takes up to four taps that are neighbours in a row of a plane.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from tvm.s_tir import Schedule
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812 (the name that TVM's scripts give it)
 
-from dlas.primitives import plane_rows, tiling
+from dlas.primitives import dot_product, plane_rows, tiling
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
 from dlas.primitives.decisions import Decisions
@@ -32,27 +34,61 @@ CACHE_BYTES = 16 * 1024
 def kernel(
     weight: np.ndarray, convolution: Convolution, dtype: str, vector: VectorUnit, decide: Decisions
 ) -> Kernel:
-    """Return the kernel of a depthwise layer with a weight [K, 1, R, S]; its constant is the weight [K, R * S]."""
-    by_channel = weight.reshape(weight.shape[0], -1)
+    """Return the kernel of one depthwise layer.
+
+    Its constant is the weight [K, 1, R, S] as [K, R * S], or, for dot products, as [K, groups of taps] int32 of four
+    bytes each.
+    """
     in_flight = decide.choose("in_flight", IN_FLIGHT)
-    unscheduled = function(convolution, dtype, str(weight.dtype), vector.lanes, in_flight)
-    return Kernel(unscheduled, (by_channel,), NCHW)
+    taps = grouped_taps(convolution, dot_product.DEPTH if vector.dot_product else 1)
+    if vector.dot_product:
+        stored = np.zeros((len(weight), len(taps), dot_product.DEPTH), np.int8)
+        for number, group in enumerate(taps):
+            for place, (row, column) in enumerate(group):
+                stored[:, number, place] = weight[:, 0, row, column]
+        constant = stored.view(np.int32)[..., 0]
+    else:
+        constant = weight.reshape(len(weight), -1)
+    unscheduled = function(
+        convolution, dtype, str(constant.dtype), taps, vector.lanes, in_flight, vector.dot_product
+    )
+    return Kernel(unscheduled, (constant,), NCHW)
+
+
+def grouped_taps(convolution: Convolution, depth: int) -> list[list[tuple[int, int]]]:
+    """Return the taps of a kernel, row by row, in groups of at most `depth` that are neighbours in one plane."""
+    (rows, columns), phase_columns = convolution.kernel, phases(convolution).columns
+    if depth == 1:
+        return [[(row, column)] for row in range(rows) for column in range(columns)]
+    return [
+        [(row, column) for column in range(phase, columns, phase_columns)[first : first + depth]]
+        for row in range(rows)
+        for phase in range(phase_columns)
+        for first in range(0, len(range(phase, columns, phase_columns)), depth)
+    ]
 
 
 def function(
-    convolution: Convolution, dtype: str, weight_dtype: str, widest: int, in_flight: int
+    convolution: Convolution,
+    dtype: str,
+    weight_dtype: str,
+    taps: Sequence[Sequence[tuple[int, int]]],
+    widest: int,
+    in_flight: int,
+    instruction: str = "",
 ) -> tirx.PrimFunc:
     """Return the function of one layer, unscheduled: the blocks "convolution" and "unpack".
 
-    Vectors have at most `widest` lanes. At most `in_flight` of them are added up together.
+    Vectors have at most `widest` lanes. At most `in_flight` of them are added up together. `instruction` is LLVM's dot
+    product of the bytes of a group of taps, empty where each group is one tap.
     """
     batch, channels, planes = convolution.batch, convolution.out_channels, phases(convolution)
     positions = (convolution.out_height - 1) * planes.width + convolution.out_width
     lanes = next(n for n in (16, 8, 4) if n <= widest and n <= max(4, 2 * positions))
     in_flight = min(in_flight, -(-positions // lanes))
     turns = -(-positions // (lanes * in_flight))
-    taps = [(r, s) for r in range(convolution.kernel[0]) for s in range(convolution.kernel[1])]
-    rows = -(-(planes.shift(*taps[-1]) + turns * in_flight * lanes) // planes.width)
+    last = (convolution.kernel[0] - 1, convolution.kernel[1] - 1)
+    rows = -(-(planes.shift(*last) + turns * in_flight * lanes) // planes.width)
     kind = SUMS[dtype]
     with IRBuilder() as builder, T.prim_func(private=True, s_tir=True):
         T.func_attr({"tirx.noalias": True})
@@ -73,29 +109,47 @@ def function(
             )
             # What lies behind the last row is written as well, but never read.
             T.writes(sums[n, own, 0 : convolution.out_height, 0 : planes.width])
-            packed = T.sblock_alloc_buffer((together * planes.count * size,), dtype, scope="local")
+            # A vector from which groups of taps are taken is longer than what they need.
+            length = together * planes.count * size + (2 * lanes if instruction else 0)
+            packed = T.sblock_alloc_buffer((length,), dtype, scope="local")
             with T.serial(together) as c:
                 for number in range(planes.count):
                     plane = (c * planes.count + number) * size
                     channel = (n, group * together + c)
                     _lay_out(data, packed, channel, number, plane, rows, convolution, planes, lanes)
-            with (
-                T.grid(together, turns) as (c, turn),
-                T.unroll(in_flight) as u,
-                T.vectorized(lanes) as lane,
-            ):
+            total = T.sblock_alloc_buffer((lanes,), kind, scope="local")
+            with T.grid(together, turns) as (c, turn), T.unroll(in_flight) as u:
                 k = group * together + c
-                at = (turn * in_flight + u) * lanes + lane
-                first = c * planes.count * size + at
-                total = tirx.const(0, kind)
-                for number, (r, s) in enumerate(taps):
-                    element = packed[first + planes.plane(r, s) * size + planes.shift(r, s)]
-                    total = total + element.astype(kind) * weight[k, number].astype(kind)
-                T.buffer_store(sums, total, [n, k, at // planes.width, at % planes.width])
+                at = (turn * in_flight + u) * lanes
+                added: Any = tirx.Broadcast(tirx.const(0, kind), lanes)
+                for number, ((r, s), *_) in enumerate(taps):
+                    plane = (c * planes.count + planes.plane(r, s)) * size
+                    start = plane + at + planes.shift(r, s)
+                    if instruction:
+                        bytes_ = _windows(packed[tirx.Ramp(start, 1, 2 * lanes)], lanes)
+                        four = tirx.Broadcast(weight[k, number], lanes)
+                        added = dot_product.add(instruction, added, bytes_, four)
+                    else:
+                        element = packed[tirx.Ramp(start, 1, lanes)].astype(f"{kind}x{lanes}")
+                        value = tirx.Broadcast(weight[k, number].astype(kind), lanes)
+                        added = added + element * value
+                T.buffer_store(total, added, [tirx.Ramp(0, 1, lanes)])
+                with T.vectorized(lanes) as lane:
+                    place = at + lane
+                    T.buffer_store(
+                        sums, total[lane], [n, k, place // planes.width, place % planes.width]
+                    )
         with T.grid(*int64_extents(convolution.out_shape)) as loops, T.sblock("unpack"):
             n, k, h, w = T.axis.remap("SSSS", loops)
             T.buffer_store(output, sums[n, k, h, w], [n, k, h, w])
     return builder.get()
+
+
+def _windows(values: Any, lanes: int) -> Any:
+    """Return for each lane the number of 8 bits at its position and those of the next three positions."""
+    depth = dot_product.DEPTH
+    indices = [lane + place for lane in range(lanes) for place in range(depth)]
+    return tirx.Shuffle([values, values], [tirx.IntImm("int32", index) for index in indices])
 
 
 def _lay_out(

@@ -147,6 +147,24 @@ def convolved(name, weight_format, layer, data, weight, described, threads, poin
     1,
     2,
 )
+@example(
+    Convolution(1, 40, 14, 13, 40, (5, 5), (2, 2), (2, 2, 2, 2), groups=40),
+    [*TARGETS, *WITH_BYTES][-1],
+    "uint8",
+    1.0,
+    False,
+    1,
+    2,
+)
+@example(
+    Convolution(1, 33, 16, 16, 25, (3, 3), (1, 1), (1, 1, 1, 1)),
+    TARGETS[0],
+    "uint8",
+    0.2,
+    False,
+    4,
+    2,
+)
 @settings(max_examples=16, deadline=None, derandomize=True)
 def test_a_sparse_kernel_computes_what_pytorch_computes_with_any_number_of_threads(
     name, weight_format, layer, described, dtype, kept, empty_rows, block, threads
@@ -198,13 +216,15 @@ DOT_PRODUCTS = {
 
 
 @pytest.mark.parametrize("weight_format", FORMATS)
+@pytest.mark.parametrize(("groups", "kept"), [(1, 0.2), (1, 1.0), (32, 1.0)])
 @pytest.mark.parametrize("cpu", DOT_PRODUCTS)
-def test_int8_is_multiplied_by_dot_products(cpu, weight_format):
+def test_int8_is_multiplied_by_dot_products(cpu, groups, kept, weight_format):
+    """In sparse layers, dense ones and depthwise ones."""
     architecture, instruction, widened = DOT_PRODUCTS[cpu]
     described = {"kind": "llvm", "mtriple": f"{architecture}-linux-gnu", "mcpu": cpu}
     border = -3 if instruction.startswith(r"\bsdot") else 7  # of int8 and of uint8
-    layer = Convolution(1, 32, 8, 8, 16, (3, 3), (1, 1), (1, 1, 1, 1), border=border)
-    weight = thinned(operands(layer, "uint8")[1], 0.2)
+    layer = Convolution(1, 32, 8, 8, 32, (3, 3), (1, 1), (1, 1, 1, 1), groups, border)
+    weight = thinned(operands(layer, "uint8")[1], kept)
     function, _ = scheduled("direct", weight_format, layer, weight, "uint8", Target(described))
     named = function.with_attr("global_symbol", "layer")
     assembly = compile_kernel(named, Target(described)).inspect_source("asm")
