@@ -39,7 +39,7 @@ def lay_out_row(
     convolution : Convolution
         The layer.
     lanes : int
-        The most elements in a vector.
+        The most elements in a vector; 1 on a GPU.
     """
     across, offset = convolution.stride[1], column - convolution.padding[1]
     begin, end = inside(offset, across, convolution.width, width)
@@ -77,14 +77,22 @@ def every(data: Any, row: Sequence[Any], start: Any, stride: int, size: int) -> 
     return data[(*row, tirx.Ramp(start, stride, size))]
 
 
-def _pieces(length: int, lanes: int) -> Iterator[tuple[int, int]]:
-    """Yield start and size of vectors that cover a length; the last one may overlap the one before."""
+def _pieces(length: int, lanes: int) -> Iterator[tuple[Any, int]]:
+    """Yield start and size of vectors that cover a length; the last one may overlap the one before.
+
+    Vectors of one lane are a loop.
+    """
+    if lanes == 1:
+        if length:
+            with T.serial(length) as at:
+                yield at, 1
+        return
     size = next((n for n in (lanes, 16, 8, 4, 2, 1) if n <= min(length, lanes)), 0)
     for at in range(0, length, size or 1):
         yield min(at, length - size), size
 
 
-def _index(start: Sequence[Any], at: int, size: int) -> list[Any]:
+def _index(start: Sequence[Any], at: Any, size: int) -> list[Any]:
     return [*start[:-1], _ramp(start[-1] + at, size)]
 
 

@@ -90,7 +90,7 @@ def kernel(
         tile = Tile(convolution.out_height, -(-reach // width), 1, width, block, in_flight=1)
         blocks = stored_blocks(weight, dtype, block, tile.depth)
         matrix = compress(blocks, convolution, planes, tile, 1, UNLIMITED_BYTES)
-        scattered = function(convolution, planes, tile, matrix, dtype, _gathered)
+        scattered = function(convolution, planes, tile, matrix, dtype, _gathered, lanes=1)
         return Kernel(scattered, tuple(vars(matrix).values()), NCHW)
     instruction = vector.dot_product if shared and not one_position else ""
     if np.count_nonzero(weight) >= DENSE_SHARE * weight.size:
@@ -125,10 +125,12 @@ def function(
     matrix: Matrix,
     dtype: str,
     multiply: Callable[..., Any] | None = None,
+    lanes: int = PACKED_LANES,
 ) -> tirx.PrimFunc:
     """Return the function of one layer, unscheduled, whose last argument is its output [N, K, OH, OW].
 
     `multiply` adds its block "convolution": `_convolution`, or another with the same arguments and result.
+    Elements of the input are laid out `lanes` together.
 
     Its blocks: "pack", which lays the input out, unless it is read in place; "convolution"; and "unpack", which drops
     what lies between the rows of a tile.
@@ -144,7 +146,7 @@ def function(
         ]
         output = argument("output", convolution.out_shape, SUMS[dtype])
         if not as_it_is:
-            data = _pack(data, convolution, planes, tile)
+            data = _pack(data, convolution, planes, tile, lanes)
         multiply = multiply or _convolution
         sums = multiply(data, stored, convolution, planes, tile)
         with (
@@ -157,7 +159,7 @@ def function(
     return builder.get()
 
 
-def _pack(data: Any, convolution: Convolution, planes: Planes, tile: Tile) -> Any:
+def _pack(data: Any, convolution: Convolution, planes: Planes, tile: Tile, lanes: int) -> Any:
     """Lay an input out: [N, tiles or 1, positions of all planes of all channels], a row of a plane at a time.
 
     For dot products an element is an int32 of the bytes of four channels.
@@ -197,10 +199,10 @@ def _pack(data: Any, convolution: Convolution, planes: Planes, tile: Tile) -> An
                 for column in range(planes.columns):  # its vectors are known when it is compiled
                     with T.If(plane % planes.columns == column), T.Then():
                         plane_rows.lay_out_row(
-                            packed, start, read, border, column, width, convolution, PACKED_LANES
+                            packed, start, read, border, column, width, convolution, lanes
                         )
             with T.Else():
-                plane_rows.fill(packed, start, border, width, PACKED_LANES)
+                plane_rows.fill(packed, start, border, width, lanes)
     return packed
 
 

@@ -23,8 +23,12 @@ from dlas.primitives.vector import processor
 from tests.unit.compiler.imported import PAIRS, imported
 from tests.unit.primitives.layers import GENERAL, expected_of, operands
 
-KEPT = 0.3  # of the weights in CSR
-DTYPES = {"dense": ("float32", "float16", "int8"), "csr": ("float32",)}
+KEPT = 0.3  # of the weights in sparse formats
+DTYPES = {
+    "dense": ("float32", "float16", "int8"),
+    "csr": ("float32", "int8"),
+    "bsr": ("float32", "int8"),
+}
 KINDS = [
     (primitive, format, dtype)
     for primitive in GENERAL
@@ -94,7 +98,7 @@ def sample(
     data, weight, _ = operands(convolution, "uint8" if dtype == "int8" else dtype)
     if feature == "int8":
         data = (data.astype("int16") - 128).astype("int8")
-    if format == "csr":
+    if format != "dense":
         kept = np.random.default_rng(1).random(weight.shape) < KEPT
         weight = np.where(kept, weight, 0).astype(weight.dtype)
     data_layout = stored.layout(primitive, convolution.in_channels, unit)

@@ -61,14 +61,14 @@ def platform_at(address, described=A73):
 
 
 def tiny():
-    """Convolutions of every kind: 3x3, strided, depthwise, pointwise."""
+    """Convolutions of every kind: 3x3, strided, depthwise, pointwise. Two of them have zeros."""
     torch.manual_seed(0)
 
     def layer(before, after, kernel, **options):
         convolution = torch.nn.Conv2d(before, after, kernel, bias=False, **options)
         return convolution, torch.nn.BatchNorm2d(after), torch.nn.ReLU()
 
-    return torch.nn.Sequential(
+    model = torch.nn.Sequential(
         *layer(3, 16, 3, padding=1),
         *layer(16, 24, 3, padding=1, stride=2),
         *layer(24, 24, 3, padding=1, groups=24),
@@ -76,7 +76,10 @@ def tiny():
         torch.nn.AdaptiveAvgPool2d(1),
         torch.nn.Flatten(),
         torch.nn.Linear(32, 10),
-    ).eval()
+    )
+    for pruned in (model[3], model[9]):
+        pruned.weight.data *= torch.rand_like(pruned.weight) < 0.3
+    return model.eval()
 
 
 def random_split(count):
@@ -104,7 +107,10 @@ def networks():
 @pytest.mark.parametrize("described", [A73, A76, NEWER], ids=["a73", "a76", "newer"])
 @pytest.mark.parametrize(
     ("format", "dtype"),
-    [("dense", "float32"), ("dense", "float16"), ("dense", "int8"), ("csr", "float32")],
+    [
+        *(("dense", dtype) for dtype in ("float32", "float16", "int8")),
+        *((sparse, dtype) for sparse in ("csr", "bsr") for dtype in ("float32", "int8")),
+    ],
 )
 @pytest.mark.parametrize("primitive", GENERAL)
 def test_every_primitive_runs_on_arm(
