@@ -86,7 +86,7 @@ def _compressed(
 ) -> tuple[Network, np.ndarray, np.ndarray]:
     dataset = small.dataset(size, 8)
     recipe = Recipe("sgd", 0.1, 0.0, epochs=1, batch_size=8)
-    settings = {"observer": "minmax", "calibration_images": 8}
+    settings = {"observer": "minmax", "calibration_images": 8, "epochs": 0}
     task = compression.Task(dataset, settings, recipe, 0, 1, False, 0)
     model = compression.load(technique).compress(model, None, task)
     images = datasets.normalize(dataset.test.images[:2], dataset.mean, dataset.std)
