@@ -91,6 +91,7 @@ LADDERS = {
     ),
     "no technique": synthetic.curves(synthetic.holding, compressions=("none",)),
 }
+PAIRS = synthetic.with_pairs(LADDERS["full"])
 PEERS = synthetic.peers({"pytorch": 2.5, "onnxruntime": 0.8})
 
 

@@ -278,6 +278,22 @@ def curves(
     return found
 
 
+def with_pairs(curves, loss=0.4):
+    """Return curves with those of pipelines, which lose these points more than their step with a ladder.
+
+    Level 0 is the other step alone, of which a curve has a point.
+    """
+    parts = [curves]
+    for name, (first, second) in PIPELINES.items():
+        ladder, other = (second, first) if second in LADDERS else (first, second)
+        own = curves[curves["compression"] == ladder].assign(compression=name)
+        own["model_bytes"] = (own["model_bytes"] * BYTES[other]).astype(int)
+        parts.append(own.assign(**own[["top1", "validation_top1"]] - loss))
+    found = pd.concat(parts, ignore_index=True)
+    found.attrs.update(curves.attrs)
+    return found
+
+
 def tables(study=None, floor=None, curves=None):
     """Return the tables with samples and answers that agree with them; a table that is not given is empty."""
     study = pd.DataFrame(columns=STUDY_COLUMNS) if study is None else study

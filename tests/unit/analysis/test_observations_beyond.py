@@ -11,7 +11,9 @@ from dlas.analysis.observations import gains_multiply, structured_sparsity
 from tests.unit.analysis import synthetic
 from tests.unit.analysis.drawings import markers
 from tests.unit.analysis.verdicts import (
+    AVX512,
     FLOOR,
+    WIDENED,
     check,
     check_drift,
     check_missing,
@@ -294,3 +296,63 @@ def test_each_structured_network_has_a_mark_with_the_edge_of_its_format():
         assert {colours.count(LOOKS.colour(name)) for name in SHAPES} == {8 * 3}
         edges = {line.get_markeredgecolor() for line in markers(axis)}
         assert edges == {LOOKS.edge("csr")["markeredgecolor"]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fastest_primitive",
+        "sparsity_promise",
+        "channel_pruning_promise",
+        "primitive_by_precision",
+        "native_precision",
+    ],
+)
+def test_observations_that_name_their_techniques_know_no_others(name):
+    """Pairs and structured networks in the table change nothing of them."""
+    study = synthetic.study(
+        synthetic.realistic,
+        compressions=synthetic.EVERY_COMPRESSION,
+        formats=("dense", "csr"),
+        native=AVX512,
+        widened=WIDENED,
+        left=synthetic.left,
+    )
+    paper = study[study["compression"].isin(synthetic.COMPRESSIONS)]
+    found, expected = (
+        observation.load(name).observe(synthetic.tables(rows, FLOOR)) for rows in (study, paper)
+    )
+    assert found == expected and found.n > 0
+
+
+@pytest.mark.parametrize("name", ["pruning_reach", "compact_architectures"])
+def test_curves_of_pairs_change_no_reach(name):
+    curves = synthetic.curves(synthetic.holding)
+    found, expected = (
+        observation.load(name).observe(synthetic.tables(curves=own))
+        for own in (synthetic.with_pairs(curves), curves)
+    )
+    assert found == expected and found.n > 0
+
+
+def test_pairs_are_compressions_like_others_where_all_are_compared():
+    """On platforms, and as configurations to choose from."""
+    study = pairs(1.0)
+    tables = synthetic.tables(study, FLOOR)
+    by_platform = observation.load("compression_speedup_by_platform").observe(tables)
+    assert set(by_platform.evidence["compression"]) == set(study["compression"]) - {"none"}
+    joint = observation.load("joint_choice").observe(tables)
+    assert joint.evidence["joint"].str.startswith("`pruned_int8`").all()
+
+
+def test_a_pair_without_a_level_is_no_compressed_network():
+    """Its network is that of the other step alone, which counts once."""
+    unreached = [
+        (data, name, "pruned_int8") for data, nets in synthetic.MODELS.items() for name in nets
+    ]
+    study = pairs(1.0, unreached=unreached)
+    tables = synthetic.tables(study, FLOOR)
+    for name in ("compression_speedup_by_platform", "joint_choice", "datasets_differ"):
+        without = synthetic.tables(study[study["compression"] != "pruned_int8"], FLOOR)
+        found, expected = (observation.load(name).observe(one) for one in (tables, without))
+        assert found.reason == expected.reason and found.n == expected.n
