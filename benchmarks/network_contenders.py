@@ -27,7 +27,7 @@ from dlas.compiler.library import CompiledNetwork, NetworkTimer
 from dlas.compiler.network import Network
 from dlas.compiler.schedulers import plugin
 from dlas.compiler.tuning.settings import Outcome, Settings
-from dlas.compression.weight_pruning import prunable
+from dlas.compression.pruning import prunable
 from dlas.errors import RowError, UnsupportedError, WrongError
 from dlas.hardware.devices import device_opener
 from dlas.hardware.platforms import Platform, target
@@ -159,7 +159,7 @@ def pruned(work: Workload, sparsity: float) -> nn.Module:
     The share is that of all convolutions together but those of `EXCLUDE`, which remain as they are.
     """
     model = copy.deepcopy(work.model)
-    weights = [layer.weight for layer in prunable(model, EXCLUDE)]
+    weights = [layer.weight for layer in prunable(model, EXCLUDE).values()]
     left = thinned(parameters_to_vector(weights).detach().numpy(), sparsity)
     vector_to_parameters(torch.from_numpy(left), weights)
     return model

@@ -350,5 +350,6 @@ LAYERS = (
     "5 Systems software",
     "6 Hardware",
     "Across the stack",
+    "Beyond the paper",
     "Tables",
 )

@@ -155,7 +155,11 @@ rule assess_observation:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(observation="observations.{number}", groups=study.descriptions.groups),
+        settings=settings(
+            observation="observations.{number}",
+            groups=study.descriptions.groups,
+            steps=study.descriptions.steps,
+        ),
         code=code("assess_observation", study.observation_module),
     script:
         "../workflow/scripts/assess_observation.py"

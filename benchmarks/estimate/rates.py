@@ -39,7 +39,7 @@ from dlas.compiler.library import NetworkTimer, load_library
 from dlas.compiler.network import load_network, save_network
 from dlas.compiler.schedulers.plugin import load_searching
 from dlas.compiler.tuning.settings import Settings
-from dlas.compression.weight_pruning import prunable
+from dlas.compression.pruning import prunable
 from dlas.files import code_folder
 from dlas.hardware import host
 from dlas.hardware.devices import device_opener
@@ -395,7 +395,8 @@ def library_bytes(parameters: int, format_: str, sparsity: float, number: int = 
 
 def _thinned(config: study.Config, model: nn.Module) -> nn.Module:
     thinned = copy.deepcopy(model)
-    layers = [(layer, "weight") for layer in prunable(thinned, ["stem", "depthwise", "classifier"])]
+    prunables = prunable(thinned, ["stem", "depthwise", "classifier"])
+    layers = [(layer, "weight") for layer in prunables.values()]
     prune.global_unstructured(layers, prune.L1Unstructured, amount=sparsity(config))
     for layer, name in layers:
         prune.remove(layer, name)

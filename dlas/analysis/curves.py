@@ -19,6 +19,8 @@ from dlas.analysis.style import DARK, GREY, Looks, style
 COLUMNS = 4  # of panels
 BAND = "#E4E7EB"
 RING: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 1.0}
+# Of the curves of pipelines with the same first step, which share its colour.
+DASHES: tuple[Any, ...] = ("--", "-.", (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1)))
 # Percentage points of change that are drawn on a linear scale; more are on a logarithmic one.
 LINEAR = 2.0
 
@@ -64,7 +66,8 @@ def draw(curves: pd.DataFrame, tolerance: float, looks: Looks) -> Figure:
     """Return top-1 against compression, one panel for each network.
 
     Both are relative to the uncompressed network: top-1 in percentage points of the same split, compression in bytes
-    of the stored model. `tolerance` is what a chosen level was allowed to lose on the validation split.
+    of the stored model. `tolerance` is what a chosen level was allowed to lose on the validation split. A pipeline has
+    the colour of its first step and dashes, so that its curve stands beside the one without the further steps.
     """
     if curves.empty:
         return panels.empty(looks, [], "no accuracy curve was measured")[0]
@@ -94,8 +97,34 @@ def draw(curves: pd.DataFrame, tolerance: float, looks: Looks) -> Figure:
         axes[lowest, column].set_xlabel("compression (stored bytes)")
         axes[lowest, column].tick_params(labelbottom=True)
     _scales(axes[0, 0], curves)
-    panels.legend_below(figure, looks.legend(curves, "compression"), _entries(tolerance))
+    panels.legend_below(figure, *_compressions(curves, looks), _entries(tolerance))
     return figure
+
+
+def _look(looks: Looks, compression: str) -> dict[str, Any]:
+    """Return the colour of a compression's first step, and the line of its curve: solid for a technique alone."""
+    steps = looks.steps(compression)
+    look = {"color": looks.colour(steps[0])}
+    if len(steps) == 1:
+        return look
+    alike = [
+        name
+        for name in looks.ordered("compression", looks.methods["compression"])
+        if len(looks.steps(name)) > 1 and looks.steps(name)[0] == steps[0]
+    ]
+    return {**look, "linestyle": DASHES[alike.index(compression) % len(DASHES)]}
+
+
+def _compressions(curves: pd.DataFrame, looks: Looks) -> list[list[Line2D]]:
+    """Return the legend entries of the techniques, and of the pipelines."""
+    names = looks.ordered("compression", curves["compression"])
+    alone = [name for name in names if len(looks.steps(name)) == 1]
+    lines = [
+        Line2D([], [], label=looks.label(name), **_look(looks, name))
+        for name in names
+        if name not in alone
+    ]
+    return [looks.handles("compression", alone), lines]
 
 
 def relative(curves: pd.DataFrame) -> pd.DataFrame:
@@ -121,15 +150,17 @@ def _panel(axis: Axes, curves: pd.DataFrame, tolerance: float, looks: Looks) -> 
     axis.axhline(0, color=GREY, linewidth=0.6, zorder=0)
     for rank, compression in enumerate(looks.ordered("compression", curves["compression"])):
         curve = curves[curves["compression"] == compression].sort_values("level")
-        look: dict[str, Any] = {"color": looks.colour(compression)}
+        line = _look(looks, compression)
+        look = {"color": line["color"]}
         if len(curve) > 1:
-            axis.plot(curve["factor"], curve["change"], **look)
-            axis.plot(curve["factor"], curve["validation_change"], ":", linewidth=0.8, **look)
+            axis.plot(curve["factor"], curve["change"], **line)
+            if line == look:
+                axis.plot(curve["factor"], curve["validation_change"], ":", linewidth=0.8, **look)
             chosen = curve[curve["chosen"]]
             # Two may be chosen alike.
             ring = {**look, **RING, "markersize": 7 + 1.5 * (rank % 2)}
             axis.plot(chosen["factor"], chosen["change"], "o", **ring)
-            # The uncompressed network has a point of its own.
+            # The uncompressed network, or a pipeline's other step alone, has a point of its own.
             curve = curve[curve["level"] != 0]
         axis.errorbar(
             curve["factor"],

@@ -1,6 +1,6 @@
 """What an observation is, how it is stored, and the selections that the observations share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -42,6 +42,8 @@ class Tables:
         What each network answers to each test image.
     groups : mapping of str to str
         The group of each model that is in one: "compact" or "large".
+    steps : mapping of str to sequence of str
+        The techniques of each compression in their order, one for a technique alone.
     """
 
     study: pd.DataFrame
@@ -50,6 +52,7 @@ class Tables:
     rounds: Rounds
     answers: Answers
     groups: Mapping[str, str] = field(default_factory=dict)
+    steps: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -230,7 +233,8 @@ def untuned(study: pd.DataFrame) -> pd.DataFrame:
 def unreached(study: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of compressions without a level within the tolerance.
 
-    Their level is 0: the network is the uncompressed one once more, not a compressed one.
+    Their level is 0: the network is the uncompressed one once more, not a compressed one, or that of a pipeline's other
+    step alone.
     """
     return study[(study["compression"] != "none") & (study["level"] == 0)]
 

@@ -179,10 +179,10 @@ def accuracy_page(rows: pd.DataFrame, words: Words) -> Page:
     return Page(
         "Accuracy and compression of every network",
         "Top-1 on the test split, in the training framework, and its change against the uncompressed network in "
-        "percentage points. Level: share of the prunable weights that are zero (weight pruning) or of the MACs that is "
-        "removed (channel pruning). Bytes: the stored model, pruned weights in the smaller of dense and CSR. "
-        "Compression: bytes of the uncompressed network over its own. Where no level of a technique was within the "
-        "tolerance, the row is the uncompressed network.",
+        "percentage points. Level: share of the prunable weights that are zero, or of the MACs that is removed "
+        "(channel pruning). Bytes: the stored model, pruned weights in the smaller of dense and CSR. Compression: "
+        "bytes of the uncompressed network over its own. Where no level of a technique was within the tolerance, the "
+        "row is the uncompressed network.",
         table,
         counts
         | {"level": "{:g}", "top-1 (%)": "{:.1f}", "change (points)": "{:+.1f}"}

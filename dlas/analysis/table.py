@@ -139,14 +139,18 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
             table.to_csv(temporary, index=False)
 
 
-def read_tables(files: Any, groups: Mapping[str, str] | None = None) -> Tables:
+def read_tables(
+    files: Any,
+    groups: Mapping[str, str] | None = None,
+    steps: Mapping[str, Sequence[str]] | None = None,
+) -> Tables:
     """Read what observations take.
 
     Parameters
     ----------
     files : object
         Has the paths as attributes: study, noise_floor, curves, samples and answers.
-    groups : mapping of str to str, optional
+    groups, steps : mapping, optional
         See `Tables`.
     """
     study = read_table(files.study)
@@ -157,6 +161,7 @@ def read_tables(files: Any, groups: Mapping[str, str] | None = None) -> Tables:
         rounds=rounds_of(study, read_table(files.samples)),
         answers=read_answers(files.answers),
         groups=groups or {},
+        steps=steps or {},
     )
 
 

@@ -38,6 +38,11 @@ class Words:
         """Return the labels of several methods, which ", " separates."""
         return ", ".join(map(self.label, names.split(", ")))
 
+    def steps(self, compression: str) -> list[str]:
+        """Return the techniques of a compression in their order; one without such a word is a technique itself."""
+        word = self.methods.get("compression", {}).get(compression, {})
+        return list(word.get("steps", [compression]))
+
     def text(self, text: str) -> str:
         """Return a text with labels in place of the names in backquotes."""
         return re.sub("`([^`]*)`", lambda found: self.label(found[1]), text)

@@ -101,6 +101,12 @@ def groups(config: Config, **_: str) -> dict[str, str]:
     return {name: group for name, group in found.items() if group}
 
 
+def steps(config: Config, **_: str) -> dict[str, list[str]]:
+    """Return the techniques of each compression in their order, where `words` have them."""
+    compressions = words(config)["compression"]
+    return {name: word["steps"] for name, word in compressions.items() if "steps" in word}
+
+
 def claim(config: Config, number: str, **_: str) -> dict[str, str]:
     """Return what an observation claims and where the claim comes from: {"claim": ..., "origin": ...}."""
     described = registry.describe("observation", config.observations[number])

@@ -16,7 +16,7 @@ KIND = "observation"
 OF_TUNING = ("tuning_speedup", "tuning_changes_primitive", "sparsity_promise", "joint_choice")
 STUDY = synthetic.study(
     synthetic.sparse,
-    compressions=synthetic.COMPRESSIONS,
+    compressions=synthetic.EVERY_COMPRESSION,
     formats=("dense", "csr"),
     tunings=synthetic.WAYS,
     native=AVX512,

@@ -49,7 +49,7 @@ WRONG = [
         "unknown key mnist in datasets; allowed: cifar10, digits, digits_8x8, i",
     ),
     ("datasets.digits.sizes", 32, "unknown key sizes in datasets.digits; allowed: size, test_frac"),
-    (f"{TECHNIQUES}.zip", {}, f"unknown key zip in {TECHNIQUES}; allowed: channel_pruning, float"),
+    (f"{TECHNIQUES}.zip", {}, f"unknown key zip in {TECHNIQUES}; allowed: block_sparsity, chann"),
     (
         f"{TECHNIQUES}.float16.levels",
         [0.5],

@@ -344,7 +344,7 @@ def test_what_is_read_from_a_file_is_what_its_module_says():
         assert description == registry.describe("compression", name)
         assert study.dtype(CONFIG, name) == description.dtype
         assert study.sparse(CONFIG, name) == description.sparse
-    with pytest.raises(StudyError, match="unknown compression 'zip'; allowed: channel_pruning"):
+    with pytest.raises(StudyError, match="unknown compression 'zip'; allowed: block_sparsity"):
         study.dtype(CONFIG, "zip")
 
 

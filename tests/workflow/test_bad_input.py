@@ -117,7 +117,7 @@ def test_a_truncated_level(study):
             f"{COMPRESSED}/weight_pruning/0.7.json",
             "unknown level of weight_pruning '0.7'; allowed: 0.",
         ),
-        (f"{COMPRESSED}/zip/summary.json", "unknown compression 'zip'; allowed: channel_pruning"),
+        (f"{COMPRESSED}/zip/summary.json", "unknown compression 'zip'; allowed: block_sparsity"),
     ],
 )
 def test_a_path_of_a_level_that_does_not_exist(study, target, said):

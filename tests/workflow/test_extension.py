@@ -33,8 +33,8 @@ TINY = {
 TARGETS = (
     "results/study.csv",
     "results/peers.csv",
-    "results/observations/14.json",
-    "plots/observation_14.pdf",
+    "results/observations/20.json",
+    "plots/observation_20.pdf",
 )
 FOLDERS = {registry.KINDS[kind][0]: kind for kind in registry.KINDS if kind != "format"}
 
@@ -183,16 +183,17 @@ def test_the_data_set_the_model_and_the_technique_are_in_the_table(ran):
         ("digits", "vgg11"),
         ("shapes", "resnet18"),
     }
-    sparse = rows[rows.compression == "n_m_sparsity"]
+    sparse = rows[rows.compression == "uniform_pruning"]
     assert set(sparse.format) == {"dense", "csr"} and set(sparse.level.astype(float)) == {0.75}
 
 
-def test_the_technique_leaves_one_weight_in_four(ran):
-    folder = ran.folder / "results/compressed/digits/resnet18/n_m_sparsity"
-    for level, zeros in (("0.5", 2), ("0.75", 3)):
+def test_the_technique_leaves_the_same_share_of_each_layer(ran):
+    folder = ran.folder / "results/compressed/digits/resnet18/uniform_pruning"
+    for level in ("0.5", "0.75"):
         weights = load_file(folder / f"{level}.safetensors")
-        weight = weights["layer1.0.conv1.weight"].reshape(-1, 4)
-        assert ((weight == 0).sum(axis=1) == zeros).all()
+        for layer in ("layer1.0.conv1", "layer4.1.conv2"):
+            weight = weights[f"{layer}.weight"]
+            assert (weight == 0).sum() == round(float(level) * weight.size)
     summary = json.loads((folder / "summary.json").read_text())
     baseline = json.loads((folder.parent / "none/summary.json").read_text())
     assert summary["nonzero_params"] < 0.5 * baseline["params"]
@@ -206,18 +207,18 @@ def test_the_peer_is_timed(ran):
 
 
 def test_the_observation_has_a_verdict_and_a_figure(ran):
-    own = json.loads((ran.folder / "results/observations/14.json").read_text())
+    own = json.loads((ran.folder / "results/observations/20.json").read_text())
     assert own["n"] > 0 and not own["reason"].startswith("needs")
-    assert (ran.folder / "plots/observation_14.pdf").read_bytes().startswith(b"%PDF")
+    assert (ran.folder / "plots/observation_20.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_a_wrong_setting_of_the_technique_gives_one_line(ran):
-    overlay = EXAMPLES["compression"].entry.replace("[0.5, 0.75]", "[0.5, 0.7]")
+    overlay = EXAMPLES["compression"].entry.replace("[stem, classifier]", "[stem, head]")
     (ran.folder / "wrong.yaml").write_text(overlay)
-    target = "results/compressed/digits/resnet18/n_m_sparsity/0.7.safetensors"
+    target = "results/compressed/digits/resnet18/uniform_pruning/0.5.safetensors"
     done = ran.attempt(*OVERLAYS, "wrong.yaml", "--cores", "2", target, config=None)
     assert done.returncode != 0
-    assert "error: the sparsity 0.7 is not allowed; allowed: multiples of 0.25" in done.stderr
+    assert "error: unknown layer to exclude 'head'; allowed: " in done.stderr
 
 
 def test_only_the_jobs_of_a_new_technique_run(study):
@@ -225,6 +226,6 @@ def test_only_the_jobs_of_a_new_technique_run(study):
     example = EXAMPLES["compression"]
     (study.folder / example.file).write_text(example.code)
     (study.folder / "overlay.yaml").write_text(example.entry)
-    target = "results/compressed/digits_8x8/resnet18/n_m_sparsity/curve.csv"
+    target = "results/compressed/digits_8x8/resnet18/uniform_pruning/curve.csv"
     calls = (target, "--configfile", "config/smoke.yaml", "overlay.yaml")
     assert study.planned(*calls, config=None) == {"compress_model": 2, "choose_level": 1}

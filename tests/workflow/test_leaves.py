@@ -123,6 +123,11 @@ EXPECTED = [
     ),
     ("compression.techniques.weight_pruning.score", "magnitude", WEIGHT_PRUNING),
     ("compression.techniques.weight_pruning.exclude", ["stem"], WEIGHT_PRUNING),
+    # They take no part in the smoke study.
+    ("compression.techniques.n_m_sparsity.group", 2, nothing),
+    ("compression.techniques.*_sparsity.score", "magnitude", nothing),
+    ("compression.techniques.*_sparsity.levels", [0.5], nothing),
+    ("compression.techniques.*_sparsity.exclude", ["stem"], nothing),
     ("compression.techniques.channel_pruning.levels", [0.4], CHANNEL_PRUNING),
     ("compression.techniques.channel_pruning.scope", "global", CHANNEL_PRUNING),
     ("compression.techniques.channel_pruning.*", 2, CHANNEL_PRUNING),

@@ -40,4 +40,4 @@ def test_every_configuration_runs_end_to_end(fresh: Project) -> None:
     paper = yaml.safe_load((fresh.folder / "config/paper.yaml").read_text())
     levels = paper["compression"]["techniques"]["weight_pruning"]["levels"]
     assert set(study.level[study.compression == "weight_pruning"]) == {max(levels)}
-    assert len([*fresh.folder.glob("plots/observation_*.pdf")]) == 13
+    assert len([*fresh.folder.glob("plots/observation_*.pdf")]) == 15

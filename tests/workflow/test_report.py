@@ -124,7 +124,7 @@ def results(visit) -> dict[str, dict]:
 
 def test_the_first_page_has_every_verdict_and_its_links_open_the_figures(visit, results, finished):
     verdicts = pd.read_csv(finished.folder / "results/observations.csv", dtype=str)
-    assert len(verdicts) == 13
+    assert len(verdicts) == 15
     rows = visit.page.locator(".verdicts tbody tr")
     expect(rows).to_have_count(len(verdicts))
     for position, row in enumerate(verdicts.itertuples()):

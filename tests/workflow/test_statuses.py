@@ -187,7 +187,7 @@ def test_all_others_are_timed_in_all_rounds(provoked):
 
 def test_tables_verdicts_and_figures_are_there(provoked):
     observations = table(provoked, "observations")
-    assert len(observations) == 13 and set(observations.verdict) <= {
+    assert len(observations) == 15 and set(observations.verdict) <= {
         "supported",
         "contradicted",
         "inconclusive",

@@ -7,6 +7,7 @@ from dlas.files import write_json
 with job(snakemake):
     settings = snakemake.params.settings
     module = observation.load(settings["observation"])
-    found = observation.assess(module, table.read_tables(snakemake.input, settings["groups"]))
+    tables = table.read_tables(snakemake.input, settings["groups"], settings["steps"])
+    found = observation.assess(module, tables)
     record = table.observation_record(snakemake.wildcards.number, module, found)
     write_json(snakemake.output.assessment, record)

@@ -42,6 +42,8 @@ PLUGIN = ObservationPlugin(
 )
 
 VERY = 1.25
+# Compressions whose marks and legend fit into one column of print.
+FEW = 5
 RULE_VERSION = 2
 RULE = f"""
 For each compression and pair of platforms: geometric mean over the compressed models of the ratio of their speedups
@@ -169,7 +171,16 @@ def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     compressions = looks.ordered("compression", observation.names("compression"))
     if found.empty:
         return panels.empty(looks, platforms, "no compressed network was measured")
-    figure, axes, heights = panels.model_rows(looks, platforms, found, 0.3, height=0.6)
+    # Many compressions need higher rows, and a legend as wide as a page.
+    many = len(compressions) > FEW
+    figure, axes, heights = panels.model_rows(
+        looks,
+        platforms,
+        found,
+        max(0.3, 0.06 * len(compressions)),
+        height=0.6,
+        width=panels.PAGE_INCHES if many else panels.COLUMN_INCHES,
+    )
     no_level = set(missing.itertuples(index=False, name=None))
     for axis, platform in zip(axes[0], platforms, strict=True):
         for (dataset, model), height in heights.items():

@@ -18,7 +18,8 @@ UNTUNED = ("size_accuracy_latency", "fastest_primitive", "compression_speedup_by
 TUNED = ("tuning_speedup", "tuning_changes_primitive")
 PRECISION = ("primitive_by_precision", "native_precision", "datasets_differ")
 PROMISES = ("sparsity_promise", "channel_pruning_promise", "joint_choice")
-STUDY = UNTUNED + TUNED + PRECISION + PROMISES
+BEYOND = ("gains_multiply", "structured_sparsity")
+STUDY = UNTUNED + TUNED + PRECISION + PROMISES + BEYOND
 CURVES = ("pruning_reach", "compact_architectures")
 SMALL = synthetic.study(synthetic.realistic)
 SMALL = SMALL[(SMALL.platform == "local_cpu") | SMALL.model.isin(["resnet18", "mobilenet_v2"])]
@@ -58,6 +59,23 @@ TABLES["auto-tuned, of different sparsity"] = synthetic.study(
     left=synthetic.left,
 )
 
+TABLES["beyond the paper"] = synthetic.study(
+    synthetic.realistic,
+    models={
+        "digits": {name: synthetic.MODELS["digits"][name] for name in ("resnet18", "mobilenet_v2")},
+        "photos": {name: synthetic.MODELS["photos"][name] for name in ("resnet50", "mobilenet_v2")},
+    },
+    compressions=synthetic.EVERY_COMPRESSION,
+    formats=("dense", "csr"),
+    unreached=[
+        ("photos", "mobilenet_v2", "pruned_int8"),
+        ("photos", "mobilenet_v2", "block_sparsity"),
+        ("digits", "mobilenet_v2", "weight_pruning"),
+    ],
+)
+# The level of a pair is another one than that of the step alone.
+ANOTHER = TABLES["beyond the paper"]
+ANOTHER.loc[(ANOTHER.model == "resnet50") & (ANOTHER.compression == "slim_float16"), "level"] = 0.3
 
 WAYS = synthetic.study(synthetic.realistic, compressions=COMPRESSED, tunings=synthetic.WAYS)
 WAYS = WAYS[
@@ -73,6 +91,7 @@ LADDERS = {
     ),
     "no technique": synthetic.curves(synthetic.holding, compressions=("none",)),
 }
+PAIRS = synthetic.with_pairs(LADDERS["full"])
 PEERS = synthetic.peers({"pytorch": 2.5, "onnxruntime": 0.8})
 
 

@@ -36,13 +36,6 @@ MODELS = {
         "mobilenet_v2": (0.26, 2.5, 91.4),
     },
 }
-# As if every plugin took part in the study.
-KINDS = ("dataset", "model", "compression", "primitive", "format", "tuning", "runtime")
-LABELS = {"local_cpu": {"label": "this CPU"}, "local_cpu_avx2": {"label": "this CPU, AVX2"}}
-LOOKS = Looks(
-    {kind: descriptions.described(kind, registry.names(kind)) for kind in KINDS}
-    | {"platform": LABELS}
-)
 GROUPS = {
     name: group
     for name in registry.names("model")
@@ -53,9 +46,47 @@ PLATFORMS = ("local_cpu", "local_cpu_avx2")
 IMAGES = 400
 ROUNDS = 30
 COMPRESSIONS = ("none", "weight_pruning", "channel_pruning", "float16", "int8")
-BYTES = {"none": 1, "weight_pruning": 0.3, "channel_pruning": 0.45, "float16": 0.5, "int8": 0.25}
-DTYPES = {"float16": "float16", "int8": "int8"}
-CHOSEN = {"weight_pruning": 0.9, "channel_pruning": 0.5}
+# What goes beyond the paper.
+STRUCTURED = ("n_m_sparsity", "block_sparsity")
+PIPELINES = {
+    "pruned_int8": ("weight_pruning", "int8"),
+    "slim_float16": ("channel_pruning", "float16"),
+    "slim_pruned": ("channel_pruning", "weight_pruning"),
+}
+EVERY_COMPRESSION = (*COMPRESSIONS, *STRUCTURED, *PIPELINES)
+STEPS = {name: PIPELINES.get(name, (name,)) for name in EVERY_COMPRESSION}
+# As if every plugin took part in the study.
+KINDS = ("dataset", "model", "compression", "primitive", "format", "tuning", "runtime")
+LABELS = {"local_cpu": {"label": "this CPU"}, "local_cpu_avx2": {"label": "this CPU, AVX2"}}
+COMPRESSION_WORDS = {
+    name: descriptions.described("compression", [name])[name] | {"steps": list(steps)}
+    for name, steps in STEPS.items()
+}
+LOOKS = Looks(
+    {kind: descriptions.described(kind, registry.names(kind)) for kind in KINDS}
+    | {"platform": LABELS, "compression": COMPRESSION_WORDS}
+)
+
+SPARSE = ("weight_pruning", *STRUCTURED, "pruned_int8", "slim_pruned")
+BYTES = {
+    "none": 1,
+    "weight_pruning": 0.3,
+    "channel_pruning": 0.45,
+    "float16": 0.5,
+    "int8": 0.25,
+    "n_m_sparsity": 0.8,
+    "block_sparsity": 0.5,
+}
+DTYPES = {"float16": "float16", "int8": "int8", "pruned_int8": "int8", "slim_float16": "float16"}
+CHOSEN = {
+    "weight_pruning": 0.9,
+    "channel_pruning": 0.5,
+    "n_m_sparsity": 0.5,
+    "block_sparsity": 0.75,
+    "pruned_int8": 0.9,
+    "slim_float16": 0.5,
+    "slim_pruned": 0.9,
+}
 LADDERS = {
     "weight_pruning": (0.5, 0.8, 0.9, 0.95, 0.98),
     "channel_pruning": (0.3, 0.5, 0.7, 0.85),
@@ -85,8 +116,8 @@ def study(
 ):
     """Return a study table; latency(platform, dataset, model, compression, primitive, tuning) is the truth in ms.
 
-    CSR, of weight pruning alone, takes half of it. What is measured deviates from it by normal noise of this standard
-    deviation, which the intervals describe.
+    CSR, of what makes weights zero alone, takes half of it. What is measured deviates from it by normal noise of this
+    standard deviation, which the intervals describe.
     `unreached` are the (dataset, model, compression) without a level within the tolerance, `widened` the
     (compression, platform) whose arithmetic is widened, `native` those of whose type its peak is four times as high.
     left(dataset, model, compression) is the share of the MACs that a pruned network is left with, of weight pruning
@@ -100,7 +131,7 @@ def study(
             correct = draw.binomial(IMAGES, (top1(dataset, model) if top1 else accuracy) / 100)
             for platform in platforms:
                 for compression in compressions:
-                    stored_as = formats if compression == "weight_pruning" else ("dense",)
+                    stored_as = formats if compression in SPARSE else ("dense",)
                     for primitive, format in product(primitives, stored_as):
                         for tuning in tunings:
                             true = latency(platform, dataset, model, compression, primitive, tuning)
@@ -109,9 +140,12 @@ def study(
                             none = (dataset, model, compression) in unreached
                             pale = (compression, platform) in widened
                             peak = 118 * (4 if (compression, platform) in native else 1)
-                            stored = 1 if none else BYTES[compression]
+                            stored = (
+                                1 if none else np.prod([BYTES[step] for step in STEPS[compression]])
+                            )
                             kept = left(dataset, model, compression) if left else 1
-                            own = macs * (kept if compression == "channel_pruning" else 1)
+                            narrow = "channel_pruning" in STEPS[compression]
+                            own = macs * (kept if narrow else 1)
                             done = own * (kept if format == "csr" else 1)
                             row = {
                                 "dataset": dataset,
@@ -139,7 +173,7 @@ def study(
                                 "threads": 1,
                                 "gflops": 2 * done / measured,
                                 "peak_fraction": 2 * done / measured / peak,
-                                "native": compression not in ("float16", "int8")
+                                "native": compression not in DTYPES
                                 or (compression, platform) in native,
                                 "status": status.WIDENED if pale else status.OK,
                             }
@@ -244,6 +278,22 @@ def curves(
     return found
 
 
+def with_pairs(curves, loss=0.4):
+    """Return curves with those of pipelines, which lose these points more than their step with a ladder.
+
+    Level 0 is the other step alone, of which a curve has a point.
+    """
+    parts = [curves]
+    for name, (first, second) in PIPELINES.items():
+        ladder, other = (second, first) if second in LADDERS else (first, second)
+        own = curves[curves["compression"] == ladder].assign(compression=name)
+        own["model_bytes"] = (own["model_bytes"] * BYTES[other]).astype(int)
+        parts.append(own.assign(**own[["top1", "validation_top1"]] - loss))
+    found = pd.concat(parts, ignore_index=True)
+    found.attrs.update(curves.attrs)
+    return found
+
+
 def tables(study=None, floor=None, curves=None):
     """Return the tables with samples and answers that agree with them; a table that is not given is empty."""
     study = pd.DataFrame(columns=STUDY_COLUMNS) if study is None else study
@@ -255,6 +305,7 @@ def tables(study=None, floor=None, curves=None):
         rounds(study),
         answers(study, curves),
         GROUPS,
+        STEPS,
     )
 
 
@@ -312,11 +363,16 @@ def realistic(platform, dataset, model, compression, primitive, tuning):
     }
     cost = 2 * macs / 60 * primitive_cost[primitive] + 0.03
     cost *= {"local_cpu": 1.0, "local_cpu_avx2": 1.25 if primitive == "gemm" else 1.45}[platform]
-    gain = {"none": 1, "weight_pruning": 0.8, "channel_pruning": 2.1, "float16": 0.9, "int8": 1.9}[
-        compression
-    ]
-    if compression == "int8" and platform == "local_cpu":
-        gain = 3.6
+    gains = {
+        "none": 1,
+        "weight_pruning": 0.8,
+        "channel_pruning": 2.1,
+        "float16": 0.9,
+        "int8": 3.6 if platform == "local_cpu" else 1.9,
+        "n_m_sparsity": 0.75,
+        "block_sparsity": 1.3,
+    }
+    gain = np.prod([gains[step] for step in STEPS[compression]])
     return cost / gain / speed(tuning, primitive)
 
 

@@ -61,6 +61,8 @@ MEANS = (
     "channel_pruning_promise",
     "native_precision, native",
     "native_precision, elsewhere",
+    "gains_multiply",
+    "structured_sparsity",
 )
 # Of each part of each claim the tables of a draw, by its seed.
 NO_EFFECT = {

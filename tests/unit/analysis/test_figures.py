@@ -17,6 +17,7 @@ from tests.unit.analysis.drawings import (
     LADDERS,
     LARGE,
     LOOKS,
+    PAIRS,
     PEERS,
     PROMISES,
     SMALL,
@@ -229,6 +230,45 @@ def test_curves_show_every_level_and_the_chosen_one(table):
         chosen = network[network["chosen"] & network["level"].notna()]
         assert in_order(rings) == pytest.approx(in_order(chosen[["factor", "change"]].to_numpy()))
     assert titles[0].startswith("ResNet18, 9")
+
+
+def test_a_pipeline_has_the_colour_of_its_first_step_and_dashes_of_its_own():
+    figure = curves.draw(PAIRS, 1.0, LOOKS)
+    assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
+    ladders = curves.relative(PAIRS)
+    networks = LOOKS.sort(ladders, MODEL).groupby(MODEL, sort=False)
+    pipelines = {"pruned_int8": "weight_pruning"}
+    pipelines |= dict.fromkeys(("slim_float16", "slim_pruned"), "channel_pruning")
+    for axis, (_, network) in zip(figure.axes, networks, strict=True):
+        found = {}
+        for line in axis.lines:
+            points = sorted(map(tuple, np.round(line.get_xydata(), 9)))
+            found.setdefault(str(points), []).append(line)
+        for name, first in pipelines.items():
+            curve = network[network["compression"] == name]
+            points = sorted(map(tuple, np.round(curve[["factor", "change"]].to_numpy(), 9)))
+            (line,) = found[str(points)]
+            assert line.get_color() == LOOKS.colour(first)
+            assert line.get_linestyle() == {"slim_pruned": "-."}.get(name, "--")
+            chosen = curve.loc[curve["chosen"], ["factor", "change"]].to_numpy()
+            rings = [
+                line.get_xydata()[0]
+                for line in axis.lines
+                if line.get_fillstyle() == "none" and line.get_color() == LOOKS.colour(first)
+            ]
+            assert any(ring == pytest.approx(chosen[0]) for ring in rings)
+        dotted = [line for line in axis.lines if line.get_linestyle() == ":"]
+        assert len(dotted) == 2  # of the techniques alone
+    (legend,) = figure.legends
+    texts = {text.get_text() for text in legend.get_texts()}
+    assert {"pruned int8", "slim float16", "slim pruned", "weight pruning"} <= texts
+
+
+def test_pipelines_without_a_technique_of_their_own_are_drawn():
+    """As where a study names the pipeline and not its steps."""
+    alone = PAIRS[PAIRS["compression"].isin(["none", "pruned_int8"])]
+    alone.attrs.update(PAIRS.attrs)
+    assert nothing_is_clipped(curves.draw(alone, 1.0, LOOKS))
 
 
 def test_curves_of_a_few_networks_leave_no_empty_panel_behind():

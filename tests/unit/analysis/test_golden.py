@@ -10,7 +10,7 @@ from matplotlib.testing.compare import compare_images
 from matplotlib.testing.exceptions import ImageComparisonFailure
 
 from dlas.analysis.style import style
-from tests.unit.analysis.drawings import CURVES, PROMISES, STUDY, TUNED, drawn, overview_of
+from tests.unit.analysis.drawings import BEYOND, CURVES, PROMISES, STUDY, TUNED, drawn, overview_of
 
 pytestmark = pytest.mark.xdist_group("figures")  # which one worker has drawn already
 
@@ -22,6 +22,7 @@ PICTURES = {
     **{name: "all auto-tuned" for name in STUDY},
     **{name: "auto-tuned, of different sparsity" for name in PROMISES},
     **{name: "all ways" for name in TUNED},
+    **{name: "beyond the paper" for name in BEYOND},
 }
 
 

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from dlas import registry
 from dlas.analysis.style import Looks
 from dlas.analysis.words import Words
 from tests.unit.analysis import synthetic
@@ -28,7 +29,7 @@ def with_new(kind, names=NEW, **described):
 def test_each_new_method_has_a_look_of_its_own_and_the_others_keep_theirs(kind):
     # A sparse format has an edge; other kinds know no sparsity.
     looks, look = with_new(kind, sparse=True), LOOKED_AT[kind]
-    shipped = list(synthetic.LOOKS.methods[kind])
+    shipped = list(registry.names(kind))
     shown = [look(looks, name) for name in (*shipped, *NEW)]
     assert len(set(map(str, shown))) == len(shown)
     assert shown[: len(shipped)] == [look(synthetic.LOOKS, name) for name in shipped]

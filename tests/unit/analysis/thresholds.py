@@ -12,9 +12,11 @@ from dlas.analysis.answers import Answers, level_name
 from dlas.analysis.observations import (
     channel_pruning_promise,
     compression_speedup_by_platform,
+    gains_multiply,
     joint_choice,
     native_precision,
     sparsity_promise,
+    structured_sparsity,
     tuning_speedup,
 )
 from dlas.analysis.winners import COUNTS
@@ -264,6 +266,27 @@ def better_jointly(factor, own, **options):
     return joint(latency, models=FOUR_MODELS, **options)
 
 
+def multiplying(factor, own, **options):
+    """Steps gain 2 and 3, and their pair the product over the threshold, times the factor."""
+    gains = {"none": 1, "channel_pruning": 2, "float16": 3}
+
+    def latency(platform, dataset, model, compression, primitive, tuning):
+        pair = 6 / gains_multiply.SHORT * factor * own(dataset, model)
+        return 1 / gains.get(compression, pair)
+
+    compressions = (*gains, "slim_float16")
+    return synthetic.study(latency, compressions=compressions, models=FOUR_MODELS, **options)
+
+
+def structured_is_faster(factor, own, **options):
+    def latency(platform, dataset, model, compression, primitive, tuning):
+        faster = structured_sparsity.FASTER * factor * own(dataset, model)
+        return 1 / faster if compression == "block_sparsity" else 1.0
+
+    compressions = ("none", "weight_pruning", "block_sparsity", "n_m_sparsity")
+    return pruned(latency, compressions=compressions, models=FOUR_MODELS, **options)
+
+
 # tables(factor, own, seed, noise) in which each part of each claim has an effect of its threshold times `factor`, and
 # on each network times `own`, see `networks`.
 EFFECTS = {
@@ -281,6 +304,8 @@ EFFECTS = {
     "native_precision, native": paying("native"),
     "native_precision, elsewhere": paying("elsewhere"),
     "joint_choice": better_jointly,
+    "gains_multiply": multiplying,
+    "structured_sparsity": structured_is_faster,
 }
 
 
