@@ -25,6 +25,8 @@ from dlas.primitives.plugin import unsupported
 from dlas.primitives.vector import vector_unit
 
 SPARSITIES = (0.0, 0.5, 0.6, 0.65, 0.7, 0.8, 0.9, 0.95, 0.99)
+# Shares of blocks that are zero.
+BLOCK_SPARSITIES = (0.5, 0.75, 0.9)
 # Of the largest result: what sums in another order may differ by, or roundings to half precision.
 TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "int8": 0.0}
 COLUMNS = [
@@ -72,12 +74,14 @@ def check(output: np.ndarray, expected: np.ndarray, tolerance: float, what: str)
 
 
 def own_kernels(layer: Layer, target: Target) -> Iterator[Contender]:
-    """Yield every primitive dense, in each dtype, and in CSR at each sparsity, unless it declines."""
+    """Yield every primitive dense, in each dtype, and in sparse formats at each sparsity, unless it declines."""
     wanted = [(dtype, "dense", 0.0) for dtype in BYTES]
     wanted += [("float32", "csr", sparsity) for sparsity in SPARSITIES]
+    wanted += [("float32", "bsr", sparsity) for sparsity in BLOCK_SPARSITIES]
     for dtype, format, sparsity in wanted:
         data, weight = operands(layer.convolution, dtype)
-        weight = thinned(weight, sparsity)
+        block = primitives.load_format(format).PLUGIN.block
+        weight = thinned(weight, sparsity, block)
         expected = expected_of(data, weight, layer.convolution)
         for primitive in primitives.names():
             try:
@@ -205,11 +209,11 @@ def measure(
 
 
 def cost(layer: Convolution, contender: Contender) -> tuple[float, float]:
-    """Return the operations, of non-zeros alone in CSR, and the bytes of input, weight and output."""
+    """Return the operations, of non-zeros alone in sparse formats, and the bytes of input, weight and output."""
     size = int(np.prod(layer.weight_shape))
     nonzeros = size - zeros_of(size, contender.sparsity)
     width = BYTES[contender.dtype]
-    entry = width + (INDEX_BYTES if contender.format == "csr" else 0)
+    entry = width + INDEX_BYTES[contender.format]
     inputs = layer.in_channels * layer.height * layer.width
     outputs = layer.out_channels * layer.out_height * layer.out_width
     moved = width * layer.batch * (inputs + outputs) + entry * nonzeros

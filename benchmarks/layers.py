@@ -95,9 +95,15 @@ def zeros_of(size: int, sparsity: float) -> int:
     return round(sparsity * size)
 
 
-def thinned(weight: np.ndarray, sparsity: float) -> np.ndarray:
-    """Return the weight with this share of zeros, at random places; a higher share has those of a lower one too."""
-    order = np.random.default_rng(1).permutation(weight.size)
-    left = weight.flatten()
-    left[order[: zeros_of(weight.size, sparsity)]] = 0
-    return left.reshape(weight.shape)
+def thinned(weight: np.ndarray, sparsity: float, block: int = 1) -> np.ndarray:
+    """Return the weight with this share of zeros, at random places; a higher share has those of a lower one too.
+
+    Zeros come in blocks of neighbouring output channels, of which `block` must divide the number.
+    """
+    rows = weight.reshape(len(weight) // block, block, -1).copy()
+    blocks = rows.swapaxes(0, 1).reshape(block, -1)
+    order = np.random.default_rng(1).permutation(blocks.shape[1])
+    blocks[:, order[: zeros_of(blocks.shape[1], sparsity)]] = 0
+    return np.ascontiguousarray(
+        blocks.reshape(block, len(rows), -1).swapaxes(0, 1).reshape(weight.shape)
+    )

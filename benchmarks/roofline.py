@@ -10,7 +10,8 @@ from typing import Any
 from dlas.hardware import peak
 
 BYTES = {"float32": 4, "float16": 2, "int8": 1}
-INDEX_BYTES = 4  # of a non-zero's place in CSR
+# Of a stored weight's place: offsets have 16 bits where they fit, and one for four weights in BSR.
+INDEX_BYTES = {"dense": 0.0, "csr": 2.0, "bsr": 0.5}
 SMALLEST, LARGEST = 15, 26  # powers of two: sizes in bytes at which reading is measured
 
 

@@ -48,13 +48,13 @@ def networks(study: pd.DataFrame) -> pd.DataFrame:
 def weight_bytes(rows: pd.DataFrame) -> pd.Series:
     """Return the bytes of each configuration's parameters in the format and type that its kernels read.
 
-    Dense: all parameters in the type of the network. CSR: those that are not zero, each with a 32-bit index; row
+    Dense: all parameters in the type of the network. Sparse: those that are not zero, each with a 32-bit index; row
     pointers are not counted. Biases and the scales of integers are wider than is counted, batch normalizations that
     are folded into convolutions smaller: together at most a few per cent.
     """
     size = rows["dtype"].map(lambda dtype: np.dtype(dtype).itemsize)
     sparse = rows["nonzero_params"] * (size + INDEX_BYTES)
-    return sparse.where(rows["format"] == "csr", rows["params"] * size)
+    return sparse.where(rows["format"] != "dense", rows["params"] * size)
 
 
 def ceiling(intensity: np.ndarray, peak: float, bandwidth: float) -> np.ndarray:

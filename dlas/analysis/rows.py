@@ -80,8 +80,8 @@ def study_row(
     row["repeats"] = len(latencies)
     if row["status"] == status.SIMULATED:
         return row
-    # CSR kernels multiply non-zeros only.
-    done = summary["nonzero_macs" if configuration["format"] == "csr" else "macs"]
+    # Kernels of sparse formats multiply non-zeros only.
+    done = summary["macs" if configuration["format"] == "dense" else "nonzero_macs"]
     row["gflops"] = 2 * done / latency.estimate / 1e6
     if platform["peak_gflops"] is not None:
         row["peak_fraction"] = row["gflops"] / platform["peak_gflops"][row["dtype"]]

@@ -9,6 +9,7 @@ from tvm.target import Target
 
 from benchmarks import break_even
 from benchmarks.contenders import (
+    BLOCK_SPARSITIES,
     COLUMNS,
     SPARSITIES,
     Contender,
@@ -54,6 +55,9 @@ def test_a_weight_has_its_share_of_zeros_exactly(sparsity):
     assert np.count_nonzero(left) == weight.size - round(sparsity * weight.size)
     np.testing.assert_array_equal(left[left != 0], weight[left != 0])
     assert not thinned(weight, 1.0)[left == 0].any()
+    blocks = thinned(weight, sparsity, 4).reshape(-1, 4, *weight.shape[1:])
+    assert ((blocks == 0).all(axis=1) == (blocks == 0).any(axis=1)).all()
+    assert (blocks[:, 0] == 0).sum() == round(sparsity * weight.size / 4)
     assert not thinned(weight, 0.995)[left == 0].any()  # zeros stay zeros as the share grows
 
 
@@ -65,6 +69,7 @@ def test_a_row_for_each_contender_of_a_layer(tmp_path):
     assert kernels["winograd", "dense", "float32"] == 1
     for primitive in GENERAL:
         assert kernels[primitive, "csr", "float32"] == len(SPARSITIES)
+        assert kernels[primitive, "bsr", "float32"] == len(BLOCK_SPARSITIES)
         for dtype in ("float32", "float16", "int8"):
             assert kernels[primitive, "dense", dtype] == 1
     peer = table.query("runtime == 'pytorch' and format == 'dense'")
@@ -82,7 +87,7 @@ def test_operations_are_those_of_non_zeros_and_bytes_those_that_are_stored():
     features, weights = 6 * 64 + 20 * 64, 20 * 6 * 9
     assert of(0, "dense", "float32") == (2 * 64 * weights, 4 * (features + weights))
     assert of(0, "dense", "int8") == (2 * 64 * weights, features + weights)
-    assert of(0.9, "csr", "float32") == (2 * 64 * weights / 10, 4 * features + 8 * weights / 10)
+    assert of(0.9, "csr", "float32") == (2 * 64 * weights / 10, 4 * features + 6 * weights / 10)
 
 
 def test_a_wrong_result_stops_the_benchmark():
