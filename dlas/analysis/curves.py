@@ -20,7 +20,7 @@ COLUMNS = 4  # of panels
 BAND = "#E4E7EB"
 RING: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 1.0}
 # Of the curves of pipelines with the same first step, which share its colour.
-DASHES: tuple[Any, ...] = ("--", "-.", (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1)))
+DASHES: tuple[Any, ...] = ("--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (9, 2)))
 # Percentage points of change that are drawn on a linear scale; more are on a logarithmic one.
 LINEAR = 2.0
 
@@ -79,7 +79,9 @@ def draw(curves: pd.DataFrame, tolerance: float, looks: Looks) -> Figure:
         for models in [looks.ordered("model", group["model"])]
         for start in range(0, len(models), COLUMNS)
     ]
-    figure = Figure(figsize=(panels.PAGE_INCHES, 0.75 + 1.75 * len(lines)), layout="constrained")
+    legend = _compressions(curves, looks)
+    height = 0.6 + 1.75 * len(lines) + 0.15 * len(legend)
+    figure = Figure(figsize=(panels.PAGE_INCHES, height), layout="constrained")
     FigureCanvasAgg(figure)
     width = max(len(models) for _, models in lines)
     axes = figure.subplots(len(lines), width, squeeze=False, sharex=True, sharey=True)
@@ -97,22 +99,22 @@ def draw(curves: pd.DataFrame, tolerance: float, looks: Looks) -> Figure:
         axes[lowest, column].set_xlabel("compression (stored bytes)")
         axes[lowest, column].tick_params(labelbottom=True)
     _scales(axes[0, 0], curves)
-    panels.legend_below(figure, *_compressions(curves, looks), _entries(tolerance))
+    panels.legend_below(figure, *legend, _entries(tolerance))
     return figure
 
 
 def _look(looks: Looks, compression: str) -> dict[str, Any]:
     """Return the colour of a compression's first step, and the line of its curve: solid for a technique alone."""
     steps = looks.steps(compression)
-    look = {"color": looks.colour(steps[0])}
     if len(steps) == 1:
-        return look
+        return {"color": looks.colour(compression)}
     alike = [
         name
         for name in looks.ordered("compression", looks.methods["compression"])
         if len(looks.steps(name)) > 1 and looks.steps(name)[0] == steps[0]
     ]
-    return {**look, "linestyle": DASHES[alike.index(compression) % len(DASHES)]}
+    dashes = DASHES[alike.index(compression) % len(DASHES)]
+    return {"color": looks.colour(steps[0]), "linestyle": dashes}
 
 
 def _compressions(curves: pd.DataFrame, looks: Looks) -> list[list[Line2D]]:
@@ -124,7 +126,14 @@ def _compressions(curves: pd.DataFrame, looks: Looks) -> list[list[Line2D]]:
         for name in names
         if name not in alone
     ]
-    return [looks.handles("compression", alone), lines]
+    # The names of pipelines are long.
+    techniques = looks.handles("compression", alone)
+    return [*_rows(techniques, 4 if lines else 5), *_rows(lines, 3)]
+
+
+def _rows(entries: list[Line2D], length: int) -> list[list[Line2D]]:
+    """Return entries in rows of at most this length."""
+    return [entries[start : start + length] for start in range(0, len(entries), length)]
 
 
 def relative(curves: pd.DataFrame) -> pd.DataFrame:

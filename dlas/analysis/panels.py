@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from dlas.analysis import marks
@@ -28,6 +29,8 @@ Name = TypeVar("Name", bound=Hashable)
 COLUMN_INCHES = 3.5
 PAGE_INCHES = 7.2
 PLATFORM_INCHES = 1.5
+# Of a legend's text in points, and of its handle with the space around it in multiples of that.
+LEGEND_POINTS, HANDLE_SIZE = 7, 3.3
 
 
 def columns(
@@ -82,7 +85,7 @@ def finish(
     if not observation.reason.startswith("needs"):
         texts = [sentence(looks.text(observation.reason)), EXPLAINED, *texts]
     below = _paragraphs(texts, int(22 * width))
-    columns = max(1, int(width / 1.15))
+    columns = _legend_columns([str(entry.get_label()) for entry in legend], width)
     lines = {
         name: text.count("\n") + 1
         for name, text in (("title", title), ("verdict", verdict), ("below", below))
@@ -115,6 +118,16 @@ def finish(
             labelspacing=0.25,
         )
     return figure
+
+
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    """Return how many columns of these entries fit into so many inches; matplotlib fills one after the other."""
+    sizes = [TextPath((0, 0), label, size=LEGEND_POINTS).get_extents().width for label in labels]
+    for columns in range(min(len(labels), int(width / 1.15)), 1, -1):
+        longest = sum(max(column) for column in np.array_split(sizes, columns))
+        if longest + columns * HANDLE_SIZE * LEGEND_POINTS <= 72 * width:
+            return columns
+    return 1
 
 
 def _paragraphs(texts: Sequence[str], width: int) -> str:

@@ -39,8 +39,8 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     Settings: `exclude`, the layers that `pruning.prunable` leaves out, and `score`, by which the
     blocks of the whole network are ranked, see `weight_pruning.compress`: a block has the sum of its
     weights' scores. Weights that are zero already stay zero, and blocks of zeros count. Raises
-    StudyError for a level outside (0, 1) and for unknown settings, and UnsupportedError for output
-    channels that do not divide into blocks and for a level below what is zero already.
+    StudyError for a level outside (0, 1) and for unknown settings, UnsupportedError for output
+    channels that do not divide into blocks, and PassedError for a level below what is zero already.
     """
     share = check_level("sparsity", level)
     score = pruning.score_function(task.settings["score"])

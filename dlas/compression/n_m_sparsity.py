@@ -33,9 +33,9 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
 
     Settings: `exclude`, the layers that `pruning.prunable` leaves out, and `group`, the channels of
     a group. Weights that are zero already stay zero and count. Raises StudyError for a level outside
-    (0, 1), for one that is no whole number of weights of a group, and for unknown layers, and
-    UnsupportedError for channels that do not divide into groups and for a level below what is zero
-    already.
+    (0, 1), for one that is no whole number of weights of a group, and for unknown layers,
+    UnsupportedError for channels that do not divide into groups, and PassedError for a level below
+    what is zero already.
     """
     group = task.settings["group"]
     share = check_level("sparsity", level)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from dlas.compression.plugin import Task
-from dlas.errors import StudyError, UnsupportedError, unknown
+from dlas.errors import PassedError, StudyError, UnsupportedError, unknown
 from dlas.models import training
 
 Layer = nn.Conv2d | nn.Linear
@@ -123,13 +123,13 @@ def check_sparsity(layers: Mapping[str, Layer], share: float, most: float) -> No
 
     Raises
     ------
-    UnsupportedError
+    PassedError
         If they have more.
     """
     zeros = sum(int((layer.weight == 0).sum()) for layer in layers.values())
     if zeros > most:
         total = sum(layer.weight.numel() for layer in layers.values())
-        raise UnsupportedError(
+        raise PassedError(
             f"the sparsity {share:g} is below the {zeros / total:g} that the network has already"
         )
 

@@ -102,9 +102,8 @@ def groups(config: Config, **_: str) -> dict[str, str]:
 
 
 def steps(config: Config, **_: str) -> dict[str, list[str]]:
-    """Return the techniques of each compression in their order, where `words` have them."""
-    compressions = words(config)["compression"]
-    return {name: word["steps"] for name, word in compressions.items() if "steps" in word}
+    """Return the techniques of each compression that takes part, in their order."""
+    return {name: pipelines.steps(config, name) for name in config.study.compression}
 
 
 def claim(config: Config, number: str, **_: str) -> dict[str, str]:

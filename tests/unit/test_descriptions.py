@@ -50,6 +50,15 @@ def test_groups_are_those_of_the_models_that_take_part():
     assert "densenet161" not in groups
 
 
+def test_the_steps_are_those_of_each_compression_that_takes_part():
+    config = study.load({"study": {"compression": ["none", "int8", "slim_int8"]}})
+    steps = {"none": ["none"], "int8": ["int8"], "slim_int8": ["channel_pruning", "int8"]}
+    assert descriptions.steps(config) == steps
+    assert steps == {
+        name: word["steps"] for name, word in descriptions.words(config)["compression"].items()
+    }
+
+
 def test_each_observation_has_its_claim():
     claims = descriptions.claims(CONFIG)
     assert set(claims) == set(CONFIG.observations)

@@ -149,10 +149,10 @@ def _verdict(rows: pd.DataFrame, series: np.ndarray, left_out: int, tables: Tabl
     floor = float(rows["floor"].max())
     evidence = pd.DataFrame(networks, columns=MODEL).assign(ratio=np.exp(ratios.log))
     by_pair = np.exp(pd.Series(effects(series).log).groupby(rows["compression"].to_numpy()).mean())
-    texts = [f"`{name}` {mean:.2f}" for name, mean in by_pair.items()]
+    texts = [f"{mean:.2f} with `{name}`" for name, mean in by_pair.items()]
     reason = (
         f"a pair gains {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] of the product of its steps' "
-        f"speedups; on average {', '.join(texts)}; chosen at another level and left out: {left_out} of "
+        f"speedups; on average {'; '.join(texts)}; chosen at another level and left out: {left_out} of "
         f"{len(rows) + left_out}; square of the noise floor {floor:.2f}"
     )
     return Observation(

@@ -19,7 +19,7 @@ from dlas.analysis.table import (
     STUDY_COLUMNS,
     TUNING_CURVE,
 )
-from dlas.study import descriptions
+from dlas.study import descriptions, load
 
 # parameters (millions), MACs (millions) and top-1 of networks like those of the embedded study
 MODELS = {
@@ -58,10 +58,9 @@ STEPS = {name: PIPELINES.get(name, (name,)) for name in EVERY_COMPRESSION}
 # As if every plugin took part in the study.
 KINDS = ("dataset", "model", "compression", "primitive", "format", "tuning", "runtime")
 LABELS = {"local_cpu": {"label": "this CPU"}, "local_cpu_avx2": {"label": "this CPU, AVX2"}}
-COMPRESSION_WORDS = {
-    name: descriptions.described("compression", [name])[name] | {"steps": list(steps)}
-    for name, steps in STEPS.items()
-}
+WITH_PIPELINES = load({"study": {"compression": list(EVERY_COMPRESSION)}})
+COMPRESSION_WORDS = descriptions.described("compression", registry.names("compression"))
+COMPRESSION_WORDS |= descriptions.words(WITH_PIPELINES)["compression"]
 LOOKS = Looks(
     {kind: descriptions.described(kind, registry.names(kind)) for kind in KINDS}
     | {"platform": LABELS, "compression": COMPRESSION_WORDS}

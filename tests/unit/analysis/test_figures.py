@@ -4,12 +4,16 @@ import re
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
+from dlas import registry
 from dlas.analysis import curves, overview, panels, style
 from dlas.analysis.columns import MODEL
 from dlas.analysis.contrasts import CONTRASTS, WITH_TEMPLATE
+from dlas.analysis.style import Looks
+from dlas.study import descriptions, load
 from tests.unit.analysis import synthetic
 from tests.unit.analysis.drawings import (
     AUTOTUNED,
@@ -261,7 +265,7 @@ def test_a_pipeline_has_the_colour_of_its_first_step_and_dashes_of_its_own():
         assert len(dotted) == 2  # of the techniques alone
     (legend,) = figure.legends
     texts = {text.get_text() for text in legend.get_texts()}
-    assert {"pruned int8", "slim float16", "slim pruned", "weight pruning"} <= texts
+    assert {LOOKS.label(name) for name in (*pipelines, "weight_pruning")} <= texts
 
 
 def test_pipelines_without_a_technique_of_their_own_are_drawn():
@@ -269,6 +273,19 @@ def test_pipelines_without_a_technique_of_their_own_are_drawn():
     alone = PAIRS[PAIRS["compression"].isin(["none", "pruned_int8"])]
     alone.attrs.update(PAIRS.attrs)
     assert nothing_is_clipped(curves.draw(alone, 1.0, LOOKS))
+
+
+def test_the_legend_of_many_compressions_fits():
+    names = [
+        *registry.names("compression"),
+        *("pruned_int8", "slim_int8", "slim_float16", "pruned_float16", "slim_pruned"),
+    ]
+    words = descriptions.words(load({"study": {"compression": names}}))
+    like = {name: "pruned_int8" if "pruned" in name else "slim_float16" for name in names[-5:]}
+    like |= dict.fromkeys(registry.names("compression"), "weight_pruning") | {"none": "none"}
+    every = [PAIRS[PAIRS["compression"] == like[name]].assign(compression=name) for name in names]
+    figure = curves.draw(pd.concat(every), 1.0, Looks(words))
+    assert nothing_is_clipped(figure) and not axis_labels_overlap(figure)
 
 
 def test_curves_of_a_few_networks_leave_no_empty_panel_behind():

@@ -171,7 +171,7 @@ def test_ratios_of_pairs_are_the_ones_that_were_put_in():
     assert found.estimate == pytest.approx(mean, rel=0.01) and found.n == 8
     assert found.evidence["ratio"].to_numpy() == pytest.approx(mean, rel=0.02)
     for name, share in shares.items():
-        assert f"`{name}` {share:.2f}" in found.reason
+        assert f"{share:.2f} with `{name}`" in found.reason
         own = found.shown["ratios"].set_index("compression").loc[name]
         assert own["ratio"].to_numpy() == pytest.approx(share, rel=0.03)
         assert len(own) == 8 * 2 * 3

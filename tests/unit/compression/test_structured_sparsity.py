@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dlas import compression, models, registry
 from dlas.compression import block_sparsity, n_m_sparsity, pruning, weight_pruning
-from dlas.errors import StudyError, UnsupportedError
+from dlas.errors import PassedError, StudyError, UnsupportedError
 from tests.unit.compression import small
 
 EXCLUDE = ["stem", "depthwise", "classifier"]
@@ -140,7 +140,7 @@ def test_a_level_below_what_is_zero_is_a_row_with_the_reason(name):
     settings = small.task({"exclude": EXCLUDE, "score": "magnitude"}, recipe=small.FROZEN)
     model = weight_pruning.compress(small.network(), 0.9, settings)
     content = copy.deepcopy(model.state_dict())
-    with pytest.raises(UnsupportedError, match=r"sparsity 0.5 is below the 0.89\d* that the netw"):
+    with pytest.raises(PassedError, match=r"sparsity 0.5 is below the 0.89\d* that the netw"):
         compression.load(name).compress(model, 0.5, small.task(SETTINGS[name]))
     assert all(torch.equal(tensor, content[key]) for key, tensor in model.state_dict().items())
 

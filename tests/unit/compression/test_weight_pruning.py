@@ -11,7 +11,7 @@ from torch import nn
 
 from dlas import models
 from dlas.compression import pruning, weight_pruning
-from dlas.errors import StudyError, UnsupportedError
+from dlas.errors import PassedError, StudyError
 from dlas.models import accounting
 from tests.unit.compression import small
 
@@ -159,7 +159,7 @@ def test_a_ladder_that_goes_down_is_refused():
     task = small.task(MAGNITUDE, recipe=small.FROZEN)
     model = weight_pruning.compress(small.network(), 0.75, task)
     content = copy.deepcopy(model.state_dict())
-    with pytest.raises(UnsupportedError, match=r"sparsity 0.5 is below the 0.75 that .* already"):
+    with pytest.raises(PassedError, match=r"sparsity 0.5 is below the 0.75 that .* already"):
         weight_pruning.compress(model, 0.5, task)
     assert all(torch.equal(tensor, content[name]) for name, tensor in model.state_dict().items())
 
