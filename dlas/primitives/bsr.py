@@ -1,12 +1,33 @@
 """BSR, block sparse row: four neighbouring output channels are a row, and a block of their weights has one offset."""
 
-from functools import partial
+import numpy as np
 
 from dlas.plugins import FormatPlugin
 from dlas.primitives import sparse_kernel
+from dlas.primitives.convolution import Convolution
+from dlas.primitives.decisions import Decisions
+from dlas.primitives.gpu import GPU
+from dlas.primitives.kernel import Kernel
+from dlas.primitives.layout import Layout
+from dlas.primitives.plugin import Primitive
+from dlas.primitives.vector import VectorUnit
 
 PLUGIN = FormatPlugin(label="BSR", order=3, sparse=True, block=4, edge="#d62728")
 
 layout = sparse_kernel.layout
-kernel = partial(sparse_kernel.kernel, block=4)
 schedule = sparse_kernel.schedule
+
+
+def kernel(
+    primitive: Primitive,
+    weight: np.ndarray,
+    convolution: Convolution,
+    data_layout: Layout,
+    dtype: str,
+    vector: VectorUnit | GPU,
+    decide: Decisions,
+) -> Kernel:
+    """Return the kernel of one layer, whose rows are blocks of output channels."""
+    return sparse_kernel.kernel(
+        primitive, weight, convolution, data_layout, dtype, vector, decide, block=4
+    )

@@ -1,12 +1,33 @@
 """CSR, compressed sparse row: one output channel is a row of the matrix, and each non-zero has an offset of its own."""
 
-from functools import partial
+import numpy as np
 
 from dlas.plugins import FormatPlugin
 from dlas.primitives import sparse_kernel
+from dlas.primitives.convolution import Convolution
+from dlas.primitives.decisions import Decisions
+from dlas.primitives.gpu import GPU
+from dlas.primitives.kernel import Kernel
+from dlas.primitives.layout import Layout
+from dlas.primitives.plugin import Primitive
+from dlas.primitives.vector import VectorUnit
 
 PLUGIN = FormatPlugin(label="CSR", order=2, sparse=True, edge="#000000")
 
 layout = sparse_kernel.layout
-kernel = partial(sparse_kernel.kernel, block=1)
 schedule = sparse_kernel.schedule
+
+
+def kernel(
+    primitive: Primitive,
+    weight: np.ndarray,
+    convolution: Convolution,
+    data_layout: Layout,
+    dtype: str,
+    vector: VectorUnit | GPU,
+    decide: Decisions,
+) -> Kernel:
+    """Return the kernel of one layer, whose rows are output channels."""
+    return sparse_kernel.kernel(
+        primitive, weight, convolution, data_layout, dtype, vector, decide, block=1
+    )

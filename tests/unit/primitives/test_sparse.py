@@ -261,6 +261,15 @@ def test_a_matrix_has_the_non_zeros_and_little_else(kept, out_channels, chunks, 
     assert len(matrix.bounds) == chunks + 1 and (np.diff(matrix.bounds) >= 0).all()
 
 
+@pytest.mark.parametrize("weight_format", FORMATS)
+def test_a_format_stores_blocks_of_the_size_that_it_describes(weight_format):
+    layer = Convolution(1, 8, 6, 6, 8, (3, 3))
+    weight = thinned(operands(layer, "float32")[1], 0.3)
+    _, constants = scheduled("direct", weight_format, layer, weight, "float32", TARGETS[0])
+    _, offsets, values, _ = constants
+    assert len(values) == primitives.load_format(weight_format).PLUGIN.block * len(offsets)
+
+
 def test_bytes_of_neighbouring_channels_are_one_column():
     weight = np.arange(1, 7, dtype=np.int8).reshape(1, 6, 1, 1)
     blocks = sparse_matrix.stored_blocks(weight, "uint8", 4, 4)
