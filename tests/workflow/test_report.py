@@ -1,64 +1,25 @@
 """The report, opened in a browser: what a reader sees, and that nothing is fetched from outside."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwright
+from playwright.sync_api import Locator, TimeoutError, expect
 
 from dlas import study
 from dlas.plugins import LAYERS
-from tests.workflow.project import lack
+from tests.browser import Visit, launched
 
 pytestmark = pytest.mark.xdist_group("smoke")  # of the worker that has made the study
 
-BROWSERS = (
-    "chromium",
-    "chromium-headless-shell",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-)
-QUIET = (  # a browser that asks for nothing by itself
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-gpu",
-    "--no-first-run",
-)
 PARTS = ("How to read it", "Decision rule", "Data")
 IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
-INSIDE = ("file:", "data:", "blob:")
-expect.set_options(timeout=60_000)  # milliseconds: other tests take the machine meanwhile
 
 
-@dataclass
-class Visit:
-    """A reader's look at the report, and what went wrong meanwhile."""
-
-    page: Page
-    errors: list[str] = field(default_factory=list)
-    outside: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.errors.append(request.url[:200]))
-        self.page.on("request", lambda request: self._note(request.url))
-        self.page.on("websocket", lambda socket: self._note(socket.url))
-
-    def _hear(self, message):
-        if message.type == "error":
-            self.errors.append(message.text)
-
-    def _note(self, url):
-        if not url.startswith(INSIDE):
-            self.outside.append(url)
+class ReportVisit(Visit):
+    """A reader's look at the report."""
 
     def shown(self) -> dict:
         """Return the source, the width and the place of the image that is shown, once it is there."""
@@ -87,15 +48,8 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        lack(f"no browser on PATH; one of {', '.join(BROWSERS)} is needed")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=found, args=list(QUIET), chromium_sandbox=os.geteuid() != 0
-        )
-        yield launched
-        launched.close()
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -104,16 +58,14 @@ def report(browser, finished) -> Path:
 
 
 @pytest.fixture
-def visit(browser, report) -> Iterator[Visit]:
+def visit(browser, report) -> Iterator[ReportVisit]:
     """The report as it opens; whatever is wrong with it is told at the end."""
     page = browser.new_page(viewport={"width": 1400, "height": 900})
-    visit = Visit(page)
+    visit = ReportVisit(page)
     page.goto(report.as_uri())
     expect(page.locator("nav").first).to_be_visible()
     yield visit
-    page.close()
-    assert visit.errors == []
-    assert visit.outside == []
+    visit.end()
 
 
 @pytest.fixture
@@ -182,6 +134,13 @@ def test_every_observation_tells_its_verdict_in_its_caption(results, finished):
         caption = results[path]["caption"]
         assert f'<strong class="{row.verdict}">{row.verdict.capitalize()}</strong>' in caption
         assert results[path]["labels"] == {"figure": f"Observation {row.observation}: {row.claim}"}
+
+
+def test_the_first_page_links_to_the_page_to_explore(visit, finished):
+    rows = len(pd.read_csv(finished.folder / "results/study.csv"))
+    visit.page.get_by_role("link", name="Explore all configurations").click()
+    expect(visit.page).to_have_title("Explore the study")
+    expect(visit.page.locator("#count")).to_contain_text(f"{rows} of {rows} rows")
 
 
 def test_no_text_of_the_report_is_ill_formed(visit, results):
