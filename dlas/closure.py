@@ -2,8 +2,8 @@
 
 The hash covers the syntax trees of whole files, without comments, docstrings and positions. So neither documentation
 nor layout nor a time stamp changes it. Imports count wherever in a file they stand, also inside functions. A module
-that is imported by name at run time must be given explicitly. A table beside a module, with its name and the suffix
-.csv, is part of it.
+that is imported by name at run time must be given explicitly. A file beside a module, with its name and one of the
+suffixes in `BESIDE`, is part of it.
 
 What a plugin says of itself is no code: the assignment `PLUGIN` and the modules that read it do not count. A job gets
 what it needs of a description as a parameter of its rule. Neither do imports for type checkers count.
@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 
 DESCRIPTIONS = ("dlas.plugins", "dlas.registry")
+# Tables and parts of pages that a module reads.
+BESIDE = (".csv", ".html", ".js")
 
 
 @cache
@@ -73,8 +75,8 @@ def _read(file: Path, root: Path) -> tuple[str, frozenset[str]]:
             case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 if ast.get_docstring(node, clean=False) is not None:
                     node.body = node.body[1:]
-    table = file.with_suffix(".csv")
-    content = f"{path}\n{ast.dump(tree)}" + (table.read_text() if table.is_file() else "")
+    beside = [one for one in map(file.with_suffix, BESIDE) if one.is_file()]
+    content = f"{path}\n{ast.dump(tree)}" + "".join(one.read_text() for one in beside)
     return hashlib.sha256(content.encode()).hexdigest(), imports
 
 

@@ -46,13 +46,14 @@ def test_a_statement_anywhere_in_the_closure_changes_the_hash(project, name):
     assert code_hash(project, "library.methods.one") != before
 
 
-def test_a_table_beside_a_module_is_part_of_it(project):
+@pytest.mark.parametrize("suffix", [".csv", ".html", ".js"])
+def test_a_table_or_a_part_of_a_page_beside_a_module_is_part_of_it(project, suffix):
     before = code_hash(project)
-    (project / "library/unused.csv").write_text("a\n1\n")
+    (project / f"library/unused{suffix}").write_text("a\n1\n")
     assert code_hash(project) == before
-    (project / "library/core.csv").write_text("a\n1\n")
+    (project / f"library/core{suffix}").write_text("a\n1\n")
     there = code_hash(project)
-    (project / "library/core.csv").write_text("a\n2\n")
+    (project / f"library/core{suffix}").write_text("a\n2\n")
     assert len({before, there, code_hash(project)}) == 3
 
 
