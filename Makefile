@@ -5,6 +5,7 @@
 # make test-boards  the paths to Arm boards and GPUs of OpenCL, emulated (PYTEST="options of pytest")
 # make test-cuda  the kernels of every network compiled for GPUs of CUDA, without one (PYTEST="options of pytest")
 # make report   report.html from the finished study
+# make explore  results/explore.html, its path; opened where there is a screen
 # make test-faults  the smoke study, killed 20 times                      (PYTEST="options of pytest")
 # make test-draws  how often each claim is decided by chance, and rightly, in 1,000 tables  (PYTEST="options of pytest")
 # make test-cluster  the smoke study through a real Slurm, all on this machine (PYTEST="options of pytest")
@@ -38,7 +39,7 @@ SNAKEMAKE := $(VENV)/bin/python -m snakemake
 OVERLAYS  := $(foreach file,$(CONFIG),$(or $(wildcard $(file)),$(error CONFIG: $(file) does not exist)))
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(OVERLAYS))
 
-.PHONY: help study estimate report test check-plugin test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-schedulers bench-kernels bench-gpu bench-training docs-config lint clean
+.PHONY: help study estimate report explore test check-plugin test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-schedulers bench-kernels bench-gpu bench-training docs-config lint clean
 .DELETE_ON_ERROR:
 
 # Variables of Python that a user has set, such as PYTHONPATH or PYTHONHOME, are for other programs.
@@ -55,6 +56,11 @@ estimate: $(VENV)/study
 
 report: $(VENV)/study
 	$(SNAKEMAKE) --report report.html --report-stylesheet report/report.css $(OPTIONS)
+
+explore: $(VENV)/study
+	$(SNAKEMAKE) results/explore.html $(OPTIONS)
+	@echo '$(CURDIR)/results/explore.html'
+	@if [ "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(VENV)/bin/python -m webbrowser 'file://$(CURDIR)/results/explore.html'; fi
 
 test: $(VENV)/test
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12 $(PYTEST)

@@ -396,10 +396,31 @@ rule draw_roofline:
         "../workflow/scripts/draw_roofline.py"
 
 
+# The report links to the page: browsers open no embedded page of its size.
+rule draw_explorer:
+    input:
+        study=study.path("study"),
+        noise_floor=study.path("noise_floor"),
+        samples=study.path("samples"),
+    output:
+        page=study.path("explorer"),
+    log:
+        "results/logs/draw_explorer.log",
+    benchmark:
+        "results/benchmarks/draw_explorer.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(words=study.descriptions.words),
+        code=code("draw_explorer"),
+    script:
+        "../workflow/scripts/draw_explorer.py"
+
+
 # All that a study is made for.
 RESULTS = [
     *(study.path(name) for name in ("study", "samples", "noise_floor", "peers", "provenance")),
-    *(study.path(name) for name in ("observations", "recommendation", "answers_table")),
+    *(study.path(name) for name in ("observations", "recommendation", "answers_table", "explorer")),
     *observations("plot", extension=list(study.PLOT_EXTENSIONS)),
     *expand([study.path(figure) for figure in study.FIGURES], extension=study.PLOT_EXTENSIONS),
     *expand(study.path("summary_table"), table=study.SUMMARY_TABLES),

@@ -29,6 +29,7 @@ TABLES = (
     "draw_tuning",
     "draw_pareto",
     "draw_roofline",
+    "draw_explorer",
 )
 
 Jobs = Mapping[str, list[dict[str, str]]]

@@ -29,6 +29,7 @@ FIXED = (
     *("tabulate_tuning", "assess_observation", "draw_observation", "draw_overview", "draw_curves"),
     *("draw_tuning", "tabulate_observations", "tabulate_summary", "recommend", "draw_pareto"),
     "draw_roofline",
+    "draw_explorer",
     "summarize_statuses",
 )
 

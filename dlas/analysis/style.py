@@ -142,6 +142,12 @@ def _plain(look: Any) -> Any:
     return tuple(map(_plain, look)) if isinstance(look, list | tuple) else look
 
 
+def palette(count: int) -> list[str]:
+    """Return as many colours that colour-blind readers can tell apart: those of Okabe and Ito, then the farthest."""
+    named = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442"]
+    return list(islice(chain(named, _colours(named)), count))
+
+
 def _colours(used: list[str]) -> Iterator[str]:
     """Yield colours that are not used: the rest of the palette, then those that are farthest from all others."""
     used = list(map(str.upper, used))

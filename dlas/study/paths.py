@@ -61,6 +61,7 @@ PATHS = {
     "recommendation_page": "results/tables/recommendation.html",
     "pareto": "plots/pareto.{extension}",
     "roofline": "plots/roofline.{extension}",
+    "explorer": "results/explore.html",
     "status_summary": "results/statuses.txt",
 }
 FIGURES = (

@@ -39,7 +39,7 @@ AFTER = {
     "time_libraries": ["tabulate_study"],
     "tabulate_study": [
         *("trace_rows", "assess_observation", "tabulate_summary", "recommend"),
-        *("draw_overview", "draw_pareto", "draw_roofline"),
+        *("draw_overview", "draw_pareto", "draw_roofline", "draw_explorer"),
     ],
     "tabulate_curves": ["assess_observation", "draw_curves"],
     "tabulate_tuning": ["draw_tuning"],
@@ -48,7 +48,7 @@ AFTER = {
 # What readers see, after all of which the statuses are summarized.
 SHOWN = (
     *("draw_observation", "draw_overview", "draw_curves", "draw_tuning", "draw_pareto"),
-    *("draw_roofline", "tabulate_observations", "tabulate_summary", "recommend"),
+    *("draw_roofline", "draw_explorer", "tabulate_observations", "tabulate_summary", "recommend"),
 )
 AFTER |= {rule: ["summarize_statuses"] for rule in (*SHOWN, "trace_rows", "tabulate_answers")}
 

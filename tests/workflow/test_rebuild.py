@@ -16,6 +16,7 @@ from tests.workflow.project import smoke_config
 DRAWN = alone(
     *("draw_overview", "draw_curves", "draw_tuning", "draw_pareto", "draw_roofline"),
     "draw_observation",
+    "draw_explorer",
 )
 PAGES = alone("tabulate_summary", "recommend", "tabulate_observations")
 
@@ -76,7 +77,10 @@ CHANGES = [
         'marker="s"',
         'marker="X"',
         together(
-            alone("draw_overview", "draw_pareto", "draw_roofline", "draw_observation"), PAGES, LAST
+            alone("draw_overview", "draw_pareto", "draw_roofline", "draw_explorer"),
+            alone("draw_observation"),
+            PAGES,
+            LAST,
         ),
     ),
     (
@@ -99,6 +103,13 @@ CHANGES = [
         "ROUNDING = 1e-9",
         "ROUNDING = 1e-8",
         starting("recommend"),
+    ),
+    (
+        "what the page to explore does",
+        "dlas/analysis/explore.js",
+        "const SHOWN_AT_ONCE = 50;",
+        "const SHOWN_AT_ONCE = 20;",
+        starting("draw_explorer"),
     ),
     (
         "a table of the paper",
