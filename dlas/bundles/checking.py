@@ -23,11 +23,10 @@ CLOSE = 1e-9
 def problems(folder: str | Path) -> list[str]:
     """Return everything that is missing or inconsistent in a bundle, in one line each; nothing of a right one."""
     folder = Path(folder)
-    found = form_problems(folder)
-    if any("private" not in line for line in found):
+    if found := form_problems(folder):
         return found
-    bundle = form.read(folder, json.loads((folder / form.MACHINE).read_text())["platform"])
-    return [*found, *_value_problems(bundle)]
+    platform = json.loads((folder / form.MACHINE).read_text())["platform"]
+    return [*_value_problems(form.read(folder, platform))]
 
 
 def form_problems(folder: Path) -> list[str]:
@@ -58,17 +57,16 @@ def form_problems(folder: Path) -> list[str]:
     schema = jsons.get(form.MACHINE, {}).get("schema", form.SCHEMA)
     if schema != form.SCHEMA and schema not in form.CONVERSIONS:
         return [*found, f"{form.MACHINE}: schema is {schema!r}; allowed: {_schemas()}"]
+    if {form.MACHINE, form.PROVENANCE} <= jsons.keys():
+        newest = form.converted(jsons[form.MACHINE], jsons[form.PROVENANCE])
+        jsons |= dict(zip((form.MACHINE, form.PROVENANCE), newest, strict=True))
     for name, value in jsons.items():
         found += [f"{name} lacks {key}" for key in form.KEYS.get(name, ()) if key not in value]
         found += [
             f"{name}: {key} has {part!r}, which is private"
             for key, part in machine.private_leaves(value)
         ]
-    manifest, there = (
-        jsons.get(form.MANIFEST, {}),
-        [name for name in form.FILES if (folder / name).is_file()],
-    )
-    changed = [name for name in there if manifest.get(name) != form.sha256(folder / name)]
+    there = [name for name in form.FILES if (folder / name).is_file()]
     for name, (file, _) in form.TABLES.items():
         if file in there:
             found += _table_problems(
@@ -76,8 +74,17 @@ def form_problems(folder: Path) -> list[str]:
             )
     return found + [
         f"{name} was changed after it was packed: {form.MANIFEST} has another hash"
-        for name in changed
+        for name in _changed(folder, there, jsons.get(form.MANIFEST, {}))
     ]
+
+
+def _changed(folder: Path, there: Sequence[str], manifest: Mapping[str, Any]) -> list[str]:
+    """Return the files whose hash is not that of the manifest, or the manifest if its text is another one."""
+    found = [name for name in there if manifest.get(name) != form.sha256(folder / name)]
+    if not found and (folder / form.MANIFEST).is_file():
+        same = (folder / form.MANIFEST).read_bytes() == form.manifest(folder).encode()
+        return [] if same else [form.MANIFEST]
+    return found
 
 
 def _schemas() -> str:

@@ -1,7 +1,9 @@
 """The form of a bundle: its files, their columns and keys, and the version of all that."""
 
 import hashlib
+import json
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ import pandas as pd
 from dlas import registry, status
 from dlas.analysis import rows, table
 from dlas.errors import StudyError
-from dlas.files import read_json, write_json
+from dlas.files import read_json, write_json, write_text
 
 SCHEMA = 1
 # From each older schema to the next one: functions of machine.json and provenance.json that return both.
@@ -83,7 +85,18 @@ def write(folder: Path, jsons: Mapping[str, Any], tables: Mapping[str, pd.DataFr
         write_json(folder / name, value)
     for name, content in tables.items():
         table.write_table(folder / TABLES[name][0], content)
-    write_json(folder / MANIFEST, {name: sha256(folder / name) for name in sorted(FILES)})
+    write_manifest(folder)
+
+
+def write_manifest(folder: Path) -> None:
+    """Write the hashes of a bundle's files."""
+    write_text(folder / MANIFEST, manifest(folder))
+
+
+def manifest(folder: Path) -> str:
+    """Return what the manifest of these files is, of those that are there."""
+    there = [name for name in sorted(FILES) if (folder / name).is_file()]
+    return json.dumps({name: sha256(folder / name) for name in there}, indent=2) + "\n"
 
 
 def read(folder: str | Path, platform: str) -> Bundle:
@@ -121,7 +134,7 @@ def texts(file: Path) -> pd.DataFrame:
     """Return a table with each cell as it stands in the file; raise StudyError for one that is none."""
     try:
         return pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise StudyError(f"{file} is not a table: {reason}") from error
 

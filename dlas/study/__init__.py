@@ -17,7 +17,6 @@ from dlas.study.bundles import (
     bundled_tables,
     compared_modules,
     machine_platforms,
-    packed_platform,
     packing,
     reading,
 )

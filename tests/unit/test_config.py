@@ -41,7 +41,7 @@ TECHNIQUES = "compression.techniques"
 # (dotted key, its wrong value, the line without "config: ")
 WRONG = [
     # Keys
-    ("sed", 1, "unknown key sed in the top level; allowed: compiler, compression, datasets, "),
+    ("sed", 1, "unknown key sed in the top level; allowed: bundle, compiler, compression, "),
     ("study.primitive", ["gemm"], "unknown key primitive in study; allowed: compression, datasets"),
     (
         "datasets.mnist",

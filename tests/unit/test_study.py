@@ -72,7 +72,7 @@ def test_no_two_artifacts_share_a_path():
 
 def test_every_wildcard_of_a_path_is_a_choice():
     known = {*study.Configuration.__dataclass_fields__, "machine", "level", "number"}
-    known |= {"extension", "table"}
+    known |= {"extension", "table", "bundle"}
     for pattern in study.PATHS.values():
         assert {field for _, field, _, _ in Formatter().parse(pattern) if field} <= known
 
