@@ -1,6 +1,5 @@
 """Pack the measurements of one platform out of the finished tables of a study."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,4 @@ def tables(files: Mapping[str, str], platform: str) -> dict[str, Any]:
 
 def networks(files: Mapping[str, str]) -> dict[str, str]:
     """Return the hash of each network's file: latencies of equal networks can be put together."""
-    return {
-        name: hashlib.sha256(Path(file).read_bytes()).hexdigest() for name, file in files.items()
-    }
+    return {name: form.sha256(Path(file)) for name, file in files.items()}
