@@ -4,6 +4,8 @@
 # make check-plugin  the tests of a kind on one plugin: KIND=primitive NAME=x  (CONFIG=overlay.yaml with its settings, PYTEST=...)
 # make test-boards  the paths to Arm boards and GPUs of OpenCL, emulated (PYTEST="options of pytest")
 # make test-cuda  the kernels of every network compiled for GPUs of CUDA, without one (PYTEST="options of pytest")
+# make bundle   the measurements of a platform, for other studies: NAME=my_laptop  (PLATFORM=local_cpu, CONFIG=...)
+# make check-bundle  what is missing or inconsistent in bundles/: NAME=my_laptop, or all
 # make report   report.html from the finished study
 # make explore  results/explore.html, its path; opened where there is a screen
 # make test-faults  the smoke study, killed 20 times                      (PYTEST="options of pytest")
@@ -30,6 +32,7 @@ NETWORKS ?=
 ESTIMATE ?=
 KIND    ?=
 NAME    ?=
+PLATFORM ?=
 GPU     ?=
 TRAINING ?=
 TRIALS  ?= 0
@@ -39,7 +42,7 @@ SNAKEMAKE := $(VENV)/bin/python -m snakemake
 OVERLAYS  := $(foreach file,$(CONFIG),$(or $(wildcard $(file)),$(error CONFIG: $(file) does not exist)))
 OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(OVERLAYS))
 
-.PHONY: help study estimate report explore test check-plugin test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-schedulers bench-kernels bench-gpu bench-training docs-config lint clean
+.PHONY: help study estimate bundle check-bundle report explore test check-plugin test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-schedulers bench-kernels bench-gpu bench-training docs-config lint clean
 .DELETE_ON_ERROR:
 
 # Variables of Python that a user has set, such as PYTHONPATH or PYTHONHOME, are for other programs.
@@ -53,6 +56,12 @@ study: $(VENV)/study
 
 estimate: $(VENV)/study
 	@$(VENV)/bin/python -m benchmarks.estimate $(OPTIONS) $(ESTIMATE)
+
+bundle: $(VENV)/study
+	$(SNAKEMAKE) bundles/$(or $(NAME),$(error NAME: say what the bundle is to be called)) $(OPTIONS) $(if $(PLATFORM),--config "bundle={platform: $(PLATFORM)}")
+
+check-bundle: $(VENV)/study
+	@$(VENV)/bin/python -m dlas.bundles.checking $(or $(NAME:%=bundles/%),$(patsubst %/,%,$(wildcard bundles/*/)))
 
 report: $(VENV)/study
 	$(SNAKEMAKE) --report report.html --report-stylesheet report/report.css $(OPTIONS)

@@ -37,6 +37,7 @@ include: "rules/compression.smk"
 include: "rules/compiler.smk"
 include: "rules/hardware.smk"
 include: "rules/analysis.smk"
+include: "rules/bundles.smk"
 
 
 report: "report/study.rst"

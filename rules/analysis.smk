@@ -10,6 +10,7 @@ rule tabulate_study:
         statuses=every_timing("statuses"),
         targets=every("target"),
         platforms=every("platform"),
+        bundled=[bundled(f"bundled_{name}") for name in study.BUNDLED_TABLES],
     output:
         study=report(
             study.path("study"),
@@ -37,7 +38,9 @@ rule tabulate_study:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(rows=study.row_files, samples=study.sample_files),
+        settings=settings(
+            rows=study.row_files, samples=study.sample_files, bundles=study.bundled_tables
+        ),
         code=code("tabulate_study"),
     script:
         "../workflow/scripts/tabulate_study.py"
@@ -61,9 +64,10 @@ rule trace_rows:
         "../workflow/scripts/trace_rows.py"
 
 
+# Without networks of its own the study shows those of its first bundle.
 rule tabulate_curves:
     input:
-        curves=networks("curve"),
+        curves=networks("curve") or bundled("bundled_curves")[:1],
     output:
         curves=report(
             study.path("accuracy_curves"),
@@ -193,6 +197,39 @@ rule draw_observation:
         code=code("draw_observation", study.observation_module),
     script:
         "../workflow/scripts/draw_observation.py"
+
+
+rule compare_machines:
+    input:
+        **TABLES,
+        assessments=observations("assessment"),
+        platforms=[study.path("platform", platform=name) for name in study.platforms(CONFIG)],
+    output:
+        table=study.path("by_machine"),
+        page=report(
+            study.path("by_machine_page"),
+            caption="../report/by_machine.rst",
+            category="Tables",
+            labels={"table": "Observations: the verdicts on each machine"},
+        ),
+    log:
+        "results/logs/compare_machines.log",
+    benchmark:
+        "results/benchmarks/compare_machines.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(
+            machines=study.machine_platforms,
+            platforms=study.platforms,
+            observations="observations",
+            claims=study.descriptions.claims,
+            groups=study.descriptions.groups,
+            words=study.descriptions.words,
+        ),
+        code=code("compare_machines", study.observation_modules),
+    script:
+        "../workflow/scripts/compare_machines.py"
 
 
 rule draw_overview:
@@ -424,6 +461,7 @@ RESULTS = [
     *observations("plot", extension=list(study.PLOT_EXTENSIONS)),
     *expand([study.path(figure) for figure in study.FIGURES], extension=study.PLOT_EXTENSIONS),
     *expand(study.path("summary_table"), table=study.SUMMARY_TABLES),
+    study.path("by_machine"),
 ]
 
 

@@ -41,6 +41,11 @@ try:
     CONFIG = typed(config)
     if workflow.is_main_process:
         study.check_combinations(CONFIG)
+        if asked := study.bundle_inputs(CONFIG):
+            # It takes the packages of the tables, which no other plan needs.
+            from dlas.bundles.checking import check_inputs
+
+            check_inputs(asked)
 except StudyError as error:
     sys.exit(str(error))
 
@@ -55,6 +60,7 @@ wildcard_constraints:
     tuning="|".join(registry.names("tuning")),
     platform=registry.NAME.pattern,
     machine=registry.NAME.pattern,
+    bundle=registry.NAME.pattern,
     number="[0-9]{2}",
     table="|".join(study.SUMMARY_TABLES),
 
@@ -75,8 +81,10 @@ GPUS = study.gpus(CONFIG)
 if GPUS and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", GPUS)
 # Rules that measure come in two forms: for this machine, which is then their own, and for boards.
-HERE = "|".join(sorted(set(CONFIG.platforms) - BOARDS.keys())) or "(?!)"
+MEASURED = "|".join(sorted(study.measured_platforms(CONFIG))) or "(?!)"
+HERE = "|".join(sorted(study.measured_platforms(CONFIG).keys() - BOARDS.keys())) or "(?!)"
 ELSEWHERE = "|".join(BOARDS) or "(?!)"
+BUNDLED = "|".join(study.bundles(CONFIG)) or "(?!)"
 MACHINES_HERE = "|".join(sorted({*study.machines(CONFIG).values()} - BOARDS.keys())) or "(?!)"
 
 
@@ -134,6 +142,18 @@ def code_of(*modules):
 
     def read(wildcards):
         return closure.code_hash(ROOT, None, named(modules, wildcards))
+
+    return read
+
+
+def code_by_name(choose):
+    """The content of each module that a function of the config gives by name, and of all that it imports."""
+
+    def read(wildcards):
+        return {
+            name: closure.code_hash(ROOT, None, (module,))
+            for name, module in choose(CONFIG).items()
+        }
 
     return read
 
@@ -230,7 +250,7 @@ def files(choose):
 
 def every(name):
     """The artifacts `name` of the whole study."""
-    return list(dict.fromkeys(study.artifacts(name, study.configurations(CONFIG))))
+    return list(dict.fromkeys(study.artifacts(name, study.compiled(CONFIG))))
 
 
 def every_timing(name):
@@ -240,7 +260,7 @@ def every_timing(name):
 
 def every_provenance(wildcards):
     """The records of all jobs that the rows of the study stem from."""
-    chosen = [vars(one) for one in study.configurations(CONFIG)]
+    chosen = [vars(one) for one in study.compiled(CONFIG)]
     downloaded = study.downloads(CONFIG)
     names = "dataset checkpoint curve network target builds check platform".split()
     found = {name: chosen for name in names} | {
@@ -265,6 +285,24 @@ def every_tuning(name):
 def networks(name):
     """The artifacts `name` of all networks."""
     return [study.path(name, **network) for network in study.networks(CONFIG)]
+
+
+def bundled(name):
+    """The tables `name` of all platforms of bundles."""
+    return [study.path(name, platform=platform) for platform in study.bundles(CONFIG)]
+
+
+def packed(name, wildcards):
+    """The artifact `name` of the platform that is packed in a bundle."""
+    return study.path(name, platform=resolve_or_exit(study.packing, wildcards)["platform"])
+
+
+def bundle_files(wildcards):
+    """The files of the bundles of a platform, each by itself: no job makes a bundle again that a study reads."""
+    from dlas.bundles.form import FILES, MANIFEST
+
+    folders = resolve_or_exit(study.reading, wildcards)["folders"]
+    return [f"{folder}/{name}" for folder in folders for name in (*FILES, MANIFEST)]
 
 
 def observations(name, **choices):

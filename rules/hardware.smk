@@ -10,6 +10,8 @@ rule resolve_target:
         "results/logs/resolve_target/{platform}.log",
     benchmark:
         "results/benchmarks/resolve_target/{platform}.tsv"
+    wildcard_constraints:
+        platform=MEASURED,
     conda:
         "../envs/compiling.yaml"
     threads: workflow.cores

@@ -22,6 +22,7 @@ TABLES = (
     "tabulate_answers",
     "tabulate_tuning",
     "tabulate_observations",
+    "compare_machines",
     "recommend",
     "summarize_statuses",
     "draw_overview",
@@ -75,26 +76,27 @@ class Network:
 
 def jobs(config: study.Config) -> Jobs:
     """Return the wildcards of every job of the whole study but downloads by rule, in the order of the stack."""
-    untrained = set(study.untrained(config))
+    untrained, networks = set(study.untrained(config)), study.networks(config)
+    pairs = sorted({(network["dataset"], network["model"]) for network in networks})
     trained, loaded = (
         [
             {"dataset": dataset, "model": model}
-            for dataset, model in study.pairs(config)
+            for dataset, model in pairs
             if ((dataset, model) in untrained) == from_file
         ]
         for from_file in (False, True)
     )
-    networks = study.networks(config)
     beside_peers = [
         {"dataset": dataset, "model": model}
         for platform, dataset, model in study.timings(config)
         if study.peers(config, platform)
     ]
     compiled = _different(study.choices(config), "dataset", "model", "compression", "platform")
-    platforms = [{"platform": name} for name in study.platforms(config)]
+    here = study.measured_platforms(config)
+    platforms = [{"platform": name} for name in study.platforms(config) if name in here]
     observations = [{"number": number} for number in sorted(config.observations)]
     found = {
-        "prepare_dataset": [{"dataset": name} for name in sorted(config.study.datasets)],
+        "prepare_dataset": [{"dataset": name} for name in study.prepared(config)],
         "train_model": trained,
         "load_weights": loaded,
         "compress_model": [

@@ -150,11 +150,13 @@ def samples_table(
     Parameters
     ----------
     timings : iterable of (mapping, DataFrame)
-        The "dataset", "model" and "machine" of each timing job, and its raw samples as they were taken.
+        The "dataset", "model" and "machine" of each timing job, and its raw samples as they were taken. Samples
+        that have these columns need no such names.
     """
-    keys = SAMPLES_COLUMNS[:3]
     named = [
-        samples.assign(**{name: place[name] for name in keys})[SAMPLES_COLUMNS]
+        samples.assign(**{name: place[name] for name in SAMPLES_COLUMNS[:3] if name in place})[
+            SAMPLES_COLUMNS
+        ]
         for place, samples in timings
         if len(samples)
     ]

@@ -7,4 +7,11 @@ values as parameters of their rules.
 from dlas.config.fields import Section
 from dlas.config.files import check_file, of_command_line, read
 from dlas.config.messages import typed
-from dlas.config.sections import DOWNLOAD, PUBLISHED, TRAIN, Config
+from dlas.config.sections import (
+    DOWNLOAD,
+    PUBLISHED,
+    TRAIN,
+    BundledPlatform,
+    Config,
+    Platform,
+)

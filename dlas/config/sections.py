@@ -407,6 +407,48 @@ class Platform(Section):
         return self
 
 
+class BundledPlatform(Section):
+    """A platform of layer 6 that another machine has measured."""
+
+    label: Text | None = Field(
+        None, description="the name that readers know it by; its own name by default"
+    )
+    bundle: OneOrMore[Location] = Field(
+        description="with it nothing is measured here: the folder of a [bundle](machines.md); or a "
+        "list of bundles of one machine, whose rounds are put together"
+    )
+    bundle_code: Literal["any", "same"] = Field(
+        "any",
+        description="whether rows of a bundle that were measured with other code take part (`any`) "
+        "or are `unreachable` (`same`)",
+    )
+    models: Names[Model] | None = Field(
+        None, description="the models that it takes part with; all by default"
+    )
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders of its bundles."""
+        return [self.bundle] if isinstance(self.bundle, str) else self.bundle
+
+
+def _of_bundle(value: Any) -> str:
+    bundled = isinstance(value, BundledPlatform) or (isinstance(value, dict) and "bundle" in value)
+    return "<bundle>" if bundled else "<measured>"
+
+
+AnyPlatform = Annotated[
+    Annotated[Platform, Tag("<measured>")] | Annotated[BundledPlatform, Tag("<bundle>")],
+    Discriminator(_of_bundle),
+]
+
+
+class BundleSettings(Section):
+    """What `make bundle` packs."""
+
+    platform: Name = Field(description="the platform whose measurements are packed")
+
+
 class Recommendation(Section):
     """The fastest configuration of each platform and data set that is accurate enough."""
 
@@ -429,7 +471,8 @@ class Config(Section):
     compression: Compression = Field(description="layer 3: model optimizations")
     compiler: Compiler = Field(description="layer 5: how libraries are checked")
     tuning: TuningSettings = Field(description="layer 5: how schedules are found")
-    platforms: dict[Name, Platform] = Field(description="layer 6: hardware")
+    platforms: dict[Name, AnyPlatform] = Field(description="layer 6: hardware")
+    bundle: BundleSettings = Field(description="what `make bundle` packs")
     observations: dict[
         Annotated[str, Matches("[0-9]{2}", "numbers of two digits, in quotes")], Observation
     ] = Field(description="the observations, by their number in the report")

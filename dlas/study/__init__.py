@@ -5,12 +5,21 @@
 - `pipelines`: the steps of a compression, its levels and what each starts from
 - `files`: the files that jobs read
 - `descriptions`: what figures and pages show of the plugins
+- `bundles`: what is packed for other studies, and taken from them
 - `settings`: the parts of the config that each rule depends on
 - `combinations`: whether the parts of a config fit together
 """
 
 from dlas.config import PUBLISHED, TRAIN, Config
 from dlas.study import descriptions
+from dlas.study.bundles import (
+    bundle_inputs,
+    bundled_tables,
+    compared_modules,
+    machine_platforms,
+    packing,
+    reading,
+)
 from dlas.study.combinations import (
     check_combinations,
     image_size,
@@ -34,9 +43,12 @@ from dlas.study.grid import (
     UNTUNED,
     Configuration,
     agrees,
+    bundles,
     choices,
+    compiled,
     configurations,
     machines,
+    measured_platforms,
     networks,
     pairs,
     peers,
@@ -50,6 +62,7 @@ from dlas.study.grid import (
     tunings_shown,
 )
 from dlas.study.paths import (
+    BUNDLED_TABLES,
     FIGURES,
     PATHS,
     PLOT_EXTENSIONS,
@@ -88,6 +101,7 @@ from dlas.study.settings import (
     observation_category,
     observation_label,
     observation_module,
+    observation_modules,
     platform,
     preparation,
     preparing_threads,

@@ -1,5 +1,6 @@
 """Whether what a config asks for can be run together; if not, one line that names the keys."""
 
+import os.path
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,15 @@ def _check_recipes(config: Config) -> None:
 
 
 def _check_platforms(config: Config) -> None:
+    read: dict[str, str] = {}
+    for name, bundled in grid.bundles(config).items():
+        for folder in map(os.path.normpath, bundled.folders):
+            if folder in read:
+                raise StudyError(
+                    f"config: platforms.{name}.bundle is {folder}, which is a bundle of "
+                    f"platforms.{read[folder]} already; allowed: each bundle once"
+                )
+            read[folder] = name
     timed = {platform for platform, _, _ in grid.timings(config)}
     for platform in config.study.platforms:
         if platform not in timed:

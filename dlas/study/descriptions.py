@@ -38,7 +38,7 @@ def words(config: Config, **_: str) -> Words:
 
 def words_of_curves(config: Config, **_: str) -> Words:
     """Return the same for the methods of accuracy_curves.csv."""
-    return _words_of(config, grid.networks(config))
+    return _words_of(config, grid.every_network(config))
 
 
 def words_of_tuning(config: Config, **_: str) -> Words:

@@ -104,8 +104,9 @@ def _exported(config: Config, **wildcards: str) -> dict[str, str]:
 
 
 def prepared(config: Config, **_: str) -> dict[str, str]:
-    """Return the file of each data set that takes part, by its name."""
-    return {name: path("dataset", dataset=name) for name in sorted(config.study.datasets)}
+    """Return the file of each data set that networks are made for, by its name."""
+    names = sorted({network["dataset"] for network in networks(config)})
+    return {name: path("dataset", dataset=name) for name in names}
 
 
 def answers(config: Config, **_: str) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ The study varies one choice on every layer of the stack; a configuration is one 
 from dataclasses import dataclass
 
 from dlas import registry
-from dlas.config import Config
+from dlas.config import BundledPlatform, Config, Platform
 from dlas.errors import StudyError
 from dlas.study.pipelines import stores
 
@@ -29,8 +29,8 @@ class Configuration:
 def configurations(config: Config, **choices: str) -> list[Configuration]:
     """Return the configurations that the config asks for and that agree with `choices`, in a canonical order.
 
-    Sparse formats are for the networks of techniques that make weights zero. Ways to schedule other than the default
-    one are for those that `selectors` select.
+    Each is a row of study.csv. Sparse formats are for the networks of techniques that make weights zero. Ways to
+    schedule other than the default one are for those that `selectors` select.
     """
     study = config.study
     selected = selectors(config)
@@ -66,9 +66,32 @@ def agrees(configuration: Configuration, selector: dict[str, list[str]]) -> bool
     return all(getattr(configuration, layer) in names for layer, names in selector.items())
 
 
+def compiled(config: Config, **choices: str) -> list[Configuration]:
+    """Return the `configurations` that have jobs: those of bundles have rows alone."""
+    here = measured_platforms(config)
+    return [one for one in configurations(config, **choices) if one.platform in here]
+
+
 def choices(config: Config, **choices: str) -> list[dict[str, str]]:
-    """Return `configurations` as plain dictionaries."""
-    return [dict(vars(one)) for one in configurations(config, **choices)]
+    """Return the `compiled` configurations as plain dictionaries."""
+    return [dict(vars(one)) for one in compiled(config, **choices)]
+
+
+def measured_platforms(config: Config) -> dict[str, Platform]:
+    """Return the platforms that this study can measure, taking part or not: all but those of bundles."""
+    every = config.platforms.items()
+    return {name: one for name, one in every if isinstance(one, Platform)}
+
+
+def bundles(config: Config) -> dict[str, BundledPlatform]:
+    """Return the platforms of bundles that take part, in a canonical order."""
+    every = {name: config.platforms[name] for name in platforms(config)}
+    return {name: one for name, one in every.items() if isinstance(one, BundledPlatform)}
+
+
+def bundled_choices(config: Config, platform: str, **_: str) -> list[dict[str, str]]:
+    """Return the configurations of a platform of a bundle as plain dictionaries."""
+    return [dict(vars(one)) for one in configurations(config, platform=platform)]
 
 
 def tuned_choices(config: Config, **others: str) -> list[dict[str, str]]:
@@ -88,7 +111,8 @@ def tuning_jobs(config: Config) -> list[dict[str, str]]:
 
 def tunings_shown(config: Config, **_: str) -> list[dict[str, str]]:
     """Return `tuned_choices` without those for simulated platforms."""
-    return [one for one in tuned_choices(config) if not config.platforms[one["platform"]].simulated]
+    here = measured_platforms(config)
+    return [one for one in tuned_choices(config) if not here[one["platform"]].simulated]
 
 
 def pairs(config: Config) -> list[tuple[str, str]]:
@@ -98,7 +122,15 @@ def pairs(config: Config) -> list[tuple[str, str]]:
 
 
 def networks(config: Config) -> list[dict[str, str]]:
-    """Return every dataset, model and compression that takes part: each is a network of its own."""
+    """Return every dataset, model and compression that takes part: each is a network of its own.
+
+    There are none where bundles are all that takes part.
+    """
+    return every_network(config) if len(bundles(config)) < len(config.study.platforms) else []
+
+
+def every_network(config: Config) -> list[dict[str, str]]:
+    """Return every dataset, model and compression of the grid, whether networks are made here or not."""
     return [
         {"dataset": dataset, "model": model, "compression": compression}
         for dataset, model in pairs(config)
@@ -107,7 +139,7 @@ def networks(config: Config) -> list[dict[str, str]]:
 
 
 def timings(config: Config) -> list[tuple[str, str, str]]:
-    """Return every (platform, dataset, model) that is timed: a platform may name a subset of the models."""
+    """Return every (platform, dataset, model) that has timings: a platform may name a subset of the models."""
     return sorted(
         (platform, dataset, model)
         for platform in config.study.platforms
@@ -117,27 +149,27 @@ def timings(config: Config) -> list[tuple[str, str, str]]:
 
 
 def machines(config: Config) -> dict[str, str]:
-    """Return the machine of each platform, taking part or not: what is timed on one machine is timed in one job.
+    """Return the machine of each platform that can be measured: what is timed on one machine is timed in one job.
 
     The platforms whose code runs on this machine's CPU are one machine, named after the first of them. Each other one
     is a machine of its own: a GPU, or a board behind a connection.
     """
-    names = sorted(config.platforms)
-    shared = [name for name in names if _is_this_cpu(config, name)]
-    return {name: shared[0] if name in shared else name for name in names}
+    here = sorted(measured_platforms(config).items())
+    shared = [name for name, platform in here if _is_this_cpu(platform)]
+    return {name: shared[0] if name in shared else name for name, _ in here}
 
 
-def _is_this_cpu(config: Config, platform: str) -> bool:
-    described = config.platforms[platform]
-    target = described.target
+def _is_this_cpu(platform: Platform) -> bool:
+    target = platform.target
     kind = target if isinstance(target, str) else target.kind
-    return not described.connection and kind in ("host", "llvm")
+    return not platform.connection and kind in ("host", "llvm")
 
 
 def timing_jobs(config: Config) -> list[dict[str, str]]:
     """Return every dataset, model and machine with a platform that is timed: each is a job of its own."""
     machine = machines(config)
-    found = sorted({(dataset, model, machine[name]) for name, dataset, model in timings(config)})
+    timed = [one for one in timings(config) if one[0] in machine]
+    found = sorted({(dataset, model, machine[name]) for name, dataset, model in timed})
     return [dict(zip(("dataset", "model", "machine"), one, strict=True)) for one in found]
 
 
@@ -147,7 +179,7 @@ def timed_together(config: Config, dataset: str, model: str, machine: str) -> li
     found = [
         platform
         for platform, *place in timings(config)
-        if place == [dataset, model] and machine_of[platform] == machine
+        if place == [dataset, model] and machine_of.get(platform) == machine
     ]
     if not found:
         raise StudyError(
@@ -167,7 +199,8 @@ def peers(config: Config, platform: str, **_: str) -> list[str]:
 
     They use every instruction that this machine has, so there are none where the libraries are limited to others.
     """
-    unlimited = config.platforms[platform].target == "host"
+    described = measured_platforms(config).get(platform)
+    unlimited = described is not None and described.target == "host"
     return sorted(config.study.peers) if unlimited else []
 
 

@@ -6,6 +6,14 @@ _COMPRESSED = "results/compressed/{dataset}/{model}/{compression}"
 _NETWORK = "results/networks/{dataset}/{model}/{compression}"
 _PLATFORM = "{dataset}/{model}/{compression}/{platform}"
 _TUNING = f"results/tuning/{_PLATFORM}/{{primitive}}-{{format}}/{{tuning}}"
+# The tables that a bundle gives a study: their names and the names of their files.
+BUNDLED_TABLES = {
+    "study": "study.csv",
+    "noise_floor": "noise_floor.csv",
+    "peers": "peers.csv",
+    "samples": "samples.csv.gz",
+    "curves": "accuracy_curves.csv",
+}
 PATHS = {
     "archive": "results/downloads/{dataset}.tar.gz",
     "unfinished_archive": "results/unfinished/downloads/{dataset}.tar.gz",
@@ -38,6 +46,11 @@ PATHS = {
     "platform": "results/platforms/{platform}.json",
     "timing": "results/timings/{dataset}/{model}/{machine}.csv",
     "statuses": "results/timings/{dataset}/{model}/{machine}.json",
+    "bundle": "bundles/{bundle}",
+    **{
+        f"bundled_{name}": f"results/bundles/{{platform}}/{file}"
+        for name, file in BUNDLED_TABLES.items()
+    },
     "study": "results/study.csv",
     "samples": "results/samples.csv.gz",
     "noise_floor": "results/noise_floor.csv",
@@ -62,6 +75,8 @@ PATHS = {
     "pareto": "plots/pareto.{extension}",
     "roofline": "plots/roofline.{extension}",
     "explorer": "results/explore.html",
+    "by_machine": "results/tables/verdicts_by_machine.csv",
+    "by_machine_page": "results/tables/verdicts_by_machine.html",
     "status_summary": "results/statuses.txt",
 }
 FIGURES = (

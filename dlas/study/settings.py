@@ -7,7 +7,7 @@ from dlas import registry
 from dlas.config import DOWNLOAD, PUBLISHED, TRAIN, Config, Section
 from dlas.errors import unknown
 from dlas.study import pipelines
-from dlas.study.grid import configurations, peers, timed_together
+from dlas.study.grid import compiled, measured_platforms, peers, timed_together
 
 Settings = dict[str, Any]
 
@@ -156,7 +156,7 @@ def tuning(config: Config, tuning: str, **_: str) -> Settings:
 
 def platform(config: Config, platform: str, **_: str) -> Settings:
     """Return what a platform is and how it is reached: neither how it is timed nor of how many boards there are."""
-    return config.platforms[platform].plain("label", "timing", "models", "boards")
+    return measured_platforms(config)[platform].plain("label", "timing", "models", "boards")
 
 
 def compiled_for(config: Config, platform: str, **_: str) -> Settings:
@@ -167,13 +167,13 @@ def compiled_for(config: Config, platform: str, **_: str) -> Settings:
 
 def linker(config: Config, platform: str, **_: str) -> list[str]:
     """Return the command that links for a platform, in words; none for the default one."""
-    return config.platforms[platform].linker or []
+    return measured_platforms(config)[platform].linker or []
 
 
 def library_modules(config: Config, **wildcards: str) -> list[str]:
     """Return the modules of the primitives, formats and ways to schedule that a network's libraries are made with."""
     kinds: tuple[registry.Kind, ...] = ("primitive", "format", "tuning")
-    found = configurations(config, **wildcards)
+    found = compiled(config, **wildcards)
     return sorted(
         {registry.module_name(kind, getattr(one, kind)) for one in found for kind in kinds}
     )
@@ -187,7 +187,7 @@ def runtimes(config: Config, **wildcards: str) -> list[str]:
 
 def connection(config: Config, platform: str = "", machine: str = "", **_: str) -> str:
     """Return the module of the connection to a platform or a machine; that of all kinds without one."""
-    reached = config.platforms[platform or machine].connection or {}
+    reached = measured_platforms(config)[platform or machine].connection or {}
     kinds = [kind for kind in registry.names("connection") if kind in reached]
     return ".".join(["dlas.hardware.connections", *kinds])
 
@@ -199,7 +199,7 @@ def boards(config: Config) -> dict[str, str]:
     """
     first: dict[str, str] = {}
     found = {}
-    for name, platform in sorted(config.platforms.items()):
+    for name, platform in sorted(measured_platforms(config).items()):
         if platform.connection:
             reached = {
                 key: platform.connection[key] for key in platform.connection if key != "timeout_s"
@@ -212,7 +212,7 @@ def board_counts(config: Config) -> dict[str, int]:
     """Return how many boards there are by their name, which is how many jobs may use them at a time."""
     counts: dict[str, int] = {}
     for name, board in boards(config).items():
-        counts[board] = max(counts.get(board, 1), config.platforms[name].boards)
+        counts[board] = max(counts.get(board, 1), measured_platforms(config)[name].boards)
     return counts
 
 
@@ -225,6 +225,11 @@ def top1_floors(config: Config, **_: str) -> dict[str, float]:
 def observation_module(config: Config, number: str) -> str:
     """Return the name of the module behind an observation's number."""
     return registry.module_name("observation", config.observations[number])
+
+
+def observation_modules(config: Config, **_: str) -> list[str]:
+    """Return the names of the modules of all observations."""
+    return sorted({observation_module(config, number) for number in config.observations})
 
 
 def observation_category(config: Config, number: str) -> str:

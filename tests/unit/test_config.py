@@ -41,7 +41,7 @@ TECHNIQUES = "compression.techniques"
 # (dotted key, its wrong value, the line without "config: ")
 WRONG = [
     # Keys
-    ("sed", 1, "unknown key sed in the top level; allowed: compiler, compression, datasets, "),
+    ("sed", 1, "unknown key sed in the top level; allowed: bundle, compiler, compression, "),
     ("study.primitive", ["gemm"], "unknown key primitive in study; allowed: compression, datasets"),
     (
         "datasets.mnist",
@@ -220,6 +220,20 @@ WRONG = [
         "tuning.select.0 selects no configuration",
     ),
     ("tuning.select", [{"platform": "abacus"}], "tuning.select.0 selects no configuration"),
+    (
+        "platforms.copy",
+        {"bundle": "bundles/x", "threads": 1},
+        "unknown key threads in platforms.copy; allowed: bundle, bundle_code, label, models",
+    ),
+    ("platforms.copy", {"bundle": []}, "platforms.copy.bundle is []; must name at least 1"),
+    ("platforms.copy", {"bundle": 1}, "platforms.copy.bundle is 1; allowed: a name, or a list of"),
+    (
+        "platforms.copy",
+        {"bundle": "bundles/x", "bundle_code": "mine"},
+        "platforms.copy.bundle_code is 'mine'; allowed: any, same",
+    ),
+    ("bundle.platform", 1, "bundle.platform is 1; must be text"),
+    ("bundle", {"platforms": "a"}, "unknown key platforms in bundle; allowed: platform"),
     # Settings that exclude each other
     (
         "datasets.cifar10",

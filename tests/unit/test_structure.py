@@ -19,6 +19,7 @@ LAYERS = (
     "runtimes",
     "hardware",
     "analysis",
+    "bundles",  # of whole studies: above the stack
 )
 SHARED = (
     "errors",

@@ -72,9 +72,65 @@ def test_no_two_artifacts_share_a_path():
 
 def test_every_wildcard_of_a_path_is_a_choice():
     known = {*study.Configuration.__dataclass_fields__, "machine", "level", "number"}
-    known |= {"extension", "table"}
+    known |= {"extension", "table", "bundle"}
     for pattern in study.PATHS.values():
         assert {field for _, field, _, _ in Formatter().parse(pattern) if field} <= known
+
+
+BUNDLED = {
+    "study": {"platforms": ["here", "far"]},
+    "platforms": {"far": {"bundle": "bundles/far", "models": ["resnet18"]}},
+}
+
+
+def test_a_platform_of_a_bundle_has_rows_and_no_jobs():
+    config, alone = having(**BUNDLED), having(study={"platforms": ["here"]})
+    far = [one for one in study.configurations(config) if one.platform == "far"]
+    assert far == study.configurations(config, platform="far")
+    assert {(one.dataset, one.model) for one in far} == {
+        ("digits", "resnet18"),
+        ("photos", "resnet18"),
+    }
+    assert len(study.configurations(config)) == len(study.configurations(alone)) + len(far)
+    for planned in (
+        *(study.compiled, study.choices, study.timing_jobs, study.row_files, study.traced_rows),
+        *(study.tuning_jobs, study.networks, study.answers, study.tunings_shown),
+    ):
+        assert planned(config) == planned(alone)
+    assert "far" not in study.machines(config) | study.boards(config)
+    assert study.peers(config, "far") == []
+    asked = study.reading(config, "far")
+    assert [one["primitive"] for one in asked["rows"]] == [one.primitive for one in far]
+    assert asked["folders"] == ["bundles/far"] and not asked["same_code"]
+    assert study.machine_platforms(config) == {"far": ["far"], "here": ["here"]}
+
+
+def test_a_study_of_bundles_alone_makes_no_networks():
+    config = having(**BUNDLED | {"study": {"platforms": ["far"]}})
+    assert study.networks(config) == study.answers(config) == study.choices(config) == []
+    assert study.prepared(config) == {}
+    assert len(study.configurations(config)) == 4
+
+
+def test_what_is_packed_is_measured_here():
+    config = having(**BUNDLED, bundle={"platform": "here"})
+    packed = study.packing(config, "mine")
+    assert packed["platform"] == "here" and packed["here"]
+    assert packed["networks"]["digits/vgg16/none"] == study.path(
+        "chosen", dataset="digits", model="vgg16", compression="none"
+    )
+    assert packed["settings"]["datasets"] == {"digits": 32, "photos": 64}
+    with pytest.raises(StudyError, match=r"bundles/far is read as platforms\.far\.bundle"):
+        study.packing(config, "far")
+    with pytest.raises(StudyError, match=r"bundle.platform is 'far'; allowed: .*: here"):
+        study.packing(having(**BUNDLED, bundle={"platform": "far"}), "mine")
+
+
+def test_the_study_of_machines_reads_every_bundle_of_the_project():
+    config = study.load(ROOT / "config/machines.yaml")
+    read_here = {folder for one in study.bundles(config).values() for folder in one.folders}
+    shipped = {f"bundles/{one.name}" for one in ROOT.glob("bundles/*") if one.is_dir()}
+    assert read_here == shipped
 
 
 def test_a_platform_may_take_part_with_some_models_only():

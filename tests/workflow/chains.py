@@ -43,12 +43,13 @@ AFTER = {
     ],
     "tabulate_curves": ["assess_observation", "draw_curves"],
     "tabulate_tuning": ["draw_tuning"],
-    "assess_observation": ["draw_observation", "tabulate_observations"],
+    "assess_observation": ["draw_observation", "tabulate_observations", "compare_machines"],
 }
 # What readers see, after all of which the statuses are summarized.
 SHOWN = (
     *("draw_observation", "draw_overview", "draw_curves", "draw_tuning", "draw_pareto"),
     *("draw_roofline", "draw_explorer", "tabulate_observations", "tabulate_summary", "recommend"),
+    "compare_machines",
 )
 AFTER |= {rule: ["summarize_statuses"] for rule in (*SHOWN, "trace_rows", "tabulate_answers")}
 

@@ -21,7 +21,7 @@ CONFIGS = [
         "study: {primitives: [fft]}",
         "study.primitives.0 is 'fft'; allowed: direct, gemm, spatial_pack",
     ),
-    ("modles: {width: 1}", "unknown key modles in the top level; allowed: compiler, "),
+    ("modles: {width: 1}", "unknown key modles in the top level; allowed: bundle, compiler, "),
     ("study: {peers: []}\nseed: 1\nstudy: {strict: true}", "the key study twice, in lines 1 and 3"),
     (
         "observations: {04: fastest_primitive}",

@@ -205,6 +205,7 @@ EXPECTED = [
     ("platforms.*.connection.timeout_s", 2, nothing),
     ("platforms.*.connection.key", "rock5", nothing),
     ("platforms.*.connection.*", "127.0.0.1:9999", nothing),
+    ("bundle.platform", "local_cpu_avx2", nothing),
     ("observations.13", "size_accuracy_latency", starting("assess_observation", number="13")),
     *(
         (f"observations.{number}", "joint_choice", starting("assess_observation", number=number))

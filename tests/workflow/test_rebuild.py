@@ -18,7 +18,7 @@ DRAWN = alone(
     "draw_observation",
     "draw_explorer",
 )
-PAGES = alone("tabulate_summary", "recommend", "tabulate_observations")
+PAGES = alone("tabulate_summary", "recommend", "tabulate_observations", "compare_machines")
 
 LAST = alone("summarize_statuses")
 # (what the user does, file, text before, text after, jobs that must run)
@@ -88,7 +88,11 @@ CHANGES = [
         "dlas/analysis/observations/fastest_primitive.py",
         "untuned, no one primitive",
         "untuned, none of the primitives",
-        together(alone("draw_observation", number="04"), alone("tabulate_observations"), LAST),
+        together(
+            alone("draw_observation", number="04"),
+            alone("tabulate_observations", "compare_machines"),
+            LAST,
+        ),
     ),
     (
         "the group of a model",

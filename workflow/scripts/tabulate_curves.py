@@ -5,7 +5,7 @@ from dlas.analysis import table
 
 with job(snakemake):
     curves = [table.read_table(path) for path in snakemake.input.curves]
-    table.write_table(
-        snakemake.output.curves,
-        table.curves_table(snakemake.params.settings["networks"], curves),
-    )
+    networks = snakemake.params.settings["networks"]
+    # A bundle's table has the names of its networks.
+    named = table.curves_table(networks, curves) if networks else curves[0]
+    table.write_table(snakemake.output.curves, named)

@@ -1,19 +1,21 @@
 """Put everything that is known of each configuration in one row, and all raw samples in one table."""
 
 from functools import cache
+from operator import itemgetter
 
 from job import job
 from dlas.analysis import rows, table
+from dlas.analysis.columns import CONFIGURATION
 from dlas.files import read_json
 from dlas.status import OK
 
-record, samples = cache(read_json), cache(table.read_table)
+record, read = cache(read_json), cache(table.read_table)
 
 
 @cache
 def timed(file, platform):
     """Return the raw samples of one platform."""
-    every = samples(file)
+    every = read(file)
     return every[every["platform"] == platform]
 
 
@@ -43,13 +45,16 @@ with job(snakemake):
         if place not in peers and not platform.get("simulated"):
             noise_floor[place] = rows.noise_floor_row(chosen, timing)
             peers[place] = rows.peer_rows(chosen, target["threads"], timing, statuses["peers"])
+    noise_floor = [row for row in noise_floor.values() if row]
+    peers = [row for some in peers.values() for row in some]
+    every = [(place, read(place["file"])) for place in settings["samples"]]
+    for files in settings["bundles"].values():
+        study += read(files["study"]).to_dict("records")
+        noise_floor += read(files["noise_floor"]).to_dict("records")
+        peers += read(files["peers"]).to_dict("records")
+        every.append(({}, read(files["samples"])))
+    study.sort(key=itemgetter(*CONFIGURATION))
     table.write_table(snakemake.output.study, table.study_table(study))
-    table.write_table(
-        snakemake.output.noise_floor,
-        table.noise_floor_table([row for row in noise_floor.values() if row]),
-    )
-    table.write_table(
-        snakemake.output.peers, table.peers_table([row for some in peers.values() for row in some])
-    )
-    every = [(place, samples(place["file"])) for place in settings["samples"]]
+    table.write_table(snakemake.output.noise_floor, table.noise_floor_table(noise_floor))
+    table.write_table(snakemake.output.peers, table.peers_table(peers))
     table.write_table(snakemake.output.samples, rows.samples_table(every))

@@ -1,0 +1,108 @@
+"""On which machines the verdicts hold: each observation decided on the rows of each machine alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from dlas.analysis import observation
+from dlas.analysis.captions import effect
+from dlas.analysis.effects import Rounds
+from dlas.analysis.observation import NUMBERS, Module, Observation, Tables
+from dlas.analysis.pages import BEST, QUIET, Page
+from dlas.analysis.words import Words
+
+ALL = "all"  # the machine that stands for all of them together
+COLUMNS = (
+    "observation claim machine platforms verdict estimate ci_low ci_high n generalizes generalizes_low "
+    "generalizes_high reason"
+).split()
+
+
+def on_platforms(tables: Tables, platforms: Sequence[str]) -> Tables:
+    """Return the tables as if these platforms alone took part; accuracy is of networks, and stays."""
+    here = tables.study["platform"].isin(platforms).to_numpy()
+    floor = tables.noise_floor
+    return replace(
+        tables,
+        study=tables.study[here].reset_index(drop=True),
+        noise_floor=floor[floor["platform"].isin(platforms)].reset_index(drop=True),
+        rounds=Rounds(tables.rounds.log[here], tables.rounds.job[here]),
+    )
+
+
+def verdicts(
+    tables: Tables,
+    modules: Mapping[str, Module],
+    joint: Mapping[str, Observation],
+    machines: Mapping[str, Sequence[str]],
+    claims: Mapping[str, Mapping[str, str]],
+) -> pd.DataFrame:
+    """Return one row for each observation and machine, and one for all machines together: COLUMNS.
+
+    Parameters
+    ----------
+    modules, joint, claims : mapping
+        By the observation's number: its module, what it observes on all machines, and what it claims.
+    machines : mapping of str to sequence of str
+        The platforms of each machine.
+    """
+    every = sorted({name for names in machines.values() for name in names})
+    alone = {name: on_platforms(tables, names) for name, names in machines.items()}
+    lines = []
+    for number, module in modules.items():
+        found = {ALL: joint[number]} | {
+            # The only machine is all machines.
+            name: observation.assess(module, alone[name]) if len(machines) > 1 else joint[number]
+            for name in machines
+        }
+        for name, one in found.items():
+            platforms = machines.get(name, every)
+            place = {"observation": number, "claim": claims[number]["claim"], "machine": name}
+            lines.append(place | {"platforms": ", ".join(platforms)} | one.record())
+    return pd.DataFrame(lines, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, float))
+
+
+def page(rows: pd.DataFrame, records: Mapping[str, Mapping[str, Any]], words: Words) -> Page:
+    """Return the page of `verdicts`; `records` are those of the platforms' probes, by name."""
+    names = dict.fromkeys(rows["machine"])
+    labels = {name: "all machines" if name == ALL else _label(rows, name, words) for name in names}
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for row in rows.itertuples():
+        line = cells.setdefault((row.observation, row.claim), {})
+        size = effect(row.estimate, row.ci_low, row.ci_high)
+        text = words.text(row.reason) if row.reason.startswith("needs") else size
+        line[labels[row.machine]] = f"{row.verdict}: {text}"
+    table = pd.DataFrame.from_dict(cells, orient="index")
+    table.index = pd.MultiIndex.from_tuples(cells, names=["", "claim"])
+    looks = table.map(lambda cell: QUIET if cell.startswith("inconclusive") else "")
+    looks["all machines"] = (looks["all machines"] + f" {BEST}").str.strip()
+    sources = [_source(words.label(name), record) for name, record in records.items()]
+    return Page(
+        "Verdicts by machine",
+        "Each observation decided on the rows of each machine alone, beside the verdict on all of them. The effect "
+        "size has its 95 % interval. A claim on differences between platforms needs two of them. Which images a "
+        "network gets right is known of this study's own networks alone. " + " ".join(sources),
+        table,
+        classes=looks,
+    )
+
+
+def _label(rows: pd.DataFrame, machine: str, words: Words) -> str:
+    platforms = rows.loc[rows["machine"] == machine, "platforms"].iloc[0]
+    return words.labels(platforms)
+
+
+def _source(label: str, record: Mapping[str, Any]) -> str:
+    """Return in one sentence where the rows of a platform come from."""
+    known = record.get("cpu_model")
+    text = f"{label}: {known}" if known else label
+    if "bundle" not in record:
+        return f"{text}, measured by this study."
+    facts = record["bundle"]
+    text += f", a bundle of {facts['measured']}"
+    if facts["commit"]:
+        text += f" at commit {facts['commit']}"
+    other = f"{facts['other_code']} of {facts['rows']} rows were measured with other code"
+    return f"{text}; {other if facts['other_code'] else 'measured with the same code'}."

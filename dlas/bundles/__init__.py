@@ -1,0 +1,1 @@
+"""Bundles: the measurements of one platform, packed for studies on other machines."""

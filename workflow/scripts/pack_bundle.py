@@ -1,0 +1,23 @@
+"""Pack the measurements of one platform for studies on other machines."""
+
+from pathlib import Path
+
+from job import job
+from dlas.bundles import form, machine, packing
+from dlas.files import read_json
+
+with job(snakemake):
+    files, settings = snakemake.input, snakemake.params.settings["packing"]
+    tables = {name: files[name] for name in form.TABLES}
+    records = map(read_json, (files.target, files.platform, files.traced))
+    described = machine.describe(settings["platform"], settings["here"], *records)
+    provenance = {
+        "settings": settings["settings"],
+        "code": dict(snakemake.params.compared),
+        "networks": packing.networks(settings["networks"]),
+    }
+    form.write(
+        Path(snakemake.output.bundle),
+        {form.MACHINE: described, form.PROVENANCE: provenance},
+        packing.tables(tables, settings["platform"]),
+    )
