@@ -23,7 +23,7 @@ CLOSE = 1e-9
 def problems(folder: str | Path) -> list[str]:
     """Return everything that is missing or inconsistent in a bundle, in one line each; nothing of a right one."""
     folder = Path(folder)
-    if found := form_problems(folder):
+    if found := form_problems(folder) or [*_private_problems(folder)]:
         return found
     platform = json.loads((folder / form.MACHINE).read_text())["platform"]
     return [*_value_problems(form.read(folder, platform))]
@@ -61,11 +61,7 @@ def form_problems(folder: Path) -> list[str]:
         newest = form.converted(jsons[form.MACHINE], jsons[form.PROVENANCE])
         jsons |= dict(zip((form.MACHINE, form.PROVENANCE), newest, strict=True))
     for name, value in jsons.items():
-        found += [f"{name} lacks {key}" for key in form.KEYS.get(name, ()) if key not in value]
-        found += [
-            f"{name}: {key} has {part!r}, which is private"
-            for key, part in machine.private_leaves(value)
-        ]
+        found += [f"{name} lacks {key}" for key in form.KEYS.get(name, ()) if not _has(value, key)]
     there = [name for name in form.FILES if (folder / name).is_file()]
     for name, (file, _) in form.TABLES.items():
         if file in there:
@@ -76,6 +72,13 @@ def form_problems(folder: Path) -> list[str]:
         f"{name} was changed after it was packed: {form.MANIFEST} has another hash"
         for name in _changed(folder, there, jsons.get(form.MANIFEST, {}))
     ]
+
+
+def _has(value: Any, key: str) -> bool:
+    """Return whether a JSON value has a dotted key."""
+    first, _, rest = key.partition(".")
+    there = isinstance(value, Mapping) and first in value
+    return there and (not rest or _has(value[first], rest))
 
 
 def _changed(folder: Path, there: Sequence[str], manifest: Mapping[str, Any]) -> list[str]:
@@ -100,10 +103,18 @@ def _table_problems(file: Path, name: str, platform: Any) -> Iterator[str]:
     yield from form.cell_problems(name, content)
     if "platform" in content and len(others := set(content["platform"]) - {platform}):
         yield f"{file.name} has the platform {min(others)!r}; {form.MACHINE} has {platform!r}"
-    if "status" in content:
-        for text in content["status"].unique():
-            if part := machine.private(text):
-                yield f"{file.name}: status has {part!r}, which is private"
+
+
+def _private_problems(folder: Path) -> Iterator[str]:
+    """Yield which texts are not to be published. Names of a reader's machine say nothing of a bundle that is read."""
+    for name in (form.MACHINE, form.PROVENANCE):
+        for key, part in machine.private_leaves(json.loads((folder / name).read_text())):
+            yield f"{name}: {key} has {part!r}, which is private"
+    for file, columns in form.TABLES.values():
+        if "status" in columns:
+            for text in form.texts(folder / file)["status"].unique():
+                if found := machine.private(text):
+                    yield f"{file}: status has {found!r}, which is private"
 
 
 def _value_problems(bundle: Bundle) -> Iterator[str]:
@@ -148,8 +159,8 @@ def _row_problem(row: Mapping[str, Any], samples: Any, probe: Mapping[str, Any])
     for name, value in zip(LATENCY, statistics.median(samples), strict=True):
         if not _close(value, row[name]):
             return f"its samples give {name} {value:.6g}, not {row[name]:.6g}"
-    peaks = probe["peak_gflops"]
-    if peaks and not _close(row["gflops"] / peaks[row["dtype"]], row["peak_fraction"]):
+    peak = (probe["peak_gflops"] or {}).get(row["dtype"])
+    if peak and not _close(row["gflops"] / peak, row["peak_fraction"]):
         return "peak_fraction is not gflops by the peak"
     done = 2 * row["macs"] / row["latency_ms"] / 1e6
     if row["format"] == "dense" and not _close(done, row["gflops"]):

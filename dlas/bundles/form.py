@@ -31,8 +31,13 @@ TABLES = {
 }
 FILES = (MACHINE, PROVENANCE, *(file for file, _ in TABLES.values()))
 KEYS = {
-    MACHINE: "schema platform measured cpu kernel versions commit threads target probe".split(),
-    PROVENANCE: "settings code networks".split(),
+    MACHINE: (
+        "schema platform measured cpu cpu.model kernel versions commit threads target probe probe.status "
+        "probe.peak_gflops"
+    ).split(),
+    PROVENANCE: (
+        "settings settings.width settings.datasets settings.compressions settings.checks code networks"
+    ).split(),
 }
 
 # Of cells: a pattern, and what is allowed in words.

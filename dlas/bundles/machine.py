@@ -4,6 +4,7 @@ import getpass
 import os
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -80,18 +81,10 @@ def _jobs(name: str, traced: Any) -> list[dict[str, Any]]:
 
 def commit() -> str | None:
     """Return the commit of the project, "-dirty" behind it where files differ; None of a copy without Git."""
-    if not (_ROOT / ".git").exists():
+    if not (_ROOT / ".git").exists() or not shutil.which("git"):
         return None
-    command = [
-        "git",
-        "-C",
-        str(_ROOT),
-        "describe",
-        "--always",
-        "--dirty",
-        "--exclude=*",
-        "--abbrev=12",
-    ]
+    described = "describe --always --dirty --exclude=* --abbrev=12".split()
+    command = ["git", "-C", str(_ROOT), *described]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.stdout.strip() or None
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from job import job
-from dlas.bundles import form, machine, packing
+from dlas.bundles import checking, form, machine, packing
+from dlas.errors import StudyError
 from dlas.files import read_json
 
 with job(snakemake):
@@ -16,8 +17,11 @@ with job(snakemake):
         "code": dict(snakemake.params.compared),
         "networks": packing.networks(settings["networks"]),
     }
+    folder = Path(snakemake.output.bundle)
     form.write(
-        Path(snakemake.output.bundle),
+        folder,
         {form.MACHINE: described, form.PROVENANCE: provenance},
         packing.tables(tables, settings["platform"]),
     )
+    if found := checking.problems(folder):
+        raise StudyError(f"{folder} is not packed: {found[0]}")
