@@ -225,6 +225,7 @@ rule compare_machines:
             observations="observations",
             claims=study.descriptions.claims,
             groups=study.descriptions.groups,
+            steps=study.descriptions.steps,
             words=study.descriptions.words,
         ),
         code=code("compare_machines", study.observation_modules),
