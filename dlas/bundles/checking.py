@@ -38,7 +38,8 @@ def form_problems(folder: Path) -> list[str]:
         for name in (*form.FILES, form.MANIFEST)
         if not (folder / name).is_file()
     ]
-    known = {*form.FILES, form.MANIFEST}
+    # Snakemake dates a folder by a file in it.
+    known = {*form.FILES, form.MANIFEST, ".snakemake_timestamp"}
     found += [
         f"{file.name} is a foreign file"
         for file in sorted(folder.iterdir())
