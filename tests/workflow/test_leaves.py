@@ -125,6 +125,7 @@ EXPECTED = [
     ("compression.techniques.weight_pruning.exclude", ["stem"], WEIGHT_PRUNING),
     # They take no part in the smoke study.
     ("compression.techniques.n_m_sparsity.group", 2, nothing),
+    ("compression.pipelines.*", ["block_sparsity", "int8"], nothing),
     ("compression.techniques.*_sparsity.score", "magnitude", nothing),
     ("compression.techniques.*_sparsity.levels", [0.5], nothing),
     ("compression.techniques.*_sparsity.exclude", ["stem"], nothing),
