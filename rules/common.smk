@@ -204,7 +204,7 @@ def levels(name):
     """The artifacts `name` of all levels of a technique."""
 
     def files(wildcards):
-        chosen = study.levels(CONFIG, wildcards.compression)
+        chosen = resolve_or_exit(study.levels, wildcards)
         return [study.path(name, **wildcards, level=level) for level in chosen]
 
     return files

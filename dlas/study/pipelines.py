@@ -78,7 +78,7 @@ def _changes(config: Config, compression: str) -> bool:
     )
 
 
-def levels(config: Config, compression: str) -> list[str]:
+def levels(config: Config, compression: str, **_: str) -> list[str]:
     """Return the levels of a compression as they stand in paths, the weakest first: "0.8", or "single" alone."""
     ladder = own_levels(config, compression)
     before = parent(config, compression)
