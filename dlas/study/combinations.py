@@ -84,6 +84,8 @@ def _check_compression(config: Config) -> None:
         )
     for name in config.compression.pipelines:
         _check_pipeline(config, name)
+    for name in chosen:
+        _check_groups(config, name)
     for technique in dict.fromkeys(
         step for name in chosen for step in pipelines.steps(config, name)
     ):
@@ -97,6 +99,19 @@ def _check_compression(config: Config) -> None:
         if required and technique not in config.compression.techniques:
             raise StudyError(
                 f"config: compression.techniques lacks {technique}, which study.compression names"
+            )
+
+
+def _check_groups(config: Config, compression: str) -> None:
+    """Check that the levels of a technique with groups of weights are whole numbers of weights."""
+    settings = pipelines.settings(config, compression)
+    group = settings.get("group", 1)
+    for level in settings.get("levels", []) if group > 1 else []:
+        if abs(level * group - round(level * group)) > 1e-9:
+            technique = pipelines.steps(config, compression)[-1]
+            raise StudyError(
+                f"config: compression.techniques.{technique}.levels has {level:g}; must be a multiple "
+                f"of 1/{group}, as its group is {group}"
             )
 
 

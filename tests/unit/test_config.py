@@ -349,6 +349,15 @@ def test_a_wrong_config_gives_one_line(key, value, line):
     assert str(error.value).startswith("config: ") and "\n" not in str(error.value)
 
 
+def test_levels_of_groups_are_whole_numbers_of_weights():
+    merged = replaced(f"{TECHNIQUES}.n_m_sparsity.levels", [0.3, 0.5])
+    # It does not take part.
+    check(merged)
+    merged["study"]["compression"].append("n_m_sparsity")
+    with pytest.raises(StudyError, match=r"n_m_sparsity.levels has 0.3; must be a multiple of 1/4"):
+        check(merged)
+
+
 def test_what_takes_part_needs_its_sections():
     for section, key in (("models", "training"), ("recommendation", "top1_floor")):
         merged = config.read()
