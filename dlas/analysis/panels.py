@@ -1,7 +1,7 @@
 """Panels of figures: their axes and rows, their legends, what stands around them, and how they are written."""
 
 import textwrap
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -121,7 +121,7 @@ def finish(
 
 
 def _legend_columns(labels: Sequence[str], width: float) -> int:
-    """Return how many columns of these entries fit into so many inches; matplotlib fills one after the other."""
+    """Return the number of legend columns that fit into a width in inches; matplotlib fills column by column."""
     sizes = [TextPath((0, 0), label, size=LEGEND_POINTS).get_extents().width for label in labels]
     for columns in range(min(len(labels), int(width / 1.15)), 1, -1):
         longest = sum(max(column) for column in np.array_split(sizes, columns))
@@ -287,6 +287,35 @@ def set_title(axis: Axes, looks: Looks, platform: str, ways: Sequence[str]) -> N
 def of(rows: pd.DataFrame, platform: str, dataset: str, model: str) -> pd.Series:
     """Return which rows are of a model on a platform."""
     return (rows["platform"] == platform) & (rows["dataset"] == dataset) & (rows["model"] == model)
+
+
+def technique_marks(
+    axis: Axes,
+    looks: Looks,
+    rows: pd.DataFrame,
+    platform: str,
+    heights: Mapping[tuple[str, str], float],
+    offsets: Mapping[tuple[str, ...], float],
+    limits: Sequence[str],
+) -> None:
+    """Draw a platform's marks of each technique and primitive in the rows of `model_rows`.
+
+    `offsets` are by compression and primitive, `limits` the columns of the estimate and its interval.
+    """
+    for (dataset, model), height in heights.items():
+        here = rows[of(rows, platform, dataset, model)]
+        if here.empty:
+            marks.absent(axis, height)
+        for row in here.itertuples():
+            marks.intervals(
+                axis,
+                here.loc[[row.Index]],
+                [height + offsets[row.compression, row.primitive]],
+                limits,
+                color=looks.colour(row.compression),
+                marker=looks.marker(row.primitive),
+                **looks.edge(row.format),
+            )
 
 
 def at(rows: pd.DataFrame, network: str, variant: str) -> pd.Series:

@@ -126,19 +126,19 @@ def _check_pipeline(config: Config, name: str) -> None:
             "steps before, which others share"
         )
     steps = pipelines.steps(config, name)
-    plugins = [registry.describe("compression", step) for step in steps]
-    for place, (step, plugin) in enumerate(zip(steps, plugins, strict=True)):
-        before = list(zip(steps, plugins, strict=True))[:place]
+    plugins = {step: registry.describe("compression", step) for step in steps}
+    for place, step in enumerate(steps):
         where = f"{key}.{place} is {step!r}"
         if step == pipelines.BASELINE:
             raise StudyError(f"{where}; allowed: techniques that change the network")
-        for other, earlier in before:
+        for other in steps[:place]:
+            earlier = plugins[other]
             if earlier.dtype != "float32":
                 raise StudyError(
                     f"{where}, which cannot follow {other}: its networks compute in "
                     f"{earlier.dtype}; allowed after it: no further step"
                 )
-            if earlier.sparse and not plugin.keeps_zeros:
+            if earlier.sparse and not plugins[step].keeps_zeros:
                 raise StudyError(
                     f"{where}, which cannot follow {other}: it does not keep zeros; "
                     f"allowed: {step} before {other}"

@@ -165,20 +165,7 @@ def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     )
     no_level = missing.merge(found[MODEL].drop_duplicates(), on=MODEL)
     for axis, platform in zip(axes[0], platforms, strict=True):
-        for (dataset, model), height in heights.items():
-            here = found[panels.of(found, platform, dataset, model)]
-            if here.empty:
-                marks.absent(axis, height)
-            for row in here.itertuples():
-                marks.intervals(
-                    axis,
-                    here.loc[[row.Index]],
-                    [height + offsets[row.compression, row.primitive]],
-                    LIMITS,
-                    color=looks.colour(row.compression),
-                    marker=looks.marker(row.primitive),
-                    **looks.edge(row.format),
-                )
+        panels.technique_marks(axis, looks, found, platform, heights, offsets, LIMITS)
         for row in no_level[no_level["platform"] == platform].itertuples():
             offset = offsets.get((row.compression, row.primitive))
             if offset is not None:

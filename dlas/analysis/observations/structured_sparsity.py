@@ -171,20 +171,7 @@ def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     techniques = looks.ordered("compression", [UNSTRUCTURED, *STRUCTURED])
     for axis, platform in zip(axes[0], platforms, strict=True):
         none = shown[shown["platform"] == platform]
-        for (dataset, model), height in heights.items():
-            here = found[panels.of(found, platform, dataset, model)]
-            if here.empty:
-                marks.absent(axis, height)
-            for row in here.itertuples():
-                marks.intervals(
-                    axis,
-                    here.loc[[row.Index]],
-                    [height + offsets[row.compression, row.primitive]],
-                    LIMITS,
-                    color=looks.colour(row.compression),
-                    marker=looks.marker(row.primitive),
-                    **looks.edge(row.format),
-                )
+        panels.technique_marks(axis, looks, found, platform, heights, offsets, LIMITS)
         for row in none.itertuples():
             offset = panels.spread(techniques)[row.compression]
             height = heights[row.dataset, row.model] + offset

@@ -49,7 +49,7 @@ def pairs(share, *, shares=None, **options):
 
 
 def structured(block, n_m=1.0, **options):
-    """Return a study in which networks are so many times as fast as after weight pruning."""
+    """Return a study whose networks have these speedups over weight pruning."""
 
     def latency(platform, dataset, model, compression, primitive, tuning):
         by = block(dataset, model) if callable(block) else block
