@@ -17,7 +17,7 @@
 # make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
 # make bench-gpu   the primitives against PyTorch on an NVIDIA GPU         (GPU="options of benchmarks.gpu")
 # make bench-training   how long the trainings of a config take here      (TRAINING="options of benchmarks.training")
-# make docs-config  config/schema.json and the tables of docs/configuration.md
+# make docs-config  config/schema.json and the tables of docs/reference/configuration.md
 # make lint     style and types of the code, style of the workflow
 # make clean    remove what can be made again in minutes; asks before what took hours
 # Each needs Python >= 3.11 alone: the environment is made in .venv, from exact pins, where it is missing or old.

@@ -1,4 +1,4 @@
-# Measurements of other machines, packed and read: see docs/machines.md.
+# Measurements of other machines, packed and read: see docs/how-to/machines.md.
 
 
 # No target of `all`: `make bundle NAME=...` asks for it.

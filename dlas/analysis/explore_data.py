@@ -84,7 +84,7 @@ def content(
     Parameters
     ----------
     study, noise_floor, samples : DataFrame
-        The tables of the study, see docs/columns.md.
+        The tables of the study, see docs/reference/columns.md.
     looks : Looks
         Labels, order and looks of the methods.
 

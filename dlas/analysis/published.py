@@ -136,7 +136,7 @@ def published_page(rows: pd.DataFrame, words: Words) -> Page:
         "networks (models.width in the config), the kernels, the number of threads and the processors. The published "
         "networks lose channels by Fisher information, those of this study by L1 norm. The slides with the published "
         "speedups state neither the levels nor the top-1 after compression. So compare which technique pays off on "
-        "which network, not the digits. Parts of DLAS that are reproduced, replaced or absent: docs/paper.md.",
+        "which network, not the digits. Parts of DLAS that are reproduced, replaced or absent: docs/explanation/paper.md.",
         table,
         {columns[name]: "{:.1f}" for name in ("top1_before", "top1")},
         classes,

@@ -46,7 +46,7 @@ _NUMBER = (r"-?\d+(\.\d+)?(e[-+]?\d+)?", "a number with a decimal point")
 _FLAG = ("True|False", "True or False")
 _STATUS = (
     "|".join([*status.RAN, *(f"{kind}: .+" for kind in status.KINDS)]),
-    "a status of docs/columns.md",
+    "a status of docs/reference/columns.md",
 )
 _TEXTS = "dataset model compression primitive format dtype tuning platform machine runtime role"
 CELLS = (
@@ -71,7 +71,7 @@ class Bundle:
     Parameters
     ----------
     machine, provenance : mapping
-        machine.json and provenance.json, see docs/machines.md.
+        machine.json and provenance.json, see docs/how-to/machines.md.
     tables : mapping of str to DataFrame
         The tables by name, see `TABLES`.
     digest : str

@@ -1,4 +1,4 @@
-"""The JSON Schema of the config and the tables of docs/configuration.md, made from its classes.
+"""The JSON Schema of the config and the tables of docs/reference/configuration.md, made from its classes.
 
 `python -m dlas.config.documentation` writes both.
 """
@@ -14,7 +14,7 @@ from dlas.config.files import ROOT
 from dlas.config.sections import Config
 
 SCHEMA = ROOT / "config/schema.json"
-PAGE = ROOT / "docs/configuration.md"
+PAGE = ROOT / "docs/reference/configuration.md"
 # A table of the page: between two lines, of which the first has the dotted key of a section.
 TABLE = re.compile(r"(<!-- keys of (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

@@ -414,7 +414,7 @@ class BundledPlatform(Section):
         None, description="the name that readers know it by; its own name by default"
     )
     bundle: OneOrMore[Location] = Field(
-        description="with it nothing is measured here: the folder of a [bundle](machines.md); or a "
+        description="with it nothing is measured here: the folder of a [bundle](../how-to/machines.md); or a "
         "list of bundles of one machine, whose rounds are put together"
     )
     bundle_code: Literal["any", "same"] = Field(

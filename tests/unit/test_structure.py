@@ -163,7 +163,7 @@ def test_an_environment_repeats_the_requirements(file):
 
 
 def test_a_board_is_given_the_versions_of_the_study():
-    asked = re.findall(r"[\w-]+==[\w.]+", (ROOT / "docs/boards.md").read_text())
+    asked = re.findall(r"[\w-]+==[\w.]+", (ROOT / "docs/how-to/boards.md").read_text())
     assert asked and pins(asked).items() <= REQUIREMENTS[""].items()
 
 

@@ -1,4 +1,4 @@
-"""Every example of docs/extending.md: one file and one entry each, tested by its kind's tests and run for real."""
+"""Every example of docs/how-to/extending.md: one file and one entry each, tested by its kind's tests and run for real."""
 
 import hashlib
 import json
@@ -60,7 +60,7 @@ def examples() -> dict[str, Example]:
     """Return the examples of the page by kind."""
     found = re.findall(
         r"`(dlas/[\w/]+\.py)`:\n\n```python\n(.*?)^```$.*?^```yaml\n(.*?)^```$",
-        (ROOT / "docs/extending.md").read_text(),
+        (ROOT / "docs/how-to/extending.md").read_text(),
         re.MULTILINE | re.DOTALL,
     )
     return {example.kind: example for example in (Example(*each) for each in found)}

@@ -79,7 +79,7 @@ CELLS = [
     ("study", "gflops", "1.0", "gflops"),
     ("study", "peak_fraction", "0.9", "peak_fraction is not gflops by the peak"),
     ("study", "primitive", "2026-01-02", "primitive is '2026-01-02'; allowed: a name of lower-cas"),
-    ("study", "status", "fine", "status is 'fine'; allowed: a status of docs/columns.md"),
+    ("study", "status", "fine", "status is 'fine'; allowed: a status of docs/reference/columns.md"),
     ("study", "status", "failed: it crashed", "latency_ms is there, its status is failed"),
     (
         "study",
