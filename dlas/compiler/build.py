@@ -198,8 +198,8 @@ def schedule_network(
     vector = processor(target, network.dtype)
     if reason := unsupported(scheduler, stored, vector):
         raise UnsupportedError(reason)
-    decide = choices.decide if choices else by_default
-    module = fuse_operators(lower(network, algorithm, stored, vector, decide))
+    decisions_of = choices.decisions_of if choices else by_default
+    module = fuse_operators(lower(network, algorithm, stored, vector, decisions_of))
     calls = kernel_calls(module)
     own = 0
     for name in kernel_names(module):

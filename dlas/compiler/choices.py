@@ -27,7 +27,7 @@ class Choices:
         self.scheduled = 0
         self._unknown: dict[str, str] = {}
 
-    def decide(self, layer: Layer) -> Chosen:
+    def decisions_of(self, layer: Layer) -> Chosen:
         """Return the decisions of a layer."""
         choice = self.found.get(workload_hash(layer, self.target))
         if choice is None:

@@ -14,9 +14,9 @@ from tvm import tirx
 from tvm.s_tir import Schedule
 
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.decisions import Decisions, attach, attached
 from dlas.primitives.gpu import GPU
 from dlas.primitives.kernel import Kernel
+from dlas.primitives.knobs import Knobs, attach, attached
 from dlas.primitives.layout import Layout
 from dlas.primitives.plugin import Primitive, WeightFormat
 from dlas.primitives.vector import VectorUnit
@@ -55,11 +55,9 @@ class Layer:
     @cached_property
     def space(self) -> dict[str, tuple[int, ...]]:
         """The options of each choice, by position, the default first; what has one option is no choice."""
-        kernel, decide = self._default
-        self.format.schedule(self.primitive, Schedule(kernel.function), self.vector, decide)
-        return {
-            name: tuple(range(options)) for name, options in decide.space.items() if options > 1
-        }
+        kernel, knobs = self._default
+        self.format.schedule(self.primitive, Schedule(kernel.function), self.vector, knobs)
+        return {name: tuple(range(options)) for name, options in knobs.space.items() if options > 1}
 
     @property
     def defaults(self) -> dict[str, int]:
@@ -86,7 +84,7 @@ class Layer:
         chosen = {name: option for name, option in chosen.items() if option}
         if not chosen:
             return self._default[0]
-        kernel = self._kernel(Decisions(chosen))
+        kernel = self._kernel(Knobs(chosen))
         return Kernel(attach(kernel.function, chosen), kernel.constants, kernel.layout)
 
     def scheduled(self, kernel: Kernel) -> tirx.PrimFunc:
@@ -96,12 +94,12 @@ class Layer:
         return schedule.mod["main"].with_attr("global_symbol", "main")
 
     @cached_property
-    def _default(self) -> tuple[Kernel, Decisions]:
+    def _default(self) -> tuple[Kernel, Knobs]:
         """The default kernel, and the choices that it left open: made once, as every search begins with it."""
-        decide = Decisions()
-        return self._kernel(decide), decide
+        knobs = Knobs()
+        return self._kernel(knobs), knobs
 
-    def _kernel(self, decide: Decisions) -> Kernel:
+    def _kernel(self, knobs: Knobs) -> Kernel:
         return self.format.kernel(
             self.primitive,
             self.weight,
@@ -109,7 +107,7 @@ class Layer:
             self.data_layout,
             self.dtype,
             self.vector,
-            decide,
+            knobs,
         )
 
 

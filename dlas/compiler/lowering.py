@@ -81,7 +81,7 @@ Value = FeatureMap | np.ndarray | Dequantized | QuantizedWeight | tuple[Any, ...
 
 
 # Which point of its space a layer is to be.
-Decide = Callable[[Layer], Chosen]
+DecisionsOf = Callable[[Layer], Chosen]
 
 
 def by_default(layer: Layer) -> Chosen:
@@ -94,14 +94,14 @@ def lower(
     primitive: Primitive,
     format: WeightFormat,
     vector: VectorUnit | GPU,
-    decide: Decide = by_default,
+    decisions_of: DecisionsOf = by_default,
 ) -> tvm.IRModule:
     """Return the network as a Relax module `main(image)` whose weights are constants in a format.
 
-    `decide` returns for each layer the point of its space to compile. Raises UnsupportedError for an operator that
+    `decisions_of` returns for each layer the point of its space to compile. Raises UnsupportedError for an operator which
     cannot be expressed, and for a layer that the primitive or the format declines.
     """
-    return _Lowering(network, primitive, format, vector, decide).run()
+    return _Lowering(network, primitive, format, vector, decisions_of).run()
 
 
 def layers(
@@ -128,14 +128,14 @@ class _Lowering(Interpreter):
         primitive: Primitive,
         format: WeightFormat,
         vector: VectorUnit | GPU,
-        decide: Decide,
+        decisions_of: DecisionsOf,
     ) -> None:
         super().__init__(network)
         self.input_shape = network.input_shape
         self.primitive = primitive
         self.format = format
         self.vector = vector
-        self.decide = decide
+        self.decisions_of = decisions_of
         self.feature_dtype = "float16" if network.dtype == "float16" else "float32"
         self.builder = BlockBuilder()
         self.quantized: dict[tuple[FeatureMap, Quantization], FeatureMap] = {}
@@ -255,7 +255,7 @@ class _Lowering(Interpreter):
             data.dtype,
             self.vector,
         )
-        kernel = layer.kernel(self.decide(layer))
+        kernel = layer.kernel(self.decisions_of(layer))
         argument, *_, output = (parameter.ty for parameter in kernel.function.params)
         expression = data.expression
         if len(argument.shape) != expression.ty.ndim:  # the same memory, seen as the kernel does

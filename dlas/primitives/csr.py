@@ -5,9 +5,9 @@ import numpy as np
 from dlas.plugins import FormatPlugin
 from dlas.primitives import sparse_kernel
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
 from dlas.primitives.kernel import Kernel
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.layout import Layout
 from dlas.primitives.plugin import Primitive
 from dlas.primitives.vector import VectorUnit
@@ -25,9 +25,9 @@ def kernel(
     data_layout: Layout,
     dtype: str,
     vector: VectorUnit | GPU,
-    decide: Decisions,
+    knobs: Knobs,
 ) -> Kernel:
     """Return the kernel of one layer, whose rows are output channels."""
     return sparse_kernel.kernel(
-        primitive, weight, convolution, data_layout, dtype, vector, decide, block=1
+        primitive, weight, convolution, data_layout, dtype, vector, knobs, block=1
     )

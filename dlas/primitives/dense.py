@@ -6,9 +6,9 @@ from tvm.s_tir import Schedule
 
 from dlas.plugins import FormatPlugin
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
 from dlas.primitives.kernel import Kernel
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.layout import Layout
 from dlas.primitives.plugin import Primitive
 from dlas.primitives.vector import VectorUnit
@@ -28,10 +28,10 @@ def kernel(
     data_layout: Layout,
     dtype: str,
     vector: VectorUnit | GPU,
-    decide: Decisions,
+    knobs: Knobs,
 ) -> Kernel:
     """Return the kernel of one layer; the weight is one constant, packed as the primitive reads it."""
-    packing = primitive.packing(convolution, vector, decide)
+    packing = primitive.packing(convolution, vector, knobs)
     packed = primitive.pack_weight(weight, convolution, data_layout, packing)
     data = te.placeholder(data_layout.shape(*convolution.in_shape), dtype, name="data")
     operand = te.placeholder(packed.shape, str(packed.dtype), name="weight")
@@ -44,7 +44,7 @@ def kernel(
 
 
 def schedule(
-    primitive: Primitive, function: Schedule, vector: VectorUnit | GPU, decide: Decisions
+    primitive: Primitive, function: Schedule, vector: VectorUnit | GPU, knobs: Knobs
 ) -> None:
     """Apply the primitive's schedule."""
-    primitive.schedule(function, vector, decide)
+    primitive.schedule(function, vector, knobs)

@@ -18,8 +18,8 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 (the name that TVM's s
 from dlas.primitives import dot_product, plane_rows, tiling
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.decisions import Decisions
 from dlas.primitives.kernel import Kernel, argument, int64_extents
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.layout import NCHW, Planes, phases
 from dlas.primitives.vector import VectorUnit
 
@@ -32,14 +32,14 @@ CACHE_BYTES = 16 * 1024
 
 
 def kernel(
-    weight: np.ndarray, convolution: Convolution, dtype: str, vector: VectorUnit, decide: Decisions
+    weight: np.ndarray, convolution: Convolution, dtype: str, vector: VectorUnit, knobs: Knobs
 ) -> Kernel:
     """Return the kernel of one depthwise layer.
 
     Its constant is the weight [K, 1, R, S] as [K, R * S], or, for dot products, as [K, groups of taps] int32 of four
     bytes each.
     """
-    in_flight = decide.choose("in_flight", IN_FLIGHT)
+    in_flight = knobs.choose("in_flight", IN_FLIGHT)
     taps = grouped_taps(convolution, dot_product.DEPTH if vector.dot_product else 1)
     if vector.dot_product:
         stored = np.zeros((len(weight), len(taps), dot_product.DEPTH), np.int8)
@@ -182,7 +182,7 @@ def _lay_out(
         plane_rows.fill(packed, [plane + (row + last) * width], border, width, lanes)
 
 
-def schedule(function: Schedule, vector: VectorUnit, decide: Decisions) -> None:
+def schedule(function: Schedule, vector: VectorUnit, knobs: Knobs) -> None:
     """Run channels in parallel, each laid out, added up and finished before the next one."""
     output = tiling.fuse_epilogue(function, set())
     outer = function.fuse(*function.get_loops(function.get_sblock(tiling.CONVOLUTION)))

@@ -13,8 +13,8 @@ from dlas.plugins import PrimitivePlugin
 from dlas.primitives import thread_blocks, tiling
 from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.layout import (
     NCHW,
     Layout,
@@ -51,7 +51,7 @@ def row_vector(columns: int, vector: VectorUnit) -> int:
     return next((width for width in widths if columns % width == 0), 0)
 
 
-def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decisions) -> Packing:
+def packing(convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) -> Packing:
     """Return how this layer's weight is packed and what its vectors hold, or the threads of a GPU.
 
     Vectors hold columns where rows are long enough and read without gaps; depthwise layers have no other channels to
@@ -61,7 +61,7 @@ def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decision
         block = 1 if convolution.depthwise else vector.block(convolution.out_channels)
         reduction_steps = convolution.in_channels // convolution.groups
         grids = thread_blocks.grids(convolution, vector, block, reduction_steps)
-        return Packing(block, grid=decide.choose("grid", grids))
+        return Packing(block, grid=knobs.choose("grid", grids))
     if convolution.depthwise:
         lanes = "columns" if convolution.stride[1] == 1 else "scalar"
         return Packing(1, lanes, fp16=vector.fp16)
@@ -126,10 +126,10 @@ def planes(convolution: Convolution) -> Planes:
     return phases(convolution)
 
 
-def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) -> None:
+def schedule(function: Schedule, vector: VectorUnit | GPU, knobs: Knobs) -> None:
     """Tile rows or output channels in registers, whichever a vector holds; on a GPU positions and output channels."""
     if isinstance(vector, GPU):
-        thread_blocks.tile_convolution(function, "NCHW", decide)
+        thread_blocks.tile_convolution(function, "NCHW", knobs)
         return
     convolution = function.get(function.get_sblock(tiling.CONVOLUTION))
     lanes_hold = str(convolution.annotations[LANES])
@@ -142,23 +142,23 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
     if along_columns:
         lanes = row_vector(columns, vector) or tiling.divisors(columns, vector.lanes)[-1]
         lanes = lanes if lanes_hold == "columns" else 1
-        tile = decide.choose(
+        tile = knobs.choose(
             "tile", tiling.tiles(1, rows, columns // lanes, vector, shared=channel_block)
         )
         tile = Tile(channel_block, tile.rows, tile.columns)
         column, lane = function.split(column, [None, lanes])
     else:
         tiles = tiling.tiles(-(-channels // channel_block), rows, columns, vector)
-        tile = decide.choose("tile", tiles)
+        tile = knobs.choose("tile", tiles)
         channel, lane = function.split(channel, [None, channel_block])
         function.reorder(image, channel, row, column, lane)
-    unrolled = tiling.unrolling(tile, kernel, tiling.steps_to_unroll(tile, kernel), decide)
+    unrolled = tiling.unrolling(tile, kernel, tiling.steps_to_unroll(tile, kernel), knobs)
     tiling.tile_convolution(
         function,
         (image, channel, row, column, lane),
         tile,
         vector,
-        decide,
+        knobs,
         reduction=Reduction((0, 1, 2), None if along_columns else 0, unrolled),
         copy=InputCopy("pad", vectorized=False),
     )

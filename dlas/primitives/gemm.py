@@ -17,8 +17,8 @@ from dlas.plugins import PrimitivePlugin
 from dlas.primitives import thread_blocks, tiling
 from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.layout import Layout, Packing, Planes, blocked, deepened, input_channel
 from dlas.primitives.tiling import InputCopy, Reduction
 from dlas.primitives.vector import VectorUnit
@@ -36,7 +36,7 @@ def layout(channels: int, vector: VectorUnit | GPU) -> Layout:
     return Layout("NHWC")
 
 
-def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decisions) -> Packing:
+def packing(convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) -> Packing:
     """Return how this layer's weight is packed: a vector of output channels together; and the threads of a GPU.
 
     What is left of a block that NHWC has no room for is stored number by number, which costs more than narrow vectors
@@ -48,7 +48,7 @@ def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decision
         reduction_steps = padded_channels(convolution, depth) // convolution.groups // depth
         shared = convolution.groups == 1
         grids = thread_blocks.grids(convolution, vector, block, reduction_steps, staged=shared)
-        return Packing(block, depth=depth, grid=decide.choose("grid", grids))
+        return Packing(block, depth=depth, grid=knobs.choose("grid", grids))
     block = vector.block(convolution.out_channels, whole=vector.fp16)
     return Packing(block, depth=depth, fp16=vector.fp16)
 
@@ -155,7 +155,7 @@ def planes(convolution: Convolution) -> Planes:
     return Planes(*convolution.kernel, convolution.out_width, tiled=not convolution.pointwise)
 
 
-def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) -> None:
+def schedule(function: Schedule, vector: VectorUnit | GPU, knobs: Knobs) -> None:
     """Tile the product's rows and column panels in registers, a panel's row a vector.
 
     The patch matrix is made a few rows at a time where all of it would fall out of the cache. On a GPU all threads of a
@@ -166,8 +166,8 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
         if thread_blocks.TAPS in tiling.block_names(function):
             channels = thread_blocks.step_extents(function)[2]
             chunks = [tiling.divisors(channels, limit)[-1] for limit in thread_blocks.CHUNKS]
-            chunk = decide.choose("chunk", list(dict.fromkeys(chunks)))
-        thread_blocks.tile_convolution(function, "NHWC", decide, chunk=chunk, channels_first=True)
+            chunk = knobs.choose("chunk", list(dict.fromkeys(chunks)))
+        thread_blocks.tile_convolution(function, "NHWC", knobs, chunk=chunk, channels_first=True)
         return
     lanes = tiling.spatial_extents(function)[-1]
     patches = "im2col" in tiling.block_names(function)
@@ -178,9 +178,9 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
     reductions = tiling.reduction_extents(function)
     depthwise = reductions[2] == 1
     depth = 4 * math.prod(reductions)
-    tile = decide.choose("tile", tiling.tiles(channels, rows, columns, vector))
+    tile = knobs.choose("tile", tiling.tiles(channels, rows, columns, vector))
     row_bytes = tiling.buffer_bytes(function, "im2col") // rows if patches else 0
-    panel_bytes = decide.choose("panel", (PANEL_BYTES, PANEL_BYTES // 4, PANEL_BYTES * 4))
+    panel_bytes = knobs.choose("panel", (PANEL_BYTES, PANEL_BYTES // 4, PANEL_BYTES * 4))
     panel = max(panel_bytes // max(row_bytes, 1), tile.rows)
     panel = max(n for n in tiling.divisors(rows, panel) if n % tile.rows == 0)
     panelled = (
@@ -195,7 +195,7 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
     else:
         function.reorder(image, channel, row, column, lane)
     if depthwise:
-        unrolled = tiling.unrolling(tile, reductions[:2], 2, decide)
+        unrolled = tiling.unrolling(tile, reductions[:2], 2, knobs)
         reduction = Reduction((2, 0, 1), None, unrolled)
     else:
         reduction = Reduction((0, 1, 2), channels=2, unrolled=0)
@@ -204,7 +204,7 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
         (image, channel, row, column, lane),
         tile,
         vector,
-        decide,
+        knobs,
         reduction=reduction,
         copy=InputCopy("im2col", vectorized=True, panelled=panelled),
     )

@@ -9,9 +9,9 @@ from tvm.s_tir import Schedule
 from dlas import registry
 from dlas.plugins import FormatPlugin
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
 from dlas.primitives.kernel import Kernel
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.layout import Layout, Packing, Planes
 from dlas.primitives.vector import VectorUnit
 
@@ -29,7 +29,7 @@ class Primitive(Plugin, Protocol):
     """A convolution algorithm.
 
     `vector` is the processor that kernels are made for: the `VectorUnit` of a CPU, or a `GPU`, whose
-    threads share a layer by a `Grid`. `decide` answers the questions that a schedule leaves open.
+    threads share a layer by a `Grid`. A schedule asks `knobs` for each choice that it leaves open.
 
     It may have a function `computes_itself(function)` as well, see there.
     """
@@ -37,9 +37,7 @@ class Primitive(Plugin, Protocol):
     def layout(self, channels: int, vector: VectorUnit | GPU) -> Layout:
         """Return how feature maps with a number of channels lie in memory."""
 
-    def packing(
-        self, convolution: Convolution, vector: VectorUnit | GPU, decide: Decisions
-    ) -> Packing:
+    def packing(self, convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) -> Packing:
         """Return how the kernel of one layer reads the weight."""
 
     def pack_weight(
@@ -57,7 +55,7 @@ class Primitive(Plugin, Protocol):
     ) -> te.Tensor:
         """Return the computation as a tensor expression."""
 
-    def schedule(self, function: Schedule, vector: VectorUnit | GPU, decide: Decisions) -> None:
+    def schedule(self, function: Schedule, vector: VectorUnit | GPU, knobs: Knobs) -> None:
         """Schedule that computation with whatever was fused behind it."""
 
     def planes(self, convolution: Convolution) -> Planes:
@@ -80,7 +78,7 @@ class WeightFormat(Plugin, Protocol):
         data_layout: Layout,
         dtype: str,
         vector: VectorUnit | GPU,
-        decide: Decisions,
+        knobs: Knobs,
     ) -> Kernel:
         """Return the unscheduled kernel of one layer with its constants."""
 
@@ -89,7 +87,7 @@ class WeightFormat(Plugin, Protocol):
         primitive: Primitive,
         function: Schedule,
         vector: VectorUnit | GPU,
-        decide: Decisions,
+        knobs: Knobs,
     ) -> None:
         """Schedule that kernel with whatever was fused behind it."""
 

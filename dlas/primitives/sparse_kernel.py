@@ -22,9 +22,9 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812 (the name that TVM's s
 from dlas.primitives import dense, depthwise, direct, dot_product, plane_rows, thread_blocks, tiling
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
 from dlas.primitives.kernel import Kernel, argument, int64_extents
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.layout import NCHW, Layout, Planes
 from dlas.primitives.plugin import Primitive
 from dlas.primitives.sparse_matrix import (
@@ -66,7 +66,7 @@ def kernel(
     data_layout: Layout,
     dtype: str,
     vector: VectorUnit | GPU,
-    decide: Decisions,
+    knobs: Knobs,
     *,
     block: int,
 ) -> Kernel:
@@ -95,24 +95,22 @@ def kernel(
     instruction = vector.dot_product if shared and not one_position else ""
     if np.count_nonzero(weight) >= DENSE_SHARE * weight.size:
         if convolution.depthwise:
-            return depthwise.kernel(weight, convolution, dtype, vector, decide)
+            return depthwise.kernel(weight, convolution, dtype, vector, knobs)
         if not instruction:
-            return dense.kernel(direct, weight, convolution, data_layout, dtype, vector, decide)
+            return dense.kernel(direct, weight, convolution, data_layout, dtype, vector, knobs)
         block = DENSE_BLOCK
     blocks = stored_blocks(weight, dtype, block, dot_product.DEPTH if instruction else 1)
     nonzeros = int(blocks.any(axis=-1).sum())
     ranked = ranked_tiles(convolution, planes, vector, nonzeros, block, instruction)
-    tile = decide.choose("tile", ranked[:MAX_TILES])
-    tile = replace(tile, in_flight=decide.choose("in_flight", (IN_FLIGHT, 4, 16)))
+    tile = knobs.choose("tile", ranked[:MAX_TILES])
+    tile = replace(tile, in_flight=knobs.choose("in_flight", (IN_FLIGHT, 4, 16)))
     tiles = convolution.batch * (convolution.out_height // tile.rows)
     # Tiles are the same work each; where they are too few for the threads, chunks of channels share it.
     chunks = 2 * vector.threads if vector.threads > 1 and tiles < 4 * vector.threads else 1
     if vector.threads > 1:
         other = 1 if chunks > 1 else 2 * vector.threads
-        chunks = decide.choose("chunks", (chunks, other, vector.threads, 4 * vector.threads))
-    cache = decide.choose(
-        "cache", (CACHE_BYTES, CACHE_BYTES // 2, 2 * CACHE_BYTES, UNLIMITED_BYTES)
-    )
+        chunks = knobs.choose("chunks", (chunks, other, vector.threads, 4 * vector.threads))
+    cache = knobs.choose("cache", (CACHE_BYTES, CACHE_BYTES // 2, 2 * CACHE_BYTES, UNLIMITED_BYTES))
     matrix = compress(blocks, convolution, planes, tile, chunks, cache)
     constants = tuple(vars(matrix).values())  # in the order of the function's arguments
     return Kernel(function(convolution, planes, tile, matrix, dtype), constants, NCHW)
@@ -347,14 +345,14 @@ def _positions(tile: Tile) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def schedule(
-    primitive: Primitive, function: Schedule, vector: VectorUnit | GPU, decide: Decisions
+    primitive: Primitive, function: Schedule, vector: VectorUnit | GPU, knobs: Knobs
 ) -> None:
     """Run tiles in parallel, each with its input before and what was fused behind it; or else chunks of channels.
 
     On a GPU a thread has one element of the output, or lays out one row of a plane.
     """
     if isinstance(vector, GPU):
-        threads = decide.choose("threads", (128, 64, 256, 32))
+        threads = knobs.choose("threads", (128, 64, 256, 32))
         output = tiling.fuse_epilogue(function, {"pack"})
         if "pack" in tiling.block_names(function):
             thread_blocks.make_elements(function, function.get_sblock("pack"), vector)
@@ -366,10 +364,10 @@ def schedule(
     convolution = function.get_sblock(tiling.CONVOLUTION)
     annotations = function.get(convolution).annotations
     if depthwise.DEPTHWISE in annotations:
-        depthwise.schedule(function, vector, decide)
+        depthwise.schedule(function, vector, knobs)
         return
     if direct.LANES in annotations:
-        direct.schedule(function, vector, decide)
+        direct.schedule(function, vector, knobs)
         return
     output = tiling.fuse_epilogue(function, {"pack"})
     image, tile, chunk = function.get_loops(convolution)
@@ -377,7 +375,7 @@ def schedule(
     by_row = bool(annotations[BY_ROW])
     by_tile = by_row or chunks == 1
     outer = function.fuse(image, tile) if by_tile else function.fuse(image, tile, chunk)
-    if decide.choose("parallel", (True, False)):
+    if knobs.choose("parallel", (True, False)):
         function.parallel(outer)
     if "pack" in tiling.block_names(function):
         pack = function.get_sblock("pack")

@@ -12,8 +12,8 @@ from dlas.plugins import PrimitivePlugin
 from dlas.primitives import thread_blocks, tiling
 from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.layout import Layout, Packing, Planes, blocked, deepened, input_channel, pad
 from dlas.primitives.tiling import InputCopy, Reduction
 from dlas.primitives.vector import VectorUnit
@@ -26,7 +26,7 @@ def layout(channels: int, vector: VectorUnit | GPU) -> Layout:
     return Layout("NCHWc", vector.block(channels))
 
 
-def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decisions) -> Packing:
+def packing(convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) -> Packing:
     """Return how this layer's weight is packed: a vector of output channels together; and the threads of a GPU."""
     block, depth = vector.block(convolution.out_channels), vector.depth(convolution)
     if not isinstance(vector, GPU):
@@ -37,7 +37,7 @@ def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decision
     elif convolution.groups == 1:
         reduction_steps = -(-reduction_steps // vector.block(reduction_steps))
     grids = thread_blocks.grids(convolution, vector, block, reduction_steps)
-    return Packing(block, depth=depth, grid=decide.choose("grid", grids))
+    return Packing(block, depth=depth, grid=knobs.choose("grid", grids))
 
 
 def pack_weight(
@@ -112,10 +112,10 @@ def planes(convolution: Convolution) -> Planes:
     return Planes(rows, convolution.kernel[1], convolution.out_width, tiled=True)
 
 
-def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) -> None:
+def schedule(function: Schedule, vector: VectorUnit | GPU, knobs: Knobs) -> None:
     """Tile output channel blocks and positions in registers, a block of output channels a vector."""
     if isinstance(vector, GPU):
-        thread_blocks.tile_convolution(function, "NCHWc", decide)
+        thread_blocks.tile_convolution(function, "NCHWc", knobs)
         return
     output = tiling.fuse_epilogue(function, {"pad"})
     image, channel, row, column, lane = function.get_loops(output)
@@ -123,9 +123,9 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
     reductions = tiling.reduction_extents(function)
     depthwise = len(reductions) == 2
     tiles = tiling.tiles(1 if depthwise else channels, rows, columns, vector)
-    tile = decide.choose("tile", tiles)
+    tile = knobs.choose("tile", tiles)
     order = tuple(range(len(reductions)))
-    unrolled = tiling.unrolling(tile, reductions, 2 if depthwise else 0, decide)
+    unrolled = tiling.unrolling(tile, reductions, 2 if depthwise else 0, knobs)
     # A depthwise layer reads each block of channels once: it stays in cache from its copy to its sums.
     places = ("inside", "parallel", "serial") if depthwise else tiling.COPIES
     tiling.tile_convolution(
@@ -133,7 +133,7 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
         (image, channel, row, column, lane),
         tile,
         vector,
-        decide,
+        knobs,
         reduction=Reduction(order, None if depthwise else 0, unrolled),
         copy=InputCopy("pad", vectorized=True, places=places),
     )

@@ -18,8 +18,8 @@ from tvm.s_tir.schedule import LoopRV, SBlockRV
 from dlas.primitives import dot_product, tiling
 from dlas.primitives.arithmetic import SUMS, Operands
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU, Grid
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.layout import Packing
 from dlas.primitives.tiling import CONVOLUTION, PRODUCTS, divisors
 
@@ -241,7 +241,7 @@ def step_extents(schedule: Schedule) -> list[int]:
 def tile_convolution(
     schedule: Schedule,
     order: str,
-    decide: Decisions,
+    knobs: Knobs,
     *,
     chunk: int = 0,
     channels_first: bool = False,
@@ -249,7 +249,7 @@ def tile_convolution(
     """Bind a kernel to blocks and threads, with what is fused behind its sums.
 
     `order` is that of the output's axes, see `Layout`. A thread reads its operands of some steps at once, so that it
-    waits for memory once; how many is asked of `decide`. With a `chunk` all threads of a block together bring those of
+    waits for memory once; a knob says how many steps. With a `chunk` all threads of a block together bring those of
     so many steps over the last loop of the reduction to shared memory instead. Neighbouring threads hold neighbouring
     positions, or, if `channels_first`, neighbouring channels.
     """
@@ -284,7 +284,7 @@ def tile_convolution(
     at_once = 1
     if not chunk:
         held = grid.positions + grid.blocks * block
-        at_once = decide.choose("at_once", _at_once(tiling.extents(schedule, steps), held))
+        at_once = knobs.choose("at_once", _at_once(tiling.extents(schedule, steps), held))
     for loop in steps[len(steps) - at_once :]:
         schedule.unroll(loop)
     loaded = [TAPS] if TAPS in tiling.block_names(schedule) else []

@@ -14,8 +14,8 @@ from tvm.s_tir import Schedule
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 
 from dlas.primitives import dot_product
-from dlas.primitives.decisions import Decisions
 from dlas.primitives.kernel import CONVOLUTION
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.vector import VectorUnit
 
 DATA_PARALLEL = tirx.IterVar.DataPar
@@ -220,7 +220,7 @@ def tile_convolution(
     loops: tuple[LoopRV, LoopRV, LoopRV, LoopRV, LoopRV],
     tile: Tile,
     vector: VectorUnit,
-    decide: Decisions,
+    knobs: Knobs,
     *,
     reduction: Reduction,
     copy: InputCopy,
@@ -238,8 +238,8 @@ def tile_convolution(
         The tile.
     vector : VectorUnit
         The CPU's vectors.
-    decide : Decisions
-        The decisions that are left open.
+    knobs : Knobs
+        The point of the search space to schedule.
     reduction : Reduction
         How the convolution adds up.
     copy : InputCopy
@@ -256,14 +256,14 @@ def tile_convolution(
         outer = tiled
         schedule.parallel(outer[0])
     else:
-        outer = parallelize(schedule, tiled, vector, decide.choose("grain", GRAINS))
+        outer = parallelize(schedule, tiled, vector, knobs.choose("grain", GRAINS))
 
     if PRODUCTS in block_names(schedule):
         blocks = accumulate(schedule, CONVOLUTION, outer[-1], replace(reduction, unrolled=0))
         steps = accumulate(schedule, PRODUCTS, blocks[-1], reduction)
         schedule.decompose_reduction(schedule.get_sblock(PRODUCTS), steps[0])
     else:
-        blocking = decide.choose(
+        blocking = knobs.choose(
             "blocking", _blockings(schedule, outer, inner, tile, reduction.channels)
         )
         at = outer[blocking.enclosing]
@@ -273,14 +273,14 @@ def tile_convolution(
             blocks = accumulate(schedule, CONVOLUTION, at, reduction)
     if reduction.channels is not None:
         name = PRODUCTS if PRODUCTS in block_names(schedule) else CONVOLUTION
-        _prefetch(schedule, name, decide.choose("prefetch", PREFETCH_LINES))
+        _prefetch(schedule, name, knobs.choose("prefetch", PREFETCH_LINES))
 
     # The epilogue is computed in vectors even if the layout stores their elements apart, or the sums are scalars.
     *unrolled, vectorized = inner if extents(schedule, [lane]) != [1] else inner[:-1]
     for loop in unrolled:
         schedule.unroll(loop)
     schedule.vectorize(vectorized)
-    _copy_input(schedule, copy, outer[0], vector, decide)
+    _copy_input(schedule, copy, outer[0], vector, knobs)
     deep = _deep(schedule)
     initial = schedule.decompose_reduction(convolution, blocks[0])
     if deep:
@@ -411,12 +411,12 @@ def _copy_input(
     copy: InputCopy,
     outermost: LoopRV,
     vector: VectorUnit,
-    decide: Decisions,
+    knobs: Knobs,
 ) -> None:
     """Place the block that lays out the input; nothing where it is not there."""
     if copy.block not in block_names(schedule):
         return
-    place = "inside" if copy.panelled else decide.choose("copy", copy.places)
+    place = "inside" if copy.panelled else knobs.choose("copy", copy.places)
     block = schedule.get_sblock(copy.block)
     if place == "inside":
         schedule.compute_at(block, outermost, preserve_unit_loops=True)
@@ -427,12 +427,12 @@ def _copy_input(
         parallelize(schedule, loops[:-1], vector)
 
 
-def unrolling(tile: Tile, steps: Sequence[int], default: int, decide: Decisions) -> int:
+def unrolling(tile: Tile, steps: Sequence[int], default: int, knobs: Knobs) -> int:
     """Return how many of the innermost reduction loops are unrolled: by default `default`."""
     size = tile.channels * tile.rows * tile.columns
     counts = range(len(steps) + 1)
     fitting = [n for n in counts if math.prod(steps[len(steps) - n :]) * size <= 2 * UNROLLED_STEPS]
-    return decide.choose("unrolled", [default, *(n for n in fitting if n != default)])
+    return knobs.choose("unrolled", [default, *(n for n in fitting if n != default)])
 
 
 def steps_to_unroll(tile: Tile, kernel: list[int]) -> int:

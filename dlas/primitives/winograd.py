@@ -23,8 +23,8 @@ from dlas.plugins import PrimitivePlugin
 from dlas.primitives import spatial_pack, tiling
 from dlas.primitives.arithmetic import add_up
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.decisions import Decisions
 from dlas.primitives.gpu import GPU
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.layout import Layout, Packing, Planes, pad
 from dlas.primitives.tiling import Reduction
 from dlas.primitives.vector import VectorUnit
@@ -92,11 +92,11 @@ def computes_itself(function: Schedule) -> bool:
     return OUTPUT_ROWS in tiling.block_names(function)
 
 
-def packing(convolution: Convolution, vector: VectorUnit | GPU, decide: Decisions) -> Packing:
+def packing(convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) -> Packing:
     """Return how this layer's weight is packed: transformed for a size of tiles, or as in spatial pack."""
     assert not isinstance(vector, GPU)
-    outputs = decide.choose("outputs", ranked_outputs(convolution))
-    plain = spatial_pack.packing(convolution, vector, decide)
+    outputs = knobs.choose("outputs", ranked_outputs(convolution))
+    plain = spatial_pack.packing(convolution, vector, knobs)
     return replace(plain, outputs=outputs) if outputs else plain
 
 
@@ -203,10 +203,10 @@ def planes(convolution: Convolution) -> Planes:
     raise UnsupportedError("Winograd's transform leaves no weight zero; allowed: dense")
 
 
-def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) -> None:
+def schedule(function: Schedule, vector: VectorUnit | GPU, knobs: Knobs) -> None:
     """Transform some rows of tiles, multiply in register tiles, and transform the products, before the next rows."""
     if isinstance(vector, GPU) or not computes_itself(function):
-        spatial_pack.schedule(function, vector, decide)
+        spatial_pack.schedule(function, vector, knobs)
         return
     output = tiling.fuse_epilogue(function, {"pad", INPUT_ROWS, TRANSFORMED, OUTPUT_ROWS})
     _, side, _, blocks, down, across, lanes = tiling.spatial_extents(function)
@@ -217,7 +217,7 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
     row, i = function.split(row, [None, outputs])
     column, j = function.split(column, [None, outputs])
     row_bytes = 4 * side**2 * across * (blocks * lanes + inputs[0] * inputs[1])
-    rows = decide.choose("panel", _panels(down, row_bytes, vector.threads))
+    rows = knobs.choose("panel", _panels(down, row_bytes, vector.threads))
     row, within = function.split(row, [None, rows])
     function.reorder(image, row, channel, within, column, i, j, lane)
     panel = function.fuse(image, row)
@@ -227,7 +227,7 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, decide: Decisions) ->
     function.vectorize(lane)
     _transform(function, OUTPUT_ROWS, column)
 
-    tile = decide.choose("tile", tiling.tiles(blocks, rows, across, vector))
+    tile = knobs.choose("tile", tiling.tiles(blocks, rows, across, vector))
     convolution = function.get_sblock(tiling.CONVOLUTION)
     stored = function.cache_write(convolution, 0, "local")
     function.compute_at(stored, panel, preserve_unit_loops=True)

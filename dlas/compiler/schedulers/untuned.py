@@ -5,8 +5,8 @@ from tvm.s_tir import Schedule
 from dlas.compiler.between import schedule_between
 from dlas.plugins import TuningPlugin
 from dlas.primitives import tiling
-from dlas.primitives.decisions import attached
 from dlas.primitives.gpu import GPU
+from dlas.primitives.knobs import attached
 from dlas.primitives.plugin import Primitive, WeightFormat
 from dlas.primitives.vector import VectorUnit
 

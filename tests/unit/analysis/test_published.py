@@ -154,7 +154,12 @@ def test_a_study_without_any_measurement_has_the_reasons():
 def test_the_page_names_source_and_differences_and_shows_each_speedup():
     shown = summaries.SUMMARIES["published"].page(rows(STUDY), synthetic.LOOKS)
     text = pages.html(shown)
-    for part in ("Characterising-Neural-Compression", "CIFAR-10", "What differs", "docs/explanation/paper.md"):
+    for part in (
+        "Characterising-Neural-Compression",
+        "CIFAR-10",
+        "What differs",
+        "docs/explanation/paper.md",
+    ):
         assert part in text
     assert (
         list(shown.table["speedup (x)"].str[:4])

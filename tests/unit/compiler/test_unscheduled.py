@@ -23,7 +23,7 @@ from dlas.compiler.network import save_network
 from dlas.compiler.schedulers import unscheduled, untuned
 from dlas.errors import UnsupportedError
 from dlas.hardware.platforms import Platform, target
-from dlas.primitives.decisions import Decisions
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.vector import processor, vector_unit
 from tests.unit.compiler.imported import imported, network_of
 from tests.unit.primitives.layers import (
@@ -65,7 +65,7 @@ def test_bare_loops_compute_what_pytorch_computes(primitive, format, layer, desc
     zero = np.random.default_rng(1).random(weight.shape) >= kept
     weight[zero] = 0
     layout = stored.layout(algorithm, layer.in_channels, vector)
-    kernel = stored.kernel(algorithm, weight, layer, layout, dtype, vector, Decisions())
+    kernel = stored.kernel(algorithm, weight, layer, layout, dtype, vector, Knobs())
     schedule = Schedule(kernel.function)
     unscheduled.schedule(schedule, algorithm, stored, vector)
     shape = [int(extent) for extent in kernel.function.params[0].ty.shape]

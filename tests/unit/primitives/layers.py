@@ -15,7 +15,7 @@ from dlas.compiler.pipeline import compile_module
 from dlas.hardware.platforms import Platform, status, target
 from dlas.primitives.arithmetic import SUMS
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.decisions import Decisions
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.vector import vector_unit
 
@@ -48,7 +48,7 @@ EXAMPLES = [
 ]
 
 
-class Point(Decisions):
+class Point(Knobs):
     """Any point of a kernel's space, the default one for 0."""
 
     def __init__(self, number: int) -> None:

@@ -70,11 +70,11 @@ def scheduled(name, weight_format, layer, weight, dtype, described, threads=1, p
     """A layer's kernel and its constants, scheduled for some threads."""
     vector = replace(vector_unit(Target(described), KINDS[dtype]), threads=threads)
     primitive, stored = primitives.load(name), primitives.load_format(weight_format)
-    decide = Point(point)
+    knobs = Point(point)
     dtype = vector.quantized if dtype == "uint8" else dtype
-    kernel = stored.kernel(primitive, weight, layer, NCHW, dtype, vector, decide)
+    kernel = stored.kernel(primitive, weight, layer, NCHW, dtype, vector, knobs)
     schedule = Schedule(kernel.function)
-    stored.schedule(primitive, schedule, vector, decide)
+    stored.schedule(primitive, schedule, vector, knobs)
     return schedule.mod["main"], kernel.constants
 
 

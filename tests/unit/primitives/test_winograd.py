@@ -14,7 +14,7 @@ from dlas.errors import UnsupportedError
 from dlas.hardware.devices import device_opener
 from dlas.primitives import winograd
 from dlas.primitives.convolution import Convolution
-from dlas.primitives.decisions import Decisions
+from dlas.primitives.knobs import Knobs
 from dlas.primitives.vector import vector_unit
 from tests.unit.compiler.imported import imported, network_of
 from tests.unit.primitives.layers import PLATFORMS, TARGETS, compute
@@ -176,4 +176,4 @@ def test_the_bare_loops_are_right():
 def test_integers_are_declined():
     vector = vector_unit(Target(TARGETS[0]), "int8")
     assert "8-bit integers" in winograd.supports(layer(64, 32), "uint8", vector)
-    assert winograd.packing(layer(512, 4), vector, Decisions()).outputs == 0
+    assert winograd.packing(layer(512, 4), vector, Knobs()).outputs == 0

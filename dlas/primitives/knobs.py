@@ -1,8 +1,8 @@
-"""What a kernel leaves open: named choices, each a list of options of which the first is the default.
+"""Knobs: the named choices of a kernel and its schedule, each a list of options.
 
-A kernel and its schedule ask for every choice where they need it. What they asked for is the kernel's search space,
-and a mapping from names to positions in these lists is one point of it, so that a point and the code that it stands for
-can never disagree on what there is to choose.
+The first option is the default. A kernel asks for a choice where it needs it, so the search space
+is the set of choices that the code asked for. A point of the space maps names to positions in these
+lists. A point and its code can therefore never disagree on the choices that exist.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ Option = TypeVar("Option")
 ANNOTATION = "decisions"
 
 
-class Decisions:
-    """A point of a search space. `space` tells the number of options of each choice that has been asked for."""
+class Knobs:
+    """A point of a search space; `space` has the number of options of each knob asked for."""
 
     def __init__(self, chosen: Mapping[str, int] | None = None) -> None:
         self.chosen = dict(chosen or {})
@@ -44,7 +44,7 @@ def attach(function: tirx.PrimFunc, chosen: Mapping[str, int]) -> tirx.PrimFunc:
     return schedule.mod["main"].with_attrs(function.attrs)
 
 
-def attached(schedule: Schedule) -> Decisions:
+def attached(schedule: Schedule) -> Knobs:
     """Return the point that a kernel carries, the default where it carries none."""
     annotations: Any = schedule.get(schedule.get_sblock(CONVOLUTION)).annotations
-    return Decisions({str(k): int(v) for k, v in annotations.get(ANNOTATION, {}).items()})
+    return Knobs({str(k): int(v) for k, v in annotations.get(ANNOTATION, {}).items()})
