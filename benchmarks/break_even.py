@@ -27,12 +27,12 @@ def resnet18(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["layer"].str.match(r"resnet18_\d+ 3x3 ")]
 
 
-def best(rows: pd.DataFrame, runtime: str, format: str, dtype: str = "float32") -> pd.Series:
+def best(rows: pd.DataFrame, runtime: str, weight_format: str, dtype: str = "float32") -> pd.Series:
     """Return the ratio of a runtime's fastest primitive for each layer, and in CSR for each sparsity too."""
     chosen = rows[
-        (rows["runtime"] == runtime) & (rows["format"] == format) & (rows["dtype"] == dtype)
+        (rows["runtime"] == runtime) & (rows["format"] == weight_format) & (rows["dtype"] == dtype)
     ]
-    keys = ["layer", "sparsity"] if format == "csr" else ["layer"]
+    keys = ["layer", "sparsity"] if weight_format == "csr" else ["layer"]
     return chosen.groupby(keys)[RATIO].min()
 
 

@@ -78,35 +78,35 @@ def own_kernels(layer: Layer, target: Target) -> Iterator[Contender]:
     wanted = [(dtype, "dense", 0.0) for dtype in BYTES]
     wanted += [("float32", "csr", sparsity) for sparsity in SPARSITIES]
     wanted += [("float32", "bsr", sparsity) for sparsity in BLOCK_SPARSITIES]
-    for dtype, format, sparsity in wanted:
+    for dtype, weight_format, sparsity in wanted:
         data, weight = operands(layer.convolution, dtype)
-        block = primitives.load_format(format).PLUGIN.block
+        block = primitives.load_format(weight_format).PLUGIN.block
         weight = thinned(weight, sparsity, block)
         expected = expected_of(data, weight, layer.convolution)
         for primitive in primitives.names():
             try:
                 run, output, layout = compiled(
-                    primitive, format, data, weight, layer.convolution, target
+                    primitive, weight_format, data, weight, layer.convolution, target
                 )
             except UnsupportedError:
                 continue
             run()
             result = physical(expected, layout).reshape(output.shape)
-            what = f"{layer.name}: {primitive} {format} {dtype} at sparsity {sparsity:g}"
+            what = f"{layer.name}: {primitive} {weight_format} {dtype} at sparsity {sparsity:g}"
             check(output.numpy(), result, TOLERANCES[dtype], what)
-            yield Contender(dtype, sparsity, "dlas", primitive, format, run)
+            yield Contender(dtype, sparsity, "dlas", primitive, weight_format, run)
 
 
 def compiled(
     primitive: str,
-    format: str,
+    weight_format: str,
     data: np.ndarray,
     weight: np.ndarray,
     layer: Convolution,
     target: Target,
 ) -> tuple[Callable[[], object], tvm.runtime.Tensor, Layout]:
     """Return one run of the kernel of a layer, nothing fused behind it, its output, and that output's layout."""
-    algorithm, stored = primitives.load(primitive), primitives.load_format(format)
+    algorithm, stored = primitives.load(primitive), primitives.load_format(weight_format)
     vector = vector_unit(target, str(weight.dtype))
     if reason := unsupported(algorithm, layer, str(data.dtype), vector):
         raise UnsupportedError(reason)

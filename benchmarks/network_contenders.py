@@ -197,16 +197,16 @@ def _seconds(contender: Contender) -> float:
 
 
 def own_primitives(
-    work: Workload, network: Network, expected: np.ndarray, format: str, sparsity: float
+    work: Workload, network: Network, expected: np.ndarray, weight_format: str, sparsity: float
 ) -> Iterator[Contender]:
     """Yield every primitive on a network, checked against the logits that it must give.
 
     Those that decline the network have the reason in their status.
     """
     for primitive in primitives.names():
-        own = Contender("dlas", primitive, format, network.dtype, sparsity, "untuned")
+        own = Contender("dlas", primitive, weight_format, network.dtype, sparsity, "untuned")
         try:
-            library = build_library(network, primitive, format, target(HERE)).load()
+            library = build_library(network, primitive, weight_format, target(HERE)).load()
         except UnsupportedError as error:
             yield replace(own, status=error.status)
             continue
@@ -238,18 +238,22 @@ def checked(
 def searched(
     network: Network,
     primitive: str,
-    format: str,
+    weight_format: str,
     platform: Platform,
     trials: Mapping[str, int],
     way: str = WAY,
 ) -> Outcome:
     """Return the schedules that a way to schedule finds within a budget of trials. What was measured before is kept."""
-    kernels = (f"dlas.primitives.{primitive}", f"dlas.primitives.{format}", "dlas.compiler.build")
+    kernels = (
+        f"dlas.primitives.{primitive}",
+        f"dlas.primitives.{weight_format}",
+        "dlas.compiler.build",
+    )
     tune: Any = plugin.load_searching(way).tune
     return tune(
         network,
         primitive,
-        format,
+        weight_format,
         target(platform),
         Settings(trials=trials, **SEARCH),
         records=RECORDS / code_hash(ROOT, None, kernels),

@@ -39,9 +39,13 @@ def with_ratios(table: pd.DataFrame, samples: np.ndarray) -> pd.DataFrame:
     return table
 
 
-def fastest(rows: pd.DataFrame, format: str, dtype: str, tuning: str = "") -> pd.Series | None:
+def fastest(
+    rows: pd.DataFrame, weight_format: str, dtype: str, tuning: str = ""
+) -> pd.Series | None:
     """Return the row of this project's fastest primitive, in one way to schedule or in any; None without one."""
-    own = rows[(rows["runtime"] == OWN) & (rows["format"] == format) & (rows["dtype"] == dtype)]
+    own = rows[
+        (rows["runtime"] == OWN) & (rows["format"] == weight_format) & (rows["dtype"] == dtype)
+    ]
     own = own[own["latency_ms"].notna()]
     if tuning:
         own = own[own["tuning"] == tuning]
@@ -55,16 +59,16 @@ def summary(table: pd.DataFrame) -> str:
         lines += ["", f"{network}:"]
         dense = fastest(rows, "dense", "float32", "untuned")
         tunings = [tuning for tuning in rows["tuning"].unique() if tuning]
-        for format, dtype in FORMS:
+        for weight_format, dtype in FORMS:
             for tuning in tunings:
-                row = fastest(rows, format, dtype, tuning)
+                row = fastest(rows, weight_format, dtype, tuning)
                 if row is None or dense is None:
                     continue
-                zeros = f" at {100 * row['sparsity']:g} % zeros" if format == "csr" else ""
+                zeros = f" at {100 * row['sparsity']:g} % zeros" if weight_format == "csr" else ""
                 to_dense = row["latency_ms"] / dense["latency_ms"]
                 peer = f", {row['ratio_to_best_peer']:.3f} of {row['best_peer']}"
                 lines.append(
-                    f"  {format} {dtype}{zeros} ({row['primitive']}, {tuning}): "
+                    f"  {weight_format} {dtype}{zeros} ({row['primitive']}, {tuning}): "
                     f"{to_dense:.3f} of the fastest untuned dense float32"
                     + (peer if row["best_peer"] else "")
                 )

@@ -200,10 +200,10 @@ def _tune(inputs: Inputs, job: Mapping[str, str]) -> float:
 
 
 @cache
-def _declines(way: str, format: str) -> bool:
+def _declines(way: str, weight_format: str) -> bool:
     """Return whether a way to schedule declines a format of weights on this machine."""
     here = processor(complete(target(Platform("host", threads=1))), "float32")
-    return bool(plugin.unsupported(plugin.load(way), primitives.load_format(format), here))
+    return bool(plugin.unsupported(plugin.load(way), primitives.load_format(weight_format), here))
 
 
 def _has_records(config: study.Config, job: Mapping[str, str]) -> bool:

@@ -72,12 +72,16 @@ def draw(study: pd.DataFrame, peers: pd.DataFrame, looks: Looks) -> Figure:
             beside = _at(peers, dataset, model, platform)
             marks.peers(axis, looks, beside, centre - reach, centre + reach)
             for line, offset in offsets.items():
-                compression, format, tuning = line
+                compression, weight_format, tuning = line
                 colour = looks.colour(compression)
                 if (missing[LINE] == list(line)).all(axis=1).any():
                     marks.no_level(axis, centre + offset, colour)
                 one = here[(here[LINE] == list(line)).all(axis=1)]
-                look = {"color": colour, "fillstyle": looks.fill(tuning), **looks.edge(format)}
+                look = {
+                    "color": colour,
+                    "fillstyle": looks.fill(tuning),
+                    **looks.edge(weight_format),
+                }
                 for primitive, step in steps.items():
                     shown = one[one["primitive"] == primitive]
                     at = [centre + offset + step] * len(shown)

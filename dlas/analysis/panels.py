@@ -256,7 +256,7 @@ def network_sections(
     for rows, _ in sections:
         places = looks.sort(rows[kinds].drop_duplicates(), kinds)
         variant = places["compression"] + places["format"].map(
-            lambda format: "" if format == "dense" else f", {format}"
+            lambda weight_format: "" if weight_format == "dense" else f", {weight_format}"
         )
         network = places["model"] + ", " + places["dataset"]
         named.append(pd.DataFrame({"network": network, "variant": variant}))
@@ -321,12 +321,12 @@ def technique_marks(
 def at(rows: pd.DataFrame, network: str, variant: str) -> pd.Series:
     """Return which rows are of a line of `network_sections`."""
     model, dataset = network.split(", ")
-    compression, format = (*variant.split(", "), "dense")[:2]
+    compression, weight_format = (*variant.split(", "), "dense")[:2]
     return (
         (rows["model"] == model)
         & (rows["dataset"] == dataset)
         & (rows["compression"] == compression)
-        & (rows["format"] == format)
+        & (rows["format"] == weight_format)
     )
 
 

@@ -81,11 +81,11 @@ class Looks(Words):
         """Return the marker fill of a tuning."""
         return self._look("tuning", "fill", tuning, _fills)
 
-    def edge(self, format: str) -> dict[str, Any]:
+    def edge(self, weight_format: str) -> dict[str, Any]:
         """Return the edge of a mark: of a dense format as its style says, of each sparse one a colour of its own."""
-        if not self.methods.get("format", {}).get(format, {}).get("sparse"):
+        if not self.methods.get("format", {}).get(weight_format, {}).get("sparse"):
             return {}
-        return {"markeredgecolor": self._look("format", "edge", format, _edges)}
+        return {"markeredgecolor": self._look("format", "edge", weight_format, _edges)}
 
     def runtime(self, name: str) -> dict[str, Any]:
         """Return the line of a peer."""

@@ -87,13 +87,13 @@ def _panel(axis: Axes, looks: Looks, speeds: pd.DataFrame) -> None:
     axis.axhline(1, color=GREY, linewidth=0.6, zorder=0)
     if speeds.empty:
         marks.not_measured(axis, "some layer has no time")
-    for (compression, primitive, format, tuning), curve in speeds.groupby(VARIANT):
+    for (compression, primitive, weight_format, tuning), curve in speeds.groupby(VARIANT):
         look: dict[str, Any] = {"color": looks.colour(compression)}
         steps = curve[(curve["speed"] != curve["speed"].shift()).to_numpy() | _last(curve)]
         line = {"drawstyle": "steps-post", "linestyle": looks.line(tuning), "linewidth": 0.8}
         axis.plot(steps["trial"], steps["speed"], **line, **look)
         mark: dict[str, Any] = {"marker": looks.marker(primitive), "linestyle": ""}
-        look |= {"fillstyle": looks.fill(tuning), **looks.edge(format)}
+        look |= {"fillstyle": looks.fill(tuning), **looks.edge(weight_format)}
         axis.plot(steps["trial"].iloc[-1:], steps["speed"].iloc[-1:], zorder=3, **mark, **look)
     axis.set_xlim(left=0)
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -93,7 +93,7 @@ class Library:
 def build_library(
     network: Network,
     primitive: str,
-    format: str,
+    weight_format: str,
     target: dict[str, Any],
     choices: Mapping[str, Any] | None = None,
     kernels: Path | None = None,
@@ -105,7 +105,7 @@ def build_library(
     ----------
     network : Network
         The network with its parameters.
-    primitive, format : str
+    primitive, weight_format : str
         The algorithm of its layers and the format of their weights.
     target : dict
         A complete TVM target.
@@ -126,7 +126,7 @@ def build_library(
     start = time.perf_counter()
     compiled_for = complete(target)
     found = None if choices is None else Choices(choices, target)
-    module = schedule_network(network, primitive, format, compiled_for, scheduler, found)
+    module = schedule_network(network, primitive, weight_format, compiled_for, scheduler, found)
     own = int(module.attrs[PRIMITIVE_LAYERS])
     objects: tuple[Path, ...] = ()
     if kernels is None or is_gpu(compiled_for):
@@ -184,7 +184,7 @@ def complete(target: Mapping[str, Any]) -> Target:
 def schedule_network(
     network: Network,
     primitive: str,
-    format: str,
+    weight_format: str,
     target: Target,
     scheduler: Scheduler = untuned,
     choices: Choices | None = None,
@@ -194,7 +194,7 @@ def schedule_network(
     Its attribute `PRIMITIVE_LAYERS` counts. Raises UnsupportedError for a network that the scheduler declines, or of
     which the primitive computes no layer.
     """
-    algorithm, stored = primitives.load(primitive), primitives.load_format(format)
+    algorithm, stored = primitives.load(primitive), primitives.load_format(weight_format)
     vector = processor(target, network.dtype)
     if reason := unsupported(scheduler, stored, vector):
         raise UnsupportedError(reason)

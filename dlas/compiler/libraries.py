@@ -103,7 +103,7 @@ class _Builder:
     def build(
         self,
         primitive: str,
-        format: str,
+        weight_format: str,
         tuning: str,
         layers: Mapping[str, Any] | None,
         file: Path,
@@ -111,7 +111,7 @@ class _Builder:
         library = build_library(
             self.network,
             primitive,
-            format,
+            weight_format,
             self.target,
             layers,
             self.kernels,

@@ -92,7 +92,7 @@ def by_default(layer: Layer) -> Chosen:
 def lower(
     network: Network,
     primitive: Primitive,
-    format: WeightFormat,
+    weight_format: WeightFormat,
     vector: VectorUnit | GPU,
     decisions_of: DecisionsOf = by_default,
 ) -> tvm.IRModule:
@@ -101,11 +101,11 @@ def lower(
     `decisions_of` returns for each layer the point of its space to compile. Raises UnsupportedError for an operator which
     cannot be expressed, and for a layer that the primitive or the format declines.
     """
-    return _Lowering(network, primitive, format, vector, decisions_of).run()
+    return _Lowering(network, primitive, weight_format, vector, decisions_of).run()
 
 
 def layers(
-    network: Network, primitive: Primitive, format: WeightFormat, vector: VectorUnit | GPU
+    network: Network, primitive: Primitive, weight_format: WeightFormat, vector: VectorUnit | GPU
 ) -> list[tuple[Layer, int]]:
     """Return the convolutions of a network that differ as workloads, each with the number of its calls."""
     found: dict[int, tuple[Layer, int]] = {}
@@ -115,7 +115,7 @@ def layers(
         found[layer.workload] = first, calls + 1
         return {}
 
-    lower(network, primitive, format, vector, collect)
+    lower(network, primitive, weight_format, vector, collect)
     return list(found.values())
 
 
@@ -126,14 +126,14 @@ class _Lowering(Interpreter):
         self,
         network: Network,
         primitive: Primitive,
-        format: WeightFormat,
+        weight_format: WeightFormat,
         vector: VectorUnit | GPU,
         decisions_of: DecisionsOf,
     ) -> None:
         super().__init__(network)
         self.input_shape = network.input_shape
         self.primitive = primitive
-        self.format = format
+        self.format = weight_format
         self.vector = vector
         self.decisions_of = decisions_of
         self.feature_dtype = "float16" if network.dtype == "float16" else "float32"

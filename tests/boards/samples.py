@@ -30,9 +30,9 @@ DTYPES = {
     "bsr": ("float32", "int8"),
 }
 KINDS = [
-    (primitive, format, dtype)
+    (primitive, weight_format, dtype)
     for primitive in GENERAL
-    for format, dtypes in DTYPES.items()
+    for weight_format, dtypes in DTYPES.items()
     for dtype in dtypes
 ]
 LAYERS = {
@@ -87,10 +87,15 @@ class Sample:
 
 
 def sample(
-    name: str, format: str, dtype: str, convolution: Convolution, target: Target, point: int = 0
+    name: str,
+    weight_format: str,
+    dtype: str,
+    convolution: Convolution,
+    target: Target,
+    point: int = 0,
 ) -> Sample:
     """Return a layer of batch 1 in a primitive, at a point of its space; 0 is the default one."""
-    primitive, stored = primitives.load(name), primitives.load_format(format)
+    primitive, stored = primitives.load(name), primitives.load_format(weight_format)
     unit = processor(target, dtype)
     feature = unit.quantized if dtype == "int8" else dtype
     if dtype == "int8":
@@ -98,7 +103,7 @@ def sample(
     data, weight, _ = operands(convolution, "uint8" if dtype == "int8" else dtype)
     if feature == "int8":
         data = (data.astype("int16") - 128).astype("int8")
-    if format != "dense":
+    if weight_format != "dense":
         kept = np.random.default_rng(1).random(weight.shape) < KEPT
         weight = np.where(kept, weight, 0).astype(weight.dtype)
     data_layout = stored.layout(primitive, convolution.in_channels, unit)
@@ -187,6 +192,6 @@ def scheduled(
     pair: tuple[str, str, int], name: str, technique: str, target: Target
 ) -> tvm.IRModule:
     """Return a network of the study with its kernels in a primitive; csr is a technique here, whatever is zero."""
-    format = "csr" if technique == "csr" else "dense"
+    weight_format = "csr" if technique == "csr" else "dense"
     made, _, _ = network(*pair, "none" if technique == "csr" else technique, 0.25)
-    return schedule_network(made, name, format, target)
+    return schedule_network(made, name, weight_format, target)

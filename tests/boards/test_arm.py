@@ -106,7 +106,7 @@ def networks():
 
 @pytest.mark.parametrize("described", [A73, A76, NEWER], ids=["a73", "a76", "newer"])
 @pytest.mark.parametrize(
-    ("format", "dtype"),
+    ("weight_format", "dtype"),
     [
         *(("dense", dtype) for dtype in ("float32", "float16", "int8")),
         *((sparse, dtype) for sparse in ("csr", "bsr") for dtype in ("float32", "int8")),
@@ -114,12 +114,12 @@ def networks():
 )
 @pytest.mark.parametrize("primitive", GENERAL)
 def test_every_primitive_runs_on_arm(
-    address, networks, tmp_path, primitive, format, dtype, described
+    address, networks, tmp_path, primitive, weight_format, dtype, described
 ):
     """Cross-compiled, uploaded, checked against the framework, timed."""
     platform = platform_at(address, described)
     network, images, expected = networks[dtype]
-    library = build_library(network, primitive, format, target(platform))
+    library = build_library(network, primitive, weight_format, target(platform))
     assert library.record()["status"] == (
         "widened" if dtype == "float16" and described is A73 else "ok"
     )

@@ -54,11 +54,11 @@ both = pytest.mark.parametrize("architecture", TARGETS)
 
 
 def kernels(
-    name: str, format: str, dtype: str, layer: str, architecture: str, point: int = 0
+    name: str, weight_format: str, dtype: str, layer: str, architecture: str, point: int = 0
 ) -> Lowered:
     """Return the kernels of a layer at a point of its space."""
     target = TARGETS[architecture]
-    function = sample(name, format, dtype, LAYERS[layer], target, point).function
+    function = sample(name, weight_format, dtype, LAYERS[layer], target, point).function
     symbol = "layer_" + re.sub(r"\W", "_", layer)
     lowered = lower(tvm.IRModule({symbol: function.with_attr("global_symbol", symbol)}), target)
     assert beyond_limits(lowered, target) == []
@@ -66,24 +66,24 @@ def kernels(
 
 
 @both
-@pytest.mark.parametrize(("name", "format", "dtype"), KINDS)
-def test_the_kernels_of_all_layers_compile(name, format, dtype, architecture):
-    every = [kernels(name, format, dtype, layer, architecture) for layer in LAYERS]
+@pytest.mark.parametrize(("name", "weight_format", "dtype"), KINDS)
+def test_the_kernels_of_all_layers_compile(name, weight_format, dtype, architecture):
+    every = [kernels(name, weight_format, dtype, layer, architecture) for layer in LAYERS]
     preamble = max((lowered.preamble for lowered in every), key=len)
     sources = [source for lowered in every for source in lowered.sources.values()]
     assert nvrtc.build(preamble + "".join(sources), architecture)
     # Neighbouring channels are a plane apart in direct and in sparse formats.
-    if (format, dtype) == ("dense", "int8") and name != "direct":
+    if (weight_format, dtype) == ("dense", "int8") and name != "direct":
         assert any("__dp4a" in source for source in sources)
 
 
 @pytest.mark.boards
 @both
-@pytest.mark.parametrize(("name", "format", "dtype"), KINDS)
+@pytest.mark.parametrize(("name", "weight_format", "dtype"), KINDS)
 @given(layer=st.sampled_from(sorted(LAYERS)), point=st.integers(1, 100))
 @settings(max_examples=2, deadline=None, derandomize=True)
-def test_so_does_every_point_of_their_space(name, format, dtype, layer, point, architecture):
-    lowered = kernels(name, format, dtype, layer, architecture, point)
+def test_so_does_every_point_of_their_space(name, weight_format, dtype, layer, point, architecture):
+    lowered = kernels(name, weight_format, dtype, layer, architecture, point)
     nvrtc.build(lowered.preamble + "".join(lowered.sources.values()), architecture)
 
 

@@ -74,7 +74,7 @@ def test_launches_beyond_the_limits_of_a_target_are_found():
 ALWAYS = ("3x3", "strided", "depthwise", "odd", "linear")
 
 
-@pytest.mark.parametrize(("name", "format", "dtype"), KINDS)
+@pytest.mark.parametrize(("name", "weight_format", "dtype"), KINDS)
 @pytest.mark.parametrize(
     "layer",
     [
@@ -85,17 +85,19 @@ ALWAYS = ("3x3", "strided", "depthwise", "odd", "linear")
         ),
     ],
 )
-def test_a_kernel_computes_what_pytorch_computes(name, format, dtype, layer):
-    made = sample(name, format, dtype, LAYERS[layer], MALI)
+def test_a_kernel_computes_what_pytorch_computes(name, weight_format, dtype, layer):
+    made = sample(name, weight_format, dtype, LAYERS[layer], MALI)
     check(opencl.run(made.function, made.inputs, MALI), made)
 
 
 @pytest.mark.boards
-@pytest.mark.parametrize(("name", "format", "dtype"), KINDS)
+@pytest.mark.parametrize(("name", "weight_format", "dtype"), KINDS)
 @given(layer=st.sampled_from(sorted(LAYERS)), point=st.integers(1, 100))
 @settings(max_examples=4, deadline=None, derandomize=True)
-def test_so_does_every_point_of_its_space_within_the_limits(name, format, dtype, layer, point):
-    made = sample(name, format, dtype, LAYERS[layer], MALI, point)
+def test_so_does_every_point_of_its_space_within_the_limits(
+    name, weight_format, dtype, layer, point
+):
+    made = sample(name, weight_format, dtype, LAYERS[layer], MALI, point)
     lowered = lower(tvm.IRModule({"main": made.function}), MALI)
     assert beyond_limits(lowered, MALI) == []
     check(opencl.Kernels(lowered).run("main", made.inputs), made)

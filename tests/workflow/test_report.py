@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Locator, TimeoutError, expect
+from playwright.sync_api import Locator, expect
+from playwright.sync_api import TimeoutError as NotShownError
 
 from dlas import study
 from dlas.plugins import LAYERS
@@ -34,7 +35,7 @@ class ReportVisit(Visit):
         """Open a result's view; a click that is lost while the menu is drawn anew is repeated, as by a reader."""
         for patience in (3_000, 3_000, 60_000):
             link.click()
-            with suppress(TimeoutError):
+            with suppress(NotShownError):
                 self.page.locator("#app .p-3 > img, #app iframe").wait_for(timeout=patience)
                 return
         pytest.fail("a click opens no view")

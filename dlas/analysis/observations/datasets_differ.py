@@ -291,7 +291,7 @@ def _panel(axis: Axes, looks: Looks, rows: pd.DataFrame, conclusions: pd.DataFra
             ends = (side.loc[[pair.one, pair.other], "latency_ms"] for side in (x, y))
             axis.plot(*ends, ":", color=REVERSED, zorder=1)
     for variant, status in indexed["status"].items():
-        compression, format, primitive = variant
+        compression, weight_format, primitive = variant
         (across, *width), (up, *height) = x.loc[variant], y.loc[variant]
         colour = looks.colour(compression)
         axis.errorbar(
@@ -303,6 +303,6 @@ def _panel(axis: Axes, looks: Looks, rows: pd.DataFrame, conclusions: pd.DataFra
             markersize=3.6,
             color=colour,
             marker=looks.marker(primitive),
-            **looks.edge(format) | face(colour, status),
+            **looks.edge(weight_format) | face(colour, status),
         )
     return joined

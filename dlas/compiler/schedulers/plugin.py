@@ -28,7 +28,7 @@ class Scheduler(Protocol):
         self,
         kernel: Schedule,
         primitive: Primitive,
-        format: WeightFormat,
+        weight_format: WeightFormat,
         vector: VectorUnit | GPU,
     ) -> None:
         """Schedule a kernel of a network: a convolution with whatever was fused behind it, or what lies between."""
@@ -41,7 +41,7 @@ class SearchingScheduler(Scheduler, Protocol):
         self,
         network: "Network",
         primitive: str,
-        format: str,
+        weight_format: str,
         target: dict[str, Any],
         settings: "Settings",
         *,
@@ -60,7 +60,7 @@ class CombiningScheduler(Scheduler, Protocol):
         self,
         network: "Network",
         primitive: str,
-        format: str,
+        weight_format: str,
         target: dict[str, Any],
         settings: "Settings",
         *,
@@ -88,14 +88,16 @@ def load_combining(name: str) -> CombiningScheduler:
     return cast(CombiningScheduler, registry.load("tuning", name))
 
 
-def unsupported(scheduler: Scheduler, format: WeightFormat, vector: VectorUnit | GPU) -> str | None:
+def unsupported(
+    scheduler: Scheduler, weight_format: WeightFormat, vector: VectorUnit | GPU
+) -> str | None:
     """Ask a way to schedule whether it declines a network.
 
     Parameters
     ----------
     scheduler : Scheduler
         It declines none unless it has a function `supports`, with the other parameters.
-    format : WeightFormat
+    weight_format : WeightFormat
         The format of the network's weights.
     vector : VectorUnit or GPU
         The processor.
@@ -106,5 +108,5 @@ def unsupported(scheduler: Scheduler, format: WeightFormat, vector: VectorUnit |
         The reason why it declines the network, None if it supports it.
     """
     supports: Any = getattr(scheduler, "supports", None)
-    reason: str | None = supports and supports(format, vector)
+    reason: str | None = supports and supports(weight_format, vector)
     return reason

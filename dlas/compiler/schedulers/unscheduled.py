@@ -10,12 +10,12 @@ from dlas.primitives.vector import VectorUnit
 PLUGIN = TuningPlugin(label="unscheduled", order=0, slow=True, fill="left", line=":")
 
 
-def supports(format: WeightFormat, vector: VectorUnit | GPU) -> str | None:
+def supports(weight_format: WeightFormat, vector: VectorUnit | GPU) -> str | None:
     """Decline GPUs."""
     return "bare loops give a GPU no threads" if isinstance(vector, GPU) else None
 
 
 def schedule(
-    kernel: Schedule, primitive: Primitive, format: WeightFormat, vector: VectorUnit | GPU
+    kernel: Schedule, primitive: Primitive, weight_format: WeightFormat, vector: VectorUnit | GPU
 ) -> None:
     """Leave the loops as they are."""

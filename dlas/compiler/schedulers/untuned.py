@@ -14,10 +14,10 @@ PLUGIN = TuningPlugin(label="untuned", order=1, fill="full", line="-")
 
 
 def schedule(
-    kernel: Schedule, primitive: Primitive, format: WeightFormat, vector: VectorUnit | GPU
+    kernel: Schedule, primitive: Primitive, weight_format: WeightFormat, vector: VectorUnit | GPU
 ) -> None:
     """Schedule a convolution as the primitive does at the point it carries; what lies between by `schedule_between`."""
     if tiling.CONVOLUTION in tiling.block_names(kernel):
-        format.schedule(primitive, kernel, vector, attached(kernel))
+        weight_format.schedule(primitive, kernel, vector, attached(kernel))
     else:
         schedule_between(kernel, vector)

@@ -36,7 +36,7 @@ LOG = logging.getLogger("dlas")
 def auto_schedule(
     network: Network,
     primitive: str,
-    format: str,
+    weight_format: str,
     target: dict[str, Any],
     settings: Settings,
     *,
@@ -51,7 +51,7 @@ def auto_schedule(
     ----------
     network : Network
         The network.
-    primitive, format : str
+    primitive, weight_format : str
         The primitive and the weight format, which must be dense.
     target : dict
         TVM's target, with the number of its cores.
@@ -81,7 +81,7 @@ def auto_schedule(
     """
     require_cores(target)
     start = time.perf_counter()
-    workloads = find_workloads(network, primitive, format, target, records)
+    workloads = find_workloads(network, primitive, weight_format, target, records)
     measurer = Measurer(opener, **settings.measurement)  # type: ignore[arg-type]
     with (
         code_folder() as folder,
@@ -94,7 +94,9 @@ def auto_schedule(
             choices = {task.workload.key: task.choice() for task in job.tasks}
             with workbench.effort.spent("confirming"):
                 ratios = InNetwork(
-                    partial(build_library, network, primitive, format, target, kernels=kernels),
+                    partial(
+                        build_library, network, primitive, weight_format, target, kernels=kernels
+                    ),
                     network.input_shape,
                     [choice["label"] for choice in choices.values()],
                     measurer,

@@ -28,7 +28,7 @@ Found = dict[str, Choice]
 def combine(
     network: Network,
     primitive: str,
-    format: str,
+    weight_format: str,
     target: dict[str, Any],
     settings: Settings,
     *,
@@ -65,7 +65,7 @@ def combine(
     measurer = Measurer(opener, **settings.measurement)  # type: ignore[arg-type]
     with code_folder() as folder:
         in_network = InNetwork(
-            partial(build_library, network, primitive, format, target, kernels=kernels),
+            partial(build_library, network, primitive, weight_format, target, kernels=kernels),
             network.input_shape,
             list(finalists),
             measurer,

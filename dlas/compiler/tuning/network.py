@@ -32,7 +32,7 @@ LOG = logging.getLogger("dlas")
 def tune_network(
     network: Network,
     primitive: str,
-    format: str,
+    weight_format: str,
     target: dict[str, Any],
     settings: Settings,
     *,
@@ -47,7 +47,7 @@ def tune_network(
     ----------
     network : Network
         The network.
-    primitive, format : str
+    primitive, weight_format : str
         The primitive and the weight format.
     target : dict
         TVM's target, with the number of its cores.
@@ -76,7 +76,7 @@ def tune_network(
     """
     require_cores(target)
     start = time.perf_counter()
-    tasks = find_tasks(network, primitive, format, target, records)
+    tasks = find_tasks(network, primitive, weight_format, target, records)
     kept = {task.workload: len(task.records.trials) for task in tasks}
     measurer = Measurer(opener, **settings.measurement)  # type: ignore[arg-type]
     with (
@@ -99,7 +99,7 @@ def tune_network(
             for task in order:
                 tuner.tune(task, seed)
             measure = InNetwork(
-                partial(build_library, network, primitive, format, target, kernels=kernels),
+                partial(build_library, network, primitive, weight_format, target, kernels=kernels),
                 network.input_shape,
                 [task.layer.label for task in tasks],
                 measurer,

@@ -44,10 +44,10 @@ TILING: dict[str, dict[str, Any]] = {
 TENSORIZE = "meta_schedule.auto_tensorize"
 
 
-def supports(format: WeightFormat, vector: VectorUnit | GPU) -> str | None:
+def supports(weight_format: WeightFormat, vector: VectorUnit | GPU) -> str | None:
     """Decline sparse formats, and processors that there are no rules for."""
-    if format.PLUGIN.sparse:
-        name = format.__name__.rpartition(".")[2]
+    if weight_format.PLUGIN.sparse:
+        name = weight_format.__name__.rpartition(".")[2]
         return f"auto-scheduling of {name} weights, whose loops depend on data; allowed: dense"
     kind = vector.kind if isinstance(vector, GPU) else "llvm"
     if kind not in KINDS:

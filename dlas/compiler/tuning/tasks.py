@@ -66,12 +66,12 @@ class Task:
 def find_tasks(
     network: Network,
     primitive: str,
-    format: str,
+    weight_format: str,
     target: dict[str, Any],
     records: Path,
 ) -> list[Task]:
     """Return the distinct layers of a network, each with one trial, for its default."""
-    algorithm, stored = primitives.load(primitive), primitives.load_format(format)
+    algorithm, stored = primitives.load(primitive), primitives.load_format(weight_format)
     compiled_for = complete(target)
     found = layers(network, algorithm, stored, processor(compiled_for, network.dtype))
     tasks = []

@@ -118,14 +118,14 @@ class Workload:
 
 
 def find_workloads(
-    network: Network, primitive: str, format: str, target: dict[str, Any], records: Path
+    network: Network, primitive: str, weight_format: str, target: dict[str, Any], records: Path
 ) -> list[Workload]:
     """Return the distinct convolution kernels of a network, with their records in a folder.
 
     Raises UnsupportedError for a format or a target that MetaSchedule has no rules for.
     """
     compiled_for = complete(target)
-    algorithm, stored = primitives.load(primitive), primitives.load_format(format)
+    algorithm, stored = primitives.load(primitive), primitives.load_format(weight_format)
     vector = processor(compiled_for, network.dtype)
     if reason := supports(stored, vector):
         raise UnsupportedError(reason)

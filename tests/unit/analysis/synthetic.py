@@ -131,10 +131,10 @@ def study(
             for platform in platforms:
                 for compression in compressions:
                     stored_as = formats if compression in SPARSE else ("dense",)
-                    for primitive, format in product(primitives, stored_as):
+                    for primitive, weight_format in product(primitives, stored_as):
                         for tuning in tunings:
                             true = latency(platform, dataset, model, compression, primitive, tuning)
-                            true *= 0.5 if format == "csr" else 1
+                            true *= 0.5 if weight_format == "csr" else 1
                             measured = true * np.exp(noise * draw.standard_normal())
                             none = (dataset, model, compression) in unreached
                             pale = (compression, platform) in widened
@@ -145,14 +145,14 @@ def study(
                             kept = left(dataset, model, compression) if left else 1
                             narrow = "channel_pruning" in STEPS[compression]
                             own = macs * (kept if narrow else 1)
-                            done = own * (kept if format == "csr" else 1)
+                            done = own * (kept if weight_format == "csr" else 1)
                             row = {
                                 "dataset": dataset,
                                 "model": model,
                                 "compression": compression,
                                 "level": 0.0 if none else CHOSEN.get(compression),
                                 "primitive": primitive,
-                                "format": format,
+                                "format": weight_format,
                                 "dtype": DTYPES.get(compression, "float32"),
                                 "tuning": tuning,
                                 "platform": platform,

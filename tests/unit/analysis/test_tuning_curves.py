@@ -25,14 +25,14 @@ def choices(
             "model": model,
             "compression": compression,
             "primitive": primitive,
-            "format": format,
+            "format": weight_format,
             "tuning": tuning,
             "platform": platform,
         }
-        for (dataset, model), compression, primitive, format, tuning, platform in product(
+        for (dataset, model), compression, primitive, weight_format, tuning, platform in product(
             models, compressions, synthetic.PRIMITIVES, formats, tunings, platforms
         )
-        if format == "dense" or compression == "weight_pruning"
+        if weight_format == "dense" or compression == "weight_pruning"
     ]
 
 

@@ -81,8 +81,10 @@ def test_a_row_for_each_contender_of_a_layer(tmp_path):
 
 
 def test_operations_are_those_of_non_zeros_and_bytes_those_that_are_stored():
-    def of(sparsity: float, format: str, dtype: str) -> tuple[float, float]:
-        return cost(SMALL.convolution, Contender(dtype, sparsity, "", "", format, lambda: None))
+    def of(sparsity: float, weight_format: str, dtype: str) -> tuple[float, float]:
+        return cost(
+            SMALL.convolution, Contender(dtype, sparsity, "", "", weight_format, lambda: None)
+        )
 
     features, weights = 6 * 64 + 20 * 64, 20 * 6 * 9
     assert of(0, "dense", "float32") == (2 * 64 * weights, 4 * (features + weights))

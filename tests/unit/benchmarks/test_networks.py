@@ -161,7 +161,7 @@ def rows_of(network: str, ratios: dict) -> list[dict]:
             "network": network,
             "runtime": "dlas",
             "primitive": primitive,
-            "format": format,
+            "format": weight_format,
             "dtype": dtype,
             "sparsity": sparsity,
             "tuning": "untuned",
@@ -170,7 +170,7 @@ def rows_of(network: str, ratios: dict) -> list[dict]:
             "best_peer": "openvino",
             "ratio_to_best_peer": 2 * ratio * slower,
         }
-        for (format, dtype, sparsity), ratio in ratios.items()
+        for (weight_format, dtype, sparsity), ratio in ratios.items()
         for primitive, slower in (("direct", 1.5), ("gemm", 1.0))
     ]
 

@@ -56,11 +56,11 @@ def network():
     return network_of(16, 16, 16)
 
 
-def scheduled(network, records, primitive="spatial_pack", format="dense", **changes):
+def scheduled(network, records, primitive="spatial_pack", weight_format="dense", **changes):
     return auto_schedule(
         network,
         primitive,
-        format,
+        weight_format,
         HOST,
         replace(SETTINGS, **changes),
         records=records,

@@ -20,8 +20,8 @@ AVX2 = target(Platform("avx2", {"kind": "llvm", "mcpu": "x86-64-v3"}, threads=1)
 DEEP = Convolution(1, 128, 8, 8, 64, (3, 3), (1, 1), (1, 1, 1, 1))
 
 
-def layer_of(primitive: str, format: str, dtype: str = "float32") -> Layer:
-    algorithm, stored = primitives.load(primitive), primitives.load_format(format)
+def layer_of(primitive: str, weight_format: str, dtype: str = "float32") -> Layer:
+    algorithm, stored = primitives.load(primitive), primitives.load_format(weight_format)
     kind = "int8" if dtype == "uint8" else dtype
     vector = vector_unit(Target(AVX2), kind)
     generator = np.random.default_rng(0)
@@ -48,11 +48,11 @@ def output(layer: Layer, chosen: dict) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 @pytest.mark.parametrize(
-    ("primitive", "format"), [(name, "dense") for name in GENERAL] + [("direct", "csr")]
+    ("primitive", "weight_format"), [(name, "dense") for name in GENERAL] + [("direct", "csr")]
 )
-def test_every_option_of_every_choice_computes_the_same(primitive, format, dtype):
+def test_every_option_of_every_choice_computes_the_same(primitive, weight_format, dtype):
     """On small integers, whose sums are exact in any order."""
-    layer = layer_of(primitive, format, dtype)
+    layer = layer_of(primitive, weight_format, dtype)
     expected = output(layer, {})
     assert np.abs(expected).max() > 100
     for name, options in layer.space.items():

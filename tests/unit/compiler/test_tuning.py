@@ -51,10 +51,10 @@ def network():
     return network_of(16, 16, 16)
 
 
-def tuned(network, records, primitive="spatial_pack", format="dense", **changes):
+def tuned(network, records, primitive="spatial_pack", weight_format="dense", **changes):
     settings = replace(SETTINGS, **changes)
     return tune_network(
-        network, primitive, format, HOST, settings, records=records, seed=0, opener=HERE
+        network, primitive, weight_format, HOST, settings, records=records, seed=0, opener=HERE
     )
 
 
@@ -71,14 +71,14 @@ def a_layer(network):
 
 
 @pytest.mark.parametrize(
-    ("primitive", "format"),
+    ("primitive", "weight_format"),
     [("spatial_pack", "dense"), ("direct", "dense"), ("gemm", "dense"), ("direct", "csr")],
 )
 def test_the_choices_of_tuning_are_what_a_library_is_built_by(
-    network, tmp_path, primitive, format, monkeypatch, caplog
+    network, tmp_path, primitive, weight_format, monkeypatch, caplog
 ):
     monkeypatch.setattr(tasks, "FINALIST_RATIO", 1e3)  # so that there are finalists
-    outcome = tuned(network, tmp_path, primitive, format)
+    outcome = tuned(network, tmp_path, primitive, weight_format)
     assert len(outcome.choices) == 3
     assert "all layers stay as by default" not in caplog.text
     curve = pd.DataFrame(outcome.curve)
@@ -86,12 +86,12 @@ def test_the_choices_of_tuning_are_what_a_library_is_built_by(
     assert curve["network_ms"].notna().sum() == count(tmp_path) - 2
     assert curve["network_ms"].dropna().is_monotonic_decreasing
     images = np.random.default_rng(0).standard_normal((2, 3, 8, 8), "float32")
-    default = build_library(network, primitive, format, HOST)
+    default = build_library(network, primitive, weight_format, HOST)
     assert default.record()["scheduled_layers"] is None
     for choice in outcome.choices.values():
         assert choice["trials"] <= 4
         assert choice["ratio"] < 1 if choice["decisions"] else choice["ratio"] == 1
-    library = build_library(network, primitive, format, HOST, outcome.choices)
+    library = build_library(network, primitive, weight_format, HOST, outcome.choices)
     changed = [choice for choice in outcome.choices.values() if choice["decisions"]]
     assert len(changed) <= library.record()["scheduled_layers"] <= 4
     assert library.record()["scheduled_layers"] > 0 or not changed

@@ -45,7 +45,7 @@ GPUS = [
     {"kind": "opencl", "device": "mali", **LIMITS, "host": {"kind": "llvm"}},
 ]
 every_primitive = pytest.mark.parametrize("primitive", GENERAL)
-every_format = pytest.mark.parametrize("format", ["dense", "csr"])
+every_format = pytest.mark.parametrize("weight_format", ["dense", "csr"])
 
 
 @every_format
@@ -57,9 +57,11 @@ every_format = pytest.mark.parametrize("format", ["dense", "csr"])
     kept=st.sampled_from([0.1, 1.0]),
 )
 @settings(max_examples=8, deadline=None, derandomize=True)
-def test_bare_loops_compute_what_pytorch_computes(primitive, format, layer, described, dtype, kept):
+def test_bare_loops_compute_what_pytorch_computes(
+    primitive, weight_format, layer, described, dtype, kept
+):
     assume(dtype != "float16" or "x86-64-v2" not in described.values())  # it cannot widen them
-    algorithm, stored = primitives.load(primitive), primitives.load_format(format)
+    algorithm, stored = primitives.load(primitive), primitives.load_format(weight_format)
     vector = vector_unit(Target(described), KINDS[dtype])
     data, weight, _ = operands(layer, dtype)
     zero = np.random.default_rng(1).random(weight.shape) >= kept
@@ -84,7 +86,7 @@ def test_bare_loops_compute_what_pytorch_computes(primitive, format, layer, desc
 
 
 @pytest.mark.parametrize(
-    ("primitive", "format", "technique"),
+    ("primitive", "weight_format", "technique"),
     [
         *((name, "dense", "none") for name in GENERAL),
         ("direct", "csr", "none"),
@@ -93,9 +95,9 @@ def test_bare_loops_compute_what_pytorch_computes(primitive, format, layer, desc
         ("gemm", "csr", "int8"),
     ],
 )
-def test_an_unscheduled_network_agrees_with_its_framework(primitive, format, technique):
+def test_an_unscheduled_network_agrees_with_its_framework(primitive, weight_format, technique):
     network, images, logits = imported("mobilenet_v2", "small_input", 32, technique)
-    library = build_library(network, primitive, format, HOST, scheduler=unscheduled)
+    library = build_library(network, primitive, weight_format, HOST, scheduler=unscheduled)
     outputs = library.load().run(images)
     if technique == "int8":
         np.testing.assert_array_equal(outputs, logits)

@@ -118,15 +118,15 @@ def test_a_library_says_how_many_layers_are_its_own():
 
 
 @pytest.mark.parametrize(
-    ("format", "channels", "reason"),
+    ("weight_format", "channels", "reason"),
     [
         ("csr", (16, 16), "leaves no weight zero; allowed: dense"),
         ("dense", (16,), "no layer that winograd computes"),
     ],
 )
-def test_what_it_declines_is_unsupported(format, channels, reason):
+def test_what_it_declines_is_unsupported(weight_format, channels, reason):
     with pytest.raises(UnsupportedError, match=reason):
-        build_library(network_of(*channels), "winograd", format, TARGETS[0])
+        build_library(network_of(*channels), "winograd", weight_format, TARGETS[0])
 
 
 @pytest.mark.parametrize(
