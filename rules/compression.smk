@@ -40,7 +40,7 @@ rule compress_model:
             "dlas.models.{model}",
             study.modules,
         ),
-        unfinished=study.path("unfinished_compression"),
+        resume_from=study.path("compression_state"),
     script:
         "../workflow/scripts/compress_model.py"
 

@@ -19,7 +19,7 @@ rule download_archive:
     params:
         settings=settings(sha256="datasets.{dataset}.sha256"),
         mirrors=mirrors,
-        unfinished=study.path("unfinished_archive"),
+        resume_from=study.path("partial_archive"),
     script:
         "../workflow/scripts/download_archive.py"
 

@@ -22,7 +22,7 @@ rule train_model:
     params:
         settings=settings(recipe=study.recipe, width="models.width", stem=study.stem, seed="seed"),
         code=code("train_model", "dlas.datasets.{dataset}", "dlas.models.{model}"),
-        unfinished=study.path("unfinished_training"),
+        resume_from=study.path("training_state"),
     script:
         "../workflow/scripts/train_model.py"
 
@@ -41,7 +41,7 @@ rule download_weights:
         "../envs/training.yaml"
     params:
         settings=settings(weights=study.published),
-        unfinished=study.path("unfinished_weights"),
+        resume_from=study.path("partial_weights"),
     script:
         "../workflow/scripts/download_weights.py"
 

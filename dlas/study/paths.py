@@ -16,15 +16,15 @@ BUNDLED_TABLES = {
 }
 PATHS = {
     "archive": "results/downloads/{dataset}.tar.gz",
-    "unfinished_archive": "results/unfinished/downloads/{dataset}.tar.gz",
+    "partial_archive": "results/resume/downloads/{dataset}.tar.gz",
     "weights": "results/downloads/{model}.pth",
-    "unfinished_weights": "results/unfinished/downloads/{model}.pth",
+    "partial_weights": "results/resume/downloads/{model}.pth",
     "dataset": "results/datasets/{dataset}.npz",
     "checkpoint": "results/models/{dataset}/{model}/checkpoint.safetensors",
     "history": "results/models/{dataset}/{model}/history.csv",
-    # Like unfinished downloads these outlive the job that writes to them, if it is killed; they are no outputs.
-    "unfinished_training": "results/unfinished/{dataset}/{model}",
-    "unfinished_compression": "results/unfinished/{dataset}/{model}/{compression}/{level}",
+    # Like partial downloads these outlive the job that writes to them, if it is killed; they are no outputs.
+    "training_state": "results/resume/{dataset}/{model}",
+    "compression_state": "results/resume/{dataset}/{model}/{compression}/{level}",
     "compressed": f"{_COMPRESSED}/{{level}}.safetensors",
     "point": f"{_COMPRESSED}/{{level}}.json",
     "answers": f"{_COMPRESSED}/{{level}}.npy",

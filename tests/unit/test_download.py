@@ -34,7 +34,7 @@ def place(tmp_path):
 
 @pytest.fixture
 def partial(tmp_path):
-    return tmp_path / "unfinished/file"
+    return tmp_path / "resume/file"
 
 
 def fetch(urls, place, partial, sha256=SHA256, **options):

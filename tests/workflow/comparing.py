@@ -40,7 +40,7 @@ def table(folder: Path) -> pd.DataFrame:
 
 def leftovers(folder: Path) -> list[Path]:
     """Return the states of trainings, which must be gone when they are over, torn ones too."""
-    return list(folder.glob("results/unfinished/**/*.pt"))
+    return list(folder.glob("results/resume/**/*.pt"))
 
 
 def wait_until(ready: Callable[[], bool], seconds: float = 120) -> None:

@@ -65,7 +65,7 @@ def test_a_job_that_slurm_kills_begins_again_and_goes_on(fresh: Project, cluster
     )
     with submitted(fresh, cluster, "results/compressed/digits_8x8/resnet18/none/summary.json"):
         number, _ = node_of(cluster, "train_model")
-        wait_until(lambda: any(fresh.folder.glob("results/unfinished/digits_8x8/[!.]*.pt")))
+        wait_until(lambda: any(fresh.folder.glob("results/resume/digits_8x8/[!.]*.pt")))
         cluster.ask("scancel", number)
     log = fresh.folder / "results/logs/train_model/digits_8x8/resnet18.log"
     assert "training goes on after epoch" in log.read_text()

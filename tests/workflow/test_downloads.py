@@ -51,7 +51,7 @@ def test_a_data_set_is_downloaded_once_and_prepared(fresh, content, tmp_path):
         assert "Nothing to be done" in fresh.snakemake("--cores", "1", DATASET, config=config)
         assert len(mirror.asked) == 3
     assert (fresh.folder / ARCHIVE).read_bytes() == content
-    assert [*(fresh.folder / "results/unfinished/downloads").iterdir()] == []
+    assert [*(fresh.folder / "results/resume/downloads").iterdir()] == []
     found = datasets.load(fresh.folder / DATASET)
     assert [len(getattr(found, name).labels) for name in datasets.SPLITS] == [70, 30, 20]
 
@@ -84,7 +84,7 @@ def test_no_mirror_has_it(fresh, content):
 
 def test_a_download_whose_workflow_is_killed_goes_on(fresh):
     content = np.random.default_rng(0).bytes(100_000)
-    partial = fresh.folder / "results/unfinished/downloads/cifar10.tar.gz"
+    partial = fresh.folder / "results/resume/downloads/cifar10.tar.gz"
     half = len(content) // 2
     with serving(content, "stalled") as mirror:
         config = configured(fresh, content, mirror.url)

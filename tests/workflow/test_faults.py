@@ -17,7 +17,7 @@ def test_a_training_whose_workflow_is_killed_goes_on_to_the_same_network(fresh: 
         "config/smoke.yaml",
         lambda text: text.replace("      epochs: 1\n", "      epochs: 6\n", 1),
     )
-    kept = fresh.folder / "results/unfinished/digits_8x8"
+    kept = fresh.folder / "results/resume/digits_8x8"
 
     def last_kept() -> int:
         return max((file.stat().st_mtime_ns for file in kept.glob("[!.]*.pt")), default=0)

@@ -154,7 +154,7 @@ def test_an_interruption_ends_all_jobs_and_says_how_to_go_on(fresh: Project, num
         lambda text: text.replace("      epochs: 1\n", "      epochs: 500\n", 1),
     )
     with fresh.started("--cores", "2", target) as process:
-        wait_until(lambda: any(fresh.folder.glob("results/unfinished/digits_8x8/[!.]*.pt")))
+        wait_until(lambda: any(fresh.folder.glob("results/resume/digits_8x8/[!.]*.pt")))
         running = psutil.Process(process.pid).children(recursive=True)
         # As a terminal does: to all processes of its group.
         os.killpg(process.pid, number)
@@ -165,7 +165,7 @@ def test_an_interruption_ends_all_jobs_and_says_how_to_go_on(fresh: Project, num
     assert 0 < len(ending.splitlines()) < 30, ending
     _, alive = psutil.wait_procs(running, timeout=10)
     assert not alive
-    assert any(fresh.folder.glob("results/unfinished/digits_8x8/[!.]*.pt"))
+    assert any(fresh.folder.glob("results/resume/digits_8x8/[!.]*.pt"))
     # The folder is not locked.
     assert fresh.plan(target)
 

@@ -10,6 +10,6 @@ with job(snakemake):
         snakemake.params.mirrors,
         snakemake.output.archive,
         snakemake.params.settings["sha256"],
-        snakemake.params.unfinished,
+        snakemake.params.resume_from,
         progress=sys.stderr.isatty(),
     )

@@ -12,6 +12,6 @@ with job(snakemake):
         [url],
         snakemake.output.weights,
         sha256,
-        snakemake.params.unfinished,
+        snakemake.params.resume_from,
         progress=sys.stderr.isatty(),
     )

@@ -77,4 +77,4 @@ def resume_file(snakemake: Any) -> Path:
 
     It contains the code hash, so state written by other code is never resumed.
     """
-    return Path(f"{snakemake.params.unfinished}-{snakemake.params.code[:16]}.pt")
+    return Path(f"{snakemake.params.resume_from}-{snakemake.params.code[:16]}.pt")
