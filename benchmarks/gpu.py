@@ -117,11 +117,11 @@ def own_networks(
                     own = Contender("dlas", primitive, "dense", network.dtype, 0.0, tuning, None)
                     made.append((expected, own))
         built = build_all(jobs, TIMEOUT_S)
-        board = LocalDevice(gpu.kind)
+        device = LocalDevice(gpu.kind)
         for job, done, (expected, own) in zip(jobs, built, made, strict=True):
             if done.reason is not None:
                 raise StudyError(f"{work.case.name}: {own.primitive} {own.dtype}: {done.reason}")
-            yield checked(work, load_library(job.folder / LIBRARY, board), expected, own)
+            yield checked(work, load_library(job.folder / LIBRARY, device), expected, own)
 
 
 def export(build: Callable[[], Library], linker: Sequence[str], folder: Path) -> None:

@@ -65,14 +65,14 @@ class Library:
                 addons=list(map(str, self.objects)),
             )
 
-    def load(self, board: Device | None = None) -> CompiledNetwork:
-        """Return the network ready to run in this process, on a board of this machine; on its CPU without one."""
+    def load(self, device: Device | None = None) -> CompiledNetwork:
+        """Return the network ready to run in this process, on a device of this machine, by default its CPU."""
         if not self.objects:
-            return CompiledNetwork(self.executable, board)
+            return CompiledNetwork(self.executable, device)
         with code_folder() as folder:
             file = folder / "network.so"
-            self.export(file, board.linker if board else ())
-            return load_library(file, board)
+            self.export(file, device.linker if device else ())
+            return load_library(file, device)
 
     def record(self) -> dict[str, Any]:
         """Return what is worth knowing of the build: target, counts, seconds.

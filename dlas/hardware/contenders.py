@@ -183,7 +183,7 @@ class _Libraries:
     def reference(self, number: int) -> list[float]:
         if self.kernel is None:
             target = cpu_target(self.platform)
-            self.kernel = peak.arithmetic(target, threads(self.platform), board=self.device)
+            self.kernel = peak.arithmetic(target, threads(self.platform), device=self.device)
         return self.kernel.time(number)
 
     def rest(self) -> None:

@@ -50,27 +50,27 @@ class Kernel:
         target: Mapping[str, Any],
         *shapes: tuple[int, ...],
         dtype: str = "float32",
-        board: Device | None = None,
+        device: Device | None = None,
     ) -> None:
-        """Compile `function` for `target`, the CPU of `board` or of this machine.
+        """Compile `function` for `target`, the CPU of `device` or of this machine.
 
         Its arguments are arrays of these shapes, filled with 0.5.
         """
-        self._board: Device = board or LocalDevice()
-        self._device = self._board.devices[-1]
+        self._device: Device = device or LocalDevice()
+        self._tvm_device = self._device.devices[-1]
         library = tvm.compile(tvm.IRModule({"main": function}), target=Target(dict(target)))
         with code_folder() as folder:
             file = folder / "kernel.so"
-            linked = partial(link, linker=self._board.linker)
+            linked = partial(link, linker=self._device.linker)
             library.export_library(str(file), fcompile=linked)
-            self._module = self._board.load(file)
-        self._arguments = [self._board.filled(shape, dtype, 0.5) for shape in shapes]
+            self._module = self._device.load(file)
+        self._arguments = [self._device.filled(shape, dtype, 0.5) for shape in shapes]
 
     def time(self, number: int, repeat: int = 1) -> list[float]:
         """Return `repeat` samples in seconds a run, each the mean over `number` runs, after one that is not counted."""
-        with self._board.guard():
+        with self._device.guard():
             evaluate = self._module.time_evaluator(
-                "main", self._device, number=number, repeat=repeat
+                "main", self._tvm_device, number=number, repeat=repeat
             )
             return [float(seconds) for seconds in evaluate(*self._arguments).results]
 
@@ -114,28 +114,28 @@ def arithmetic(
     accumulators: int = 12,
     steps: int = _STEPS,
     dtype: str = "float32",
-    board: Device | None = None,
+    device: Device | None = None,
 ) -> Kernel:
-    """Return `microbenchmark` compiled, for the CPU of `board` or of this machine."""
+    """Return `microbenchmark` compiled, for the CPU of `device` or of this machine."""
     function, lanes, kind = microbenchmark(target, threads, accumulators, steps, dtype)
     shapes = (lanes,), (lanes,), (threads, accumulators, lanes)
-    return Kernel(function, target, *shapes, dtype=kind, board=board)
+    return Kernel(function, target, *shapes, dtype=kind, device=device)
 
 
 def measure_each_arithmetic(
-    target: Mapping[str, Any], threads: int, board: Device | None = None
+    target: Mapping[str, Any], threads: int, device: Device | None = None
 ) -> dict[str, float]:
     """Return `measure_arithmetic` of float32, float16 and int8.
 
     A dtype that is widened has the rate of float32, the most that multiply-adds of 32 bits reach.
     """
     measured = [dtype for dtype in DTYPES if native(Target(dict(target)), dtype)]
-    rates = {dtype: measure_arithmetic(target, threads, dtype, board) for dtype in measured}
+    rates = {dtype: measure_arithmetic(target, threads, dtype, device) for dtype in measured}
     return dict.fromkeys(DTYPES, rates["float32"]) | rates
 
 
 def measure_arithmetic(
-    target: Mapping[str, Any], threads: int, dtype: str = "float32", board: Device | None = None
+    target: Mapping[str, Any], threads: int, dtype: str = "float32", device: Device | None = None
 ) -> float:
     """Return the 10^9 operations a second that `threads` threads reach at most, multiply and add being two.
 
@@ -147,27 +147,27 @@ def measure_arithmetic(
         1e-9
         * operations
         * number
-        / arithmetic(target, threads, number, dtype=dtype, board=board).best()
+        / arithmetic(target, threads, number, dtype=dtype, device=device).best()
         for number in _ACCUMULATORS
     )
 
 
 def reading(
-    target: Mapping[str, Any], threads: int, size: int, board: Device | None = None
+    target: Mapping[str, Any], threads: int, size: int, device: Device | None = None
 ) -> tuple[Kernel, int]:
     """Return the kernel of `kernels.read` on an array of about `size` bytes, and the array's exact size."""
     lanes, accumulators = extension(Target(dict(target)), "float32").lanes, 8
     steps = max(1, size // (4 * threads * accumulators * lanes))
     shape = (threads, steps, accumulators, lanes)
     result = (threads, accumulators, lanes)
-    kernel = Kernel(kernels.read(*shape), target, shape, result, board=board)
+    kernel = Kernel(kernels.read(*shape), target, shape, result, device=device)
     return kernel, 4 * math.prod(shape)
 
 
 def measure_peak(
     target: Mapping[str, Any],
     threads: int,
-    board: RemoteDevice | None = None,
+    device: RemoteDevice | None = None,
     linker: Sequence[str] = (),
 ) -> Peak:
     """Measure a CPU's limits, on `threads` threads of a board or of this host: the best of repeated runs of kernels.
@@ -176,19 +176,19 @@ def measure_peak(
     Arrays are four times the last-level cache, as STREAM asks (McCalpin 1995), but at most an eighth of the memory.
     Raises a StudyError if this host cannot run code for `target` or has fewer cores than `threads`.
     """
-    if board is None:
+    if device is None:
         platforms.require_host("the peak kernel", target)
         host.use_threads(threads)
         cache, memory = host.last_level_cache_bytes(), host.memory_bytes()
     else:
-        board.use_threads(threads)
-        cache, memory = (board.facts[name] for name in ("last_level_cache_bytes", "memory_bytes"))
-    place: Device = board or LocalDevice(linker=linker)
+        device.use_threads(threads)
+        cache, memory = (device.facts[name] for name in ("last_level_cache_bytes", "memory_bytes"))
+    place: Device = device or LocalDevice(linker=linker)
     gflops = measure_each_arithmetic(target, threads, place)
     read, size = reading(target, threads, min(4 * cache, memory // 8), place)
     lanes = extension(Target(dict(target)), "float32").lanes
     shape = (threads, size // (4 * threads * lanes), lanes)
-    adding = Kernel(kernels.triad(*shape), target, shape, shape, shape, board=place)
+    adding = Kernel(kernels.triad(*shape), target, shape, shape, shape, device=place)
     return Peak(gflops, 1e-9 * size / read.best(), 3e-9 * size / adding.best())
 
 

@@ -67,7 +67,7 @@ def test_the_limits_of_a_board_are_measured_on_it(server):
         assert board.facts["cores"] == len(host.cores()) and board.status(1) == "ok"
         assert board.status(99).startswith("unsupported: 99 threads asked for, the board has")
         board.use_threads(1)
-        rate = peak.measure_arithmetic(target(remote(server)), 1, board=board)
+        rate = peak.measure_arithmetic(target(remote(server)), 1, device=board)
         assert 1 < rate < 1000
         kernel, size = peak.reading(target(remote(server)), 1, 1 << 20, board)
         assert 0.1 < 1e-9 * size / kernel.best() < 1000

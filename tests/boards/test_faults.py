@@ -259,7 +259,7 @@ def test_a_full_disk_on_the_board(library):
 def test_a_timing_that_never_returns_and_the_board_is_free_again(server):
     platform = platform_at(server, 2)
     with RemoteDevice(platform) as board:
-        endless = peak.arithmetic(CPU, 1, steps=10**12, board=board)
+        endless = peak.arithmetic(CPU, 1, steps=10**12, device=board)
         fails("no answer of the board within 2 s", 6, lambda: endless.time(1))
     with RemoteDevice(platform_at(server)) as board:
         assert board.status(1) == "ok"
