@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from dlas.analysis.style import Looks
 
 # How a record names `Observation.others`.
-OTHERS = ("generalizes", "generalizes_low", "generalizes_high")
-NUMBERS = ("estimate", "ci_low", "ci_high", *OTHERS[1:])
+GENERALIZES = ("generalizes", "generalizes_low", "generalizes_high")
+NUMBERS = ("estimate", "ci_low", "ci_high", *GENERALIZES[1:])
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Observation:
         """Return the observation as values that JSON has."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         generalizes, *limits = values.pop("others")
-        values |= dict(zip(OTHERS, (generalizes, *limits), strict=True))
+        values |= dict(zip(GENERALIZES, (generalizes, *limits), strict=True))
         numbers = {name: _number(values[name]) for name in NUMBERS}
         tables = {name: _stored(table) for name, table in self.shown.items()}
         return {
@@ -134,7 +134,7 @@ def restored(record: Mapping[str, Any]) -> Observation:
     for name in NUMBERS:
         record[name] = float("nan") if record[name] is None else record[name]
     values = {each.name: record[each.name] for each in fields(Observation) if each.name in record}
-    values["others"] = Generalization(*(record[name] for name in OTHERS))
+    values["others"] = Generalization(*(record[name] for name in GENERALIZES))
     values["evidence"] = _table(values["evidence"])
     values["shown"] = {name: _table(table) for name, table in values["shown"].items()}
     return Observation(**values)

@@ -31,7 +31,7 @@ INDEX_BYTES = np.dtype("int32").itemsize  # of a non-zero's place in CSR
 PERCENTAGES = (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)  # of the peak, which lines stand for
 LINE = "#D0D4D8"
 ROW_INCHES = 2.3
-MOST_NAMES = 8  # of networks in a panel; where there are more, uncompressed ones only are named
+MAX_NAMES = 8  # of networks in a panel; where there are more, uncompressed ones only are named
 MARGIN = 1.6  # of the axes, beyond the marks and the ceilings
 
 
@@ -164,7 +164,7 @@ def _mark(axis: Axes, looks: Looks, row: Any) -> None:
 
 def _names(axis: Axes, looks: Looks, here: pd.DataFrame) -> None:
     """Name the networks of a panel, or, where they are many, the uncompressed ones."""
-    some = here if len(here) <= MOST_NAMES else here[here["compression"] == "none"]
+    some = here if len(here) <= MAX_NAMES else here[here["compression"] == "none"]
     marks.name_points(
         axis,
         list(some[["intensity", "gflops"]].itertuples(index=False, name=None)),

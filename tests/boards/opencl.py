@@ -59,7 +59,7 @@ def queue() -> cl.CommandQueue:
     return cl.CommandQueue(context())
 
 
-def halves() -> bool:
+def fp16() -> bool:
     """Return whether the device computes in half precision."""
     (device,) = context().devices
     return "cl_khr_fp16" in device.extensions.split()
@@ -67,13 +67,13 @@ def halves() -> bool:
 
 def stored(dtype: str) -> np.dtype:
     """Return the dtype in which the device stores the numbers of a kernel."""
-    return np.dtype("float32" if dtype == "float16" and not halves() else dtype)
+    return np.dtype("float32" if dtype == "float16" and not fp16() else dtype)
 
 
 def build(preamble: str, sources: Iterable[str]) -> cl.Program:
     """Build kernels; pyopencl's error holds the compiler's message and the source."""
     source = "".join((preamble, *sources))
-    if not halves():
+    if not fp16():
         source = f"#define cl_khr_fp16 1\n{WITHOUT_HALVES}{source}"
     return cl.Program(context(), source).build(OPTIONS)
 

@@ -44,7 +44,7 @@ PLUGIN = ObservationPlugin(
     layer="3 Model optimizations",
 )
 
-CLOSER = 1.05
+THRESHOLD = 1.05
 RULE_VERSION = 2
 RULE = f"""
 Share: the speedup over the uncompressed network, same primitive and platform, untuned, over the promised one: the
@@ -52,8 +52,8 @@ uncompressed network's MACs over those left, of weight pruning those of non-zero
 to exceed a promise is not to come closer. A weight-pruned network counts in its faster format, dense or CSR. Ratio:
 share of channel pruning over that of weight pruning, in paired samples, its geometric mean over the primitives and
 platforms of each network, and of these over the networks, with the 95 % interval of the measurements. Threshold:
-{CLOSER}x, or the largest A/A noise floor if that is more. Supported: the interval lies above the threshold.
-Contradicted: it lies below {CLOSER}x, and so does the noise floor. Inconclusive otherwise. For other networks: the same
+{THRESHOLD}x, or the largest A/A noise floor if that is more. Supported: the interval lies above the threshold.
+Contradicted: it lies below {THRESHOLD}x, and so does the noise floor. Inconclusive otherwise. For other networks: the same
 with the t interval over the networks.
 """
 READING = """
@@ -139,13 +139,13 @@ def _verdict(found: pd.DataFrame, series: np.ndarray, tables: Tables) -> Observa
         f"and less on {(ratios.log < 0).sum()} of {len(evidence)} networks; noise floor {floor:.2f}"
     )
     return Observation(
-        judging.any_beyond(ratio.low, ratio.high, CLOSER, floor),
+        judging.any_beyond(ratio.low, ratio.high, THRESHOLD, floor),
         reason,
         STATISTIC,
         *ratio,
         n=len(evidence),
         others=judging.for_others(
-            judging.any_beyond(others.low, others.high, CLOSER, floor), others.low, others.high
+            judging.any_beyond(others.low, others.high, THRESHOLD, floor), others.low, others.high
         ),
         evidence=evidence,
     )

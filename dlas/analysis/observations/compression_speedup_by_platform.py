@@ -41,15 +41,15 @@ PLUGIN = ObservationPlugin(
     layer="6 Hardware",
 )
 
-VERY = 1.25
+THRESHOLD = 1.25
 # Compressions whose marks and legend fit into one column of print.
-FEW = 5
+MAX_LABELS = 5
 RULE_VERSION = 2
 RULE = f"""
 For each compression and pair of platforms: geometric mean over the compressed models of the ratio of their speedups
 (fastest untuned configuration), from paired samples, with the interval of the measurements at a family-wise 95 %.
-Threshold: {VERY}x, or the product of the two A/A noise floors if that is larger. Supported: the interval of some
-compression and pair lies beyond the threshold. Contradicted: all intervals lie within {VERY}x, and so do the noise
+Threshold: {THRESHOLD}x, or the product of the two A/A noise floors if that is larger. Supported: the interval of some
+compression and pair lies beyond the threshold. Contradicted: all intervals lie within {THRESHOLD}x, and so do the noise
 floors. Inconclusive otherwise. For other networks: the same with the t interval over the models.
 """
 READING = """
@@ -65,7 +65,7 @@ uncompressed. results/noise_floor.csv: the largest noise floor of each platform 
 """
 STATISTIC = "geometric mean ratio of a compression's speedups on two platforms, where it is largest"
 LEVEL = [*NETWORK, "level"]
-OTHERS = ["others_low", "others_high"]
+OTHERS_INTERVAL = ["others_low", "others_high"]
 COLUMNS = [
     "compression",
     "first",
@@ -73,7 +73,7 @@ COLUMNS = [
     "ratio",
     "low",
     "high",
-    *OTHERS,
+    *OTHERS_INTERVAL,
     "floor",
     "networks",
 ]
@@ -111,11 +111,11 @@ def _verdict(
     evidence = _comparisons(rows, series, tables)
     if evidence.empty:
         return needs("a network with the same compression measured on two platforms", STATISTIC)
-    verdict = judging.any_beyond(evidence["low"], evidence["high"], VERY, evidence["floor"])
+    verdict = judging.any_beyond(evidence["low"], evidence["high"], THRESHOLD, evidence["floor"])
     others = judging.any_beyond(
-        evidence["others_low"], evidence["others_high"], VERY, evidence["floor"]
+        evidence["others_low"], evidence["others_high"], THRESHOLD, evidence["floor"]
     )
-    beyond = evidence[evidence["low"] > evidence["floor"].clip(lower=VERY)]
+    beyond = evidence[evidence["low"] > evidence["floor"].clip(lower=THRESHOLD)]
     shown = beyond if len(beyond) else evidence
     top = shown.loc[shown["ratio"].idxmax()]
     reason = (
@@ -131,7 +131,7 @@ def _verdict(
         top["low"],
         top["high"],
         n=int(top["networks"]),
-        others=judging.for_others(others, *top[OTHERS]),
+        others=judging.for_others(others, *top[OTHERS_INTERVAL]),
         evidence=evidence,
     )
 
@@ -160,7 +160,9 @@ def _comparisons(rows: pd.DataFrame, series: np.ndarray, tables: Tables) -> pd.D
         return pd.DataFrame(columns=COLUMNS)
     table = pd.DataFrame(found, columns=["compression", "first", "second", "floor", "networks"])
     ratio, others = of_networks(models)
-    limits = dict(zip(["ratio", "low", "high", *OTHERS], [*ratio, *others[1:]], strict=True))
+    limits = dict(
+        zip(["ratio", "low", "high", *OTHERS_INTERVAL], [*ratio, *others[1:]], strict=True)
+    )
     return table.assign(**limits)[COLUMNS]
 
 
@@ -172,7 +174,7 @@ def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     if found.empty:
         return panels.empty(looks, platforms, "no compressed network was measured")
     # Many compressions need higher rows, and a legend as wide as a page.
-    many = len(compressions) > FEW
+    many = len(compressions) > MAX_LABELS
     figure, axes, heights = panels.model_rows(
         looks,
         platforms,

@@ -46,18 +46,18 @@ PLUGIN = ObservationPlugin(
     layer="1 Datasets",
 )
 
-LARGEST_SHARE = 0.25
+THRESHOLD = 0.25
 # A share of fewer conclusions says nothing.
-FEWEST = 10
+MIN_COUNT = 10
 RULE_VERSION = 2
 RULE = f"""
 Conclusions: on each platform, for each model that two data sets have, all pairs of its configurations (compression,
 format, primitive; untuned) that are clearly ordered on at least one of the two. A conclusion is reversed if the order
 is clear on both and opposite, it holds if it is clear on both and the same. Clear: by more than the A/A noise floor and
 the interval of paired samples, with a family-wise error of 5 % over all comparisons. Interval of the share that is
-reversed: from the reversed ones alone to all but those that hold. Supported: it lies above {LARGEST_SHARE:.0%}.
-Contradicted: it lies below. Inconclusive otherwise, and with fewer than {FEWEST} conclusions. For other networks: the
-exact interval of the share of shared models of whose conclusions more than {LARGEST_SHARE:.0%} are reversed; yes above
+reversed: from the reversed ones alone to all but those that hold. Supported: it lies above {THRESHOLD:.0%}.
+Contradicted: it lies below. Inconclusive otherwise, and with fewer than {MIN_COUNT} conclusions. For other networks: the
+exact interval of the share of shared models of whose conclusions more than {THRESHOLD:.0%} are reversed; yes above
 {judging.COMMON:.0%}, no below.
 """
 READING = """
@@ -78,7 +78,7 @@ EVERY = "all models"
 COLUMNS = ["platform", "model", "first", "second", "one", "other", "outcome"]
 REVERSED = "#B34700"
 # Of reversed pairs in a panel: more would hide the points.
-MOST_LINES = 10
+MAX_LINES = 10
 # The width of the figure, and the height of a row of panels.
 LEAST_INCHES, ROW_INCHES = 5.2, 2.4
 
@@ -163,10 +163,10 @@ def _verdict(found: dict[Place, Sides], tables: Tables) -> Observation:
     share = turned / (turned + held) if turned + held else np.nan
     low, high = (turned / total, (total - held) / total) if total else (np.nan, np.nan)
     verdict: judging.Verdict = "inconclusive"
-    if total >= FEWEST:
-        verdict = judging.any_beyond(low, high, LARGEST_SHARE)
+    if total >= MIN_COUNT:
+        verdict = judging.any_beyond(low, high, THRESHOLD)
     models = [_counts(own["outcome"]) for _, own in evidence.groupby("model")]
-    differing = sum(turned > LARGEST_SHARE * total for turned, _, total in models)
+    differing = sum(turned > THRESHOLD * total for turned, _, total in models)
     reason = f"of {total} conclusions {turned} are reversed and {held} hold; {_cost(shared)}"
     return Observation(
         verdict,
@@ -285,7 +285,7 @@ def _panel(axis: Axes, looks: Looks, rows: pd.DataFrame, conclusions: pd.DataFra
         panels.log_axis(side, low, high)
     axis.plot([low, high], [low, high], color=GREY, linewidth=0.8, zorder=1)
     turned = conclusions[conclusions["outcome"] == "reversed"]
-    joined = 0 < len(turned) <= MOST_LINES
+    joined = 0 < len(turned) <= MAX_LINES
     if joined:
         for pair in turned.itertuples():
             ends = (side.loc[[pair.one, pair.other], "latency_ms"] for side in (x, y))

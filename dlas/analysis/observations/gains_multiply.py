@@ -44,16 +44,16 @@ PLUGIN = ObservationPlugin(
     layer="Beyond the paper",
 )
 
-SHORT = 1.1
+THRESHOLD = 1.1
 RULE_VERSION = 1
 RULE = f"""
 Pair: a pipeline of two steps. Speedup: latency of the uncompressed network over that of the compressed one, each in its
 fastest format, same primitive and platform, untuned, in paired samples. Ratio: the speedup of a pair over the product
 of those of its two steps alone. Pairs whose pruning has another level than the step alone are drawn and left out. Its
 geometric mean over the pairs, primitives and platforms of each network, and of these over the networks, with the 95 %
-interval of the measurements. Shortfall: one over the ratio. Threshold: {SHORT}x, or the square of the largest A/A noise
+interval of the measurements. Shortfall: one over the ratio. Threshold: {THRESHOLD}x, or the square of the largest A/A noise
 floor if that is more, as a ratio has two pairs of latencies. Supported: the interval of the shortfall lies below
-{SHORT}x, and so does the square of the noise floor: a pair gains what its steps promise, or more. Contradicted: it lies
+{THRESHOLD}x, and so does the square of the noise floor: a pair gains what its steps promise, or more. Contradicted: it lies
 above the threshold. Inconclusive otherwise. For other networks: the same with the t interval over the networks.
 """
 READING = """
@@ -168,7 +168,7 @@ def _verdict(rows: pd.DataFrame, series: np.ndarray, left_out: int, tables: Tabl
 
 def _multiplies(ratio: Interval, floor: float) -> Verdict:
     """Return the verdict: the claim holds where no shortfall is beyond the threshold."""
-    short = judging.any_beyond(1 / ratio.high, 1 / ratio.low, SHORT, floor)
+    short = judging.any_beyond(1 / ratio.high, 1 / ratio.low, THRESHOLD, floor)
     opposite: dict[Verdict, Verdict] = {"supported": "contradicted", "contradicted": "supported"}
     return opposite.get(short, short)
 

@@ -32,7 +32,7 @@ PLUGIN = ObservationPlugin(
     layer="Across the stack",
 )
 
-WORTH = 1.1
+THRESHOLD = 1.1
 RULE_VERSION = 3
 RULE = f"""
 Compared are two configurations, the combination and the fastest one. Configurations: compression with its format,
@@ -43,9 +43,9 @@ at their default (uncompressed and dense; untuned; the primitive that is fastest
 network whose combination was not measured is left out. Speedup: latency of
 the combination over that of the fastest configuration, in paired samples; 1 where that is not clearly faster, by more
 than the A/A noise floor. Its limits: the largest lower and upper limit of any configuration's speedup, family-wise 95 %
-over all pairs of configurations of all networks. Geometric mean over networks and platforms. Threshold: {WORTH}x, which
+over all pairs of configurations of all networks. Geometric mean over networks and platforms. Threshold: {THRESHOLD}x, which
 makes a joint choice worthwhile, or the largest noise floor if that is more. Supported: the interval lies above the
-threshold. Contradicted: it lies below {WORTH}x, and so does the noise floor. Inconclusive otherwise. For other
+threshold. Contradicted: it lies below {THRESHOLD}x, and so does the noise floor. Inconclusive otherwise. For other
 networks: the same with the t interval of the mean over the models.
 """
 READING = """
@@ -103,19 +103,19 @@ def _verdict(found: dict[Place, Choice], tables: Tables) -> Observation:
             f"`{top['model']}`, `{top['dataset']}` on `{top['platform']}` with {top['joint']} in place of "
             f"{top['combination']}"
         )
-    reason += f"; threshold {max(WORTH, floor):.2f}; ways to schedule to choose from: "
+    reason += f"; threshold {max(THRESHOLD, floor):.2f}; ways to schedule to choose from: "
     reason += ", ".join(f"`{way}`" for way in _ways(found))
     unmeasured = sum(choice.combination.empty for choice in found.values())
     if unmeasured:
         reason += f"; left out, as the combination was not measured: {unmeasured}"
     return Observation(
-        judging.any_beyond(average.low, average.high, WORTH, floor),
+        judging.any_beyond(average.low, average.high, THRESHOLD, floor),
         reason,
         STATISTIC,
         *average,
         n=len(evidence),
         others=judging.for_others(
-            judging.any_beyond(others.low, others.high, WORTH, floor), others.low, others.high
+            judging.any_beyond(others.low, others.high, THRESHOLD, floor), others.low, others.high
         ),
         evidence=evidence,
     )

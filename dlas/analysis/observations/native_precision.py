@@ -41,14 +41,14 @@ PLUGIN = ObservationPlugin(
 )
 
 TECHNIQUES = ("float16", "int8")
-WORTH = 1.1
+THRESHOLD = 1.1
 RULE_VERSION = 2
 RULE = f"""
 Speedup: latency uncompressed over latency in float16 or int8, of a network in the same primitive, dense, untuned, in
 paired samples. Native: the platform's kernels multiply in the type itself and do not widen it. For each technique,
 platform and primitive: geometric mean over the networks, with the interval of the measurements at a family-wise 95 %.
-Threshold: {WORTH}x, or the largest A/A noise floor if that is more. It pays off if the interval lies above the
-threshold, and does not if it lies below {WORTH}x, and so does the noise floor. Judged are techniques that were measured
+Threshold: {THRESHOLD}x, or the largest A/A noise floor if that is more. It pays off if the interval lies above the
+threshold, and does not if it lies below {THRESHOLD}x, and so does the noise floor. Judged are techniques that were measured
 both on native platforms and on others. Supported: each pays off with some primitive on every native platform, and with
 none on the others. Contradicted: one pays off with some primitive on a platform where it is not native, or with none
 where it is. Inconclusive otherwise. For other networks: the same with the t interval over the networks.
@@ -66,7 +66,7 @@ primitive and platform. results/noise_floor.csv: the largest noise floor of each
 STATISTIC = "geometric mean speedup where the type is native, with the primitive that gains most"
 WHERE = {True: "native", False: "not native"}
 MEANS = ["compression", "native", "platform", "primitive"]
-OTHERS = ["others_low", "others_high"]
+OTHERS_INTERVAL = ["others_low", "others_high"]
 
 
 def speedups(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
@@ -87,7 +87,7 @@ def speedups(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each technique, platform and primitive.
 
-    Its columns are MEANS, SPEEDUP, OTHERS, floor, networks and outcome: "pays off", "does not" or "unclear".
+    Its columns are MEANS, SPEEDUP, OTHERS_INTERVAL, floor, networks and outcome: "pays off", "does not" or "unclear".
     """
     rows, series = speedups(tables)
     return _verdict(_means(rows, series)).showing(
@@ -107,7 +107,7 @@ def _verdict(evidence: pd.DataFrame) -> Observation:
         for technique, rows in evidence.groupby("compression")
     ]
     top = _most(evidence, native=True)
-    others = _judged(evidence.assign(outcome=_outcomes(evidence, *OTHERS)))
+    others = _judged(evidence.assign(outcome=_outcomes(evidence, *OTHERS_INTERVAL)))
     return Observation(
         _judged(evidence),
         "mean speedup with the primitive that gains most: " + "; ".join(texts),
@@ -116,7 +116,7 @@ def _verdict(evidence: pd.DataFrame) -> Observation:
         top["low"],
         top["high"],
         n=int(top["networks"]),
-        others=judging.for_others(others, *top[OTHERS]),
+        others=judging.for_others(others, *top[OTHERS_INTERVAL]),
         evidence=evidence,
     )
 
@@ -134,8 +134,8 @@ def _judged(evidence: pd.DataFrame) -> judging.Verdict:
 
 def _outcomes(means: pd.DataFrame, low: str, high: str) -> np.ndarray:
     beyond = [
-        means[low] > means["floor"].clip(lower=WORTH),
-        judging.short(means[high], WORTH, means["floor"]),
+        means[low] > means["floor"].clip(lower=THRESHOLD),
+        judging.short(means[high], THRESHOLD, means["floor"]),
     ]
     return np.select(beyond, ["pays off", "does not"], "unclear")
 
@@ -156,7 +156,9 @@ def _means(rows: pd.DataFrame, series: np.ndarray) -> pd.DataFrame:
     if table.empty:
         return table
     speedup, others = of_networks(networks)
-    table = table.assign(**dict(zip([*SPEEDUP, *OTHERS], [*speedup, *others[1:]], strict=True)))
+    table = table.assign(
+        **dict(zip([*SPEEDUP, *OTHERS_INTERVAL], [*speedup, *others[1:]], strict=True))
+    )
     return table.assign(outcome=_outcomes(table, "low", "high"))
 
 

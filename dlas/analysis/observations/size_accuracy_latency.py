@@ -42,7 +42,7 @@ PLUGIN = ObservationPlugin(
     layer="Across the stack",
 )
 
-LARGEST_SHARE = 0.25
+THRESHOLD = 0.25
 RULE_VERSION = 2
 RULE = f"""
 All pairs of networks (model and compression) on a data set and platform; a network is timed in its fastest untuned
@@ -51,7 +51,7 @@ accurate one is clearly faster. Clear: latency differs by more than the A/A nois
 samples for two networks of one model, else from the two latencies' intervals; top-1 differs by the exact McNemar test
 on the images on which the two networks disagree; with a family-wise error of 5 % over all comparisons. Supported: at
 least one discordant pair. Contradicted: none, and the pairs that are not clearly concordant are fewer than
-{LARGEST_SHARE:.0%}. Inconclusive otherwise. For other networks: the exact interval of the share of models that are in a
+{THRESHOLD:.0%}. Inconclusive otherwise. For other networks: the exact interval of the share of models that are in a
 discordant pair; yes above {judging.COMMON:.0%}, no below.
 """
 READING = """
@@ -75,7 +75,7 @@ SHOWN = [*PLACE, *NETWORK, "primitive", "model_bytes", "top1", *LATENCY, "status
 OUTCOMES = {1: "concordant", -1: "discordant", 0: "unclear"}
 DISCORDANT = "#B34700"
 # Of discordant pairs in a panel: more would hide the points.
-MOST_LINES = 10
+MAX_LINES = 10
 
 
 def networks(tables: Tables) -> pd.DataFrame:
@@ -116,7 +116,7 @@ def _verdict(rows: pd.DataFrame, tables: Tables) -> Observation:
     verdict: judging.Verdict = "inconclusive"
     if count:
         verdict = "supported"
-    elif share[2] < LARGEST_SHARE:
+    elif share[2] < THRESHOLD:
         verdict = "contradicted"
     counts = ", ".join(
         f"{number} in {relation}"
@@ -224,7 +224,7 @@ def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     discordant = {
         place: _size_latency(observation.evidence, *place) for place in product(platforms, datasets)
     }
-    few = max(map(len, discordant.values()), default=0) <= MOST_LINES
+    few = max(map(len, discordant.values()), default=0) <= MAX_LINES
     for (line, dataset), (column, platform) in product(enumerate(datasets), enumerate(platforms)):
         axis, rows_here = axes[line, column], rows[rows["dataset"] == dataset]
         axis.set_title(f"{looks.label(platform)}, {looks.label(dataset)}")

@@ -44,20 +44,20 @@ PLUGIN = ObservationPlugin(
     layer="4 Algorithms and data formats",
 )
 
-SHORT = 1.1
-APART = 0.1
-FEWEST = 4
+THRESHOLD = 1.1
+RESOLUTION = 0.1
+MIN_COUNT = 4
 RULE_VERSION = 2
 RULE = f"""
 Density: non-zero MACs over MACs of a weight-pruned network; its inverse is the promised speedup. Reached: latency of
 the uncompressed network in dense over that in CSR, in paired samples. A group: one primitive, tuning and platform. Its
 shortfall is the geometric mean over its networks of promised over reached speedup, with the interval of the
-measurements at a family-wise 95 % over all groups. Threshold: {SHORT}x, or the largest A/A noise floor of the group if
-that is more. Supported: all groups lie above their threshold. Contradicted: some group lies below {SHORT}x, and so does
+measurements at a family-wise 95 % over all groups. Threshold: {THRESHOLD}x, or the largest A/A noise floor of the group if
+that is more. Supported: all groups lie above their threshold. Contradicted: some group lies below {THRESHOLD}x, and so does
 its noise floor. Inconclusive otherwise. For other networks: the same with the t interval over the models. Reported and
-not judged: the break-even density of groups with at least {FEWEST} networks, where the least-squares line of latency
+not judged: the break-even density of groups with at least {MIN_COUNT} networks, where the least-squares line of latency
 over dense latency crosses 1, and its difference between groups that differ in one of primitive, tuning and platform
-alone (delta method, t, family-wise 95 %), clear beyond {APART} and beyond what the noise floors can move it.
+alone (delta method, t, family-wise 95 %), clear beyond {RESOLUTION} and beyond what the noise floors can move it.
 """
 READING = """
 A panel is a platform and a primitive, a mark a weight-pruned network in CSR: across the share of MACs that is left, up
@@ -74,8 +74,8 @@ and data set.
 STATISTIC = "geometric mean of promised over reached speedup, where sparse code comes closest"
 TECHNIQUE = "weight_pruning"
 GROUP = ["primitive", "tuning", "platform"]
-OTHERS = ["others_low", "others_high"]
-SHORTFALLS = [*GROUP, "shortfall", "low", "high", *OTHERS, "floor", "networks"]
+OTHERS_INTERVAL = ["others_low", "others_high"]
+SHORTFALLS = [*GROUP, "shortfall", "low", "high", *OTHERS_INTERVAL, "floor", "networks"]
 COLUMNS = ["factor", "first", "second", "difference", "low", "high", "noise", "networks"]
 RELATIVE = ["relative", "low", "high"]
 PROMISED: dict[str, Any] = {"color": GREY, "linestyle": ":", "linewidth": 0.8}
@@ -141,7 +141,7 @@ def observe(tables: Tables) -> Observation:
     there by its primitive, tuning and platform. The difference is NaN where one has no clear break-even.
     """
     rows, series = networks(tables)
-    groups = {name: group for name, group in rows.groupby(GROUP) if len(group) >= FEWEST}
+    groups = {name: group for name, group in rows.groupby(GROUP) if len(group) >= MIN_COUNT}
     comparisons = _comparisons(groups)
     return _verdict(_shortfalls(rows, series), comparisons).showing(
         networks=rows[[*GROUP, *MODEL, "density", *RELATIVE]],
@@ -176,7 +176,7 @@ def _shortfalls(rows: pd.DataFrame, series: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame(columns=SHORTFALLS)
     shortfall, others = of_networks(networks)
     limits = dict(
-        zip(["shortfall", "low", "high", *OTHERS], [*shortfall, *others[1:]], strict=True)
+        zip(["shortfall", "low", "high", *OTHERS_INTERVAL], [*shortfall, *others[1:]], strict=True)
     )
     return table.assign(**limits)[SHORTFALLS]
 
@@ -187,12 +187,12 @@ def _verdict(evidence: pd.DataFrame, comparisons: pd.DataFrame) -> Observation:
             "a network uncompressed and weight-pruned in CSR with the same primitive, tuning and platform",
             STATISTIC,
         )
-    verdict = judging.all_beyond(evidence["low"], evidence["high"], SHORT, evidence["floor"])
+    verdict = judging.all_beyond(evidence["low"], evidence["high"], THRESHOLD, evidence["floor"])
     others = judging.all_beyond(
-        evidence["others_low"], evidence["others_high"], SHORT, evidence["floor"]
+        evidence["others_low"], evidence["others_high"], THRESHOLD, evidence["floor"]
     )
     top = evidence.loc[evidence["shortfall"].idxmin()]
-    short = int((evidence["low"] > evidence["floor"].clip(lower=SHORT)).sum())
+    short = int((evidence["low"] > evidence["floor"].clip(lower=THRESHOLD)).sum())
     texts = [_text(comparisons[comparisons["factor"] == factor], factor) for factor in GROUP]
     reason = (
         f"sparse code comes closest with {_name(tuple(top[GROUP]))}, promised over reached {top['shortfall']:.2f} "
@@ -207,7 +207,7 @@ def _verdict(evidence: pd.DataFrame, comparisons: pd.DataFrame) -> Observation:
         top["low"],
         top["high"],
         n=len(evidence),
-        others=judging.for_others(others, *top[OTHERS]),
+        others=judging.for_others(others, *top[OTHERS_INTERVAL]),
         evidence=evidence,
     )
 
@@ -221,7 +221,7 @@ def _comparisons(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
             factor for factor, *two in zip(GROUP, first, second, strict=True) if two[0] != two[1]
         ]
         both = np.array([(one[network], other[network]) for network in one if network in other])
-        if len(factors) == 1 and len(both) >= FEWEST:
+        if len(factors) == 1 and len(both) >= MIN_COUNT:
             difference, error, noise = _difference(both)
             ends = (second, first) if difference < 0 else (first, second)
             found.append((factors[0], *ends, abs(difference), error, noise, len(both)))
@@ -276,7 +276,7 @@ def _text(comparisons: pd.DataFrame, factor: str) -> str:
     top = comparisons.loc[comparisons["difference"].idxmax()]
     return (
         f"{factor}s: {top['difference']:.2f} [{top['low']:.2f}, {top['high']:.2f}], {_name(top['first'])} over "
-        f"{_name(top['second'])}" + ", clear" * bool(top["low"] > max(APART, top["noise"]))
+        f"{_name(top['second'])}" + ", clear" * bool(top["low"] > max(RESOLUTION, top["noise"]))
     )
 
 
@@ -351,8 +351,8 @@ def _marks(axis: Axes, looks: Looks, group: pd.DataFrame) -> None:
 
 def _break_even(axis: Axes, looks: Looks, tuning: str, group: pd.DataFrame, line: pd.Series) -> str:
     """Draw the line and the break-even of a group, and return that in words."""
-    if len(group) < FEWEST:
-        return f"fewer than {FEWEST} networks"
+    if len(group) < MIN_COUNT:
+        return f"fewer than {MIN_COUNT} networks"
     if np.isnan(line["at"]):
         return "no clear break-even"
     ends = np.array([0, max(line["at"], group["density"].max())])

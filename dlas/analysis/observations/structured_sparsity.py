@@ -43,7 +43,7 @@ PLUGIN = ObservationPlugin(
     layer="Beyond the paper",
 )
 
-FASTER = 1.1
+THRESHOLD = 1.1
 RULE_VERSION = 1
 RULE = f"""
 Compared are networks of equal accuracy: each technique at the level chosen for it, the strongest one within the
@@ -51,8 +51,8 @@ tolerance on the validation split, in its fastest format, dense or sparse, untun
 over latency after a structured technique, same network, primitive and platform, in paired samples; its geometric mean
 over the primitives and platforms of each network, and of these over the networks, with the 95 % interval of the
 measurements. The claim is judged on block sparsity, or on N:M sparsity where block sparsity was not measured; the
-other one is reported. Threshold: {FASTER}x, or the largest A/A noise floor if that is more. Supported: the interval
-lies above the threshold. Contradicted: it lies below {FASTER}x, and so does the noise floor. Inconclusive otherwise.
+other one is reported. Threshold: {THRESHOLD}x, or the largest A/A noise floor if that is more. Supported: the interval
+lies above the threshold. Contradicted: it lies below {THRESHOLD}x, and so does the noise floor. Inconclusive otherwise.
 For other networks: the same with the t interval over the networks.
 """
 READING = """
@@ -135,13 +135,13 @@ def _verdict(found: pd.DataFrame, series: np.ndarray, tables: Tables) -> Observa
         for name, (grid, _) in limits.items()
     ]
     return Observation(
-        judging.any_beyond(ratio.low, ratio.high, FASTER, floor),
+        judging.any_beyond(ratio.low, ratio.high, THRESHOLD, floor),
         f"latency after `{UNSTRUCTURED}` over that after {'; beside it '.join(texts)}; noise floor {floor:.2f}",
         STATISTIC,
         *ratio,
         n=len(means[judged][0]),
         others=judging.for_others(
-            judging.any_beyond(others.low, others.high, FASTER, floor), others.low, others.high
+            judging.any_beyond(others.low, others.high, THRESHOLD, floor), others.low, others.high
         ),
         evidence=evidence,
     )

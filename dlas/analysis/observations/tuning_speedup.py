@@ -6,7 +6,7 @@ untuned to auto-tuned code, is reported beside it. For every two primitives (mod
 configurations that are alike in all else are divided, so that it does not matter which configurations were searched,
 and the ratios' geometric mean is taken. Primitives, and platforms of one machine, are divided round by round. The
 interval holds for the configurations of the study and the schedules that the search found for them, not for what
-another search would find; what chance in a search could add is why only a factor of STRONG counts. All pairs are
+another search would find; what chance in a search could add is why only a factor of THRESHOLD counts. All pairs are
 compared at a family-wise level, so that the interval of the largest ratio, which is picked afterwards, holds too. See
 RULE.
 """
@@ -50,14 +50,14 @@ PLUGIN = ObservationPlugin(
     layer="5 Systems software",
 )
 
-STRONG = 1.5
+THRESHOLD = 1.5
 RULE_VERSION = 3
 RULE = f"""
 Speedup: unscheduled latency over auto-scheduled latency of a configuration, in paired samples. For each two primitives,
 models and platforms: geometric mean of the ratio of the speedups over the configurations that differ in nothing else,
-with the interval of the measurements at a family-wise 95 % over all pairs. Threshold: {STRONG}x, or the product of the
+with the interval of the measurements at a family-wise 95 % over all pairs. Threshold: {THRESHOLD}x, or the product of the
 two A/A noise floors if that is larger. Supported: of each of primitives, models and platforms of which two could be
-compared, some pair lies beyond its threshold. Contradicted: all pairs of one of the three lie within {STRONG}x, and so
+compared, some pair lies beyond its threshold. Contradicted: all pairs of one of the three lie within {THRESHOLD}x, and so
 do the noise floors. Inconclusive otherwise, and where two could be compared of one of the three only. For other
 networks: the same of primitives and platforms, with the t interval of the ratios over the models. Untuned latency over
 auto-tuned latency is judged by the same rule and reported beside it, without a part in the verdict.
@@ -80,8 +80,8 @@ FACTORS = {
     "models": ["model", "dataset"],
     "platforms": ["platform"],
 }
-OTHERS = ("others_low", "others_high")
-COLUMNS = ["factor", "first", "second", "ratio", "low", "high", *OTHERS, "floor", "pairs"]
+OTHERS_INTERVAL = ("others_low", "others_high")
+COLUMNS = ["factor", "first", "second", "ratio", "low", "high", *OTHERS_INTERVAL, "floor", "pairs"]
 
 
 # Of each contrast, the ways whose speedup over its first the figure shows, and the inches of a row.
@@ -137,7 +137,7 @@ def _verdict(
     sampled = evidence[evidence["factor"] != "models"]
     texts = [_text(evidence[evidence["factor"] == factor], factor) for factor in FACTORS]
     top = evidence.loc[evidence["ratio"].idxmax()]
-    likely = sampled.loc[sampled["ratio"].idxmax(), list(OTHERS)]
+    likely = sampled.loc[sampled["ratio"].idxmax(), list(OTHERS_INTERVAL)]
     return Observation(
         _judged(evidence, "low", "high"),
         "the largest ratio of the speedups of two " + "; ".join(texts),
@@ -146,7 +146,7 @@ def _verdict(
         top["low"],
         top["high"],
         n=len(rows),
-        others=judging.for_others(_judged(sampled, *OTHERS), *likely),
+        others=judging.for_others(_judged(sampled, *OTHERS_INTERVAL), *likely),
         evidence=evidence,
     )
 
@@ -155,7 +155,7 @@ def _judged(evidence: pd.DataFrame, low: str, high: str) -> judging.Verdict:
     """Return the verdict on all factors, each of which has to have a pair beyond its threshold."""
     return judging.every(
         [
-            judging.any_beyond(own[low], own[high], STRONG, own["floor"])
+            judging.any_beyond(own[low], own[high], THRESHOLD, own["floor"])
             for _, own in evidence.groupby("factor")
         ]
     )
@@ -195,7 +195,9 @@ def _comparisons(rows: pd.DataFrame, series: np.ndarray, tables: Tables) -> pd.D
     if table.empty:
         return pd.DataFrame(columns=COLUMNS)
     grid, others = of_networks(networks)
-    limits = dict(zip(["ratio", "low", "high", *OTHERS], [*grid, *others[1:]], strict=True))
+    limits = dict(
+        zip(["ratio", "low", "high", *OTHERS_INTERVAL], [*grid, *others[1:]], strict=True)
+    )
     return table.assign(**limits)[COLUMNS]
 
 

@@ -24,9 +24,9 @@ from tests.unit.analysis.thresholds import (
 )
 from tests.unit.analysis.verdicts import COMPRESSED, everything, joint, rank
 
-FEW = 20  # of them, in every run of the tests
+QUICK_DRAWS = 20  # of them, in every run of the tests
 # How many may be wrong: 5 %, and of few draws as many as that gives in 98 % of runs.
-MOST = {FEW: 3, DRAWS: 50}
+MAX_DECIDED = {QUICK_DRAWS: 3, DRAWS: 50}
 NOISE = 0.02
 NO_FLOOR = 1.0
 # A quarter of the pairs are reversed; others have no order on photos, and noise could give them one.
@@ -47,7 +47,7 @@ def same_on_both(seed):
 def worth_it_on_average(seed):
     """A joint choice is worth a network's own factor, at random; nowhere is it worse."""
     draw = np.random.default_rng(60_000 + seed)
-    reach = np.log(joint_choice.WORTH)
+    reach = np.log(joint_choice.THRESHOLD)
     own = {
         name: np.exp(draw.uniform(-reach, reach)) for nets in FOUR_MODELS.values() for name in nets
     }
@@ -89,7 +89,7 @@ NO_EFFECT = {
     ),
 }
 # Other networks have the threshold on average.
-OTHERS = {
+GENERALIZING = {
     **{
         case: lambda seed, case=case: EFFECTS[case](
             1.0, networks(seed, 0.2), seed=seed, noise=0.004
@@ -105,7 +105,9 @@ OTHERS = {
         1.0, worth_it_on_average(seed), seed=seed, noise=0.004
     ),
 }
-DRAWN = pytest.mark.parametrize("draws", [FEW, pytest.param(DRAWS, marks=pytest.mark.draws)])
+DRAWN = pytest.mark.parametrize(
+    "draws", [QUICK_DRAWS, pytest.param(DRAWS, marks=pytest.mark.draws)]
+)
 
 
 def test_every_observation_is_here():
@@ -117,16 +119,16 @@ def test_every_observation_is_here():
 @pytest.mark.parametrize("case", NO_EFFECT)
 def test_a_claim_is_declared_supported_by_chance_in_at_most_five_percent(case, draws):
     verdicts = [observed(case, NO_EFFECT[case](seed), NO_FLOOR).verdict for seed in range(draws)]
-    assert verdicts.count("supported") <= MOST[draws]
+    assert verdicts.count("supported") <= MAX_DECIDED[draws]
     if case in EFFECTS:
-        assert verdicts.count("contradicted") <= MOST[draws]
+        assert verdicts.count("contradicted") <= MAX_DECIDED[draws]
 
 
 @DRAWN
-@pytest.mark.parametrize("case", OTHERS)
+@pytest.mark.parametrize("case", GENERALIZING)
 def test_a_claim_is_said_to_generalize_by_chance_in_at_most_five_percent(case, draws):
-    found = [observed(case, OTHERS[case](seed), NO_FLOOR).others for seed in range(draws)]
-    assert [one.generalizes for one in found].count("yes") <= MOST[draws]
+    found = [observed(case, GENERALIZING[case](seed), NO_FLOOR).others for seed in range(draws)]
+    assert [one.generalizes for one in found].count("yes") <= MAX_DECIDED[draws]
 
 
 @pytest.mark.parametrize("total", range(1, 17))

@@ -15,7 +15,7 @@ FLOOR, NOISE = 1.02, 0.004
 # Of the compressions at equal accuracy: how far an interval from the test images reaches about.
 FLOORS = {"pruning_reach": 1.22, "compact_architectures": 1.65}
 REACHED = 0.8
-FEW = 10  # draws, in every run of the tests
+QUICK_DRAWS = 10  # draws, in every run of the tests
 SUPPORTED = EFFECTS | {
     # The larger of two networks is the faster one.
     "size_accuracy_latency": in_order(lambda factor, size: size if size < 16 else 8 / factor),
@@ -47,7 +47,7 @@ def test_every_claim_is_here():
     assert named == set(registry.names("observation"))
 
 
-@pytest.mark.parametrize("draws", [FEW, pytest.param(DRAWS, marks=pytest.mark.draws)])
+@pytest.mark.parametrize("draws", [QUICK_DRAWS, pytest.param(DRAWS, marks=pytest.mark.draws)])
 @pytest.mark.parametrize("verdict", ["supported", "contradicted"])
 @pytest.mark.parametrize("case", SUPPORTED)
 def test_a_true_verdict_is_reached_in_at_least_eighty_percent(case, verdict, draws):

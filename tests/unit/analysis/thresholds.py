@@ -177,8 +177,8 @@ def tuning_differs(part):
     """Return tables in which tuning gains differently: by a factor in this part of the claim, far so in the others."""
 
     def tables(factor, own, **options):
-        by = dict.fromkeys(tuning_speedup.FACTORS, tuning_speedup.STRONG * FAR)
-        by[part] = tuning_speedup.STRONG * factor
+        by = dict.fromkeys(tuning_speedup.FACTORS, tuning_speedup.THRESHOLD * FAR)
+        by[part] = tuning_speedup.THRESHOLD * factor
 
         def speedup(platform, dataset, model, compression, primitive):
             return own(dataset, model) ** (primitive == "gemm") * np.prod(
@@ -198,7 +198,7 @@ def hardware_differs(factor, own, **options):
     def latency(platform, dataset, model, compression, primitive, tuning):
         if compression == "none":
             return 4.0
-        by = compression_speedup_by_platform.VERY * factor * own(dataset, model)
+        by = compression_speedup_by_platform.THRESHOLD * factor * own(dataset, model)
         return 2.0 if platform == "local_cpu" else 2.0 * by
 
     return synthetic.study(latency, compressions=COMPRESSED, models=FOUR_MODELS, **options)
@@ -211,7 +211,7 @@ def short_of_the_promise(factor, own, **options):
         if compression == "none":
             return 1.0
         closest = (platform, primitive) == ("local_cpu", "gemm")
-        by = sparsity_promise.SHORT * (factor if closest else FAR)
+        by = sparsity_promise.THRESHOLD * (factor if closest else FAR)
         # CSR takes half of it
         return 2 * synthetic.left(dataset, model, compression) * by * own(dataset, model)
 
@@ -221,7 +221,7 @@ def short_of_the_promise(factor, own, **options):
 
 def closer_to_the_promise(factor, own, **options):
     def latency(platform, dataset, model, *rest):
-        share = 0.5 * channel_pruning_promise.CLOSER * factor * own(dataset, model)
+        share = 0.5 * channel_pruning_promise.THRESHOLD * factor * own(dataset, model)
         return channel_share(share)(platform, dataset, model, *rest)
 
     return pruned(latency, models=FOUR_MODELS, **options)
@@ -234,7 +234,7 @@ def paying(part):
         def latency(platform, dataset, model, compression, primitive, tuning):
             here = "native" if platform == "local_cpu" else "elsewhere"
             sign = 1 if here == "native" else -1
-            gain = native_precision.WORTH * (factor if here == part else FAR) ** sign
+            gain = native_precision.THRESHOLD * (factor if here == part else FAR) ** sign
             return 1.0 if compression == "none" else 1 / (gain * own(dataset, model))
 
         return quantized(latency, models=FOUR_MODELS, **options)
@@ -259,7 +259,7 @@ def better_jointly(factor, own, **options):
     def latency(platform, dataset, model, compression, primitive, tuning):
         cost = {"direct": 1.0, "gemm": 1.3, "spatial_pack": 1.3}[primitive]
         if compression == "int8":
-            together = 0.5 / (joint_choice.WORTH * factor * own(dataset, model))
+            together = 0.5 / (joint_choice.THRESHOLD * factor * own(dataset, model))
             return 0.9 if primitive == "direct" else together
         return cost * {"none": 1, "channel_pruning": 0.5}[compression]
 
@@ -271,7 +271,7 @@ def multiplying(factor, own, **options):
     gains = {"none": 1, "channel_pruning": 2, "float16": 3}
 
     def latency(platform, dataset, model, compression, primitive, tuning):
-        pair = 6 / gains_multiply.SHORT * factor * own(dataset, model)
+        pair = 6 / gains_multiply.THRESHOLD * factor * own(dataset, model)
         return 1 / gains.get(compression, pair)
 
     compressions = (*gains, "slim_float16")
@@ -280,7 +280,7 @@ def multiplying(factor, own, **options):
 
 def structured_is_faster(factor, own, **options):
     def latency(platform, dataset, model, compression, primitive, tuning):
-        faster = structured_sparsity.FASTER * factor * own(dataset, model)
+        faster = structured_sparsity.THRESHOLD * factor * own(dataset, model)
         return 1 / faster if compression == "block_sparsity" else 1.0
 
     compressions = ("none", "weight_pruning", "block_sparsity", "n_m_sparsity")

@@ -35,12 +35,12 @@ from tests.unit.compiler.searches import count, lines, trials
 
 ONE = Platform("host", threads=1)
 HOST, HERE = target(ONE), device_opener(ONE)
-PATIENCE = 60  # seconds: no candidate may fail because other tests take the machine
+TIMEOUT_S = 60  # no candidate may fail because other tests take the machine
 SETTINGS = Settings(
     "evolutionary",
     {"layer": 4, "network": 100},
     3,
-    {"repeats": 2, "min_repeat_ms": 0.2, "timeout_s": PATIENCE},
+    {"repeats": 2, "min_repeat_ms": 0.2, "timeout_s": TIMEOUT_S},
     {"finalists": 1, "repeats": 5},
 )
 
