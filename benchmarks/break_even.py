@@ -16,8 +16,10 @@ from dlas.analysis.style import GREY, Looks, style
 from dlas.study import descriptions
 
 RATIO = "ratio_to_pytorch_float32"
-SHOWN = (0, 50, 60, 70, 80, 90, 99)  # percent, on the axis
-STRONG = 0.9  # the sparsity at which the slowest layer is named
+# Percent, on the axis.
+SHOWN = (0, 50, 60, 70, 80, 90, 99)
+# The sparsity at which the slowest layer is named.
+STRONG = 0.9
 DENSE = "#404040"
 KINDS: tuple[registry.Kind, ...] = ("compression", "primitive")
 
@@ -44,8 +46,9 @@ def over_layers(ratios: pd.Series) -> pd.Series:
 def break_even(ratios: pd.Series) -> float:
     """Return the sparsity from which on all ratios, indexed by sparsity, are below 1, between levels on a line.
 
-    The work falls in proportion to the sparsity, and with it the ratio. Where the ratio is below 1 from the
-    lowest sparsity on, that one is returned, and NaN where it is not below 1 at the highest.
+    The work falls in proportion to the sparsity, and with it the ratio. Where the ratio is below 1
+    from the lowest sparsity on, that one is returned, and NaN where it is not below 1 at the
+    highest.
     """
     levels, values = ratios.index.to_numpy(float), ratios.to_numpy(float)
     slow = np.flatnonzero(values >= 1)

@@ -166,7 +166,8 @@ def csr_product(
     An image by itself: the library is slower on longer rows.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the format is in beta state
+        # The format is in beta state.
+        warnings.simplefilter("ignore")
         stored = torch.from_numpy(matrix).to_sparse_csr()
         index = (stored.crow_indices().int(), stored.col_indices().int())
         stored = torch.sparse_csr_tensor(*index, stored.values(), stored.shape)

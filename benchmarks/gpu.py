@@ -1,8 +1,9 @@
 """Whole networks on this machine's GPU of CUDA: this project's primitives against PyTorch, in one run.
 
-Batch 1, every runtime in float32 and in float16. PyTorch takes part as it runs by itself (eager) and as a CUDA graph,
-which leaves out what Python and the launches cost. It may multiply float32 in TF32 on the tensor cores, as it does by
-default in convolutions; this project's primitives do not. All take turns, so that a drift meets all of them alike.
+Batch 1, every runtime in float32 and in float16. PyTorch takes part as it runs by itself (eager)
+and as a CUDA graph, which leaves out what Python and the launches cost. It may multiply float32 in
+TF32 on the tensor cores, as it does by default in convolutions; this project's primitives do not.
+All take turns, so that a drift meets all of them alike.
 """
 
 import argparse
@@ -48,7 +49,8 @@ CASES = (
     Case("resnet50", 224, "large_input", 1000),
 )
 TECHNIQUES = ("none", "float16", "int8")
-TIMEOUT_S = 600.0  # with the build of a network
+# With the build of a network.
+TIMEOUT_S = 600.0
 PEERS = {
     f"ratio_to_{runtime}_{dtype}": (runtime, dtype)
     for runtime in ("pytorch", "pytorch_graph")
@@ -66,7 +68,8 @@ def pytorch(work: Workload, dtype: torch.dtype) -> Iterator[Contender]:
         model(image)
 
     side = torch.cuda.Stream()
-    with torch.cuda.stream(side):  # as torch.cuda.graph asks for, before the capture
+    # As torch.cuda.graph asks for, before the capture.
+    with torch.cuda.stream(side):
         for _ in range(3):
             run()
     torch.cuda.synchronize()

@@ -9,7 +9,8 @@ import pandas as pd
 
 from dlas.files import atomic_write
 
-Sampler = Callable[[int], float]  # gives the mean seconds of a number of runs
+# Gives the mean seconds of a number of runs.
+Sampler = Callable[[int], float]
 
 
 def repeated(run: Callable[[], object]) -> Sampler:
@@ -29,7 +30,8 @@ def repeated(run: Callable[[], object]) -> Sampler:
 def take_turns(samplers: Sequence[Sampler], turns: Iterable[int], seconds: float) -> np.ndarray:
     """Return the milliseconds [turns, samplers] of a run; in each turn all are sampled once, in random order.
 
-    A sample is of as many runs as fill `seconds`, at least one. A sampler may fail, and gives NaN then.
+    A sample is of as many runs as fill `seconds`, at least one. A sampler may fail, and gives NaN
+    then.
     """
     fastest = [min(sample(1) for _ in range(3)) for sample in samplers]
     numbers = [max(1, round(seconds / one)) if one > 0 else 1 for one in fastest]

@@ -1,14 +1,16 @@
 """Layers one by one: this project's primitives, dense and sparse, against PyTorch, ONNX Runtime and a sparse library.
 
-One thread, one run. All runtimes of a layer take turns, and are called from the same loop; a ratio is the median over
-the turns of two samples of one turn, latency over PyTorch's dense float32 convolution. Numbers are random.
+One thread, one run. All runtimes of a layer take turns, and are called from the same loop; a ratio
+is the median over the turns of two samples of one turn, latency over PyTorch's dense float32
+convolution. Numbers are random.
 """
 
 import argparse
 import os
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"  # read by PyTorch when it starts
+# Read by PyTorch when it starts.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pandas as pd
 import torch

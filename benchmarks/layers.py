@@ -10,8 +10,8 @@ from torch import nn
 from dlas import models
 from dlas.primitives.convolution import Convolution
 
-# What apache/tvm pull request 8605, "Sparse Conv2d Implementation for 3x3 kernels", reports on: 3x3 layers of ten
-# images that keep channels and size. (channels, height and width)
+# What apache/tvm pull request 8605, "Sparse Conv2d Implementation for 3x3 kernels", reports on: 3x3
+# layers of ten images that keep channels and size. (channels, height and width)
 PULL_REQUEST_8605 = ((64, 56), (128, 28), (256, 14), (512, 7))
 NETWORKS = (("resnet18", 32, "small_input"), ("resnet18", 224, "large_input"))
 POINTWISE = ("mobilenet_v2", 32, "small_input")

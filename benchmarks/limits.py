@@ -1,7 +1,8 @@
 """What limits each network of the benchmark: every kernel alone, against the machine's arithmetic peak.
 
-A kernel is timed by itself on warm data, one thread; a row adds up the kernels of one kind. What a network takes longer
-than the sum of its kernels is data that was not in cache when it was needed, first of all weights.
+A kernel is timed by itself on warm data, one thread; a row adds up the kernels of one kind. What a
+network takes longer than the sum of its kernels is data that was not in cache when it was needed,
+first of all weights.
 """
 
 from collections.abc import Iterator
@@ -36,7 +37,8 @@ KINDS = ("depthwise_convolution", "pointwise_convolution", "convolution")
 def kernels(network: Network, primitive: str, compiled_for: Target) -> Iterator[dict[str, Any]]:
     """Time every kernel of a network; yield its kind, calls, milliseconds and GFLOP of all its calls.
 
-    The operations of a layer are those of the plain convolution, also where Winograd's algorithm needs fewer.
+    The operations of a layer are those of the plain convolution, also where Winograd's algorithm
+    needs fewer.
     """
     algorithm, dense = primitives.load(primitive), primitives.load_format("dense")
     macs: dict[str, int] = {}

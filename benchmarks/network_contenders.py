@@ -34,9 +34,11 @@ from dlas.hardware.platforms import Platform, target
 from dlas.models.training import Recipe
 
 HERE = Platform("local_cpu", threads=1)
-SPARSITY = 0.9  # of the weights that are pruned
+# Of the weights that are pruned.
+SPARSITY = 0.9
 ROOT = Path(__file__).parent.parent
-RECORDS = ROOT / "benchmarks" / "records"  # of candidates; they are not part of the repository
+# Of candidates; they are not part of the repository.
+RECORDS = ROOT / "benchmarks" / "records"
 SEARCH: dict[str, Any] = {
     "strategy": "evolutionary",
     "batch": 8,
@@ -49,7 +51,8 @@ WAY = "autotuned"
 # Runs of each of a primitive's samples, and samples, that tell the fastest.
 RUNS, SAMPLES = 2, 5
 EXCLUDE = ("stem", "depthwise", "classifier")
-IMAGES = 32  # on which integers are calibrated
+# On which integers are calibrated.
+IMAGES = 32
 # Of the measure that `dlas.compiler.check` has for each dtype.
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 0.0}
 COLUMNS = [
@@ -70,7 +73,8 @@ FORMS = ("float32", "float16", "int8", "csr")
 class Case:
     """A network of width 1 and the size of its input in pixels.
 
-    `forms` are those of `FORMS` that take part, `build_s` the seconds that one of its libraries takes on two cores.
+    `forms` are those of `FORMS` that take part, `build_s` the seconds that one of its libraries
+    takes on two cores.
     """
 
     model: str
@@ -168,8 +172,8 @@ def pruned(work: Workload, sparsity: float) -> nn.Module:
 def own_networks(work: Workload, trials: Mapping[str, int] | None = None) -> Iterator[Contender]:
     """Yield every primitive in each form of the case.
 
-    `trials` are the largest numbers of a "layer" and of the whole "network". With them the fastest primitive in
-    float32 also runs as a search over its knobs leaves it.
+    `trials` are the largest numbers of a "layer" and of the whole "network". With them the fastest
+    primitive in float32 also runs as a search over its knobs leaves it.
     """
     for form in work.case.forms:
         technique = form if form in ("float16", "int8") else "none"
@@ -272,8 +276,8 @@ def measure(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Time the contenders of a network in turns.
 
-    Returns a row each, and the samples in milliseconds [turns, contenders], NaN where there are none. One that fails
-    meanwhile has the reason in its status, and no latency.
+    Returns a row each, and the samples in milliseconds [turns, contenders], NaN where there are
+    none. One that fails meanwhile has the reason in its status, and no latency.
     """
     statuses = [contender.status for contender in contenders]
 

@@ -1,7 +1,7 @@
 """The peers of a network: the same one in other runtimes, in float32 and quantized by their own tools.
 
-Each runs in a process of its own, on one core, and is checked before it is timed. One that is not installed, fails,
-hangs or is wrong has the reason in its row.
+Each runs in a process of its own, on one core, and is checked before it is timed. One that is not
+installed, fails, hangs or is wrong has the reason in its row.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -73,8 +73,8 @@ def exported(work: Workload, folder: Path) -> dict[str, Path]:
 def quantized(work: Workload, exported: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """Quantize an ONNX model by the tools of the runtimes that have one.
 
-    Returns the files by runtime, and the status of each that failed. The tools work in processes of their own, as they
-    bring threads.
+    Returns the files by runtime, and the status of each that failed. The tools work in processes of
+    their own, as they bring threads.
     """
     tools = {"onnxruntime": quantize_for_onnxruntime, "openvino": quantize_for_openvino}
     files, reasons = {}, {}
@@ -90,9 +90,10 @@ def quantized(work: Workload, exported: Path) -> tuple[dict[str, Path], dict[str
 def quantize_for_onnxruntime(model: Path, images: np.ndarray) -> Path:
     """Write an ONNX model in 8-bit integers beside it, as ONNX Runtime recommends.
 
-    Activations are uint8, weights int8 with a scale for each channel, in the QDQ format, which ONNX Runtime turns into
-    integer operators when it loads the model: all that it has, so that feature maps stay integers from layer to layer.
-    The model's own shapes suffice: their symbolic inference would add nothing.
+    Activations are uint8, weights int8 with a scale for each channel, in the QDQ format, which ONNX
+    Runtime turns into integer operators when it loads the model: all that it has, so that feature
+    maps stay integers from layer to layer. The model's own shapes suffice: their symbolic inference
+    would add nothing.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,

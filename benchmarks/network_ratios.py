@@ -23,8 +23,8 @@ FORMS = {
 def with_ratios(table: pd.DataFrame, samples: np.ndarray) -> pd.DataFrame:
     """Return the rows of one network with the columns `best_peer` and `ratio_to_best_peer`.
 
-    Rows in int8 are compared with the fastest peer in int8, all others with the fastest in float32. A ratio is the
-    median over the turns of two samples of one turn.
+    Rows in int8 are compared with the fastest peer in int8, all others with the fastest in float32.
+    A ratio is the median over the turns of two samples of one turn.
     """
     table = table.assign(best_peer="", ratio_to_best_peer=np.nan)
     integers = table["dtype"] == "int8"
@@ -96,7 +96,8 @@ def draw(table: pd.DataFrame, path: Path) -> None:
             axis.bar_label(container, fmt="%.2f", fontsize=6, padding=1)  # type: ignore[arg-type]
         axis.set(xlabel="", ylabel="latency / best peer's")
         axis.set_title(
-            "The fastest primitive beside the fastest of the peers, one thread; below 1 it is faster"
+            "The fastest primitive beside the fastest of the peers, one thread; below 1 it is "
+            "faster"
         )
         axis.tick_params(axis="x", rotation=20)
         axis.legend(title="", ncols=len(FORMS), loc="upper left")

@@ -1,8 +1,8 @@
 """Whole networks: this project's primitives, dense and compressed, against the runtimes that are its peers.
 
-One thread, one run. All contenders of a network take turns, so that a drift of the machine meets all of them alike; a
-ratio is the median over the turns of two samples of one turn. A run that was killed goes on with the networks that it
-has not done.
+One thread, one run. All contenders of a network take turns, so that a drift of the machine meets
+all of them alike; a ratio is the median over the turns of two samples of one turn. A run that was
+killed goes on with the networks that it has not done.
 """
 
 import argparse
@@ -10,7 +10,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"  # read by PyTorch when it starts
+# Read by PyTorch when it starts.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pandas as pd
 import torch

@@ -12,7 +12,8 @@ from benchmarks.layers import Layer, operands
 from dlas.primitives.convolution import Convolution
 
 OPSET, FORMAT = 17, 8
-MIDDLE = np.uint8(128)  # of the output's range: its zero point
+# Of the output's range: its zero point.
+MIDDLE = np.uint8(128)
 
 
 def onnx_runtime(layer: Layer) -> Iterator[Contender]:
@@ -40,7 +41,8 @@ def onnx_runtime(layer: Layer) -> Iterator[Contender]:
     run, output = session("QLinearConv", shape, data, constants)
     expected = np.rint(sums * scale[:, None, None]) + float(MIDDLE)
     run()
-    step = 1 / expected.max()  # roundings of a half differ
+    # Roundings of a half differ.
+    step = 1 / expected.max()
     check(output.numpy().astype(float), expected, 1.01 * step, f"{layer.name}: QLinearConv")
     yield Contender("int8", 0.0, "onnxruntime", "", "dense", run)
 

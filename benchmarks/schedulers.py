@@ -1,6 +1,7 @@
 """The ways to schedule on one network: latencies beside the default schedule, and what each search cost.
 
-One thread, one run: the libraries of a primitive take turns, so that a drift of the machine meets all of them alike.
+One thread, one run: the libraries of a primitive take turns, so that a drift of the machine meets
+all of them alike.
 """
 
 import argparse
@@ -11,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"  # read by PyTorch when it starts
+# Read by PyTorch when it starts.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pandas as pd

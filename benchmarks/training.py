@@ -1,7 +1,7 @@
 """How long the trainings of a config take on this machine: an epoch or two of each network, on random images.
 
-Of the last epoch, its validation included. Each network is trained twice, which shows whether the machine gives the
-same bits.
+Of the last epoch, its validation included. Each network is trained twice, which shows whether the
+machine gives the same bits.
 """
 
 import argparse

@@ -1,12 +1,14 @@
 """Hash a script, or modules, together with everything they import from this project.
 
-The hash covers the syntax trees of whole files, without comments, docstrings and positions. So neither documentation
-nor layout nor a time stamp changes it. Imports count wherever in a file they stand, also inside functions. A module
-that is imported by name at run time must be given explicitly. A file beside a module, with its name and one of the
-suffixes in `BESIDE`, is part of it.
+The hash covers the syntax trees of whole files, without comments, docstrings and positions. So
+neither documentation nor layout nor a time stamp changes it. Imports count wherever in a file they
+stand, also inside functions. A module that is imported by name at run time must be given
+explicitly. A file beside a module, with its name and one of the suffixes in `BESIDE`, is part of
+it.
 
-What a plugin says of itself is no code: the assignment `PLUGIN` and the modules that read it do not count. A job gets
-what it needs of a description as a parameter of its rule. Neither do imports for type checkers count.
+What a plugin says of itself is no code: the assignment `PLUGIN` and the modules that read it do not
+count. A job gets what it needs of a description as a parameter of its rule. Neither do imports for
+type checkers count.
 """
 
 import ast
@@ -27,7 +29,8 @@ def code_hash(root: Path, script: Path | None, modules: tuple[str, ...] = ()) ->
     Parameters
     ----------
     root : Path
-        The project's folder. A module that is neither below it nor beside the script is not of this project.
+        The project's folder. A module that is neither below it nor beside the script is not of this
+        project.
     script : Path or None
         The script; None hashes the modules alone.
     modules : tuple of str

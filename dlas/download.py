@@ -52,13 +52,14 @@ def fetch(
     Raises
     ------
     StudyError
-        No mirror provides the file (the message has the reason of each), an address or the checksum has
-        the wrong form, or the disk is full.
+        No mirror provides the file (the message has the reason of each), an address or the checksum
+        has the wrong form, or the disk is full.
     """
     path, partial, expected = Path(path), Path(partial), sha256.lower()
     if not re.fullmatch("[0-9a-f]{8,64}", expected):
         raise StudyError(
-            f"the checksum {sha256!r} of {path.name} is not allowed; it must be the hexadecimal digits of "
+            f"the checksum {sha256!r} of {path.name} is not allowed; it must be the hexadecimal "
+            f"digits of "
             "a SHA-256, or at least the first 8"
         )
     for url in urls:
@@ -109,7 +110,8 @@ def _from_mirror(
             return ""
         partial.unlink()
         reason = f"wrong checksum: the SHA-256 is {found}, not {expected}"
-        if not resumed:  # the mirror would send the same again
+        # The mirror would send the same again.
+        if not resumed:
             break
     return reason
 

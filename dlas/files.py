@@ -30,8 +30,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     Parameters
     ----------
     path : str or Path
-        Its folder is created if it is missing. The temporary file has the same suffix, by which several
-        writers choose their format.
+        Its folder is created if it is missing. The temporary file has the same suffix, by which
+        several writers choose their format.
 
     Raises
     ------
@@ -113,7 +113,8 @@ def code_folder() -> Iterator[Path]:
                 yield Path(folder)
             return
     raise StudyError(
-        f"no library can be loaded from {' or '.join(places)}: their file systems are mounted noexec; "
+        f"no library can be loaded from {' or '.join(places)}: their file systems are mounted "
+        f"noexec; "
         "allowed: TMPDIR=<a folder on another file system>"
     )
 

@@ -1,12 +1,13 @@
 """What a plugin says of itself: one description in its file, which planning reads without importing the file.
 
-A plugin is a file in the folder of its kind with an assignment `PLUGIN = <Kind>Plugin(...)`. The registry evaluates
-that one expression alone, so it may use only the names of this module and literals. Values that a job depends on
-(a type, a stem, a number of threads) reach the job as parameters of its rule; a job never reads a description. Thus
-`PLUGIN` is no part of the code hash, and a new label reruns figures and nothing else.
+A plugin is a file in the folder of its kind with an assignment `PLUGIN = <Kind>Plugin(...)`. The
+registry evaluates that one expression alone, so it may use only the names of this module and
+literals. Values that a job depends on (a type, a stem, a number of threads) reach the job as
+parameters of its rule; a job never reads a description. Thus `PLUGIN` is no part of the code hash,
+and a new label reruns figures and nothing else.
 
-A setting is a type with the rules of the library annotated_types, and one line of documentation. The typed config,
-the reference documentation and all messages are made of it.
+A setting is a type with the rules of the library annotated_types, and one line of documentation.
+The typed config, the reference documentation and all messages are made of it.
 """
 
 import os
@@ -59,8 +60,8 @@ LAST = 1000
 class Rule:
     """A rule for values that annotated_types lacks.
 
-    The methods with underscores are pydantic's hooks: the typed config calls `check` after the value has its type, and
-    its JSON Schema contains `json_schema`.
+    The methods with underscores are pydantic's hooks: the typed config calls `check` after the
+    value has its type, and its JSON Schema contains `json_schema`.
     """
 
     def check(self, value: Any) -> Any:
@@ -153,8 +154,8 @@ class Setting:
     Parameters
     ----------
     type
-        The type of its value, possibly `Annotated` with rules of annotated_types and `Matches`. A mapping from names to
-        `Setting` stands for a nested section.
+        The type of its value, possibly `Annotated` with rules of annotated_types and `Matches`. A
+        mapping from names to `Setting` stands for a nested section.
     text : str
         What it means, in one line without a full stop.
     required : bool
@@ -221,8 +222,8 @@ class ModelPlugin(Plugin):
     weights : str
         torchvision's name of its published weights, empty where there are none.
     group : {"compact", "large"}, optional
-        Which of the two groups it is in that are compared with each other: architectures designed to be small
-        (MobileNets, EfficientNet), or the large ones (VGG-16, the ResNets).
+        Which of the two groups it is in that are compared with each other: architectures designed
+        to be small (MobileNets, EfficientNet), or the large ones (VGG-16, the ResNets).
     """
 
     smallest: Mapping[str, int]
@@ -245,9 +246,11 @@ class TechniquePlugin(Plugin):
     folds : bool
         Whether it folds batch normalizations into the layers before them (`models.folding.fold`).
     keeps_zeros : bool
-        Whether weights that are zero already stay so. If not, no sparse technique can come before it.
+        Whether weights that are zero already stay so. If not, no sparse technique can come before
+        it.
     colour : str, optional
-        Its colour in all figures; without one it gets a colour of its own from the rest of the palette.
+        Its colour in all figures; without one it gets a colour of its own from the rest of the
+        palette.
     """
 
     dtype: Literal["float32", "float16", "int8"] = "float32"
@@ -274,7 +277,8 @@ class FormatPlugin(Plugin):
     sparse : bool
         Whether it leaves out zeros, so that it is for networks of sparse techniques alone.
     block : int
-        Neighbouring output channels that it stores together. It is for techniques whose blocks are a multiple of it.
+        Neighbouring output channels that it stores together. It is for techniques whose blocks are
+        a multiple of it.
     edge : str, optional
         Colour of the edges of its marks.
     """
@@ -295,7 +299,8 @@ class TuningPlugin(Plugin):
     combines : tuple of str
         Other ways that search, whose choices it is given.
     slow : bool
-        Whether its libraries are so slow that their top-1 on the test split is not taken, and that none is timed twice.
+        Whether its libraries are so slow that their top-1 on the test split is not taken, and that
+        none is timed twice.
     fill, line : str, optional
         matplotlib's names of the fill of its marks and the style of its curves.
     """

@@ -106,7 +106,8 @@ class Worker:
         with theirs:
             if self.fresh:
                 self._process = _Interpreter(theirs, environment() | self.env)
-                with suppress(ConnectionError):  # the wait for the service reports its end
+                # The wait for the service reports its end.
+                with suppress(ConnectionError):
                     self._pipe.send((sys.path, self.cores))
                     self._pipe.send((self.service, self.arguments))
             else:
@@ -231,7 +232,8 @@ def serve_fresh(number: int) -> None:
     _prepare(cores)
     try:
         service, arguments = pipe.recv()
-    except Exception as error:  # whatever the import of the service's module raises
+    # Whatever the import of the service's module raises.
+    except Exception as error:
         _report(pipe, error)
     else:
         _serve(pipe, service, arguments)
@@ -304,7 +306,8 @@ def _report(pipe: Connection, error: Exception) -> None:
             pipe.send((None, error, ""))
         except BrokenPipeError:
             raise
-        except Exception:  # no other process can know its class
+        # No other process can know its class.
+        except Exception:
             pipe.send((None, StudyError(str(error)), ""))
 
 

@@ -27,15 +27,16 @@ def record(
     inputs, outputs : sequence of str
         The paths that the job read and wrote.
     params : dict
-        Among them `settings`, the values of the config that the job depends on, and `code`, the hash of
-        its script and of all that this imports.
+        Among them `settings`, the values of the config that the job depends on, and `code`, the
+        hash of its script and of all that this imports.
     seconds : float
         How long the job worked.
 
     Returns
     -------
     dict
-        These, with the versions of the packages that this process has imported, its machine and the time.
+        These, with the versions of the packages that this process has imported, its machine and the
+        time.
     """
     return {
         "rule": rule,

@@ -67,8 +67,8 @@ def all_of(kind: Kind) -> dict[str, Plugin]:
     Raises
     ------
     StudyError
-        For a file whose description cannot be evaluated, one whose name cannot be a plugin's, and two plugins with one
-        label, which no reader could tell apart.
+        For a file whose description cannot be evaluated, one whose name cannot be a plugin's, and
+        two plugins with one label, which no reader could tell apart.
     """
     folder, expected = KINDS[kind]
     found: dict[str, Plugin] = {}
@@ -140,7 +140,8 @@ def ordered(kind: Kind, present: Iterable[str]) -> list[str]:
 def _description(file: Path) -> Any:
     """Evaluate the description in a file; None where there is none.
 
-    Only its own lines are parsed, which takes a tenth of the time of whole files: each job of the workflow plans anew.
+    Only its own lines are parsed, which takes a tenth of the time of whole files: each job of the
+    workflow plans anew.
     """
     lines = file.read_text().splitlines()
     start = next(

@@ -1,23 +1,31 @@
 """What became of a configuration: the values of the column `status`, and the reasons behind them.
 
-A status is data. What is true of one configuration only ends no job: its record carries the status, and the table
-has its row. A fault of the project or of the machine (a bug, no disk, no compiler) is an exception and fails its job.
+A status is data. What is true of one configuration only ends no job: its record carries the status,
+and the table has its row. A fault of the project or of the machine (a bug, no disk, no compiler) is
+an exception and fails its job.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 OK = "ok"
-WIDENED = "widened"  # float16 without float16 arithmetic: numbers are widened to float32
-SIMULATED = "simulated"  # timed under an emulator: the latency says nothing of the processor
-MEASURED = (OK, WIDENED)  # a measurement that verdicts may use
+# Float16 without float16 arithmetic: numbers are widened to float32.
+WIDENED = "widened"
+# Timed under an emulator: the latency says nothing of the processor.
+SIMULATED = "simulated"
+# A measurement that verdicts may use.
+MEASURED = (OK, WIDENED)
 RAN = (*MEASURED, SIMULATED)
 
 # Kinds of reasons against a measurement; a status is "<kind>: <reason>".
-UNSUPPORTED = "unsupported"  # a method or a platform cannot express or run it
-WRONG = "wrong"  # it computes something else than the framework
-UNREACHABLE = "unreachable"  # the device was not there, or vanished
-FAILED = "failed"  # it crashed, hung or could not be made
+# A method or a platform cannot express or run it.
+UNSUPPORTED = "unsupported"
+# It computes something else than the framework.
+WRONG = "wrong"
+# The device was not there, or vanished.
+UNREACHABLE = "unreachable"
+# It crashed, hung or could not be made.
+FAILED = "failed"
 KINDS = (UNSUPPORTED, WRONG, UNREACHABLE, FAILED)
 
 

@@ -5,8 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
-# Read by PyTorch and TVM when they are imported. Each worker of pytest has a core; threads of several processes
-# that wait for each other by spinning take many times as long.
+# Read by PyTorch and TVM when they are imported. Each worker of pytest has a core; threads of
+# several processes that wait for each other by spinning take many times as long.
 os.environ |= {"OMP_NUM_THREADS": "1", "TVM_THREAD_POOL_SPIN_COUNT": "0"}
 
 # Failed assertions of the helper modules show their values too.

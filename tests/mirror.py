@@ -12,8 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Mirror:
     """Serves one file at any path.
 
-    `faults` are those of its first answers, one each: a status code, or truncated, undeclared (truncated without a
-    length), stalled, wrong, compressed (said to be, and not). `asked` are the ranges of the requests.
+    `faults` are those of its first answers, one each: a status code, or truncated, undeclared
+    (truncated without a length), stalled, wrong, compressed (said to be, and not). `asked` are the
+    ranges of the requests.
     """
 
     content: bytes

@@ -1,6 +1,7 @@
 """How long a study will take on this machine, stage by stage, before anything of it is run.
 
-Rates are measured here in a minute or three, with random images and weights. No data set is needed, no job is started.
+Rates are measured here in a minute or three, with random images and weights. No data set is needed,
+no job is started.
 """
 
 import argparse
@@ -63,7 +64,8 @@ def notes(inputs: Inputs, found: list[Stage], results: Path) -> list[str]:
     """Return where the rates are from, and what they leave out."""
     compiled = ", ".join(sorted(inputs.rates.measured_on.values()))
     lines = [
-        "rates measured on this machine: training and inference of each network at its own size; import, build, "
+        "rates measured on this machine: training and inference of each network at its own size; "
+        "import, build, "
         f"latency and tuning on {compiled} and carried over by layers and MACs; the start of jobs",
     ]
     if inputs.finished.job or inputs.finished.layer:
@@ -72,18 +74,22 @@ def notes(inputs: Inputs, found: list[Stage], results: Path) -> list[str]:
         lines.append(f"rates of the finished study in {results}: {', '.join(sorted(own))}")
     if inputs.gpu:
         lines.append(
-            f"rate given: training on a GPU at {inputs.gpu:g} images of ResNet50 a second, for other networks by MACs"
+            f"rate given: training on a GPU at {inputs.gpu:g} images of ResNet50 a second, for "
+            f"other networks by MACs"
         )
     else:
         lines.append("training on a GPU is left out: --gpu takes its rate on ResNet50")
     if any(stage.elsewhere for stage in found):
         lines.append(
-            f"left out: the time of {sum(stage.elsewhere for stage in found)} jobs on boards and GPUs, which cannot be "
+            f"left out: the time of {sum(stage.elsewhere for stage in found)} jobs on boards and "
+            f"GPUs, which cannot be "
             "measured here"
         )
     lines.append(
-        "networks of pruned channels are counted whole, float16 and int8 libraries as fast as float32; on the embedded "
-        "study a stage was within a factor of 1.6 of its real time, small jobs within 3 (docs/explanation/scale.md); networks of "
+        "networks of pruned channels are counted whole, float16 and int8 libraries as fast as "
+        "float32; on the embedded "
+        "study a stage was within a factor of 1.6 of its real time, small jobs within 3 "
+        "(docs/explanation/scale.md); networks of "
         "full width have not been compared, and their latency is carried over from smaller ones"
     )
     return lines

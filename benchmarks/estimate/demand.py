@@ -12,7 +12,8 @@ from dlas import datasets, models, registry, study
 from dlas.models import accounting
 
 ROOT = Path(__file__).parents[2]
-CIFAR10 = {"train": 50_000, "test": 10_000, "classes": 10, "size": 32}  # the official archive
+# The official archive.
+CIFAR10 = {"train": 50_000, "test": 10_000, "classes": 10, "size": 32}
 IMAGENET_CLASSES = 1000
 # Jobs of analysis that are one of their kind.
 TABLES = (
@@ -55,8 +56,9 @@ class Images:
 class Network:
     """A model on a data set, uncompressed.
 
-    `macs` and `activations` (numbers that its layers give out) are those of one image, `layers` the convolutions and
-    linear layers, `workloads` the convolutions that differ in shape. `kind` is "depthwise" if it has such layers.
+    `macs` and `activations` (numbers that its layers give out) are those of one image, `layers` the
+    convolutions and linear layers, `workloads` the convolutions that differ in shape. `kind` is
+    "depthwise" if it has such layers.
     """
 
     dataset: str

@@ -1,7 +1,8 @@
 """How fast this machine does what the jobs of a study do: measured in a minute or three, with the study's own code.
 
-Networks are trained, run and compiled by as many processes as there are cores, one thread each: side by side, as the
-jobs of a study run. What a study measures alone, candidates and latency on all cores, is measured alone afterwards.
+Networks are trained, run and compiled by as many processes as there are cores, one thread each:
+side by side, as the jobs of a study run. What a study measures alone, candidates and latency on all
+cores, is measured alone afterwards.
 """
 
 import ast
@@ -46,10 +47,14 @@ from dlas.hardware.devices import device_opener
 from dlas.hardware.platforms import Platform, target
 from dlas.models import accuracy, export, training
 
-STEP_MACS = 3e9  # of the forward pass of one step of training: so many images at once
-RUNS = 4  # of a library
-STEPS = 6  # of training, at most
-SPARSITY = 0.8  # of the CSR networks, where the study has no ladder of sparsities
+# Of the forward pass of one step of training: so many images at once.
+STEP_MACS = 3e9
+# Of a library.
+RUNS = 4
+# Of training, at most.
+STEPS = 6
+# Of the CSR networks, where the study has no ladder of sparsities.
+SPARSITY = 0.8
 # The script of a job of each kind, of which `first` does the smallest.
 STARTED = {
     "training": "compress_model",
@@ -99,16 +104,23 @@ class Rates:
     """What was measured. Kinds of networks are those of `Network`; codes are "primitive-format"."""
 
     cores: int
-    start: Mapping[str, float]  # seconds until a job has imported what it needs, by STARTED
-    start_bytes: Mapping[str, float]  # of memory then
+    # Seconds until a job has imported what it needs, by STARTED.
+    start: Mapping[str, float]
+    # Of memory then.
+    start_bytes: Mapping[str, float]
     networks: Mapping[str, NetworkRates]
-    codes: Mapping[str, Mapping[str, Code]]  # by kind
+    # By kind.
+    codes: Mapping[str, Mapping[str, Code]]
     import_layer: float
     export_layer: float
-    candidate: Mapping[str, float]  # seconds of a search, of small layers, by way to schedule
-    record_bytes: Mapping[str, float]  # of a candidate
-    image: float  # seconds to decode and shrink a photograph
-    measured_on: Mapping[str, str]  # kind: the network that was compiled
+    # Seconds of a search, of small layers, by way to schedule.
+    candidate: Mapping[str, float]
+    # Of a candidate.
+    record_bytes: Mapping[str, float]
+    # Seconds to decode and shrink a photograph.
+    image: float
+    # Kind: the network that was compiled.
+    measured_on: Mapping[str, str]
 
 
 def measure(config: study.Config, networks: Mapping[str, Network], seconds: float = 60.0) -> Rates:
@@ -152,7 +164,8 @@ def measure(config: study.Config, networks: Mapping[str, Network], seconds: floa
             name: Code(
                 build_layer=built["seconds"] / smallest[kind].layers,
                 mac=built["latency"] / smallest[kind].macs,
-                # Threads that wait for each other are slowed by whatever else runs; one thread is not.
+                # Threads that wait for each other are slowed by whatever else runs; one thread is
+                # not.
                 mac_all_cores=min(of("latency")[kind][name], built["latency"])
                 / smallest[kind].macs,
                 layer_bytes=built["bytes"] / smallest[kind].layers,

@@ -14,7 +14,8 @@ from benchmarks.estimate.demand import Network
 from benchmarks.estimate.rates import Rates
 from benchmarks.estimate.stages import Finished, Stage, dominating, total
 
-# Rules whose time depends on the number of layers alone, and those whose time depends on nothing in a config.
+# Rules whose time depends on the number of layers alone, and those whose time depends on nothing in
+# a config.
 BY_LAYER = ("import_network", "export_network", "build_libraries")
 FIXED = (
     *(
@@ -139,8 +140,10 @@ def text(
             "",
             pd.DataFrame(rows).to_string(index=False),
             "",
-            f"dominated by {longest.rule}: {duration(longest.wall(cores))}, {share:.0f} % of the wall time",
-            f"total: {sum(stage.jobs for stage in found)} jobs, {duration(whole)} on {cores} cores, "
+            f"dominated by {longest.rule}: {duration(longest.wall(cores))}, {share:.0f} % of the "
+            f"wall time",
+            f"total: {sum(stage.jobs for stage in found)} jobs, {duration(whole)} on {cores} "
+            f"cores, "
             f"{size(sum(stage.disk for stage in found))} of disk, "
             f"up to {size(memory)} of memory with {cores} jobs side by side",
             *notes,

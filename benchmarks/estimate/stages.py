@@ -15,17 +15,20 @@ from dlas.primitives.vector import processor
 
 # They have the machine to themselves.
 EXCLUSIVE = ("resolve_target", "probe_platform", "tune_network", "time_libraries")
-REPLICATES = 3  # libraries that are timed a second time, see dlas.hardware.timing
-RESNET50 = ("imagenet", "resnet50")  # whose training the rates of GPUs are published for
+# Libraries that are timed a second time, see dlas.hardware.timing.
+REPLICATES = 3
+# Whose training the rates of GPUs are published for.
+RESNET50 = ("imagenet", "resnet50")
 
 
 @dataclass(frozen=True)
 class Stage:
     """The jobs of one rule.
 
-    `seconds` is the sum over the jobs of this machine, `longest` what has to run one after the other: the longest job,
-    or all jobs where they share one GPU. `elsewhere` is how many are for boards or this machine's GPU, which `seconds`
-    leaves out. `disk` is of all jobs, `memory` of one, in bytes.
+    `seconds` is the sum over the jobs of this machine, `longest` what has to run one after the
+    other: the longest job, or all jobs where they share one GPU. `elsewhere` is how many are for
+    boards or this machine's GPU, which `seconds` leaves out. `disk` is of all jobs, `memory` of
+    one, in bytes.
     """
 
     rule: str
@@ -93,7 +96,8 @@ def _stage(inputs: Inputs, rule: str, jobs: Sequence[Mapping[str, str]]) -> Stag
     seconds = [SECONDS.get(rule, _plot)(inputs, job | {"rule": rule}) for job in here]
     longest = max(seconds, default=0.0)
     if inputs.gpu and rule in ("train_model", "compress_model"):
-        longest = sum(seconds)  # one GPU takes one after the other
+        # One GPU takes one after the other.
+        longest = sum(seconds)
     return Stage(
         rule,
         len(jobs),
@@ -187,7 +191,8 @@ def _probe(inputs: Inputs, job: Mapping[str, str]) -> float:
 def _tune(inputs: Inputs, job: Mapping[str, str]) -> float:
     network, tuning = inputs.network(job), inputs.config.tuning
     start, way = inputs.rates.start["compiling"], job["tuning"]
-    if combined := registry.describe("tuning", way).combines:  # a library of each, and of all
+    # A library of each, and of all.
+    if combined := registry.describe("tuning", way).combines:
         return start + (2 + len(combined)) * network.layers * inputs.code(network, job).build_layer
     if _has_records(inputs.config, job) or _declines(way, job["format"]):
         return start
@@ -275,7 +280,8 @@ def _sample(inputs: Inputs, job: Mapping[str, str]) -> float:
     latency = [network.macs * _mac(inputs, library) for library in libraries]
     mean = sum(latency) / len(latency)
     peers = study.peers(inputs.config, job["platform"])
-    # Replicates, the reference kernel and peers are samples as well, of about the libraries' latency.
+    # Replicates, the reference kernel and peers are samples as well, of about the libraries'
+    # latency.
     latency += [mean] * (min(REPLICATES, len(libraries)) + 1 + len(peers))
     least = timing.min_repeat_ms / 1e3
     # Each sample follows a run that does not count.
@@ -355,7 +361,8 @@ STARTED_AS = {
 def _memory(inputs: Inputs, rule: str, job: Mapping[str, str]) -> float:
     """Return the bytes that a job holds at its peak: what it imports, parameters, activations.
 
-    Data sets are none of it: they are mapped from the disk, and what is not read at the moment need not stay.
+    Data sets are none of it: they are mapped from the disk, and what is not read at the moment need
+    not stay.
     """
     started = STARTED_AS.get(rule, "plots" if rule.startswith("draw") else "analysis")
     held = inputs.rates.start_bytes[started]
@@ -365,7 +372,8 @@ def _memory(inputs: Inputs, rule: str, job: Mapping[str, str]) -> float:
     if rule in ("train_model", "compress_model"):
         recipe = study.recipe(inputs.config, job["dataset"], job["model"])
         batch = min(recipe["batch_size"], network.images.train)
-        # Weights, gradients, two moments, the best and the kept weights; what layers gave out, for the gradients.
+        # Weights, gradients, two moments, the best and the kept weights; what layers gave out, for
+        # the gradients.
         held += 4 * 6 * network.parameters + 4.0 * batch * network.activations
     elif rule == "time_libraries":
         held += _libraries_disk(inputs, job)

@@ -16,7 +16,8 @@ def schedule_between(function: Schedule, vector: VectorUnit | GPU) -> None:
     joins = any("concat" in name for name in names)
     for name in names[:-1]:
         block = function.get_sblock(name)
-        if function.get(block).init is None:  # a sum or a maximum keeps its own loops
+        # A sum or a maximum keeps its own loops.
+        if function.get(block).init is None:
             function.compute_inline(block)
     for name in tiling.block_names(function):
         if isinstance(vector, GPU):

@@ -33,9 +33,11 @@ from dlas.primitives.gpu import is_gpu
 from dlas.primitives.plugin import computes_itself
 from dlas.primitives.vector import computes, processor
 
-# LLVM's level 3 makes kernels no faster here (the loops are unrolled already) and can take minutes for one kernel.
+# LLVM's level 3 makes kernels no faster here (the loops are unrolled already) and can take minutes
+# for one kernel.
 OPTIMIZATION_LEVEL = 2
-# A scheduled module's attribute: how many layers the primitive computes itself, and does not leave to another one.
+# A scheduled module's attribute: how many layers the primitive computes itself, and does not leave
+# to another one.
 PRIMITIVE_LAYERS = "primitive_layers"
 
 
@@ -77,7 +79,8 @@ class Library:
     def record(self) -> dict[str, Any]:
         """Return what is worth knowing of the build: target, counts, seconds.
 
-        The status is `widened` where the target has no arithmetic on the network's numbers and widens them.
+        The status is `widened` where the target has no arithmetic on the network's numbers and
+        widens them.
         """
         return {
             "status": status.WIDENED if self.widened else status.OK,
@@ -119,7 +122,8 @@ def build_library(
     Raises
     ------
     StudyError
-        For an unknown primitive or format, a network that they cannot express, and a layer that was not tuned.
+        For an unknown primitive or format, a network that they cannot express, and a layer that was
+        not tuned.
     UnsupportedError
         For a network that the scheduler declines, or of which the primitive computes no layer.
     """
@@ -191,8 +195,8 @@ def schedule_network(
 ) -> tvm.IRModule:
     """Return the network as scheduled kernels and the function `main` that calls them.
 
-    Its attribute `PRIMITIVE_LAYERS` counts. Raises UnsupportedError for a network that the scheduler declines, or of
-    which the primitive computes no layer.
+    Its attribute `PRIMITIVE_LAYERS` counts. Raises UnsupportedError for a network that the
+    scheduler declines, or of which the primitive computes no layer.
     """
     algorithm, stored = primitives.load(primitive), primitives.load_format(weight_format)
     vector = processor(target, network.dtype)

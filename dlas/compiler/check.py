@@ -90,8 +90,8 @@ def check_expected(expected: np.ndarray) -> None:
     Raises
     ------
     FailedError
-        For logits that are not finite, all zero, or the same for several images: those of a network that ignores its
-        input, which any library computes that ignores it too.
+        For logits that are not finite, all zero, or the same for several images: those of a network
+        that ignores its input, which any library computes that ignores it too.
     """
     if not np.isfinite(expected).all():
         raise FailedError("the framework's logits are not finite, so no library can be checked")

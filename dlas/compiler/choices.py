@@ -16,8 +16,9 @@ class Choices:
     Parameters
     ----------
     found : mapping
-        For a `workload_hash` the "decisions" of that layer, for a `workload_key` the "trace" of that kernel, in JSON.
-        An entry that has neither leaves its convolution to the default schedule.
+        For a `workload_hash` the "decisions" of that layer, for a `workload_key` the "trace" of
+        that kernel, in JSON. An entry that has neither leaves its convolution to the default
+        schedule.
     target : mapping
         The target on which they were found.
     """
@@ -40,13 +41,15 @@ class Choices:
     def trace(self, name: str, kernel: tirx.PrimFunc, calls: int) -> list[Any] | None:
         """Return the trace of an unscheduled convolution kernel, None where there is none.
 
-        `calls` is how often the network runs it. Raises StudyError for a kernel that no search knows.
+        `calls` is how often the network runs it. Raises StudyError for a kernel that no search
+        knows.
         """
         choice = self.found.get(workload_key(kernel))
         if choice is None:
             if (label := label_of(name)) in self._unknown:
                 raise StudyError(
-                    f"layer {self._unknown[label]} was not tuned for the target {self.target}; allowed: schedules "
+                    f"layer {self._unknown[label]} was not tuned for the target {self.target}; "
+                    f"allowed: schedules "
                     "that were found on this platform, by this code"
                 )
             return None

@@ -1,12 +1,14 @@
 """The exponential and the logistic function, as arithmetic that compiles to vector instructions.
 
-LLVM calls the C library once per element for its own exponential. Here the argument is reduced to |r| <= ln(2) / 2 with
-exp(x) = 2^n exp(r), where n = round(x / ln 2), and ln 2 is split in two so that n times its upper part is exact (Cody
-and Waite, Software Manual for the Elementary Functions, 1980, chapter 6). There exp(r) = 1 + r + r^2 q(r), where q is
-the polynomial of degree 4 with the smallest largest relative error, 3.1e-9, found by the Remez exchange algorithm
-(Muller et al., Handbook of Floating-Point Arithmetic, chapter 10).
+LLVM calls the C library once per element for its own exponential. Here the argument is reduced to
+|r| <= ln(2) / 2 with exp(x) = 2^n exp(r), where n = round(x / ln 2), and ln 2 is split in two so
+that n times its upper part is exact (Cody and Waite, Software Manual for the Elementary Functions,
+1980, chapter 6). There exp(r) = 1 + r + r^2 q(r), where q is the polynomial of degree 4 with the
+smallest largest relative error, 3.1e-9, found by the Remez exchange algorithm (Muller et al.,
+Handbook of Floating-Point Arithmetic, chapter 10).
 
-Every operation is rounded on its own, so every target, and the integer reference, computes the same float32.
+Every operation is rounded on its own, so every target, and the integer reference, computes the same
+float32.
 """
 
 from collections.abc import Callable
@@ -29,8 +31,8 @@ EXPONENT_BIAS, MANTISSA_BITS = 127, 23
 def exp(data: te.Tensor) -> te.Tensor:
     """Return the exponential of `data`, float32 or float16, computed in float32.
 
-    In float32 the relative error is at most 1e-7 from -87.3 to 88.3. The result is 0 below -87.7 and infinite above
-    88.4.
+    In float32 the relative error is at most 1e-7 from -87.3 to 88.3. The result is 0 below -87.7
+    and infinite above 88.4.
     """
     return _elementwise(data, _exp, "exp")
 
@@ -77,7 +79,8 @@ def _exp_of_remainder(r: Any) -> Any:
 def _let(name: str, value: Any, use: Callable[[Any], Any]) -> Any:
     """Return `use` of a value that is computed once.
 
-    In a vectorized loop the value must be a vector: TVM 0.27 does not compile it otherwise. `lowering` sees to it.
+    In a vectorized loop the value must be a vector: TVM 0.27 does not compile it otherwise.
+    `lowering` sees to it.
     """
     variable = tirx.Var(name, "float32")
     return tirx.Let(variable, value, use(variable))

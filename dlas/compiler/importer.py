@@ -17,15 +17,17 @@ from dlas.errors import UnsupportedError, WrongError
 from dlas.models import accuracy
 from dlas.models.folding import fold
 
-# Of the framework's int8 logits against exact ones, in norm; a network that was imported wrongly is far beyond it.
+# Of the framework's int8 logits against exact ones, in norm; a network that was imported wrongly is
+# far beyond it.
 ROUNDING = 0.1
 
 
 def import_network(model: torch.nn.Module, input_shape: tuple[int, int, int, int]) -> Network:
     """Import a trained network, float32, half or int8, for inputs of `input_shape` [N, C, H, W].
 
-    Batch normalizations that follow a convolution are folded into it first, unless that has been done. The module says
-    what is computed, as if in float32; parameters keep their type, by which the compiler knows in what to compute.
+    Batch normalizations that follow a convolution are folded into it first, unless that has been
+    done. The module says what is computed, as if in float32; parameters keep their type, by which
+    the compiler knows in what to compute.
     """
     half = any(parameter.dtype == torch.float16 for parameter in model.parameters())
     if not isinstance(model, fx.GraphModule):
@@ -41,10 +43,10 @@ def import_network(model: torch.nn.Module, input_shape: tuple[int, int, int, int
 def reference_outputs(model: torch.nn.Module, network: Network, images: np.ndarray) -> np.ndarray:
     """Return what the compiled form of a network is checked against: float32 logits of images, float32 [N, C, H, W].
 
-    For float32 they are the framework's own, for float16 those of the same half-precision weights evaluated in float32,
-    and for int8 those of exact integer arithmetic. Raises WrongError where these are not what the framework computes,
-    except for single activations that it rounds to the next integer, and FailedError for logits that no library can be
-    checked against.
+    For float32 they are the framework's own, for float16 those of the same half-precision weights
+    evaluated in float32, and for int8 those of exact integer arithmetic. Raises WrongError where
+    these are not what the framework computes, except for single activations that it rounds to the
+    next integer, and FailedError for logits that no library can be checked against.
     """
     outputs = accuracy.logits(model.float(), images)
     check_expected(outputs)

@@ -1,7 +1,8 @@
 """A quantized network evaluated in numpy, bit by bit: what a compiled int8 network must compute.
 
-Sums of products are exact integers; everything else is float32 in the order that the network states, each operation
-rounded once. It shares no code with the kernels, and reads a border as the real number zero.
+Sums of products are exact integers; everything else is float32 in the order that the network
+states, each operation rounded once. It shares no code with the kernels, and reads a border as the
+real number zero.
 """
 
 import math
@@ -36,7 +37,8 @@ OPERATORS = {
 def integer_reference(network: Network, images: np.ndarray) -> np.ndarray:
     """Return the float32 logits [N, classes] of images [N, C, H, W], float32.
 
-    Raises StudyError for an operator that the compiler does not know and for a layer that is not quantized.
+    Raises StudyError for an operator that the compiler does not know and for a layer that is not
+    quantized.
     """
     logits: np.ndarray = _Reference(network).interpret(images)
     return logits
@@ -130,7 +132,8 @@ class _Reference(Interpreter):
             raise StudyError("a layer that is not quantized; allowed: int8 networks")
         values, how = data
         groups = int(call.attrs.groups) if call is not None else 1
-        kernels = weight.values.astype(np.float64)  # exact: sums stay far below 2 ** 53
+        # Exact: sums stay far below 2 ** 53.
+        kernels = weight.values.astype(np.float64)
         channels, depth, rows, columns = kernels.shape
         steps = values.astype(np.float64) - how.zero_point
         patches = windows(steps, (rows, columns), strides, padding, 0.0)

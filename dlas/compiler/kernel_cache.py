@@ -1,7 +1,8 @@
 """Compiled kernels by their content: each is compiled once, whatever networks and libraries it is in.
 
-A weight-pruned network in dense code has the kernels of the uncompressed one with other constants, and most kernels of
-a tuned library are those of the untuned one. The cache is a folder of object files that is safe to delete at any time.
+A weight-pruned network in dense code has the kernels of the uncompressed one with other constants,
+and most kernels of a tuned library are those of the untuned one. The cache is a folder of object
+files that is safe to delete at any time.
 """
 
 import hashlib
@@ -28,8 +29,8 @@ class KernelCache:
     Parameters
     ----------
     folder : Path
-        Where the object files lie; it is made when the first one is written. Whoever changes how kernels are compiled
-        has to name another folder.
+        Where the object files lie; it is made when the first one is written. Whoever changes how
+        kernels are compiled has to name another folder.
     target : Target
         What they are compiled for.
     """

@@ -51,8 +51,8 @@ def build_libraries(
     Returns
     -------
     dict of str to record
-        For each library "status", "variant" (primitive, format, tuning), "target", and where it was built those of
-        `Library.record` and "library_bytes".
+        For each library "status", "variant" (primitive, format, tuning), "target", and where it was
+        built those of `Library.record` and "library_bytes".
     """
     folder.mkdir(parents=True, exist_ok=True)
     records: dict[str, dict[str, Any]] = {}

@@ -19,8 +19,8 @@ from dlas.errors import FailedError, StudyError
 def link(output: str, objects: list[str], linker: Sequence[str] = (), **_: Any) -> None:
     """Link object files to a shared library by the command `linker`, such as a compiler for the device.
 
-    Without one it is the LLVM linker that the package ziglang carries, for any architecture: so a machine needs no
-    compiler of its own, and every machine links the same way.
+    Without one it is the LLVM linker that the package ziglang carries, for any architecture: so a
+    machine needs no compiler of its own, and every machine links the same way.
     """
     command = [*(linker or _lld()), "-shared", "-o", str(output), *objects]
     try:
@@ -58,8 +58,8 @@ class CompiledNetwork:
     def kernel_seconds(self, image: np.ndarray, runs: int) -> dict[str, float]:
         """Return the median over `runs` of the seconds that each kernel takes, on one image [1, C, H, W], float32.
 
-        Of an observable device only. The calls of one kernel in a run are added up. About a microsecond of each call is
-        the clock's.
+        Of an observable device only. The calls of one kernel in a run are added up. About a
+        microsecond of each call is the clock's.
         """
         seconds: dict[str, list[float]] = {}
         start = 0.0
@@ -108,8 +108,9 @@ class NetworkTimer:
 def is_complete(path: str | Path) -> bool:
     """Return whether a file is a 64-bit ELF library that is not truncated.
 
-    The dynamic loader maps a truncated one and the process dies on a bus error. The linker writes the table of sections
-    last; where it ends stands in the header (Tool Interface Standard, ELF specification 1.2, "ELF header").
+    The dynamic loader maps a truncated one and the process dies on a bus error. The linker writes
+    the table of sections last; where it ends stands in the header (Tool Interface Standard, ELF
+    specification 1.2, "ELF header").
     """
     content = Path(path)
     with open(content, "rb") as file:
@@ -125,7 +126,8 @@ def is_complete(path: str | Path) -> bool:
 def load_library(path: str | Path, device: Device | None = None) -> CompiledNetwork:
     """Load a compiled network, on this machine's CPU without a device.
 
-    Raises StudyError for a missing or damaged library, and FailedError for one that the device cannot load.
+    Raises StudyError for a missing or damaged library, and FailedError for one that the device
+    cannot load.
     """
     if not Path(path).is_file():
         raise StudyError(f"library {path} is missing; the build of the network makes it")
@@ -136,5 +138,6 @@ def load_library(path: str | Path, device: Device | None = None) -> CompiledNetw
         return CompiledNetwork(opened.load(Path(path)), opened)
     except StudyError:
         raise
-    except Exception as error:  # the loader raises several kinds for what is no library
+    # The loader raises several kinds for what is no library.
+    except Exception as error:
         raise FailedError(f"library {path} cannot be loaded as a compiled network") from error

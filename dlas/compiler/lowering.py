@@ -1,8 +1,9 @@
 """A network in a primitive's own layouts: every convolution and linear layer becomes a call of that primitive.
 
-The feature maps stay in the primitive's layout from layer to layer; weights are packed here, once. What lies between
-the convolutions keeps its meaning and only changes its axes. Everything element-wise that follows a convolution
-is left to TVM's operator fusion, which the primitive's schedule then finds behind its sums.
+The feature maps stay in the primitive's layout from layer to layer; weights are packed here, once.
+What lies between the convolutions keeps its meaning and only changes its axes. Everything
+element-wise that follows a convolution is left to TVM's operator fusion, which the primitive's
+schedule then finds behind its sums.
 """
 
 import math
@@ -35,7 +36,8 @@ from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.plugin import Primitive, WeightFormat, unsupported
 from dlas.primitives.vector import VectorUnit
 
-# TVM's numbers for what operator fusion may do with a kernel: fuse the elementwise operators behind it; nothing.
+# TVM's numbers for what operator fusion may do with a kernel: fuse the elementwise operators behind
+# it; nothing.
 FUSE_WHAT_FOLLOWS, FUSE_NOTHING = 4, 8
 
 UNARY: dict[str, Callable[[te.Tensor], te.Tensor]] = {
@@ -98,8 +100,9 @@ def lower(
 ) -> tvm.IRModule:
     """Return the network as a Relax module `main(image)` whose weights are constants in a format.
 
-    `decisions_of` returns for each layer the point of its space to compile. Raises UnsupportedError for an operator which
-    cannot be expressed, and for a layer that the primitive or the format declines.
+    `decisions_of` returns for each layer the point of its space to compile. Raises UnsupportedError
+    for an operator which cannot be expressed, and for a layer that the primitive or the format
+    declines.
     """
     return _Lowering(network, primitive, weight_format, vector, decisions_of).run()
 
@@ -139,7 +142,8 @@ class _Lowering(Interpreter):
         self.feature_dtype = "float16" if network.dtype == "float16" else "float32"
         self.builder = BlockBuilder()
         self.quantized: dict[tuple[FeatureMap, Quantization], FeatureMap] = {}
-        self.joined: dict[tuple[FeatureMap, ...], FeatureMap] = {}  # what was concatenated so far
+        # What was concatenated so far.
+        self.joined: dict[tuple[FeatureMap, ...], FeatureMap] = {}
         self.handlers = {
             "relax.nn.conv2d": self.convolution,
             "relax.matmul": self.linear,
@@ -232,7 +236,8 @@ class _Lowering(Interpreter):
             )
             return FeatureMap(result, sums.layout, sums.shape)
         raise UnsupportedError(
-            "a layer of which one operand is quantized and the other is not, or computed from images alone; "
+            "a layer of which one operand is quantized and the other is not, or computed from "
+            "images alone; "
             "allowed: a feature map and a constant weight, both quantized or none"
         )
 
@@ -258,7 +263,8 @@ class _Lowering(Interpreter):
         kernel = layer.kernel(self.decisions_of(layer))
         argument, *_, output = (parameter.ty for parameter in kernel.function.params)
         expression = data.expression
-        if len(argument.shape) != expression.ty.ndim:  # the same memory, seen as the kernel does
+        # The same memory, seen as the kernel does.
+        if len(argument.shape) != expression.ty.ndim:
             expression = self.builder.emit(relax.op.memory.view(expression, argument.shape))
         function = kernel.function.without_attr("global_symbol")
         function = function.with_attr("op_pattern", FUSE_WHAT_FOLLOWS)
@@ -280,7 +286,8 @@ class _Lowering(Interpreter):
     def quantize(self, call: relax.Call) -> FeatureMap:
         feature = self.feature(call.args[0])
         how = self.quantization(call)
-        if (feature, how) not in self.quantized:  # layers that read the same feature map share it
+        # Layers that read the same feature map share it.
+        if (feature, how) not in self.quantized:
             result = self.builder.emit_te(
                 quantize,
                 feature.expression,
@@ -332,7 +339,8 @@ class _Lowering(Interpreter):
     ) -> FeatureMap:
         """Apply an operator to two feature maps, or to one and a constant, which broadcast.
 
-        A smaller feature map, such as the gate of squeeze-and-excitation, is computed once, by a kernel of its own.
+        A smaller feature map, such as the gate of squeeze-and-excitation, is computed once, by a
+        kernel of its own.
         """
         features = [side for side in (left, right) if isinstance(side, FeatureMap)]
         if not features:
@@ -417,7 +425,8 @@ class _Lowering(Interpreter):
             )
 
         def compute(data: te.Tensor) -> te.Tensor:
-            wide = topi.cast(data, "float32")  # hundreds of numbers are added up
+            # Hundreds of numbers are added up.
+            wide = topi.cast(data, "float32")
             sums = topi.sum(wide, feature.layout.spatial_axes, keepdims=True)
             return topi.cast(topi.divide(sums, math.prod(feature.shape[2:])), data.dtype)
 
@@ -443,11 +452,13 @@ class _Lowering(Interpreter):
         batch, _, height, width = features[0].shape
         channels = sum(feature.shape[1] for feature in features)
         before = self.joined.get(features[:-1])
-        if before is not None:  # a dense block adds one to those that it has joined before
+        # A dense block adds one to those that it has joined before.
+        if before is not None:
             features = (before, features[-1])
         layout = self.layout(channels)
         if any(feature.shape[1] % layout.block for feature in features):
-            layout = NCHW  # a block would straddle two of them
+            # A block would straddle two of them.
+            layout = NCHW
         expressions = [self.to_layout(feature, layout).expression for feature in features]
         joined = self.builder.emit(relax.op.concat(expressions, axis=layout.channel_axis))
         return FeatureMap(joined, layout, (batch, channels, height, width))

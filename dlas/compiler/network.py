@@ -66,7 +66,8 @@ def load_network(network_path: str | Path, parameters_path: str | Path) -> Netwo
         raise StudyError(f"parameter file {parameters_path} is damaged: {error}") from error
     try:
         module = tvm.ir.load_json(Path(network_path).read_text())
-    except Exception as error:  # TVM raises several kinds for JSON that is not a module
+    # TVM raises several kinds for JSON that is not a module.
+    except Exception as error:
         raise StudyError(f"network file {network_path} is damaged: not a Relax module") from error
     missing = [p.name for p in module["main"].params[1:] if p.name not in parameters]
     if missing:

@@ -1,7 +1,8 @@
 """A scale and a shift for each channel, in float32 and rounded after each operation.
 
-A multiplication that hides in a fused multiply-add rounds differently from one kernel to the next, as what is fused
-differs; the next quantization then makes another integer of it. So it is kept apart where integers follow.
+A multiplication that hides in a fused multiply-add rounds differently from one kernel to the next,
+as what is fused differs; the next quantization then makes another integer of it. So it is kept
+apart where integers follow.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 from tvm import te, tirx
 
-FENCE = "llvm.arithmetic.fence"  # a value goes through as it is, rounded
+# A value goes through as it is, rounded.
+FENCE = "llvm.arithmetic.fence"
 
 
 def scale_and_shift(

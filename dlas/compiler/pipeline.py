@@ -18,8 +18,10 @@ from dlas.compiler.quantization import ROUND
 from dlas.primitives import tiling
 
 NAME = "dlas"
-NEAREST_CACHE = 3  # LLVM's number of it
-READ, DATA = 0, 1  # LLVM's numbers of what is prefetched for
+# LLVM's number of it.
+NEAREST_CACHE = 3
+# LLVM's numbers of what is prefetched for.
+READ, DATA = 0, 1
 LINE_BYTES = 64
 YES = tirx.const(True, "bool")
 
@@ -27,7 +29,8 @@ YES = tirx.const(True, "bool")
 def compile_module(module: tvm.IRModule, target: Target) -> Any:
     """Compile scheduled kernels, and the Relax function that calls them where there is one.
 
-    A kernel is called by the network alone, which checks its image: checks of its own would only make building slow.
+    A kernel is called by the network alone, which checks its image: checks of its own would only
+    make building slow.
     """
     with _scope(target):
         return tvm.compile(module, target=target, tir_pipeline=NAME)
@@ -89,7 +92,8 @@ def _each_kernel(rewrites: Mapping[str, Any], module: tvm.IRModule) -> tvm.IRMod
 def round_in_cuda(body: Any) -> Any:
     """Return a kernel whose products and integers are rounded by functions of CUDA, which nothing contracts.
 
-    CUDA C++ Programming Guide, "Mathematical functions": __fmul_rn is never merged into a multiply-add.
+    CUDA C++ Programming Guide, "Mathematical functions": __fmul_rn is never merged into a
+    multiply-add.
     """
 
     def product(value: Any) -> Any:
@@ -105,8 +109,8 @@ def round_in_cuda(body: Any) -> Any:
 def round_in_opencl(body: Any) -> Any:
     """Return a kernel whose products and integers are rounded by functions of OpenCL C.
 
-    Multiplications and additions are contracted within an expression (OpenCL C 3.0, section 6.13.4), which ends where
-    bits are taken for another type's.
+    Multiplications and additions are contracted within an expression (OpenCL C 3.0, section
+    6.13.4), which ends where bits are taken for another type's.
     """
 
     def product(value: Any) -> Any:
@@ -137,7 +141,8 @@ def _replace_intrinsics(body: Any, replacements: Mapping[str, Any]) -> Any:
 def keep_on_stack(body: Any) -> Any:
     """Return a lowered kernel whose sums are on the stack and not in memory that is asked for at run time.
 
-    LLVM then knows that nothing else reads them and keeps them in registers, whatever else the loop does.
+    LLVM then knows that nothing else reads them and keeps them in registers, whatever else the loop
+    does.
     """
 
     def keep(allocation: Any) -> Any:
@@ -152,8 +157,9 @@ def keep_on_stack(body: Any) -> Any:
 def prefetch_weights(body: Any) -> Any:
     """Return a scheduled kernel that asks for weights some cache lines before it multiplies them.
 
-    How many stands as an annotation at the loop in which a vector of weights stays the same. Hardware looks ahead by
-    itself, but not beyond the end of a page, and a network's weights come from far away at every run.
+    How many stands as an annotation at the loop in which a vector of weights stays the same.
+    Hardware looks ahead by itself, but not beyond the end of a page, and a network's weights come
+    from far away at every run.
     """
 
     def visit(loop: Any) -> Any:

@@ -1,9 +1,10 @@
 """Eight-bit integers between real numbers: what a layer reads, and what becomes of its sums.
 
-A real number r is stored as q with r = scale * (q - zero_point): feature maps as uint8 with one scale and one zero
-point, weights as int8 with one scale for each output channel and zero at zero. The sums of the products are int32 and
-exact; all else is float32 ("Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference", Jacob et al., CVPR 2018, section 2, with real-valued scales).
+A real number r is stored as q with r = scale * (q - zero_point): feature maps as uint8 with one
+scale and one zero point, weights as int8 with one scale for each output channel and zero at zero.
+The sums of the products are int32 and exact; all else is float32 ("Quantization and Training of
+Neural Networks for Efficient Integer-Arithmetic-Only Inference", Jacob et al., CVPR 2018, section
+2, with real-valued scales).
 """
 
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ from tvm import te, tirx
 
 from dlas.compiler.normalization import broadcast, rounded
 
-LOWEST, HIGHEST = 0, 255  # of uint8
-CENTRE = 128  # what it is more than int8, where a processor multiplies that
-ROUND = "llvm.roundeven"  # to the nearest, ties to even; TVM would take its own nearbyint out of the vectors
+# Of uint8.
+LOWEST, HIGHEST = 0, 255
+# What it is more than int8, where a processor multiplies that.
+CENTRE = 128
+# To the nearest, ties to even; TVM would take its own nearbyint out of the vectors.
+ROUND = "llvm.roundeven"
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,8 @@ def quantize(
 ) -> te.Tensor:
     """Return float32 `data` in `dtype`, uint8 or int8, rounded to the nearest, ties to even.
 
-    The inverse of the scale and the zero point are float32 scalars beside the code, which equal layers share. In int8
-    all numbers, `zero_point` too, are `CENTRE` less than in uint8.
+    The inverse of the scale and the zero point are float32 scalars beside the code, which equal
+    layers share. In int8 all numbers, `zero_point` too, are `CENTRE` less than in uint8.
     """
     shift = CENTRE if dtype == "int8" else 0
 

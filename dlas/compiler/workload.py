@@ -27,7 +27,8 @@ def named_main(function: tirx.PrimFunc) -> tirx.PrimFunc:
 def workload_key(function: tirx.PrimFunc) -> str:
     """Return the key of an unscheduled kernel, the same in every process and in every network.
 
-    Kernels of the same key compute the same with blocks of the same names, so the trace of one schedules the other.
+    Kernels of the same key compute the same with blocks of the same names, so the trace of one
+    schedules the other.
     """
     names = json.dumps(tiling.block_names(Schedule(function)))
     content = tvm_ffi.structural_hash(named_main(function))

@@ -37,8 +37,8 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     """Return the network with a share `level` of its prunable blocks exactly zero, fine-tuned.
 
     Settings: `exclude`, the layers that `pruning.prunable` leaves out, and `score`, by which the
-    blocks of the whole network are ranked, see `weight_pruning.compress`: a block has the sum of its
-    weights' scores. Weights that are zero already stay zero, and blocks of zeros count. Raises
+    blocks of the whole network are ranked, see `weight_pruning.compress`: a block has the sum of
+    its weights' scores. Weights that are zero already stay zero, and blocks of zeros count. Raises
     StudyError for a level outside (0, 1) and for unknown settings, UnsupportedError for output
     channels that do not divide into blocks, and PassedError for a level below what is zero already.
     """

@@ -113,7 +113,8 @@ def narrow(
             f"{reachable:g}, which leaves {multiple} channels in each layer and the most MACs in "
             f"{max(least, key=lambda name: least[name])}"
         )
-    # How many blocks have to go is found without removing any: a pass over DenseNet161 takes seconds.
+    # How many blocks have to go is found without removing any: a pass over DenseNet161 takes
+    # seconds.
     count = bisect_left(
         range(len(blocks)), -target, key=lambda number: -sum(remaining(number).values())
     )

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.ao.quantization.fx._decomposed  # registers torch.ops.quantized_decomposed
+
+# Registers torch.ops.quantized_decomposed.
+import torch.ao.quantization.fx._decomposed
 from torch import Tensor, nn
 from torch.ao.quantization import FakeQuantize, observer
 from torch.nn import functional
@@ -223,8 +225,8 @@ def _fine_tune(
 ) -> None:
     """Train with weights and layer inputs rounded to integers in each forward pass, zeros kept.
 
-    Gradients pass the rounding as if it were not there (Jacob et al., section 3.1). The ranges of the
-    activations stay as they were calibrated.
+    Gradients pass the rounding as if it were not there (Jacob et al., section 3.1). The ranges of
+    the activations stay as they were calibrated.
     """
     low, high = WEIGHTS
     hooks = []

@@ -32,8 +32,8 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     """Return the network with a share `level` of each group of weights exactly zero, fine-tuned.
 
     Settings: `exclude`, the layers that `pruning.prunable` leaves out, and `group`, the channels of
-    a group. Weights that are zero already stay zero and count. Raises StudyError for a level outside
-    (0, 1), for one that is no whole number of weights of a group, and for unknown layers,
+    a group. Weights that are zero already stay zero and count. Raises StudyError for a level
+    outside (0, 1), for one that is no whole number of weights of a group, and for unknown layers,
     UnsupportedError for channels that do not divide into groups, and PassedError for a level below
     what is zero already.
     """

@@ -62,8 +62,8 @@ class Technique(Protocol):
         Parameters
         ----------
         model : nn.Module
-            The float32 network of the ladder's previous level, or what the first level starts from: the
-            trained network, or that of the step before. It may be changed in place.
+            The float32 network of the ladder's previous level, or what the first level starts from:
+            the trained network, or that of the step before. It may be changed in place.
         level : float or None
             The level; None for a technique without a ladder.
         task : Task
@@ -77,7 +77,8 @@ class Technique(Protocol):
         Raises
         ------
         RowError
-            For a network that cannot be compressed to this level. The level's record has the reason.
+            For a network that cannot be compressed to this level. The level's record has the
+            reason.
         """
 
 
@@ -91,8 +92,8 @@ class ReshapingTechnique(Technique, Protocol):
         Parameters
         ----------
         model : nn.Module
-            The uncompressed architecture (`models.build`), as the steps before leave it and folded if any
-            step folds. It may be changed in place.
+            The uncompressed architecture (`models.build`), as the steps before leave it and folded
+            if any step folds. It may be changed in place.
         state : mapping of str to Tensor
             The tensors of the checkpoint by name.
         """
@@ -131,7 +132,8 @@ def restore(steps: Sequence[str], model: nn.Module, path: str | Path) -> nn.Modu
         For an unknown technique, and for a checkpoint that is missing, truncated or of another
         model.
     RowError
-        For a checkpoint that has no network but the reason why, and for tensors that are not finite.
+        For a checkpoint that has no network but the reason why, and for tensors that are not
+        finite.
     """
     # It imports torch.
     from dlas.models import checkpoint

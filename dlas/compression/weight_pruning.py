@@ -36,8 +36,8 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     Settings: `exclude`, the layers that `pruning.prunable` leaves out, and `score`, by which the
     weights of the whole network are ranked: "lamp", or "magnitude", which empties layers whose
     weights are small throughout. Weights that are zero already stay zero and count. Raises
-    StudyError for a level outside (0, 1) and for unknown settings, and PassedError for a level below
-    what is zero already.
+    StudyError for a level outside (0, 1) and for unknown settings, and PassedError for a level
+    below what is zero already.
     """
     share = check_level("sparsity", level)
     score = pruning.score_function(task.settings["score"])

@@ -1,7 +1,7 @@
 """The config: config.yaml with its overlays, checked and typed.
 
-Only what plans a study imports this package: pydantic takes a fifth of a second, which no job pays. Jobs receive plain
-values as parameters of their rules.
+Only what plans a study imports this package: pydantic takes a fifth of a second, which no job pays.
+Jobs receive plain values as parameters of their rules.
 """
 
 from dlas.config.fields import Section

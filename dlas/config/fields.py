@@ -134,7 +134,8 @@ class Known(Rule):
 def choice(allowed: str, kind: type, *words: str) -> Discriminator:
     """Return how pydantic chooses between two types of a value, and what it says where none fits.
 
-    A value of `kind` has the tag <value>; one of the words, any text if there are none, has the tag <word>.
+    A value of `kind` has the tag <value>; one of the words, any text if there are none, has the tag
+    <word>.
     """
 
     def tag(value: Any) -> str | None:

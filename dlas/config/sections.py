@@ -31,8 +31,10 @@ from dlas.config.fields import (
 )
 from dlas.plugins import Count, Distinct, Expanded, Location, Matches, Name, Points, Text
 
-DOWNLOAD = "download"  # the source of a data set whose archive is downloaded
-TRAIN, PUBLISHED = "train", "imagenet1k"  # weights; anything else is a file that they are in
+# The source of a data set whose archive is downloaded.
+DOWNLOAD = "download"
+# Weights; anything else is a file that they are in.
+TRAIN, PUBLISHED = "train", "imagenet1k"
 
 
 class Study(Section):
@@ -41,7 +43,8 @@ class Study(Section):
     datasets: Names[Dataset] = Field(description="data sets; each has a section in `datasets`")
     models: dict[Dataset, Names[Model]] = Field(description="the models of each data set")
     compression: Names[Name] = Field(
-        description="techniques and pipelines; `none`, the baseline of all others, must be one of them"
+        description="techniques and pipelines; `none`, the baseline of all others, must be one of "
+        "them"
     )
     primitives: Names[Primitive] = Field(description="convolution algorithms")
     formats: Names[Format] = Field(
@@ -161,7 +164,8 @@ class Compression(Section):
         "are to be made"
     )
     fine_tuning: dict[Dataset, Annotated[Plain, Like(optional(Training, "FineTuning"))]] = Field(
-        description="keys of the recipe that differ in fine-tuning, which follows each step of pruning"
+        description="keys of the recipe that differ in fine-tuning, which follows each step of "
+        "pruning"
     )
     techniques: Annotated[dict[str, Plain], Like(plugin_sections("compression"))] = Field(
         description="the settings of each technique that has any"
@@ -182,7 +186,8 @@ class Tolerance(Section):
 
 
 TOP1 = (
-    "percentage points that the compiled top-1 on the test split may differ from the framework's by; "
+    "percentage points that the compiled top-1 on the test split may differ from the framework's "
+    "by; "
     "one image is always allowed"
 )
 
@@ -261,7 +266,8 @@ class Confirmation(Section):
     """How the fastest candidates of a layer are measured again."""
 
     finalists: Count = Field(
-        description="candidates of a layer that are measured again, in the network, beside the default"
+        description="candidates of a layer that are measured again, in the network, beside the "
+        "default"
     )
     repeats: Annotated[int, Ge(5)] = Field(
         description="samples of each; fewer than 5 cannot tell a gain from luck"
@@ -414,7 +420,8 @@ class BundledPlatform(Section):
         None, description="the name that readers know it by; its own name by default"
     )
     bundle: OneOrMore[Location] = Field(
-        description="with it nothing is measured here: the folder of a [bundle](../how-to/machines.md); or a "
+        description="with it nothing is measured here: the folder of a "
+        "[bundle](../how-to/machines.md); or a "
         "list of bundles of one machine, whose rounds are put together"
     )
     bundle_code: Literal["any", "same"] = Field(

@@ -1,7 +1,7 @@
 """Layer 1 of the stack: image classification data sets, one file each, in one shared form.
 
-A data set is found by the name of its file. Each file describes itself (`PLUGIN`, see `dlas.plugins`) and has the
-function of `dlas.datasets.plugin.DatasetModule`.
+A data set is found by the name of its file. Each file describes itself (`PLUGIN`, see
+`dlas.plugins`) and has the function of `dlas.datasets.plugin.DatasetModule`.
 """
 
 from dlas.datasets.dataset import SPLITS, Dataset, Normalized, Split, normalize, normalized, top1

@@ -22,7 +22,8 @@ PLUGIN = DatasetPlugin(
     settings={
         "source": Setting(
             Location,
-            "download, or the path of the official binary archive or of the folder that it unpacks to",
+            "download, or the path of the official binary archive or of the folder that it "
+            "unpacks to",
         ),
         "mirrors": Setting(
             Annotated[
@@ -55,9 +56,9 @@ RECORD = 1 + 3 * 32 * 32
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     """Return CIFAR-10 as uint8 [N, 32, 32, 3] with its official test set.
 
-    `settings` gives `source`, the path of cifar-10-binary.tar.gz, of the folder that it unpacks to or
-    of one that holds this folder, and `validation_images`, how many are cut from the training images.
-    Raises StudyError where the archive is missing, truncated or has a file of a wrong size.
+    `settings` gives `source`, the path of cifar-10-binary.tar.gz, of the folder that it unpacks to
+    or of one that holds this folder, and `validation_images`, how many are cut from the training
+    images. Raises StudyError where the archive is missing, truncated or has a file of a wrong size.
     """
     source = Path(settings["source"])
     if not source.exists():

@@ -36,7 +36,8 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     `settings` gives `size`, `validation_fraction` and `test_fraction`. Raises StudyError for bad
     fractions.
     """
-    from sklearn.datasets import load_digits  # slow to import; the stem is known without it
+    # Slow to import; the stem is known without it.
+    from sklearn.datasets import load_digits
 
     digits = load_digits()
     # Values run from 0 to 16.

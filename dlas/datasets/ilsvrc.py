@@ -1,7 +1,7 @@
 """The images of ILSVRC 2012 as they lie on disk, in the usual folders or in the official archives, which stay packed.
 
-An archive is not compressed, so an image is read out of it as fast as from a file of its own; nothing is unpacked, and
-nothing can be left half unpacked.
+An archive is not compressed, so an image is read out of it as fast as from a file of its own;
+nothing is unpacked, and nothing can be left half unpacked.
 """
 
 import gzip
@@ -24,7 +24,8 @@ TRAIN_FOLDER, VALIDATION_FOLDER = "train", "val"
 TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
 VALIDATION_ARCHIVE = "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
-SYNSETS, GROUND_TRUTH = "meta.mat", "ILSVRC2012_validation_ground_truth.txt"  # in the devkit
+# In the devkit.
+SYNSETS, GROUND_TRUTH = "meta.mat", "ILSVRC2012_validation_ground_truth.txt"
 
 # Of images, in upper or lower case.
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -34,7 +35,8 @@ VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 LOG = logging.getLogger("dlas")
 
 
-@dataclass(frozen=True, slots=True)  # there may be a million
+# There may be a million.
+@dataclass(frozen=True, slots=True)
 class Encoded:
     """An image as it is stored: `size` bytes of a file from `offset` on, all of it for -1. `name` is for messages."""
 
@@ -68,9 +70,9 @@ class Source:
 def sources(root: Path) -> tuple[Source, Source]:
     """Return the official training and validation images below a folder.
 
-    It holds images in `train/<class>/`, or else the archive of the training images; images in `val/<class>/`, or else
-    the archive of the validation images and the devkit, which tells their classes. Raises StudyError that tells all
-    that is missing or of another form.
+    It holds images in `train/<class>/`, or else the archive of the training images; images in
+    `val/<class>/`, or else the archive of the validation images and the devkit, which tells their
+    classes. Raises StudyError that tells all that is missing or of another form.
     """
     problems = [] if root.is_dir() else [f"{root} is not a folder"]
     found = []
@@ -101,7 +103,8 @@ def _training(root: Path) -> Source:
     if wrong := [one.name for one in inner if not _is_class_archive(one.name)]:
         swapped = " (those are the validation images)" if _numbers(wrong) else ""
         raise StudyError(
-            f"{archive} holds {some(wrong)}{swapped}; allowed: an archive of each class, such as n01440764.tar"
+            f"{archive} holds {some(wrong)}{swapped}; allowed: an archive of each class, such as "
+            f"n01440764.tar"
         )
     devkit = root / DEVKIT
     return Source(
@@ -125,11 +128,13 @@ def _validation(root: Path) -> Source:
     if wrong := [one.name for one in images if one.name not in numbers]:
         swapped = " (those are the training images)" if _is_class_archive(wrong[0]) else ""
         raise StudyError(
-            f"{archive} holds {some(wrong)}{swapped}; allowed: images such as ILSVRC2012_val_00000001.JPEG"
+            f"{archive} holds {some(wrong)}{swapped}; allowed: images such as "
+            f"ILSVRC2012_val_00000001.JPEG"
         )
     if sorted(numbers.values()) != list(range(1, len(classes) + 1)):
         raise StudyError(
-            f"{archive} holds {len(images)} images, and {GROUND_TRUTH} in {devkit} the classes of {len(classes)}; "
+            f"{archive} holds {len(images)} images, and {GROUND_TRUTH} in {devkit} the classes of "
+            f"{len(classes)}; "
             "it must be one class for each image"
         )
     by_class: dict[str, list[Encoded]] = {name: [] for name in sorted(set(classes))}
@@ -168,7 +173,8 @@ def _folders(place: Path) -> Source:
     numbered = [name for name in classes if WORDNET_ID.fullmatch(name)]
     if numbered and len(numbered) < len(classes):
         raise StudyError(
-            f"{place} holds folders named by WordNet, such as {numbered[0]}, and others, which are no classes: "
+            f"{place} holds folders named by WordNet, such as {numbered[0]}, and others, which "
+            f"are no classes: "
             f"{some(classes.keys() - set(numbered))}"
         )
     return Source(place, {name: partial(_class_in_folder, path) for name, path in classes.items()})
@@ -254,7 +260,8 @@ class _Devkit:
             str(number) for number in names
         }:
             raise StudyError(
-                f"{GROUND_TRUTH} in {path} names the class {some(unknown)}; allowed: {min(names)} to {max(names)}"
+                f"{GROUND_TRUTH} in {path} names the class {some(unknown)}; allowed: {min(names)} "
+                f"to {max(names)}"
             )
         return _Devkit(
             [names[int(number)] for number in numbers],
@@ -264,13 +271,16 @@ class _Devkit:
 
 def _synsets(content: bytes, devkit: Path) -> np.ndarray:
     """Return the records of the classes, which are the leaves of the tree of synsets in meta.mat."""
-    from scipy.io import loadmat  # slow to import; folders do without
+    # Slow to import; folders do without.
+    from scipy.io import loadmat
 
     try:
         synsets = np.atleast_1d(loadmat(io.BytesIO(content), squeeze_me=True)["synsets"])
         leaves: np.ndarray = synsets[synsets["num_children"] == 0]
-        leaves[["ILSVRC2012_ID", "WNID", "num_train_images"]]  # all there
-    except Exception as error:  # of many kinds, for what is no such file
+        # All there.
+        leaves[["ILSVRC2012_ID", "WNID", "num_train_images"]]
+    # Of many kinds, for what is no such file.
+    except Exception as error:
         raise StudyError(
             f"{SYNSETS} in {devkit} does not map classes to WordNet: {' '.join(str(error).split())}"
         ) from error

@@ -1,7 +1,7 @@
 """ImageNet (ILSVRC 2012) from folders or from the official archives, the same number of images for each class.
 
-The official validation images are this study's test split; its validation split is cut from the official training
-images.
+The official validation images are this study's test split; its validation split is cut from the
+official training images.
 """
 
 import io
@@ -55,7 +55,8 @@ PLUGIN = DatasetPlugin(
 LOG = logging.getLogger("dlas")
 
 
-# Mean and standard deviation of the colours as the literature has them, which published weights rely on.
+# Mean and standard deviation of the colours as the literature has them, which published weights
+# rely on.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # Images that are decoded before all others.
@@ -70,15 +71,17 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     """Return the images as uint8 [N, size, size, 3], with WordNet's numbers of the classes, or the names of their
     folders, and the usual mean and standard deviation.
 
-    `settings` gives `source`, a folder as in `ilsvrc.sources`; `classes`, how many it must have; `images_per_class`
-    with `train`, `validation` and `test`; `resize`, the length of the shorter side; `size`, the side of the centre
-    crop; `corrupt_images`, "fail" or "skip", which takes another image of the class instead; and, if not 1, `threads`
-    that decode. The source is checked before, and a sample of images decoded; StudyError tells what is missing. The
-    images of the splits are decoded when they are iterated, not before: they need not fit into memory.
+    `settings` gives `source`, a folder as in `ilsvrc.sources`; `classes`, how many it must have;
+    `images_per_class` with `train`, `validation` and `test`; `resize`, the length of the shorter
+    side; `size`, the side of the centre crop; `corrupt_images`, "fail" or "skip", which takes
+    another image of the class instead; and, if not 1, `threads` that decode. The source is checked
+    before, and a sample of images decoded; StudyError tells what is missing. The images of the
+    splits are decoded when they are iterated, not before: they need not fit into memory.
     """
     if settings["size"] > settings["resize"]:
         raise StudyError(
-            f"datasets.imagenet.size is {settings['size']}; must be at most resize, {settings['resize']}"
+            f"datasets.imagenet.size is {settings['size']}; must be at most resize, "
+            f"{settings['resize']}"
         )
     training, official = sources(Path(settings["source"]))
     _refuse(_class_problems(training, official, settings["classes"]))
@@ -95,7 +98,8 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
             "%s: %d images of %d classes", one.place, sum(count for count, _ in listed), len(names)
         )
 
-    # What is left stands in for corrupt images; each split has its own, so that the others do not change.
+    # What is left stands in for corrupt images; each split has its own, so that the others do not
+    # change.
     splits = [
         _Decoded(for_training, trained, slice(cut), slice(end, None, 2), settings),
         _Decoded(for_training, trained, slice(cut, end), slice(end + 1, None, 2), settings),
@@ -249,7 +253,8 @@ def _attempt(image: Encoded, settings: Mapping[str, Any]) -> np.ndarray | StudyE
             decoded = file.convert("RGB")
     except UnidentifiedImageError:
         return StudyError(f"the image {image.name} cannot be decoded: it is none")
-    except Exception as error:  # of many kinds, for what is damaged
+    # Of many kinds, for what is damaged.
+    except Exception as error:
         return StudyError(f"the image {image.name} cannot be decoded: {error}")
     return cropped(decoded, settings["resize"], settings["size"])
 
@@ -269,8 +274,9 @@ def _too_large(size: tuple[int, int], resize: int) -> str | None:
 def cropped(image: Image.Image, resize: int, size: int) -> np.ndarray:
     """Return the centre crop of the resized image, uint8 [size, size, 3], as torchvision evaluates its weights.
 
-    `torchvision.transforms` does the same on an image of Pillow, to the pixel: the longer side is cut off to a whole
-    number, the border rounded, halves to the even one. Pillow's bilinear filter is antialiased.
+    `torchvision.transforms` does the same on an image of Pillow, to the pixel: the longer side is
+    cut off to a whole number, the border rounded, halves to the even one. Pillow's bilinear filter
+    is antialiased.
     """
     short = min(image.size)
     width, height = (int(resize * side / short) for side in image.size)

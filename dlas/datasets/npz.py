@@ -15,21 +15,23 @@ from numpy.lib import format as npy
 
 from dlas.errors import StudyError
 
-# Offset, in the local header of a file in a .zip, of the lengths of its name and its extra field, which follow.
+# Offset, in the local header of a file in a .zip, of the lengths of its name and its extra field,
+# which follow.
 LENGTHS_OFFSET = 26
 
 
 def write(arrays: Mapping[str, Any], temporary: Path, path: str | Path) -> None:
     """Write arrays as `np.savez` does to `temporary`, which will be `path`.
 
-    What is not an array, but has the `shape` and `dtype` of one, is iterated for its rows. Raises StudyError, before
-    that, where the disk has too little space.
+    What is not an array, but has the `shape` and `dtype` of one, is iterated for its rows. Raises
+    StudyError, before that, where the disk has too little space.
     """
     needed = sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays.values())
     free = shutil.disk_usage(temporary.parent).free
     if needed > free:
         raise StudyError(
-            f"{path} cannot be written: it takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+            f"{path} cannot be written: it takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB "
+            f"are free"
         )
     with zipfile.ZipFile(temporary, "w") as archive:
         for name, array in arrays.items():
@@ -50,7 +52,8 @@ def _write_rows(file: IO[bytes], rows: Any) -> None:
 def mapped(path: str | Path, name: str) -> np.ndarray:
     """Return an array that stays in the file until it is used; what is written to it stays in memory.
 
-    Raises ValueError where the array is compressed or of objects, KeyError where there is none of this name.
+    Raises ValueError where the array is compressed or of objects, KeyError where there is none of
+    this name.
     """
     with zipfile.ZipFile(path) as archive:
         member = archive.getinfo(f"{name}.npy")
@@ -71,7 +74,8 @@ def mapped(path: str | Path, name: str) -> np.ndarray:
 def content(file: IO[bytes]) -> mmap.mmap:
     """Return the content of a file, mapped into memory: what is written to it is this process's own.
 
-    The system counts that as memory that may be needed. Where it is more than there is, the content can only be read.
+    The system counts that as memory that may be needed. Where it is more than there is, the content
+    can only be read.
     """
     try:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)

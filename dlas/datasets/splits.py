@@ -115,7 +115,8 @@ def hold_out(images: Split, count: int, seed: int, key: str = "split") -> tuple[
     members = np.unique_counts(images.labels).counts
     if not len(members) <= count <= total - len(members) or members.min() < 2:
         raise StudyError(
-            f"{key}: {count} of {total} images cannot be held out; the images that are held out and "
+            f"{key}: {count} of {total} images cannot be held out; the images that are held out "
+            f"and "
             f"those that are left must each have one of the {len(members)} classes at least"
         )
     rest, held = train_test_split(

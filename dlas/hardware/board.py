@@ -1,13 +1,13 @@
 """How a run is bound to the cores of a machine, and the server that makes a board of it.
 
-This file and cpus.py are all that a board needs of the project, beside Python and TVM's runtime. Copy
-them there and run
+This file and cpus.py are all that a board needs of the project, beside Python and TVM's runtime.
+Copy them there and run
 
     taskset -c 4-7 python3 board.py            # listens on the board's loopback, port 9090
     python3 board.py --tracker 127.0.0.1:9190 --key hikey970
 
-TVM's RPC lets whoever reaches it run any code: it has neither passwords nor encryption. So the server listens on
-loopback, and is reached from elsewhere through a tunnel of SSH.
+TVM's RPC lets whoever reaches it run any code: it has neither passwords nor encryption. So the
+server listens on loopback, and is reached from elsewhere through a tunnel of SSH.
 """
 
 import argparse
@@ -30,8 +30,10 @@ except ImportError:
     # On a board the two files lie side by side.
     import cpus  # type: ignore[no-redef,import-not-found]
 
-_ELF_HEADER = 20  # bytes, of which the last two are the machine's number
-_GRACE_S = 1.0  # in which a session ends by itself when its client is gone
+# Bytes, of which the last two are the machine's number.
+_ELF_HEADER = 20
+# In which a session ends by itself when its client is gone.
+_GRACE_S = 1.0
 # TVM's thread pool can never grow beyond the size that it starts with, by default half the CPUs.
 os.environ.setdefault("TVM_NUM_THREADS", str(len(cpus.ALLOWED)))
 
@@ -39,7 +41,8 @@ os.environ.setdefault("TVM_NUM_THREADS", str(len(cpus.ALLOWED)))
 def bind(threads: int) -> tuple[int, ...]:
     """Run TVM's kernels on `threads` threads, each bound to a physical core of its own, and return those cores.
 
-    Raises a ValueError, in one line, if there are fewer cores, or if TVM_NUM_THREADS holds TVM to fewer threads.
+    Raises a ValueError, in one line, if there are fewer cores, or if TVM_NUM_THREADS holds TVM to
+    fewer threads.
     """
     if not 1 <= threads <= len(cpus.cores()):
         raise ValueError(
@@ -53,18 +56,20 @@ def bind(threads: int) -> tuple[int, ...]:
     )
     if (running := int(tvm.get_global_func("runtime.NumThreads")())) != threads:
         raise ValueError(
-            f"TVM runs {running} threads, not {threads}; TVM_NUM_THREADS must be at least {threads} or unset"
+            f"TVM runs {running} threads, not {threads}; TVM_NUM_THREADS must be at least "
+            f"{threads} or unset"
         )
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {bound[0]})  # TVM lets the calling thread wander over all of them
+        # TVM lets the calling thread wander over all of them.
+        os.sched_setaffinity(0, {bound[0]})
     return bound
 
 
 def facts() -> dict[str, Any]:
     """Return what a board tells of itself.
 
-    "elf" is the class and the machine of its programs (Tool Interface Standard, ELF specification 1.2), which a
-    library must have as well.
+    "elf" is the class and the machine of its programs (Tool Interface Standard, ELF specification
+    1.2), which a library must have as well.
     """
     return {
         "tvm_version": tvm.__version__,
@@ -129,13 +134,15 @@ def serve(
     key : str
         The tracker's name of boards of this kind.
     custom_address : str
-        Host at which clients of the tracker reach this board; empty for the host that the tracker sees.
+        Host at which clients of the tracker reach this board; empty for the host that the tracker
+        sees.
     """
     from tvm.rpc import server
 
     for name, function in SERVICES.items():
         tvm_ffi.register_global_func(name, function, override=True)
-    # TVM's own waits forever for a kernel whose client is gone, and ends itself with the first one that crashes.
+    # TVM's own waits forever for a kernel whose client is gone, and ends itself with the first one
+    # that crashes.
     server._serving = _serve_client
     with socket.create_server(address) as listening:
         port = listening.getsockname()[1]

@@ -78,8 +78,8 @@ def check_libraries(
     Returns
     -------
     dict of str to record
-        For each library "status", "error" and "top1_compiled"; the last two are None where the status speaks against
-        the library, and so is the last one of a slow library.
+        For each library "status", "error" and "top1_compiled"; the last two are None where the
+        status speaks against the library, and so is the last one of a slow library.
     """
     checks: dict[str, dict[str, Any]] = {
         name: {"status": status.of(build), "error": None, "top1_compiled": None}

@@ -21,8 +21,8 @@ from dlas.runtimes.peer import Peer, rest
 
 # Loading a library and its first run; what follows may take a multiple of what is expected.
 START_TIMEOUT_S, SLOWER = 120.0, 20
-# TVM's threads wait for more work in this many rounds, about 15 ms instead of 150, before they rest and leave their
-# core to others. Between two kernels of a network they wait for microseconds.
+# TVM's threads wait for more work in this many rounds, about 15 ms instead of 150, before they rest
+# and leave their core to others. Between two kernels of a network they wait for microseconds.
 SPINNING = {"TVM_THREAD_POOL_SPIN_COUNT": "30000"}
 
 

@@ -34,10 +34,13 @@ __all__ = [
     "use_threads",
 ]
 
-# Control and system instructions: a compiler never emits them for a network, and hypervisors often mask them.
+# Control and system instructions: a compiler never emits them for a network, and hypervisors often
+# mask them.
 _SYSTEM = frozenset(
-    "cldemote clflushopt clwb clzero enqcmd fsgsbase hreset invpcid kl lwp mwaitx pconfig pku prefetchi ptwrite rdpid "
-    "rdpru rdrnd rdseed serialize sgx shstk tsxldtrk uintr usermsr waitpkg wbnoinvd widekl xsave xsavec xsaveopt "
+    "cldemote clflushopt clwb clzero enqcmd fsgsbase hreset invpcid kl lwp mwaitx pconfig pku "
+    "prefetchi ptwrite rdpid "
+    "rdpru rdrnd rdseed serialize sgx shstk tsxldtrk uintr usermsr waitpkg wbnoinvd widekl xsave "
+    "xsavec xsaveopt "
     "xsaves".split()
 )
 
@@ -46,7 +49,8 @@ _SYSTEM = frozenset(
 def features() -> Mapping[str, bool]:
     """Return, for every instruction-set extension that LLVM can detect here, whether this host has it.
 
-    LLVM asks the processor itself (CPUID and XGETBV on x86), so what a hypervisor masks counts as absent.
+    LLVM asks the processor itself (CPUID and XGETBV on x86), so what a hypervisor masks counts as
+    absent.
     """
     detected = tvm.get_global_func("tvm.codegen.llvm.GetHostCPUFeatures")()
     return {str(name): bool(has) for name, has in detected.items() if str(name) not in _SYSTEM}

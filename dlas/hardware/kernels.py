@@ -12,8 +12,9 @@ def multiply_add(
 ) -> PrimFunc:
     """Return a kernel of 2 * threads * accumulators * lanes * steps floating-point operations.
 
-    Arguments: factor and addend [lanes], result [threads, accumulators, lanes]. The accumulators are independent
-    vectors in registers, so that the latency of one multiply-add hides behind the others.
+    Arguments: factor and addend [lanes], result [threads, accumulators, lanes]. The accumulators
+    are independent vectors in registers, so that the latency of one multiply-add hides behind the
+    others.
     """
     one = tirx.const(1, dtype)
 
@@ -47,8 +48,8 @@ def dot_product(
 ) -> PrimFunc:
     """Return a kernel of 2 * threads * accumulators * lanes * 4 * steps operations on 8-bit integers.
 
-    Arguments: data and weight int32 [lanes], each four numbers of 8 bits, result int32 [threads, accumulators, lanes].
-    `instruction` is LLVM's intrinsic of the dot product of as many lanes.
+    Arguments: data and weight int32 [lanes], each four numbers of 8 bits, result int32 [threads,
+    accumulators, lanes]. `instruction` is LLVM's intrinsic of the dot product of as many lanes.
     """
     sums, factors = f"int32x{lanes}", f"int8x{4 * lanes}"
 
@@ -83,7 +84,8 @@ def dot_product(
 def read(threads: int, steps: int, accumulators: int, lanes: int) -> PrimFunc:
     """Return a kernel that reads an array once from memory: its sums in `accumulators` vectors a thread.
 
-    Arguments: array float32 [threads, steps, accumulators, lanes], result float32 [threads, accumulators, lanes].
+    Arguments: array float32 [threads, steps, accumulators, lanes], result float32 [threads,
+    accumulators, lanes].
     """
 
     @T.prim_func

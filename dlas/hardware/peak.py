@@ -84,7 +84,8 @@ def microbenchmark(
 ) -> tuple[PrimFunc, int, str]:
     """Return the kernel whose rate is a CPU's arithmetic peak.
 
-    It repeats the instruction that the convolutions use in `dtype`, so that no kernel can exceed the peak.
+    It repeats the instruction that the convolutions use in `dtype`, so that no kernel can exceed
+    the peak.
 
     Parameters
     ----------
@@ -173,8 +174,9 @@ def measure_peak(
     """Measure a CPU's limits, on `threads` threads of a board or of this host: the best of repeated runs of kernels.
 
     For this host they are linked by the command `linker`, for a board by its own; see `Device`.
-    Arrays are four times the last-level cache, as STREAM asks (McCalpin 1995), but at most an eighth of the memory.
-    Raises a StudyError if this host cannot run code for `target` or has fewer cores than `threads`.
+    Arrays are four times the last-level cache, as STREAM asks (McCalpin 1995), but at most an
+    eighth of the memory. Raises a StudyError if this host cannot run code for `target` or has fewer
+    cores than `threads`.
     """
     if device is None:
         platforms.require_host("the peak kernel", target)
@@ -198,8 +200,9 @@ def measure_platform(platform: platforms.Platform) -> dict[str, Any]:
     Returns
     -------
     dict
-        "status", see `dlas.status`; "simulated"; the limits "peak_gflops" by dtype, "bandwidth_gbs", "read_gbs" and
-        "triad_gbs", None without a measurement, of a GPU, and of a simulated platform; the facts of the machine.
+        "status", see `dlas.status`; "simulated"; the limits "peak_gflops" by dtype,
+        "bandwidth_gbs", "read_gbs" and "triad_gbs", None without a measurement, of a GPU, and of a
+        simulated platform; the facts of the machine.
 
     Raises
     ------

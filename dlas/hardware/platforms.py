@@ -27,13 +27,14 @@ _NO_CUDA = {
 class Platform:
     """One entry of the config's `platforms`.
 
-    `target` is "host", which means every instruction that this machine has, "cuda" for this machine's GPU, or a TVM
-    target such as {"kind": "llvm", "mcpu": "x86-64-v3"}, which limits the code to that CPU's instructions. `host` is
-    the target of the CPU beside a GPU, this machine's by default. `threads` is a number, or "all" for one on each
-    physical core. `linker` is a command, in words; see `compiler.library.link`. `connection` is None for this machine,
-    or says how another one is reached; see `connections`. The latencies of a `simulated` platform, which an emulator
-    runs, say nothing of its processor. `cpu_model` is the processor that the platform was found to be; the device that
-    is opened must have the same one, unless it is None.
+    `target` is "host", which means every instruction that this machine has, "cuda" for this
+    machine's GPU, or a TVM target such as {"kind": "llvm", "mcpu": "x86-64-v3"}, which limits the
+    code to that CPU's instructions. `host` is the target of the CPU beside a GPU, this machine's by
+    default. `threads` is a number, or "all" for one on each physical core. `linker` is a command,
+    in words; see `compiler.library.link`. `connection` is None for this machine, or says how
+    another one is reached; see `connections`. The latencies of a `simulated` platform, which an
+    emulator runs, say nothing of its processor. `cpu_model` is the processor that the platform was
+    found to be; the device that is opened must have the same one, unless it is None.
     """
 
     name: str
@@ -64,9 +65,9 @@ def resolve(platform: Platform) -> dict[str, Any]:
     Returns
     -------
     dict
-        "target", the complete TVM target; "threads", the number of threads; "native", for each dtype whether kernels
-        compute in it without widening, see `dlas.primitives.vector.native`; "cpu_model", this machine's processor where
-        the platform is this machine, else None.
+        "target", the complete TVM target; "threads", the number of threads; "native", for each
+        dtype whether kernels compute in it without widening, see `dlas.primitives.vector.native`;
+        "cpu_model", this machine's processor where the platform is this machine, else None.
 
     Raises
     ------
@@ -103,8 +104,10 @@ def other_machine(platform: Platform, cpu_model: str) -> str | None:
     if platform.cpu_model in (None, cpu_model):
         return None
     return (
-        f"it was resolved on {platform.cpu_model!r}, this is {cpu_model!r}; allowed: a machine of the same kind, a "
-        "platform of another name, or to measure it anew with snakemake all --forcerun resolve_target"
+        f"it was resolved on {platform.cpu_model!r}, this is {cpu_model!r}; allowed: a machine of "
+        f"the same kind, a "
+        "platform of another name, or to measure it anew with snakemake all --forcerun "
+        "resolve_target"
     )
 
 
@@ -122,12 +125,12 @@ def threads(platform: Platform) -> int:
 def target(platform: Platform) -> dict[str, Any]:
     """Return the platform's complete TVM target.
 
-    An explicit target keeps all that it names; what it leaves out is this host's triple, the vector width in bits
-    that its instructions allow (TVM's own guess is 512 on any x86 CPU) and the number of cores that tuning may use.
-    That of a GPU holds the target of its CPU as "host".
+    An explicit target keeps all that it names; what it leaves out is this host's triple, the vector
+    width in bits that its instructions allow (TVM's own guess is 512 on any x86 CPU) and the number
+    of cores that tuning may use. That of a GPU holds the target of its CPU as "host".
 
-    Raises a StudyError for a kind, CPU or attribute that TVM or LLVM does not know: left alone, LLVM falls back to a
-    generic CPU without an error.
+    Raises a StudyError for a kind, CPU or attribute that TVM or LLVM does not know: left alone,
+    LLVM falls back to a generic CPU without an error.
     """
     if platform.target == "host":
         return _complete(platform, _of_this_cpu())
@@ -192,7 +195,8 @@ def _check_cpu(name: str, described: Mapping[str, Any]) -> None:
             alone
         ):
             raise StudyError(
-                f"platform {name!r}: unknown attribute {attribute!r}; allowed: + or - and a feature that LLVM knows"
+                f"platform {name!r}: unknown attribute {attribute!r}; allowed: + or - and a "
+                f"feature that LLVM knows"
             )
 
 
@@ -222,7 +226,8 @@ def require_host(library: str, target: Mapping[str, Any]) -> None:
     if lacking := host_lacks(target):
         cpu = target.get("mcpu", target["kind"])
         raise StudyError(
-            f"{library} was built for another CPU ({cpu}): this host ({host.cpu_name()}) lacks {', '.join(lacking)}; "
+            f"{library} was built for another CPU ({cpu}): this host ({host.cpu_name()}) lacks "
+            f"{', '.join(lacking)}; "
             "allowed: libraries built for this host"
         )
 

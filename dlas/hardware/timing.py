@@ -16,8 +16,8 @@ from dlas.errors import FailedError, RowError, UnreachableError
 LOG = logging.getLogger("dlas")
 COLUMNS = "platform compression primitive format tuning role round latency_ms".split()
 MEASURED, AA_REPLICATE, REFERENCE = "measured", "aa_replicate", "reference"
-# A sample that takes longer than `GAP_S` and `GAP` times as long as in the warm-up was interrupted, as by
-# a stopped process.
+# A sample that takes longer than `GAP_S` and `GAP` times as long as in the warm-up was interrupted,
+# as by a stopped process.
 GAP_S, GAP = 1.0, 20
 # How often an interrupted sample is taken again.
 RETAKES = 5
@@ -40,7 +40,8 @@ class Timeable(Protocol):
     def time(self, number: int) -> Sequence[float]:
         """Run `number` times in a row and return the mean seconds a run, as one or more samples.
 
-        Raises `RowError` where it cannot be timed, and `UnreachableError` where the device vanished.
+        Raises `RowError` where it cannot be timed, and `UnreachableError` where the device
+        vanished.
         """
 
 
@@ -57,7 +58,8 @@ class Contenders:
     rounds : int
         Samples of each contender. It takes part in so many rounds from the first.
     min_repeat_ms : float
-        A sample is the mean over as many runs as fill this time, fixed for each contender after the warm-up.
+        A sample is the mean over as many runs as fill this time, fixed for each contender after the
+        warm-up.
     warmup : int
         Runs before the first sample.
     peers : mapping of str to Timeable, optional
@@ -67,8 +69,9 @@ class Contenders:
     unreplicated : collection of str
         The ways to schedule whose libraries are not loaded a second time.
     interruptions : callable
-        Returns a value that changes when the device is interrupted, see `host.interruptions`. Such samples are taken
-        again, and so are those that take more than `GAP_S` and `GAP` times as long as the warm-up.
+        Returns a value that changes when the device is interrupted, see `host.interruptions`. Such
+        samples are taken again, and so are those that take more than `GAP_S` and `GAP` times as
+        long as the warm-up.
     """
 
     libraries: Mapping[Variant, Callable[[], Timeable]]
@@ -135,11 +138,12 @@ class _Contender:
 def time_libraries(platforms: Mapping[str, Contenders], *, seed: int) -> Timing:
     """Time all libraries of one model on the platforms of one machine and return every raw sample.
 
-    In each round each library of each platform is sampled once, in an order that is shuffled anew for each round, so
-    that a drift of the machine meets all of them alike: two samples of one round are a pair, across platforms too.
-    Peers take part, and on each platform so do two more: the same small reference kernel everywhere, whose samples show
-    the drift; and A/A replicates, libraries loaded a second time, which differ from the first by noise alone, the
-    placement in memory included. A library that cannot be timed leaves the rounds, with its replicate.
+    In each round each library of each platform is sampled once, in an order that is shuffled anew
+    for each round, so that a drift of the machine meets all of them alike: two samples of one round
+    are a pair, across platforms too. Peers take part, and on each platform so do two more: the same
+    small reference kernel everywhere, whose samples show the drift; and A/A replicates, libraries
+    loaded a second time, which differ from the first by noise alone, the placement in memory
+    included. A library that cannot be timed leaves the rounds, with its replicate.
 
     Parameters
     ----------
@@ -151,7 +155,8 @@ def time_libraries(platforms: Mapping[str, Contenders], *, seed: int) -> Timing:
     Returns
     -------
     Timing
-        Samples in rounds from 0, in milliseconds a run; statuses by platform, then by variant or peer.
+        Samples in rounds from 0, in milliseconds a run; statuses by platform, then by variant or
+        peer.
     """
     everyone = [each for name, chosen in platforms.items() for each in _lined_up(name, chosen)]
     rows = _Rounds(everyone).run(np.random.default_rng(seed))

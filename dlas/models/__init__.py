@@ -1,6 +1,7 @@
 """Layer 2 of the stack: the neural architectures, one file each, and their training.
 
-An architecture is found by the name of its file, which has the function of `dlas.models.plugin.Architecture`.
+An architecture is found by the name of its file, which has the function of
+`dlas.models.plugin.Architecture`.
 """
 
 from dlas.models.architecture import STEMS, build, build_for, check_size

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-_INT32 = 4  # bytes
+# Bytes.
+_INT32 = 4
 
 
 def summarize(model: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
@@ -42,7 +43,8 @@ def model_bytes(model: nn.Module) -> int:
         if name.rpartition(".")[2] == "weight" and tensor.ndim > 1
         else _dense_bytes(tensor)
         for name, tensor in model.state_dict().items()
-        if not name.endswith("num_batches_tracked")  # serves training alone
+        # Serves training alone.
+        if not name.endswith("num_batches_tracked")
     )
 
 
@@ -77,7 +79,8 @@ def nonzero_macs(model: nn.Module, input_shape: Sequence[int]) -> int:
 def macs_of_layers(model: nn.Module, input_shape: Sequence[int]) -> dict[str, int]:
     """Return the `macs` of each convolution and linear layer, quantized or not, by its name in the model."""
     counted = _counted(model, input_shape).get_flop_counts()
-    prefix = f"{type(model).__name__}."  # torch starts the names with the class of the whole model
+    # Torch starts the names with the class of the whole model.
+    prefix = f"{type(model).__name__}."
     return {
         name: sum(counted[prefix + name].values()) // 2
         for name, layer in model.named_modules()

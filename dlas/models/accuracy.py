@@ -44,8 +44,8 @@ def answers(model: nn.Module, split: Split, dataset: Dataset) -> np.ndarray:
 def logits(model: nn.Module, images: np.ndarray | Normalized, batch_size: int = 128) -> np.ndarray:
     """Return float32 [N, classes] for normalized images, float32 [N, 3, H, W], in evaluation mode.
 
-    So many of them are in memory at a time. They are computed where the network lies, in full precision on a GPU
-    too; a network in half precision reads the images in half precision.
+    So many of them are in memory at a time. They are computed where the network lies, in full
+    precision on a GPU too; a network in half precision reads the images in half precision.
     """
     training = model.training
     model.eval()

@@ -22,7 +22,8 @@ def build(name: str, classes: int, width: float, stem: str, seed: int = 0) -> nn
     classes : int
         Length of its output.
     width : float
-        Multiplies the channels of all layers, which stay divisible by 8. 1 is the published network.
+        Multiplies the channels of all layers, which stay divisible by 8. 1 is the published
+        network.
     stem : {"small_input", "large_input"}
         "large_input" for the published first layers. "small_input" for the first layers in the
         literature on CIFAR-10, which shrink the image less.

@@ -25,8 +25,10 @@ def check(name: str, processes: int = 1) -> None:
     found = torch.cuda.device_count() if name == "cuda" else processes
     if found < processes:
         raise StudyError(
-            f"models.device is cuda and models.processes is {processes}, but PyTorch {torch.__version__} "
-            f"finds {found} CUDA GPUs on this machine; allowed: one for each process, or models.device: cpu"
+            f"models.device is cuda and models.processes is {processes}, but PyTorch "
+            f"{torch.__version__} "
+            f"finds {found} CUDA GPUs on this machine; allowed: one for each process, or "
+            f"models.device: cpu"
         )
 
 
@@ -90,11 +92,13 @@ def fetched(
     """Yield what `batches` does, gathered by worker processes and copied from pinned memory."""
     loader = DataLoader(
         placed,
-        batch_size=None,  # each element of the order is a batch already
+        # Each element of the order is a batch already.
+        batch_size=None,
         sampler=[chosen.tolist() for chosen in order],
         num_workers=workers,
         pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # its own: the global one draws for the training alone
+        # Its own: the global one draws for the training alone.
+        generator=torch.Generator(),
     )
     for images, labels in loader:
         yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)

@@ -13,7 +13,8 @@ PLUGIN = ModelPlugin(
     group="compact",
 )
 
-# Expansion, kernel size, stride, input channels, output channels and repetitions of each stage: table 1 of the paper.
+# Expansion, kernel size, stride, input channels, output channels and repetitions of each stage:
+# table 1 of the paper.
 STAGES = [
     (1, 3, 1, 32, 16, 1),
     (6, 3, 2, 16, 24, 2),

@@ -16,7 +16,8 @@ def write_onnx(model: nn.Module, image: np.ndarray, path: str | Path) -> None:
     Batch normalizations that follow a convolution are folded into it by the exporter.
     """
     with atomic_write(path) as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter, by tracing, is deprecated
+        # The exporter, by tracing, is deprecated.
+        warnings.simplefilter("ignore")
         inputs = (torch.from_numpy(image),)
         torch.onnx.export(model, inputs, str(temporary), input_names=["images"], dynamo=False)
 
@@ -24,7 +25,8 @@ def write_onnx(model: nn.Module, image: np.ndarray, path: str | Path) -> None:
 def write_program(model: nn.Module, image: np.ndarray, path: str | Path) -> None:
     """Write a network in evaluation mode as PyTorch runs it eagerly, for images of the shape of `image`, as in ONNX.
 
-    It is the program of `torch.export`: the operators that the model calls, one by one, none of them folded or fused.
+    It is the program of `torch.export`: the operators that the model calls, one by one, none of
+    them folded or fused.
     """
     with atomic_write(path) as temporary:
         torch.export.save(torch.export.export(model, (torch.from_numpy(image),)), temporary)

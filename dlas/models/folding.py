@@ -16,8 +16,8 @@ def fold(model: nn.Module) -> nn.Module:
     These directly follow a convolution or linear layer that nothing else reads, which takes over
     their scale and offset (Jacob et al., arXiv:1712.05877, section 3.2). Others, such as those
     before the convolutions of a DenseNet, remain. Layers keep their names; the model is unchanged.
-    Raises UnsupportedError for a network whose operations depend on its input, which torch.fx cannot
-    trace.
+    Raises UnsupportedError for a network whose operations depend on its input, which torch.fx
+    cannot trace.
     """
     copied = copy.deepcopy(model).to("cpu", torch.float32).eval()
     try:
@@ -28,6 +28,7 @@ def fold(model: nn.Module) -> nn.Module:
             f"the network {type(model).__name__} cannot be traced: {reason}; "
             "allowed: networks whose operations do not depend on their input"
         ) from error
-    for parameter in folded.parameters():  # training leaves them in channels_last
+    # Training leaves them in channels_last.
+    for parameter in folded.parameters():
         parameter.data = parameter.data.contiguous()
     return folded

@@ -38,7 +38,8 @@ def build(classes: int, width: float, stem: str) -> nn.Module:
         classes,
         width_mult=width,
         inverted_residual_setting=stages,
-        dropout=0.2 * min(1.0, width),  # a small network underfits with the usual 0.2
+        # A small network underfits with the usual 0.2.
+        dropout=0.2 * min(1.0, width),
     )
     if stem == "small_input":
         network.features[0][0].stride = (1, 1)

@@ -42,12 +42,12 @@ class Recipe:
 
     `learning_rate` is the peak of the `schedule`: "one_cycle" rises to it and falls again (Smith
     and Topin, arXiv:1708.07120), "cosine" falls from it (Loshchilov and Hutter, arXiv:1608.03983,
-    without restarts), both step by step.
-    `pad_crop` is how many pixels an image is padded by, with its own reflection, before a random
-    crop of its own size; 0 switches it off. `weight_decay` spares biases and batch normalization.
-    `bfloat16` computes the forward pass in mixed precision, which on a CPU is faster for networks of
-    dense convolutions and slower for depthwise ones. `device` is "cpu" or "cuda"; `processes` share
-    each batch, see `distributed`. Raises StudyError for values out of range.
+    without restarts), both step by step. `pad_crop` is how many pixels an image is padded by, with
+    its own reflection, before a random crop of its own size; 0 switches it off. `weight_decay`
+    spares biases and batch normalization. `bfloat16` computes the forward pass in mixed precision,
+    which on a CPU is faster for networks of dense convolutions and slower for depthwise ones.
+    `device` is "cpu" or "cuda"; `processes` share each batch, see `distributed`. Raises StudyError
+    for values out of range.
     """
 
     optimizer: str
@@ -116,8 +116,8 @@ def train(
     """Train the model in place and leave it with the weights of its best epoch, in evaluation mode.
 
     The best epoch has the highest top-1 on the validation split, then the lowest loss there. The
-    network is trained on the recipe's device and returned to the CPU. The result is the same for the
-    same seed, thread count and machine.
+    network is trained on the recipe's device and returned to the CPU. The result is the same for
+    the same seed, thread count and machine.
 
     Parameters
     ----------
@@ -178,7 +178,8 @@ def _check_images(split: Split, recipe: Recipe) -> None:
         )
     if recipe.pad_crop >= size:
         raise StudyError(
-            f"the pad_crop {recipe.pad_crop} is not allowed; it must be less than the {size} pixels "
+            f"the pad_crop {recipe.pad_crop} is not allowed; it must be less than the {size} "
+            f"pixels "
             "on each side of the images, which are reflected"
         )
 
@@ -250,7 +251,8 @@ def _train(
             start = time.perf_counter()
             model.train()
             if device.type == "cuda":
-                # Dropout draws there: from a seed for each epoch, so that its state need not be saved.
+                # Dropout draws there: from a seed for each epoch, so that its state need not be
+                # saved.
                 torch.cuda.manual_seed(int(torch.randint(2**62, ())) + group.rank)
             order = torch.randperm(count)[: steps * batch_size].split(batch_size)
             mine = [group.part(chosen) for chosen in order]
@@ -259,7 +261,8 @@ def _train(
                 network, batches, dataset, optimizer, schedule, recipe, epoch, group, bar
             )
             if group.rank:
-                continue  # the first one validates for all, and saves
+                # The first one validates for all, and saves.
+                continue
             validation_loss, validation_top1 = _validate(model, dataset, epoch, recipe)
             rows.append(
                 {

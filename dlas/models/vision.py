@@ -6,8 +6,8 @@ from torch import nn
 try:
     from torchvision import models
 except RuntimeError:
-    # torchvision's wheel for CUDA loads no operators beside a CPU build of torch, then looks for these two.
-    # Classification needs neither; they only have to be declared.
+    # torchvision's wheel for CUDA loads no operators beside a CPU build of torch, then looks for
+    # these two. Classification needs neither; they only have to be declared.
     _library = torch.library.Library("torchvision", "DEF")
     for _operator in ("nms", "qnms"):
         _library.define(f"{_operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

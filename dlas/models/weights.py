@@ -18,7 +18,8 @@ CLASSES = 1000
 def published(name: str) -> tuple[str, str]:
     """Return the address of weights that torchvision publishes, and the first digits of their SHA-256.
 
-    `name` is torchvision's, such as "ResNet50_Weights.IMAGENET1K_V2". The digits are part of the name of the file.
+    `name` is torchvision's, such as "ResNet50_Weights.IMAGENET1K_V2". The digits are part of the
+    name of the file.
     """
     url: str = models.get_weight(name).url
     digits = re.search(r"-([0-9a-f]{8,64})\.pth$", url)
@@ -31,7 +32,8 @@ def check_classes(names: Sequence[str]) -> None:
     numbers = [name for name in names if re.fullmatch(r"n\d{8}", name)]
     if len(names) != CLASSES or sorted(numbers) != list(names):
         raise StudyError(
-            f"imagenet1k is of the {CLASSES} classes of ImageNet, named n01440764 and so on, in ascending order; "
+            f"imagenet1k is of the {CLASSES} classes of ImageNet, named n01440764 and so on, in "
+            f"ascending order; "
             f"this data set has {len(names)} classes, the first of them {names[0]}"
         )
 
@@ -39,9 +41,9 @@ def check_classes(names: Sequence[str]) -> None:
 def load(model: nn.Module, name: str, path: str | Path) -> None:
     """Fill a model of the architecture `name` with the weights of a file.
 
-    That is a .safetensors file or a .pth file of tensors by name, of this study or of torchvision. Raises StudyError
-    where it is missing, damaged, holds anything else than finite tensors or is of another model; the model is unchanged
-    then.
+    That is a .safetensors file or a .pth file of tensors by name, of this study or of torchvision.
+    Raises StudyError where it is missing, damaged, holds anything else than finite tensors or is of
+    another model; the model is unchanged then.
     """
     tensors = read(path)
     architecture = plugin.load(name)
@@ -67,7 +69,8 @@ def read(path: str | Path) -> dict[str, Tensor]:
         raise StudyError(f"the weights {path} do not exist")
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of several kinds, for what is no such file
+    # Of several kinds, for what is no such file.
+    except Exception as error:
         reason = f"{type(error).__name__} {error}".splitlines()[0]
         raise StudyError(
             f"the weights {path} are damaged or hold more than tensors: {reason}"
@@ -76,7 +79,8 @@ def read(path: str | Path) -> dict[str, Tensor]:
         isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in tensors.items()
     ):
         raise StudyError(
-            f"the weights {path} are no tensors by name; allowed: what torch.save writes of a state_dict()"
+            f"the weights {path} are no tensors by name; allowed: what torch.save writes of a "
+            f"state_dict()"
         )
     checkpoint.check_finite(tensors, f"the weights {path}")
     return dict(tensors)

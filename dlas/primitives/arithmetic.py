@@ -10,15 +10,17 @@ from dlas.primitives import tiling
 from dlas.primitives.layout import Packing
 from dlas.primitives.tiling import divisors
 
-# Feature maps of these types: the type of the sums of products. Weights of uint8 feature maps are int8.
+# Feature maps of these types: the type of the sums of products. Weights of uint8 feature maps are
+# int8.
 SUMS = {"float32": "float32", "float16": "float32", "uint8": "int32", "int8": "int32"}
 
-# Products that are added up in float16 before they go to a float32 sum. Each addition rounds to 11 bits: the error of a
-# block grows with the square root of their number, the time spent on the float32 sums falls with it. 72 are
-# enough for 64 channels, or for eight channels of a 3x3 kernel.
+# Products that are added up in float16 before they go to a float32 sum. Each addition rounds to 11
+# bits: the error of a block grows with the square root of their number, the time spent on the
+# float32 sums falls with it. 72 are enough for 64 channels, or for eight channels of a 3x3 kernel.
 FP16_PRODUCTS = 72
 
-# An element of the feature map and one of the weight, for a position of the output and a step of the reduction.
+# An element of the feature map and one of the weight, for a position of the output and a step of
+# the reduction.
 Operands = Callable[[Sequence[Any], Sequence[Any]], tuple[Any, Any]]
 
 
@@ -31,8 +33,9 @@ def add_up(
 ) -> te.Tensor:
     """Return the sums of products [*shape] over the axes of a reduction, in the type of `SUMS`.
 
-    `operands` takes an index of the output and one of the reduction. A CPU without float16 arithmetic widens each
-    operand; with it, `packing.fp16`, products are added up in float16 in blocks, and the blocks in float32.
+    `operands` takes an index of the output and one of the reduction. A CPU without float16
+    arithmetic widens each operand; with it, `packing.fp16`, products are added up in float16 in
+    blocks, and the blocks in float32.
     """
     if packing.fp16:
         return _add_up_fp16(shape, operands, reduction, attributes)

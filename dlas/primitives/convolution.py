@@ -9,8 +9,8 @@ from dlas.errors import StudyError
 class Convolution:
     """The shape of one two-dimensional convolution.
 
-    A linear layer is the 1x1 convolution of a 1x1 feature map. `padding` is (top, left, bottom, right), filled with
-    `border`, which is what stands for zero in the feature map.
+    A linear layer is the 1x1 convolution of a 1x1 feature map. `padding` is (top, left, bottom,
+    right), filled with `border`, which is what stands for zero in the feature map.
     """
 
     batch: int

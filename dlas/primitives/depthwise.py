@@ -1,9 +1,10 @@
 """Depthwise convolutions of feature maps in NCHW: what they are in networks whose other layers are sparse.
 
-Each channel is laid out in planes with its border first (`Planes`), in the first-level cache. Vectors of sums then run
-over all positions of a plane, on from row to row, so that short rows fill them as well; what lies between the rows is
-dropped. Every second element of a row, where the stride is two, is shuffled out of two vectors. A dot product of 8-bit
-integers takes up to four taps that are neighbours in a row of a plane.
+Each channel is laid out in planes with its border first (`Planes`), in the first-level cache.
+Vectors of sums then run over all positions of a plane, on from row to row, so that short rows fill
+them as well; what lies between the rows is dropped. Every second element of a row, where the stride
+is two, is shuffled out of two vectors. A dot product of 8-bit integers takes up to four taps that
+are neighbours in a row of a plane.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ from dlas.primitives.vector import VectorUnit
 DEPTHWISE = "depthwise"
 # Vectors of sums that hide the latency of one another.
 IN_FLIGHT = (4, 2, 8)
-# Planes that are laid out together: what has just been stored in pieces is slow to load in whole vectors.
+# Planes that are laid out together: what has just been stored in pieces is slow to load in whole
+# vectors.
 CACHE_BYTES = 16 * 1024
 
 
@@ -36,8 +38,8 @@ def kernel(
 ) -> Kernel:
     """Return the kernel of one depthwise layer.
 
-    Its constant is the weight [K, 1, R, S] as [K, R * S], or, for dot products, as [K, groups of taps] int32 of four
-    bytes each.
+    Its constant is the weight [K, 1, R, S] as [K, R * S], or, for dot products, as [K, groups of
+    taps] int32 of four bytes each.
     """
     in_flight = knobs.choose("in_flight", IN_FLIGHT)
     taps = grouped_taps(convolution, dot_product.DEPTH if vector.dot_product else 1)
@@ -79,8 +81,9 @@ def function(
 ) -> tirx.PrimFunc:
     """Return the function of one layer, unscheduled: the blocks "convolution" and "unpack".
 
-    Vectors have at most `widest` lanes. At most `in_flight` of them are added up together. `instruction` is LLVM's dot
-    product of the bytes of a group of taps, empty where each group is one tap.
+    Vectors have at most `widest` lanes. At most `in_flight` of them are added up together.
+    `instruction` is LLVM's dot product of the bytes of a group of taps, empty where each group is
+    one tap.
     """
     batch, channels, planes = convolution.batch, convolution.out_channels, phases(convolution)
     positions = (convolution.out_height - 1) * planes.width + convolution.out_width

@@ -1,8 +1,9 @@
 """Direct convolution: the loops as they stand, on feature maps in NCHW.
 
-Where a row of the output fills vectors, a vector holds neighbouring positions of that row; on smaller feature
-maps it holds output channels of one position. The register tile over positions and output channels follows "High
-Performance Zero-Memory Overhead Direct Convolutions" (Zhang et al., ICML 2018, section 3).
+Where a row of the output fills vectors, a vector holds neighbouring positions of that row; on
+smaller feature maps it holds output channels of one position. The register tile over positions and
+output channels follows "High Performance Zero-Memory Overhead Direct Convolutions" (Zhang et al.,
+ICML 2018, section 3).
 """
 
 import numpy as np
@@ -54,8 +55,8 @@ def row_vector(columns: int, vector: VectorUnit) -> int:
 def packing(convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) -> Packing:
     """Return how this layer's weight is packed and what its vectors hold, or the threads of a GPU.
 
-    Vectors hold columns where rows are long enough and read without gaps; depthwise layers have no other channels to
-    hold, so that with gaps they go one position at a time.
+    Vectors hold columns where rows are long enough and read without gaps; depthwise layers have no
+    other channels to hold, so that with gaps they go one position at a time.
     """
     if isinstance(vector, GPU):
         block = 1 if convolution.depthwise else vector.block(convolution.out_channels)

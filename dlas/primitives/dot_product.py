@@ -1,7 +1,7 @@
 """Dot products of four feature-map values and four int8 weights in every lane of a vector of int32, as one instruction.
 
-TVM's own descriptions of such instructions hand operands of 32-bit lanes to LLVM, which since version 22 wants them
-as bytes; importing them takes 20 s.
+TVM's own descriptions of such instructions hand operands of 32-bit lanes to LLVM, which since
+version 22 wants them as bytes; importing them takes 20 s.
 """
 
 import functools
@@ -23,8 +23,8 @@ def intrinsic(
     Parameters
     ----------
     instruction
-        Name of the LLVM intrinsic, with {bits} for the width of a register. Its operands are sums int32 [lanes] and
-        bytes [lanes * 4] of the feature map and of the weight.
+        Name of the LLVM intrinsic, with {bits} for the width of a register. Its operands are sums
+        int32 [lanes] and bytes [lanes * 4] of the feature map and of the weight.
     lanes
         Number of sums.
     feature_map
@@ -92,7 +92,8 @@ def add(instruction: str, sums: Any, data: Any, weight: Any) -> Any:
 def of_four(scope: str) -> str:
     """Make CUDA's `__dp4a` known to schedules, for operands in a scope of memory; return its name there.
 
-    It adds the products of four int8 by four int8 to an int32 (CUDA C++ Programming Guide, "Integer intrinsics").
+    It adds the products of four int8 by four int8 to an int32 (CUDA C++ Programming Guide, "Integer
+    intrinsics").
     """
     name = f"__dp4a.{scope}"
 

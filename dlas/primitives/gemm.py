@@ -1,8 +1,8 @@
 """GEMM: the input unrolled into a matrix of patches (im2col), then one matrix product.
 
-im2col follows "High Performance Convolutional Neural Networks for Document Processing" (Chellapilla et al., 2006,
-section 3). Feature maps are in NHWC, so that a row of the patch matrix is made of contiguous runs and a 1x1
-layer needs no patches at all.
+im2col follows "High Performance Convolutional Neural Networks for Document Processing" (Chellapilla
+et al., 2006, section 3). Feature maps are in NHWC, so that a row of the patch matrix is made of
+contiguous runs and a 1x1 layer needs no patches at all.
 """
 
 import math
@@ -39,8 +39,8 @@ def layout(channels: int, vector: VectorUnit | GPU) -> Layout:
 def packing(convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) -> Packing:
     """Return how this layer's weight is packed: a vector of output channels together; and the threads of a GPU.
 
-    What is left of a block that NHWC has no room for is stored number by number, which costs more than narrow vectors
-    where vectors are as wide as those of float16.
+    What is left of a block that NHWC has no room for is stored number by number, which costs more
+    than narrow vectors where vectors are as wide as those of float16.
     """
     depth = vector.depth(convolution)
     if isinstance(vector, GPU):
@@ -88,7 +88,8 @@ def convolve(
         return element, weight[k, r, s, c[0], o, *c[1:]]
 
     reduction = {"r": rows, "s": columns} | packing.axes(channels // convolution.groups)
-    if packing.grid:  # the patch matrix is made in shared memory
+    # The patch matrix is made in shared memory.
+    if packing.grid:
         sums = thread_blocks.add_up(convolution, operands, reduction, packing, data.dtype)
         return te.compute(
             data_layout.shape(*convolution.out_shape),
@@ -158,8 +159,9 @@ def planes(convolution: Convolution) -> Planes:
 def schedule(function: Schedule, vector: VectorUnit | GPU, knobs: Knobs) -> None:
     """Tile the product's rows and column panels in registers, a panel's row a vector.
 
-    The patch matrix is made a few rows at a time where all of it would fall out of the cache. On a GPU all threads of a
-    block make a piece of it in shared memory, with the weights beside it; but not for groups, which share nothing.
+    The patch matrix is made a few rows at a time where all of it would fall out of the cache. On a
+    GPU all threads of a block make a piece of it in shared memory, with the weights beside it; but
+    not for groups, which share nothing.
     """
     if isinstance(vector, GPU):
         chunk = 0

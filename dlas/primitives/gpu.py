@@ -17,8 +17,9 @@ RESIDENT_THREADS = {"cuda": 1 << 16, "opencl": 1 << 12}
 class GPU:
     """A GPU for numbers of one type: sums are float32, or int32 of integers.
 
-    `threads` and `shared_bytes` are what a block has at most, `resident` the threads that keep the GPU busy. `kind` is
-    TVM's name of the language. `dot_product` says whether one instruction multiplies four int8 by four and adds up.
+    `threads` and `shared_bytes` are what a block has at most, `resident` the threads that keep the
+    GPU busy. `kind` is TVM's name of the language. `dot_product` says whether one instruction
+    multiplies four int8 by four and adds up.
     """
 
     kind: str
@@ -54,8 +55,9 @@ class GPU:
 class Grid:
     """How the output of a layer is partitioned among threads.
 
-    A block has `columns` threads along the positions, `rows` along the blocks of output channels and `parts` that share
-    each sum. A thread holds `blocks` blocks of output channels at `positions` positions.
+    A block has `columns` threads along the positions, `rows` along the blocks of output channels
+    and `parts` that share each sum. A thread holds `blocks` blocks of output channels at
+    `positions` positions.
     """
 
     columns: int

@@ -1,7 +1,8 @@
 """Instruction-set extensions: what a CPU multiplies and adds numbers of each dtype with.
 
-`EXTENSIONS` is the one table of them. The kernels, the peak microbenchmarks, the platform record and the table in
-docs/explanation/primitives.md follow it. Which extensions a CPU has is LLVM's answer for the target's `mcpu` and `mattr`.
+`EXTENSIONS` is the one table of them. The kernels, the peak microbenchmarks, the platform record
+and the table in docs/explanation/primitives.md follow it. Which extensions a CPU has is LLVM's
+answer for the target's `mcpu` and `mattr`.
 """
 
 from dataclasses import dataclass
@@ -29,8 +30,8 @@ class Extension:
     registers
         Number of vector registers.
     dot_product
-        LLVM's intrinsic that adds four products of int8 weights to each lane of int32, with {bits} for the width;
-        empty for an extension of plain multiply-adds.
+        LLVM's intrinsic that adds four products of int8 weights to each lane of int32, with {bits}
+        for the width; empty for an extension of plain multiply-adds.
     feature_map
         Dtype of the other factor of the dot product: uint8 or int8.
     """
@@ -92,8 +93,9 @@ ALIASES = {"arm64": "aarch64", "amd64": "x86_64"}
 def extension(target: Target, dtype: str) -> Extension:
     """Return the extension that a CPU's kernels compute float32, float16 or int8 networks with.
 
-    Without one for `dtype` it is that for the dtype to which `WIDENED` widens. An architecture that is not in the
-    table counts as one with 16 registers of 128 bits, which LLVM expresses on any CPU.
+    Without one for `dtype` it is that for the dtype to which `WIDENED` widens. An architecture that
+    is not in the table counts as one with 16 registers of 128 bits, which LLVM expresses on any
+    CPU.
     """
     architecture = str(target.attrs["mtriple"]).split("-")[0]
     has = codegen.llvm_get_cpu_features(target)

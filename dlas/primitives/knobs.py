@@ -28,8 +28,8 @@ class Knobs:
     def choose(self, name: str, options: Sequence[Option]) -> Option:
         """Return the option that was chosen; the first where nothing was.
 
-        An earlier choice may leave fewer options than there are elsewhere in the space: positions count on from the
-        first one then.
+        An earlier choice may leave fewer options than there are elsewhere in the space: positions
+        count on from the first one then.
         """
         self.space[name] = len(options)
         return options[self.chosen.get(name, 0) % len(options)]

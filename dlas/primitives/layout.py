@@ -15,9 +15,9 @@ from dlas.primitives.gpu import Grid
 class Layout:
     """The order of a feature map's axes.
 
-    `order` is NCHW, NHWC or NCHWc. NCHWc has the channels in blocks of `block`, the position in the block
-    innermost: shape [N, ceil(C / block), H, W, block]. Where the block does not divide the channels,
-    the last block ends in channels that no weight reads.
+    `order` is NCHW, NHWC or NCHWc. NCHWc has the channels in blocks of `block`, the position in the
+    block innermost: shape [N, ceil(C / block), H, W, block]. Where the block does not divide the
+    channels, the last block ends in channels that no weight reads.
     """
 
     order: str
@@ -78,11 +78,12 @@ NCHW = Layout("NCHW")
 class Packing:
     """How a kernel reads its weight: the output channels side by side, and what its vectors hold.
 
-    `lanes` is "channels" where a vector holds the block's output channels at one position, "columns" where it
-    holds neighbouring positions of one output channel, "scalar" where there are no vectors. Of each output channel,
-    `depth` neighbouring input channels lie side by side: what one instruction multiplies and adds up in a lane.
-    `fp16` says whether products are added up in float16, a block of them at a time. On a GPU, `grid` says how threads
-    share the work. For Winograd's algorithm, `outputs` is the side of a tile of the output.
+    `lanes` is "channels" where a vector holds the block's output channels at one position,
+    "columns" where it holds neighbouring positions of one output channel, "scalar" where there are
+    no vectors. Of each output channel, `depth` neighbouring input channels lie side by side: what
+    one instruction multiplies and adds up in a lane. `fp16` says whether products are added up in
+    float16, a block of them at a time. On a GPU, `grid` says how threads share the work. For
+    Winograd's algorithm, `outputs` is the side of a tile of the output.
     """
 
     block: int
@@ -107,9 +108,10 @@ class Packing:
 class Planes:
     """How a kernel of CSR weights reads a channel: in planes where neighbours in the output are neighbours.
 
-    Plane (i, j) of `rows` x `columns` begins at that tap of the kernel and holds every stride-th row and column from
-    there, `width` positions in a row. Other taps are read from these planes, some positions further on. A plane holds
-    the rows of one tile, with the tiles one after the other in memory, or, where not `tiled`, those of the whole map.
+    Plane (i, j) of `rows` x `columns` begins at that tap of the kernel and holds every stride-th
+    row and column from there, `width` positions in a row. Other taps are read from these planes,
+    some positions further on. A plane holds the rows of one tile, with the tiles one after the
+    other in memory, or, where not `tiled`, those of the whole map.
     """
 
     rows: int
@@ -164,7 +166,8 @@ def input_channel(convolution: Convolution, block: int, k, o, c):  # type: ignor
     if convolution.groups == 1:
         return c
     group = tirx.floordiv(k * block + o, convolution.out_channels // convolution.groups)
-    if convolution.out_channels % block:  # the last block ends in channels that do not exist
+    # The last block ends in channels that do not exist.
+    if convolution.out_channels % block:
         group = tirx.Min(group, convolution.groups - 1)
     return group * (convolution.in_channels // convolution.groups) + c
 

@@ -28,8 +28,8 @@ def lay_out_row(
     start : sequence
         The index of the row's first position.
     read : callable
-        Returns a vector of the row's elements, of which the first is from a column of the feature map, and which has a
-        number of lanes.
+        Returns a vector of the row's elements, of which the first is from a column of the feature
+        map, and which has a number of lanes.
     border : PrimExpr
         What stands for zero.
     column : int
@@ -69,7 +69,8 @@ def every(data: Any, row: Sequence[Any], start: Any, stride: int, size: int) -> 
     if stride == 1 or size == 1:
         return data[(*row, _ramp(start, size))]
     if stride == 2:
-        # The second vector begins one before the end of the first, so that nothing beyond the last element is read.
+        # The second vector begins one before the end of the first, so that nothing beyond the last
+        # element is read.
         vectors = [data[(*row, _ramp(start + begin, size))] for begin in (0, size - 1)]
         half = size // 2
         indices = [*range(0, size, 2), *(size + 2 * place + 1 for place in range(size - half))]

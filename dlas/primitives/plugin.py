@@ -28,8 +28,9 @@ class Plugin(Protocol):
 class Primitive(Plugin, Protocol):
     """A convolution algorithm.
 
-    `vector` is the processor that kernels are made for: the `VectorUnit` of a CPU, or a `GPU`, whose
-    threads share a layer by a `Grid`. A schedule asks `knobs` for each choice that it leaves open.
+    `vector` is the processor that kernels are made for: the `VectorUnit` of a CPU, or a `GPU`,
+    whose threads share a layer by a `Grid`. A schedule asks `knobs` for each choice that it leaves
+    open.
 
     It may have a function `computes_itself(function)` as well, see there.
     """
@@ -136,8 +137,8 @@ def unsupported(
 def computes_itself(primitive: Primitive, function: Schedule) -> bool:
     """Return whether an unscheduled kernel of a primitive is its own algorithm.
 
-    A primitive for some layers alone computes the others as another primitive does, and has a function of this name,
-    which tells them apart. All kernels of the others are their own.
+    A primitive for some layers alone computes the others as another primitive does, and has a
+    function of this name, which tells them apart. All kernels of the others are their own.
     """
     own: Any = getattr(primitive, "computes_itself", None)
     return own is None or bool(own(function))

@@ -1,10 +1,11 @@
 """Convolutions with a sparse weight (CSR or BSR), in work that is proportional to its non-zeros.
 
-A register tile of output positions stays in vectors while the blocks of a row of the matrix run over it: each is some
-values and one offset into the input, which multiply every vector of the tile. What a vector reads is side by side in
-memory at any stride, because the primitive lays the input out in planes (`Planes`); where rows of the feature map are
-short, a vector goes on into the next one. On 8-bit integers with a dot product an element of a plane is four bytes,
-those of four neighbouring input channels.
+A register tile of output positions stays in vectors while the blocks of a row of the matrix run
+over it: each is some values and one offset into the input, which multiply every vector of the tile.
+What a vector reads is side by side in memory at any stride, because the primitive lays the input
+out in planes (`Planes`); where rows of the feature map are short, a vector goes on into the next
+one. On 8-bit integers with a dot product an element of a plane is four bytes, those of four
+neighbouring input channels.
 """
 
 import math
@@ -48,7 +49,8 @@ MAX_TILES = 16
 PACKED_LANES = 16
 # A cache that holds all input channels, so that they are not partitioned.
 UNLIMITED_BYTES = 1 << 40
-# Share of non-zeros from which on a weight is no sparse one. Rounding to int8 makes some weights zero.
+# Share of non-zeros from which on a weight is no sparse one. Rounding to int8 makes some weights
+# zero.
 DENSE_SHARE = 0.9
 # Output channels that share what is loaded of the input, where the weight is not sparse.
 DENSE_BLOCK = 4
@@ -72,19 +74,21 @@ def kernel(
 ) -> Kernel:
     """Return the kernel of one layer; the weight's constants are a `Matrix`.
 
-    A row of it is `block` output channels, but one where a block would straddle groups and in linear layers. Where the
-    function's input is [N, 1, C * H * W], it takes the feature map as it is, seen so.
+    A row of it is `block` output channels, but one where a block would straddle groups and in
+    linear layers. Where the function's input is [N, 1, C * H * W], it takes the feature map as it
+    is, seen so.
 
-    A weight with next to no zeros, of a layer that is not pruned, is computed dense: as in `direct`, or, of a depthwise
-    layer, as in `depthwise`. With a dot product of 8-bit integers, which `direct` cannot use, it is multiplied like a
-    sparse one, in blocks.
+    A weight with next to no zeros, of a layer that is not pruned, is computed dense: as in
+    `direct`, or, of a depthwise layer, as in `depthwise`. With a dot product of 8-bit integers,
+    which `direct` cannot use, it is multiplied like a sparse one, in blocks.
     """
     planes = primitive.planes(convolution)
     one_position = convolution.out_height * convolution.out_width == 1
     shared = convolution.groups == 1
     if one_position or not (shared or convolution.out_channels // convolution.groups % block == 0):
         block = 1
-    if isinstance(vector, GPU):  # all positions are one tile, of which a thread has one
+    # All positions are one tile, of which a thread has one.
+    if isinstance(vector, GPU):
         width = planes.width
         reach = (convolution.out_height - 1) * width + convolution.out_width
         tile = Tile(convolution.out_height, -(-reach // width), 1, width, block, in_flight=1)
@@ -105,14 +109,16 @@ def kernel(
     tile = knobs.choose("tile", ranked[:MAX_TILES])
     tile = replace(tile, in_flight=knobs.choose("in_flight", (IN_FLIGHT, 4, 16)))
     tiles = convolution.batch * (convolution.out_height // tile.rows)
-    # Tiles are the same work each; where they are too few for the threads, chunks of channels share it.
+    # Tiles are the same work each; where they are too few for the threads, chunks of channels share
+    # it.
     chunks = 2 * vector.threads if vector.threads > 1 and tiles < 4 * vector.threads else 1
     if vector.threads > 1:
         other = 1 if chunks > 1 else 2 * vector.threads
         chunks = knobs.choose("chunks", (chunks, other, vector.threads, 4 * vector.threads))
     cache = knobs.choose("cache", (CACHE_BYTES, CACHE_BYTES // 2, 2 * CACHE_BYTES, UNLIMITED_BYTES))
     matrix = compress(blocks, convolution, planes, tile, chunks, cache)
-    constants = tuple(vars(matrix).values())  # in the order of the function's arguments
+    # In the order of the function's arguments.
+    constants = tuple(vars(matrix).values())
     return Kernel(function(convolution, planes, tile, matrix, dtype), constants, NCHW)
 
 
@@ -127,11 +133,11 @@ def function(
 ) -> tirx.PrimFunc:
     """Return the function of one layer, unscheduled, whose last argument is its output [N, K, OH, OW].
 
-    `multiply` adds its block "convolution": `_convolution`, or another with the same arguments and result.
-    Elements of the input are laid out `lanes` together.
+    `multiply` adds its block "convolution": `_convolution`, or another with the same arguments and
+    result. Elements of the input are laid out `lanes` together.
 
-    Its blocks: "pack", which lays the input out, unless it is read in place; "convolution"; and "unpack", which drops
-    what lies between the rows of a tile.
+    Its blocks: "pack", which lays the input out, unless it is read in place; "convolution"; and
+    "unpack", which drops what lies between the rows of a tile.
     """
     batch, *plane = convolution.in_shape
     as_it_is = in_place(convolution, planes, tile)
@@ -194,7 +200,8 @@ def _pack(data: Any, convolution: Convolution, planes: Planes, tile: Tile, lanes
         start = [n, t, p * width]
         with T.If(tirx.all(y >= 0, y < convolution.height)):
             with T.Then():
-                for column in range(planes.columns):  # its vectors are known when it is compiled
+                # Its vectors are known when it is compiled.
+                for column in range(planes.columns):
                     with T.If(plane % planes.columns == column), T.Then():
                         plane_rows.lay_out_row(
                             packed, start, read, border, column, width, convolution, lanes
@@ -221,11 +228,13 @@ def _convolution(
     parts = (int(pointers.shape[0]) - 1) // matrix_rows
     tiles, chunks = convolution.out_height // tile.rows, int(bounds.shape[0]) - 1
     dtype, zero = str(values.dtype), tirx.const(0, values.dtype)
-    reach = -(-tile.registers * tile.span // width)  # rows, as far as vectors reach
+    # Rows, as far as vectors reach.
+    reach = -(-tile.registers * tile.span // width)
     shape = (convolution.batch, tiles, matrix_rows * block, reach, width)
     sums = T.sblock_alloc_buffer(shape, dtype)
     last = tile.rows * width - tile.lanes if in_place(convolution, planes, tile) else None
-    # Where a row of the matrix is all that a channel needs, it is finished, with what is fused behind, before the next.
+    # Where a row of the matrix is all that a channel needs, it is finished, with what is fused
+    # behind, before the next.
     whole = convolution.out_channels % block == 0
     by_row = parts == chunks == tile.registers == 1 and whole
     shares = matrix_rows if by_row else chunks
@@ -266,7 +275,8 @@ def _convolution(
                 T.buffer_store(total, zero, [u, o, vector * tile.lanes + lane])
             first, end = pointers[row], pointers[row + 1]
             with T.serial(T.truncdiv(end - first, interleaved)) as q:
-                if tile.span == 1:  # the vector holds non-zeros
+                # The vector holds non-zeros.
+                if tile.span == 1:
                     with T.vectorized(interleaved) as u:
                         add(u, 0, 0, first + q * interleaved + u, 0)
                 elif tile.dot_product:
@@ -287,7 +297,8 @@ def _convolution(
                 at = r * tile.span + there(vector, lane)
                 return [n, t, k * block + o, at // width, at % width]
 
-            if parts > 1:  # all is read before any of it is written, as vectors may overlap
+            # All is read before any of it is written, as vectors may overlap.
+            if parts > 1:
                 with _positions(tile) as (o, vector, lane):
                     position = vector * tile.lanes + lane
                     before = T.if_then_else(b == 0, zero, sums[tuple(place_of(o, vector, lane))])

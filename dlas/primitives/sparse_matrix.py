@@ -1,12 +1,14 @@
 """The weight of a convolution as a sparse matrix (CSR or BSR), and the register tiles that it is multiplied in.
 
-The matrix has a row for each output channel, or for each block of neighbouring ones, and a column for each tap of each
-input channel. What is stored of it are the blocks with a non-zero in them: their values, and one offset into the input.
-Dot products of bytes take four neighbouring input channels at a time, which are one column then.
+The matrix has a row for each output channel, or for each block of neighbouring ones, and a column
+for each tap of each input channel. What is stored of it are the blocks with a non-zero in them:
+their values, and one offset into the input. Dot products of bytes take four neighbouring input
+channels at a time, which are one column then.
 
-Input channels are partitioned, each part a matrix of its own, so that what a register tile reads of a part stays in the
-first-level cache while all output channels use it (cache blocking of sparse matrices: Im, Yelick and Vuduc, "Sparsity:
-Optimization Framework for Sparse Matrix Kernels", IJHPCA 2004).
+Input channels are partitioned, each part a matrix of its own, so that what a register tile reads of
+a part stays in the first-level cache while all output channels use it (cache blocking of sparse
+matrices: Im, Yelick and Vuduc, "Sparsity: Optimization Framework for Sparse Matrix Kernels", IJHPCA
+2004).
 """
 
 from dataclasses import dataclass
@@ -38,9 +40,10 @@ OFFSET_COST = 0.5
 class Tile:
     """How the output positions of a row of the matrix are worked on.
 
-    A tile is `rows` rows of the output. `registers` register tiles, of `vectors` vectors with `lanes` positions each,
-    cover it, for each of the `block` output channels. `in_flight` multiply-adds hide the latency of one another.
-    `dot_product` is LLVM's intrinsic that multiplies and adds up four input channels, empty for plain multiply-adds.
+    A tile is `rows` rows of the output. `registers` register tiles, of `vectors` vectors with
+    `lanes` positions each, cover it, for each of the `block` output channels. `in_flight`
+    multiply-adds hide the latency of one another. `dot_product` is LLVM's intrinsic that multiplies
+    and adds up four input channels, empty for plain multiply-adds.
     """
 
     rows: int
@@ -71,10 +74,11 @@ class Tile:
 class Matrix:
     """A weight as sparse matrices, one for each part of the input channels.
 
-    `pointers` int32 [parts * rows + 1] say where rows begin in `offsets`: row k of part p is number p * rows + k.
-    Offsets, uint16 where they are small enough, else int32, lead into the planes of the input, from the first position
-    of a tile. `values` has the values of each offset's block, side by side. Zeros fill each row up to a multiple of
-    what the kernel interleaves. `bounds` int32 [chunks + 1] partition the rows into chunks of nearly equal work.
+    `pointers` int32 [parts * rows + 1] say where rows begin in `offsets`: row k of part p is number
+    p * rows + k. Offsets, uint16 where they are small enough, else int32, lead into the planes of
+    the input, from the first position of a tile. `values` has the values of each offset's block,
+    side by side. Zeros fill each row up to a multiple of what the kernel interleaves. `bounds`
+    int32 [chunks + 1] partition the rows into chunks of nearly equal work.
     """
 
     pointers: np.ndarray
@@ -86,7 +90,8 @@ class Matrix:
 def stored_blocks(weight: np.ndarray, dtype: str, block: int, depth: int) -> np.ndarray:
     """Return a weight [K, C / groups, R, S] as [rows, columns of a tap, R, S, block], filled up with zeros.
 
-    Values are in the type of the sums of products of `dtype`, or are the bytes of `depth` input channels in an int32.
+    Values are in the type of the sums of products of `dtype`, or are the bytes of `depth` input
+    channels in an int32.
     """
     blocks = blocked(weight, block).transpose(0, 2, 3, 4, 1)
     if depth == 1:
@@ -104,8 +109,8 @@ def ranked_tiles(
 ) -> list[Tile]:
     """Return the possible tiles, that first which takes the fewest vector operations.
 
-    They are counted for `nonzeros` blocks and for laying out the input. The order does not depend on the number of
-    threads, so that the sums do not.
+    They are counted for `nonzeros` blocks and for laying out the input. The order does not depend
+    on the number of threads, so that the sums do not.
     """
     if convolution.out_height * convolution.out_width == 1:
         return [Tile(1, 1, 1, 1)]
@@ -114,7 +119,8 @@ def ranked_tiles(
     for rows in tiling.divisors(convolution.out_height, convolution.out_height):
         reach = (rows - 1) * planes.width + convolution.out_width
         for lanes in widths:
-            # Several register tiles only where a single row needs them: other tiles can run in parallel.
+            # Several register tiles only where a single row needs them: other tiles can run in
+            # parallel.
             fewest = 1 if rows == 1 else -(-reach // lanes)
             for vectors in range(fewest, vector.accumulators // block + 1):
                 registers = -(-reach // (lanes * vectors))
@@ -124,7 +130,8 @@ def ranked_tiles(
                 if rows > 1 and planes.tiled and ELEMENT_BYTES * elements > TILE_BYTES:
                     continue
                 tiles = convolution.out_height // rows
-                # Each value and each vector of the input is loaded once for all multiply-adds of a block.
+                # Each value and each vector of the input is loaded once for all multiply-adds of a
+                # block.
                 operations = max(block * vectors, block + vectors) + OFFSET_COST
                 multiplied = nonzeros * tiles * registers * operations
                 copied = (1 + tile.depth) * elements / lanes * (tiles if planes.tiled else 1)
@@ -189,7 +196,8 @@ def compress(
     filled = -(-counts // tile.interleaved) * tile.interleaved
     pointers = np.concatenate([[0], filled.cumsum()])
     place = pointers[rows] + np.arange(len(rows)) - (counts.cumsum() - counts)[rows]
-    length = max(int(pointers[-1]), 1)  # a network has no empty constants
+    # A network has no empty constants.
+    length = max(int(pointers[-1]), 1)
     small = channels * planes.count * size <= np.iinfo(np.uint16).max
     all_offsets = np.zeros(length, np.uint16 if small else np.int32)
     all_values = np.zeros((length, tile.block), values.dtype)

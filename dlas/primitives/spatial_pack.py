@@ -1,7 +1,7 @@
 """Spatial pack: channels in blocks of a vector's width, which stay packed from layer to layer.
 
-The layout NCHWc and the register tile over it follow "Optimizing CNN Model Inference on CPUs" (Liu et al., USENIX
-ATC 2019, section 3.1), which TVM calls spatial pack.
+The layout NCHWc and the register tile over it follow "Optimizing CNN Model Inference on CPUs" (Liu
+et al., USENIX ATC 2019, section 3.1), which TVM calls spatial pack.
 """
 
 import numpy as np
@@ -45,9 +45,9 @@ def pack_weight(
 ) -> np.ndarray:
     """Pack a weight [K, C / groups, R, S].
 
-    Returns [K / block, C / block, R, S, block of C, block of K], for depthwise layers [K / block, R, S, block]
-    and for grouped ones [K / block, C / groups, R, S, block]; what fills up the blocks is zero. For dot
-    products [K / block, C / block, R, S, block of C / depth, block of K, depth].
+    Returns [K / block, C / block, R, S, block of C, block of K], for depthwise layers [K / block,
+    R, S, block] and for grouped ones [K / block, C / groups, R, S, block]; what fills up the blocks
+    is zero. For dot products [K / block, C / block, R, S, block of C / depth, block of K, depth].
     """
     by_output = blocked(weight, packing.block).transpose(2, 0, 1, 3, 4)
     split = blocked(by_output, data_layout.block if convolution.groups == 1 else 1)
@@ -126,7 +126,8 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, knobs: Knobs) -> None
     tile = knobs.choose("tile", tiles)
     order = tuple(range(len(reductions)))
     unrolled = tiling.unrolling(tile, reductions, 2 if depthwise else 0, knobs)
-    # A depthwise layer reads each block of channels once: it stays in cache from its copy to its sums.
+    # A depthwise layer reads each block of channels once: it stays in cache from its copy to its
+    # sums.
     places = ("inside", "parallel", "serial") if depthwise else tiling.COPIES
     tiling.tile_convolution(
         function,

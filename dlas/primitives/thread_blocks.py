@@ -1,10 +1,11 @@
 """Thread blocks: how all three primitives share the work of a layer among the threads of a GPU.
 
-Each thread adds up a tile of the output in registers: neighbouring output channels at a few positions, of which each
-loaded number feeds several. Where a layer has too few outputs for all threads, several threads share the sum of each
-output ("split-K": Kerr et al., "CUTLASS: Fast Linear Algebra in CUDA C++", 2017). Sums go through shared memory, which
-brings their parts together, and neighbours of the output to neighbouring threads. The primitives differ in how the
-operands lie in memory and whether a block of threads reads them through shared memory.
+Each thread adds up a tile of the output in registers: neighbouring output channels at a few
+positions, of which each loaded number feeds several. Where a layer has too few outputs for all
+threads, several threads share the sum of each output ("split-K": Kerr et al., "CUTLASS: Fast Linear
+Algebra in CUDA C++", 2017). Sums go through shared memory, which brings their parts together, and
+neighbours of the output to neighbouring threads. The primitives differ in how the operands lie in
+memory and whether a block of threads reads them through shared memory.
 """
 
 import math
@@ -33,7 +34,8 @@ MAX_BLOCK_THREADS = 512
 MAX_SUM_THREADS = 32
 # Threads that execute an instruction together.
 WARP_THREADS = 32
-# Neighbouring threads that read neighbouring numbers, at least: the memory delivers as many at once.
+# Neighbouring threads that read neighbouring numbers, at least: the memory delivers as many at
+# once.
 COALESCED_THREADS = 8
 # Cost of one load in units of one fused multiply-add: the caches sustain one load per four.
 LOAD_COST = 4
@@ -62,9 +64,10 @@ def grids(
 ) -> list[Grid]:
     """Return the ways to partition a layer, the one that should be fastest first.
 
-    `block` output channels lie side by side. Threads can share a reduction in up to `reduction_steps` parts. Operands
-    are `staged` in shared memory, or come from caches. The cost of a grid is the time that its threads
-    multiply and load, in as many turns as all of them need on the GPU.
+    `block` output channels lie side by side. Threads can share a reduction in up to
+    `reduction_steps` parts. Operands are `staged` in shared memory, or come from caches. The cost
+    of a grid is the time that its threads multiply and load, in as many turns as all of them need
+    on the GPU.
     """
     positions = convolution.out_height * convolution.out_width
     blocks = -(-convolution.out_channels // block)
@@ -88,7 +91,8 @@ def grids(
         sums = grid.blocks * grid.positions * block
         loads = grid.positions + grid.blocks * -(-block // 4)
         work = float(sums + LOAD_COST * loads)
-        if staged:  # what one thread brings to shared memory feeds others
+        # What one thread brings to shared memory feeds others.
+        if staged:
             brought = grid.columns * grid.positions + grid.rows * grid.blocks * block
             work = (
                 sums + LOAD_COST / 2 * loads + 2 * LOAD_COST * brought / (grid.columns * grid.rows)
@@ -114,7 +118,8 @@ def _fits(grid: Grid, gpu: GPU, block: int, positions: int, staged: bool) -> boo
     return (
         grid.threads <= min(MAX_BLOCK_THREADS, gpu.threads)
         and sums <= MAX_SUMS
-        and sums % grid.parts == 0  # so that all threads have as many sums to write
+        # So that all threads have as many sums to write.
+        and sums % grid.parts == 0
         and (grid.positions == 1 or grid.columns * grid.positions < 2 * positions)
         and 4 * shared <= gpu.shared_bytes
     )
@@ -129,10 +134,11 @@ def add_up(
 ) -> Callable[[Any, Any, Any, Any], Any]:
     """Return the sums of products as a function of an image, an output channel, a row and a column of the output.
 
-    `operands` are those of `arithmetic.add_up` for an image, a block of output channels, a row, a column, and a channel
-    of the block. The axis of the reduction that is named "c", or else "i", is the one that threads share. The tensor of
-    the sums has the axes [N, channel parts, position parts] of blocks of threads, [rows, columns] of threads, and
-    [blocks, positions, channels] of a thread's tile. Positions behind the last one compute what the last one does.
+    `operands` are those of `arithmetic.add_up` for an image, a block of output channels, a row, a
+    column, and a channel of the block. The axis of the reduction that is named "c", or else "i", is
+    the one that threads share. The tensor of the sums has the axes [N, channel parts, position
+    parts] of blocks of threads, [rows, columns] of threads, and [blocks, positions, channels] of a
+    thread's tile. Positions behind the last one compute what the last one does.
     """
     grid, block, kind = packing.grid, packing.block, SUMS[str(dtype)]
     assert grid is not None, "a packing for a GPU has a grid"
@@ -166,8 +172,8 @@ def add_up(
     def channel_block(channels: Any, row: Any, held: Any) -> Any:
         return (channels * grid.rows + row) * grid.blocks + held
 
-    # Both have an axis for each index of a thread and of a step, so that what some threads read in some steps is exact.
-    # What one instruction multiplies is innermost.
+    # Both have an axis for each index of a thread and of a step, so that what some threads read in
+    # some steps is exact. What one instruction multiplies is innermost.
     inner = len(steps) - (packing.depth > 1)
 
     def stored(channels: Any, row: Any, held: Any, part: Any, *rest: Any) -> Any:
@@ -228,7 +234,8 @@ def add_up(
         turn, column = there // grid.columns % grid.positions, there % grid.columns
         return sums[n, q // (grid.rows * grid.blocks), there // tile, row, column, held, turn, o]
 
-    # A stage of its own, so that TVM sees a position's thread in one number and not in a row and a column.
+    # A stage of its own, so that TVM sees a position's thread in one number and not in a row and a
+    # column.
     sums_of = te.compute((convolution.batch, blocks * block, positions), flat, name=FLAT)
     return lambda n, k, h, w: sums_of[n, k, h * convolution.out_width + w]
 
@@ -248,10 +255,11 @@ def tile_convolution(
 ) -> None:
     """Bind a kernel to blocks and threads, with what is fused behind its sums.
 
-    `order` is that of the output's axes, see `Layout`. A thread reads its operands of some steps at once, so that it
-    waits for memory once; a knob says how many steps. With a `chunk` all threads of a block together bring those of
-    so many steps over the last loop of the reduction to shared memory instead. Neighbouring threads hold neighbouring
-    positions, or, if `channels_first`, neighbouring channels.
+    `order` is that of the output's axes, see `Layout`. A thread reads its operands of some steps at
+    once, so that it waits for memory once; a knob says how many steps. With a `chunk` all threads
+    of a block together bring those of so many steps over the last loop of the reduction to shared
+    memory instead. Neighbouring threads hold neighbouring positions, or, if `channels_first`,
+    neighbouring channels.
     """
     annotations: Any = schedule.get(schedule.get_sblock(CONVOLUTION)).annotations
     *partition, block, depth = (int(number) for number in annotations[GRID])
@@ -383,7 +391,8 @@ def _hold(schedule: Schedule, block: SBlockRV, at: LoopRV) -> None:
 
 def _share(schedule: Schedule, block: SBlockRV, at: LoopRV, sizes: Mapping[str, int]) -> None:
     """Let all threads of a block together read what they need under the loop `at` to shared memory."""
-    schedule.set_scope(block, 0, "shared")  # first, so that TVM counts what all threads need
+    # First, so that TVM counts what all threads need.
+    schedule.set_scope(block, 0, "shared")
     schedule.compute_at(block, at, preserve_unit_loops=True)
     _bind(schedule, schedule.fuse(*_own_loops(schedule, block)[0]), sizes)
 

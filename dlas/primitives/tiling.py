@@ -1,8 +1,8 @@
 """The register tile: the inner kernel that all three primitives share.
 
-A tile of the output is kept in vector registers while the whole reduction runs over it: `channel blocks x
-rows x columns` vectors of partial sums, of which every loaded operand feeds several. The primitives differ in
-what the operands are and how they lie in memory.
+A tile of the output is kept in vector registers while the whole reduction runs over it: `channel
+blocks x rows x columns` vectors of partial sums, of which every loaded operand feeds several. The
+primitives differ in what the operands are and how they lie in memory.
 """
 
 import math
@@ -54,8 +54,9 @@ class Tile:
 class Blocking:
     """How many of the outer loops enclose the sums, and how many steps of the channels are added up at a time.
 
-    Where the sums of several register tiles are enclosed, each of them adds up some channels before the next ones are
-    taken, so that the weights of these channels are read from the first-level cache by all tiles but one.
+    Where the sums of several register tiles are enclosed, each of them adds up some channels before
+    the next ones are taken, so that the weights of these channels are read from the first-level
+    cache by all tiles but one.
     """
 
     enclosing: int
@@ -112,7 +113,8 @@ def choose_tile(channels: int, rows: int, columns: int, accumulators: int) -> Ti
     """Return the tile that needs the fewest loads for each multiply-add and fits the registers.
 
     Each step of the reduction loads one operand a channel block and one a position. Below eight
-    accumulators the latency of the multiply-adds shows, so that small tiles cost more. Of equal ones the widest wins.
+    accumulators the latency of the multiply-adds shows, so that small tiles cost more. Of equal
+    ones the widest wins.
     """
     return _ranked_tiles(channels, rows, columns, accumulators)[0]
 
@@ -202,7 +204,8 @@ def buffer_bytes(schedule: Schedule, name: str) -> int:
 def fuse_epilogue(schedule: Schedule, kept: set[str]) -> SBlockRV:
     """Inline every element-wise block that is not in `kept` into the last one and return that one.
 
-    A kernel that ends in the convolution itself gets a block that copies its sums out of the registers.
+    A kernel that ends in the convolution itself gets a block that copies its sums out of the
+    registers.
     """
     names = block_names(schedule)
     if names[-1] == CONVOLUTION:
@@ -275,7 +278,8 @@ def tile_convolution(
         name = PRODUCTS if PRODUCTS in block_names(schedule) else CONVOLUTION
         _prefetch(schedule, name, knobs.choose("prefetch", PREFETCH_LINES))
 
-    # The epilogue is computed in vectors even if the layout stores their elements apart, or the sums are scalars.
+    # The epilogue is computed in vectors even if the layout stores their elements apart, or the
+    # sums are scalars.
     *unrolled, vectorized = inner if extents(schedule, [lane]) != [1] else inner[:-1]
     for loop in unrolled:
         schedule.unroll(loop)
@@ -344,7 +348,8 @@ def _accumulate_in_chunks(
 ) -> list[LoopRV]:
     """Compute the convolution's sums under the loop `at`, for several register tiles, some channels at a time.
 
-    Returns the loops over its reduction, outermost first, of which the first runs over chunks of channels.
+    Returns the loops over its reduction, outermost first, of which the first runs over chunks of
+    channels.
     """
     (image, *around, lanes), reduced = _own_loops(schedule, CONVOLUTION, at)
     turns, inside = [image], []

@@ -25,9 +25,11 @@ class VectorUnit:
     fp16
         Whether products are added up in float16.
     dot_product
-        LLVM's intrinsic of the dot product that int8 networks use, with {bits} for the width; empty without one.
+        LLVM's intrinsic of the dot product that int8 networks use, with {bits} for the width; empty
+        without one.
     quantized
-        Dtype in which feature maps of 8-bit integers are stored: uint8, or int8 for a dot product of int8 alone.
+        Dtype in which feature maps of 8-bit integers are stored: uint8, or int8 for a dot product
+        of int8 alone.
     """
 
     lanes: int
@@ -41,8 +43,8 @@ class VectorUnit:
     def accumulators(self) -> int:
         """Vectors of partial sums that a kernel keeps in registers.
 
-        Sixteen hide the latency of two fused multiply-add units of four to five cycles; with sixteen
-        registers in all, some must be left for the operands.
+        Sixteen hide the latency of two fused multiply-add units of four to five cycles; with
+        sixteen registers in all, some must be left for the operands.
         """
         return 16 if self.registers >= 32 else 12
 
@@ -59,8 +61,9 @@ class VectorUnit:
         """Return how many of `channels` go in one vector.
 
         A whole vector where the channels fill it; otherwise the width that wastes the least time,
-        half a vector being taken to cost three quarters of a whole one. Fewer than four stay together, or
-        are filled up to the four that a dot product reads. Blocks are `whole` where some width divides the channels.
+        half a vector being taken to cost three quarters of a whole one. Fewer than four stay
+        together, or are filled up to the four that a dot product reads. Blocks are `whole` where
+        some width divides the channels.
         """
         if channels < 4:
             return dot_product.DEPTH if self.dot_product else channels
@@ -101,7 +104,8 @@ def native(target: Target, dtype: str) -> bool | None:
     Returns
     -------
     bool or None
-        None for a GPU whose kernels widen: its target does not tell whether the hardware could do without.
+        None for a GPU whose kernels widen: its target does not tell whether the hardware could do
+        without.
     """
     unit = processor(target, dtype)
     multiplies = {"float32": True, "float16": unit.fp16, "int8": bool(unit.dot_product)}[dtype]

@@ -1,13 +1,14 @@
 """Winograd's minimal filtering: 3x3 convolutions with fewer multiplications.
 
-Each tile of m x m outputs is A^T [(G g G^T) * (B^T d B)] A, where g is the kernel and d the tile's input of m + 2
-positions on each side: (m + 2)^2 multiplications instead of 9 m^2 (Lavin and Gray, "Fast Algorithms for Convolutional
-Neural Networks", CVPR 2016, where the matrices of F(2x2, 3x3) and F(4x4, 3x3) are). Weights are transformed once. The
-multiplications of all tiles are one matrix product over the channels for each of the (m + 2)^2 positions; as many rows
-of tiles as a cache holds go through transform, products and inverse transform together.
+Each tile of m x m outputs is A^T [(G g G^T) * (B^T d B)] A, where g is the kernel and d the tile's
+input of m + 2 positions on each side: (m + 2)^2 multiplications instead of 9 m^2 (Lavin and Gray,
+"Fast Algorithms for Convolutional Neural Networks", CVPR 2016, where the matrices of F(2x2, 3x3)
+and F(4x4, 3x3) are). Weights are transformed once. The multiplications of all tiles are one matrix
+product over the channels for each of the (m + 2)^2 positions; as many rows of tiles as a cache
+holds go through transform, products and inverse transform together.
 
-Layers that are no 3x3 convolutions of stride 1, or too small to gain, are computed as in spatial pack, whose layout
-feature maps have throughout.
+Layers that are no 3x3 convolutions of stride 1, or too small to gain, are computed as in spatial
+pack, whose layout feature maps have throughout.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,8 +66,8 @@ INPUT_ROWS, TRANSFORMED, OUTPUT_ROWS = "input_rows", "transformed_input", "outpu
 MIN_CHANNELS = 16
 # What a cache holds of transformed input and products.
 PANEL_BYTES = 640 * 1024
-# In multiply-adds of a vector: reading a vector of weights from beyond the second-level cache, and the transforms of
-# a vector of one tile, there and back.
+# In multiply-adds of a vector: reading a vector of weights from beyond the second-level cache, and
+# the transforms of a vector of one tile, there and back.
 READ_COST = 16
 TRANSFORM_COSTS = {2: (64, 40), 4: (200, 140)}
 
@@ -126,8 +127,8 @@ def pack_weight(
 ) -> np.ndarray:
     """Pack a weight [K, C, 3, 3], transformed in float64.
 
-    Returns float32 [m + 2, m + 2, K / block, C / block, block of C, block of K] for tiles of m x m outputs; what fills
-    up the blocks is zero.
+    Returns float32 [m + 2, m + 2, K / block, C / block, block of C, block of K] for tiles of m x m
+    outputs; what fills up the blocks is zero.
     """
     if not packing.outputs:
         return spatial_pack.pack_weight(weight, convolution, data_layout, packing)

@@ -138,7 +138,8 @@ def _open(name: str, network: Path, reference: Path, threads: int) -> Iterator[_
         runtime = load(name)
     except ModuleNotFoundError as error:
         raise UnsupportedError(
-            f"the peer {name}: its package {error.name} is not installed; the pins are in requirements.txt and "
+            f"the peer {name}: its package {error.name} is not installed; the pins are in "
+            f"requirements.txt and "
             "requirements-bench.txt"
         ) from error
     bind = runtime.open_network(network, threads)

@@ -80,7 +80,8 @@ def _check_compression(config: Config) -> None:
             )
     if pipelines.BASELINE not in chosen:
         raise StudyError(
-            f"config: study.compression lacks {pipelines.BASELINE}, which every technique is compared with"
+            f"config: study.compression lacks {pipelines.BASELINE}, which every technique is "
+            f"compared with"
         )
     for name in config.compression.pipelines:
         _check_pipeline(config, name)
@@ -110,7 +111,8 @@ def _check_groups(config: Config, compression: str) -> None:
         if abs(level * group - round(level * group)) > 1e-9:
             technique = pipelines.steps(config, compression)[-1]
             raise StudyError(
-                f"config: compression.techniques.{technique}.levels has {level:g}; must be a multiple "
+                f"config: compression.techniques.{technique}.levels has {level:g}; must be a "
+                f"multiple "
                 f"of 1/{group}, as its group is {group}"
             )
 
@@ -243,7 +245,8 @@ def _check_recipes(config: Config) -> None:
             pad, size = recipe["pad_crop"], image_size(config, dataset)
             if pad >= size:
                 raise StudyError(
-                    f"config: pad_crop {where} is {pad}; must be less than the {size} pixels on each "
+                    f"config: pad_crop {where} is {pad}; must be less than the {size} pixels on "
+                    f"each "
                     "side of its images, which are reflected"
                 )
 

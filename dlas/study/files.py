@@ -141,8 +141,8 @@ def sample_files(config: Config, **_: str) -> list[dict[str, str]]:
 def traced_rows(config: Config, **_: str) -> list[dict[str, Any]]:
     """Return each configuration with the files that its row stems from.
 
-    Those under "made" are its own, and are traced to their beginnings. Those under "shared" are of jobs that take many
-    rows at once, whose inputs belong to other rows too.
+    Those under "made" are its own, and are traced to their beginnings. Those under "shared" are of
+    jobs that take many rows at once, whose inputs belong to other rows too.
     """
     shared = ("target", "platform", "builds", "check", "timing")
     machine = machines(config)

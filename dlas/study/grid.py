@@ -10,7 +10,8 @@ from dlas.config import BundledPlatform, Config, Platform
 from dlas.errors import StudyError
 from dlas.study.pipelines import stores
 
-UNTUNED = "untuned"  # the way to schedule that is for all configurations
+# The way to schedule that is for all configurations.
+UNTUNED = "untuned"
 
 
 @dataclass(frozen=True, order=True)
@@ -29,8 +30,8 @@ class Configuration:
 def configurations(config: Config, **choices: str) -> list[Configuration]:
     """Return the configurations that the config asks for and that agree with `choices`, in a canonical order.
 
-    Each is a row of study.csv. Sparse formats are for the networks of techniques that make weights zero. Ways to
-    schedule other than the default one are for those that `selectors` select.
+    Each is a row of study.csv. Sparse formats are for the networks of techniques that make weights
+    zero. Ways to schedule other than the default one are for those that `selectors` select.
     """
     study = config.study
     selected = selectors(config)
@@ -151,8 +152,8 @@ def timings(config: Config) -> list[tuple[str, str, str]]:
 def machines(config: Config) -> dict[str, str]:
     """Return the machine of each platform that can be measured: what is timed on one machine is timed in one job.
 
-    The platforms whose code runs on this machine's CPU are one machine, named after the first of them. Each other one
-    is a machine of its own: a GPU, or a board behind a connection.
+    The platforms whose code runs on this machine's CPU are one machine, named after the first of
+    them. Each other one is a machine of its own: a GPU, or a board behind a connection.
     """
     here = sorted(measured_platforms(config).items())
     shared = [name for name, platform in here if _is_this_cpu(platform)]
@@ -197,7 +198,8 @@ def platforms(config: Config) -> list[str]:
 def peers(config: Config, platform: str, **_: str) -> list[str]:
     """Return the runtimes that are timed beside the libraries of a platform, by name.
 
-    They use every instruction that this machine has, so there are none where the libraries are limited to others.
+    They use every instruction that this machine has, so there are none where the libraries are
+    limited to others.
     """
     described = measured_platforms(config).get(platform)
     unlimited = described is not None and described.target == "host"

@@ -22,7 +22,8 @@ PATHS = {
     "dataset": "results/datasets/{dataset}.npz",
     "checkpoint": "results/models/{dataset}/{model}/checkpoint.safetensors",
     "history": "results/models/{dataset}/{model}/history.csv",
-    # Like partial downloads these outlive the job that writes to them, if it is killed; they are no outputs.
+    # Like partial downloads these outlive the job that writes to them, if it is killed; they are no
+    # outputs.
     "training_state": "results/resume/{dataset}/{model}",
     "compression_state": "results/resume/{dataset}/{model}/{compression}/{level}",
     "compressed": f"{_COMPRESSED}/{{level}}.safetensors",
@@ -37,9 +38,12 @@ PATHS = {
     "exported": "results/exported/{dataset}/{model}.{extension}",
     "tuning": f"{_TUNING}.json",
     "tuning_curve": f"{_TUNING}.csv",
-    "records": "results/tuning/records/{platform}",  # a folder that outlives the jobs which write to it
-    "kernels": "results/kernels",  # likewise: a cache of compiled kernels, safe to delete
-    "libraries": f"results/libraries/{_PLATFORM}",  # a folder of primitive-format/tuning.so
+    # A folder that outlives the jobs which write to it.
+    "records": "results/tuning/records/{platform}",
+    # Likewise: a cache of compiled kernels, safe to delete.
+    "kernels": "results/kernels",
+    # A folder of primitive-format/tuning.so.
+    "libraries": f"results/libraries/{_PLATFORM}",
     "builds": f"results/builds/{_PLATFORM}.json",
     "check": f"results/checks/{_PLATFORM}.json",
     "target": "results/targets/{platform}.json",
@@ -85,7 +89,8 @@ FIGURES = (
     "tuning_curves_plot",
     "pareto",
     "roofline",
-)  # of the whole study
+    # Of the whole study.
+)
 PLOT_EXTENSIONS = ("pdf", "svg", "png")
 SUMMARY_TABLES = ("accuracy_and_compression", "latency", "best_configurations", "published")
 
@@ -93,8 +98,9 @@ SUMMARY_TABLES = ("accuracy_and_compression", "latency", "best_configurations", 
 def path(name: str, **choices: str) -> str:
     """Return the path of an artifact; each choice that is not given stays a wildcard.
 
-    `path("dataset")` is "results/datasets/{dataset}.npz", `path("dataset", dataset="digits")` is the file of one data
-    set. Choices that the path does not contain are ignored, so that a configuration's fields can be passed as they are.
+    `path("dataset")` is "results/datasets/{dataset}.npz", `path("dataset", dataset="digits")` is
+    the file of one data set. Choices that the path does not contain are ignored, so that a
+    configuration's fields can be passed as they are.
     """
     pattern = PATHS[name]
     wildcards = [field for _, field, _, _ in Formatter().parse(pattern) if field]

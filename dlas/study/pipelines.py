@@ -1,8 +1,8 @@
 """Compressions: a technique alone, or a pipeline of techniques, each applied to the network of the one before.
 
-A compression has the ladder of levels of its last technique that has one. Where that is the last step, the ladder
-starts from the network that the steps before chose. Where it is an earlier one, the last step is applied to every level
-of the steps before, and the level is chosen again.
+A compression has the ladder of levels of its last technique that has one. Where that is the last
+step, the ladder starts from the network that the steps before chose. Where it is an earlier one,
+the last step is applied to every level of the steps before, and the level is chosen again.
 """
 
 from typing import Any, NamedTuple
@@ -11,16 +11,19 @@ from dlas import registry
 from dlas.config import Config
 from dlas.errors import unknown
 
-BASELINE = "none"  # the technique that all others are compared with
-SINGLE = "single"  # the one level of a compression without a ladder
-UNPRUNED = "0"  # the level at which the technique that has the ladder is left out
+# The technique that all others are compared with.
+BASELINE = "none"
+# The one level of a compression without a ladder.
+SINGLE = "single"
+# The level at which the technique that has the ladder is left out.
+UNPRUNED = "0"
 
 
 class Start(NamedTuple):
     """What a level of a compression starts from.
 
-    `artifact` is the name of its path, `choices` are those that differ from the level's own, and `steps` the
-    techniques that made it, none for the trained network.
+    `artifact` is the name of its path, `choices` are those that differ from the level's own, and
+    `steps` the techniques that made it, none for the trained network.
     """
 
     artifact: str

@@ -61,8 +61,8 @@ def recipe(config: Config, dataset: str, model: str) -> Settings:
 def fine_tuning(config: Config, compression: str, dataset: str, model: str, **_: str) -> Settings:
     """Return the recipe for fine-tuning a model: that of its training, with what fine-tuning does differently.
 
-    The levels of a ladder are fine-tuned, and networks of a last step that has `epochs` for it. For others it is the
-    recipe of the training.
+    The levels of a ladder are fine-tuned, and networks of a last step that has `epochs` for it. For
+    others it is the recipe of the training.
     """
     common = recipe(config, dataset, model)
     epochs = pipelines.settings(config, compression).get("epochs", 0)
@@ -195,7 +195,8 @@ def connection(config: Config, platform: str = "", machine: str = "", **_: str) 
 def boards(config: Config) -> dict[str, str]:
     """Return for each platform that is reached over a connection the name of its boards.
 
-    Those of one connection are the same boards, named after the first of them: a CPU and a GPU may share one.
+    Those of one connection are the same boards, named after the first of them: a CPU and a GPU may
+    share one.
     """
     first: dict[str, str] = {}
     found = {}

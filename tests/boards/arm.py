@@ -1,7 +1,7 @@
 """An Arm board that needs no board: Debian's qemu, and an aarch64 root with Python and TVM's runtime to serve from it.
 
-Nothing is installed: packages are downloaded with the system's apt and pip, and unpacked into a folder of their own.
-`python tests/boards/arm.py FOLDER` does that; what is there already stays.
+Nothing is installed: packages are downloaded with the system's apt and pip, and unpacked into a
+folder of their own. `python tests/boards/arm.py FOLDER` does that; what is there already stays.
 """
 
 import os
@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".boards/arm"  # what stays between two runs
 EMULATOR = "qemu-user-static:amd64"
 SYSTEM = (
-    "libc6 libgcc-s1 libstdc++6 python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 zlib1g "
+    "libc6 libgcc-s1 libstdc++6 python3.11-minimal libpython3.11-minimal libpython3.11-stdlib "
+    "libexpat1 zlib1g "
     "libffi8 libssl3 libcrypt1 libbz2-1.0 liblzma5 libuuid1"
 ).split()
 PACKAGES = "apache-tvm apache-tvm-ffi typing-extensions ml-dtypes cloudpickle psutil numpy".split()

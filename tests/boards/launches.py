@@ -1,6 +1,7 @@
 """Kernels for a GPU without the GPU: their source, and with what the host would launch them.
 
-Both come out of the project's own passes; the launches are read off the host's code, arguments and sizes included.
+Both come out of the project's own passes; the launches are read off the host's code, arguments and
+sizes included.
 """
 
 import math
@@ -156,7 +157,8 @@ def beyond_limits(lowered: Lowered, target: Target) -> list[str]:
     threads = int(target.attrs["max_threads_per_block"])
     shared = int(target.attrs["max_shared_memory_per_block"])
     return [
-        f"{launch.kernel}: {launch.threads} threads, {lowered.shared_bytes[launch.kernel]} bytes shared"
+        f"{launch.kernel}: {launch.threads} threads, {lowered.shared_bytes[launch.kernel]} bytes "
+        f"shared"
         for function in lowered.functions.values()
         for launch in function.launches
         if math.prod(launch.threads) > threads or lowered.shared_bytes[launch.kernel] > shared

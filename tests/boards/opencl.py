@@ -28,13 +28,14 @@ if (VENDORS / "pocl.icd").exists():
 # isort: split
 import pyopencl as cl  # noqa: E402
 
-# No warnings, and no optimization, which takes longer than the kernels do. Products are still added with one rounding.
+# No warnings, and no optimization, which takes longer than the kernels do. Products are still added
+# with one rounding.
 OPTIONS = "-w -cl-opt-disable"
 POISON = 0xFF  # not a number, or -1: what memory holds that no kernel has written
 GUARD = 4096  # bytes behind each buffer, that no kernel may write
 
-# PoCL's CPU has no arithmetic in half precision: kernels are run with these numbers in single precision. So every index
-# and every conversion is checked; rounding is not.
+# PoCL's CPU has no arithmetic in half precision: kernels are run with these numbers in single
+# precision. So every index and every conversion is checked; rounding is not.
 WIDTHS = ("", "2", "3", "4", "8", "16")
 WITHOUT_HALVES = "".join(
     f"#define half{width} float{width}\n#define convert_half{width} convert_float{width}\n"

@@ -55,8 +55,8 @@ TECHNIQUES = ("none", "csr", "float16", "int8")
 def networks(techniques: Sequence[str], in_turn: bool = False) -> list[Any]:
     """Return every network with every primitive under every technique, as parameters of a test.
 
-    If `in_turn`, each network with each primitive has one technique, and all techniques have turns. One process tests
-    one network, which it imports once.
+    If `in_turn`, each network with each primitive has one technique, and all techniques have turns.
+    One process tests one network, which it imports once.
     """
     return [
         pytest.param(

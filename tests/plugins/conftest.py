@@ -50,7 +50,8 @@ def pytest_generate_tests(metafunc):
 def settings_of(request):
     """Return a function that gives a plugin's section of the config.
 
-    The section is that of an overlay on the command line, of config.yaml, or of an overlay in config/.
+    The section is that of an overlay on the command line, of config.yaml, or of an overlay in
+    config/.
     """
     shipped = [[], *([file] for file in sorted(ROOT.glob("config/*.yaml")))]
 

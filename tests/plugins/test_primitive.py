@@ -40,8 +40,8 @@ def check(name, layer, described, dtype, epilogue, point):
     if dtype == "uint8":
         np.testing.assert_array_equal(output, expected)
     elif dtype == "float16" and native(Target(described), dtype):
-        # Each product and each of the additions to it in float16 rounds to the nearest (Higham, Accuracy and
-        # Stability of Numerical Algorithms, 2002, section 4.2).
+        # Each product and each of the additions to it in float16 rounds to the nearest (Higham,
+        # Accuracy and Stability of Numerical Algorithms, 2002, section 4.2).
         roundings = (FP16_PRODUCTS + 1) * 2.0**-11
         assert (np.abs(output - expected) <= roundings / (1 - roundings) * magnitude + 1e-5).all()
     else:
@@ -84,5 +84,6 @@ def test_thousands_of_float16_products_lose_no_more_than_one_block(name):
         pytest.skip(f"declined: {reason}")
     output, expected, _ = compute(name, layer, TARGETS[0], "float16", False, 0)
     error = np.linalg.norm(output - expected) / np.linalg.norm(expected)
-    # Rounding errors that are random add up as the square root of their number; half a unit in the last place each.
+    # Rounding errors that are random add up as the square root of their number; half a unit in the
+    # last place each.
     assert 1e-5 < error < 2.0**-12 * np.sqrt(FP16_PRODUCTS)

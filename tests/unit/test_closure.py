@@ -7,7 +7,8 @@ import pytest
 from dlas import closure
 
 FILES = {
-    "workflow/scripts/build.py": "from job import run\nimport numpy\nfrom library import core\nrun(core)\n",
+    "workflow/scripts/build.py": "from job import run\nimport numpy\nfrom library import "
+    "core\nrun(core)\n",
     "workflow/scripts/job.py": "def run(thing): return thing\n",
     "library/__init__.py": "",
     "library/core.py": "from library.deep import helper\ndef use(): return helper.VALUE\n",

@@ -89,7 +89,8 @@ WRONG = [
     (
         f"{TECHNIQUES}.weight_pruning.spared",
         ["stem"],
-        f"{TECHNIQUES}.weight_pruning.spared has another name now: {TECHNIQUES}.weight_pruning.exclude",
+        f"{TECHNIQUES}.weight_pruning.spared has another name now: "
+        f"{TECHNIQUES}.weight_pruning.exclude",
     ),
     (
         "datasets.photos.minimum_deviation",
@@ -504,6 +505,7 @@ def test_the_name_of_a_plugin_is_that_of_its_file_and_follows_the_rule(tmp_path,
         [sys.executable, "-c", command], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.stderr.splitlines()[-1] == (
-        f"dlas.errors.StudyError: dlas/{file} cannot be a plugin; allowed: names of lower-case letters, "
+        f"dlas.errors.StudyError: dlas/{file} cannot be a plugin; allowed: names of lower-case "
+        f"letters, "
         "digits and underscores that begin with a letter, 100 at most"
     )

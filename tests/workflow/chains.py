@@ -1,6 +1,7 @@
 """The jobs that depend on a part of the study, enumerated from its configurations.
 
-A chain starts at the jobs of one rule that agree with some choices and goes on through all jobs after them.
+A chain starts at the jobs of one rule that agree with some choices and goes on through all jobs
+after them.
 """
 
 import re

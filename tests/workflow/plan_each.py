@@ -1,8 +1,8 @@
 """Plan the same workflow with each of some more config files, in a fraction of the time of as many runs.
 
-`python plan_each.py FILE...` in the project's folder writes what a dry run prints with config/smoke.yaml and FILE to
-FILE.plan. Each plan is made in a process that is forked off one which has planned before: what it imported and read of
-the code stays known.
+`python plan_each.py FILE...` in the project's folder writes what a dry run prints with
+config/smoke.yaml and FILE to FILE.plan. Each plan is made in a process that is forked off one which
+has planned before: what it imported and read of the code stays known.
 """
 
 import os

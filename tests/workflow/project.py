@@ -59,7 +59,8 @@ class Project:
     ) -> Iterator[subprocess.Popen[bytes]]:
         """Start Snakemake, which prints to `self.printed`; end it with the block.
 
-        If it still runs then, all its processes are killed and the folder is unlocked, as a user must do.
+        If it still runs then, all its processes are killed and the folder is unlocked, as a user
+        must do.
         """
         command = _command(*arguments, config=config)
         with open(self.printed, "w") as stream:

@@ -1,7 +1,8 @@
 """A real cluster of Slurm on this machine's loopback: two nodes, a controller, a key and folders of its own.
 
-Of a Slurm that the machine may have, only the programs are used (Debian: slurmctld, slurmd, slurm-client, munge). Each
-node claims as many CPUs as it is told, whatever the machine has, and the first one a GPU that is /dev/null.
+Of a Slurm that the machine may have, only the programs are used (Debian: slurmctld, slurmd,
+slurm-client, munge). Each node claims as many CPUs as it is told, whatever the machine has, and the
+first one a GPU that is /dev/null.
 """
 
 import getpass
@@ -114,7 +115,8 @@ def cluster(folder: Path, cpus: int = 2) -> Iterator[Cluster]:
     ]
     (folder / "slurm.conf").write_text("".join(lines))
     (folder / "gres.conf").write_text("AutoDetect=off\nName=gpu File=/dev/null\n")
-    # In a job the executor drops what Slurm's variables say, so that srun would not find the configuration.
+    # In a job the executor drops what Slurm's variables say, so that srun would not find the
+    # configuration.
     srun = folder / "bin/srun"
     srun.parent.mkdir()
     srun.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {_program("srun")} "$@"\n')
@@ -180,7 +182,8 @@ def _kill(folder: Path, part: str | None = None) -> None:
 def _processes(folder: Path, part: str | None) -> Iterator[psutil.Process]:
     """Yield the processes of the cluster, or of one part of it.
 
-    Their environment says whose they are, or else, as slurmstepd writes over its own, the folder that they run in.
+    Their environment says whose they are, or else, as slurmstepd writes over its own, the folder
+    that they run in.
     """
     for process in psutil.process_iter():
         with suppress(psutil.Error):

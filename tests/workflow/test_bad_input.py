@@ -15,7 +15,8 @@ COMPRESSED = "results/compressed/digits_8x8/resnet18"
 LIBRARY = "results/libraries/digits_8x8/resnet18/none/local_cpu/direct-dense/untuned.so"
 BUILDS = "results/builds/digits_8x8/resnet18/none/local_cpu.json"
 CHECK = "results/checks/digits_8x8/resnet18/none/local_cpu.json"
-# (an overlay, more of the command line; what the one line says). All of the messages: tests/unit/test_config.py.
+# (an overlay, more of the command line; what the one line says). All of the messages:
+# tests/unit/test_config.py.
 CONFIGS = [
     (
         "study: {primitives: [fft]}",

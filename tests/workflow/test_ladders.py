@@ -107,7 +107,8 @@ def test_levels_after_one_that_lost_too_much_are_not_made(study):
     for level in ("0.8", "0.9"):
         point = json.loads((folder / f"{level}.json").read_text())
         assert point["status"] == (
-            f"unsupported: the level 0.5 before it lost {lost:.1f} points of validation top-1, more "
+            f"unsupported: the level 0.5 before it lost {lost:.1f} points of validation top-1, "
+            f"more "
             "than compression.give_up: 5"
         )
         assert point["top1"] is point["macs"] is None and point["level"] == float(level)

@@ -1,7 +1,7 @@
 """A change reruns what it touches and nothing else. The jobs are planned, not run.
 
-Here are changes of the code, and of the config those that change nothing or more than a value; test_leaves.py has each
-value of the config.
+Here are changes of the code, and of the config those that change nothing or more than a value;
+test_leaves.py has each value of the config.
 """
 
 import os

@@ -107,7 +107,8 @@ def test_every_result_is_in_its_category_with_a_label_a_view_and_a_caption(visit
                 visit.page.get_by_role("link", name=subcategory, exact=True).click()
             lines = visit.page.locator("nav tbody tr")
             expect(lines).to_have_count(len(subcategories[subcategory]))
-            # One: of a second label that two results differ in, Snakemake makes a switch, and fails.
+            # One: of a second label that two results differ in, Snakemake makes a switch, and
+            # fails.
             (label,) = results[path]["labels"].values()
             line = lines.filter(has=visit.page.get_by_text(label, exact=True))
             view, information = line.get_by_role("link").all()

@@ -13,8 +13,8 @@ from dlas.analysis.rows import SAMPLES_COLUMNS
 from dlas.analysis.table import read_table
 from dlas.status import MEASURED, WIDENED
 
-# Snakemake locks the folder that it runs in. The largest group is the first that a worker gets, so that this one makes
-# the study while the other is at tests that do not need it.
+# Snakemake locks the folder that it runs in. The largest group is the first that a worker gets, so
+# that this one makes the study while the other is at tests that do not need it.
 pytestmark = pytest.mark.xdist_group("smoke")
 
 COLUMNS = """dataset model compression level primitive format dtype tuning platform params nonzero_params

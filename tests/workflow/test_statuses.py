@@ -39,8 +39,8 @@ ABORTS = """
 def schedule(*_):
     os.abort()
 """
-# In the first layer each run takes one number from the C library's sequence, and waits for ever at a number that comes
-# after the runs of the check and before the last ones of the timing.
+# In the first layer each run takes one number from the C library's sequence, and waits for ever at
+# a number that comes after the runs of the check and before the last ones of the timing.
 HANGS = """
 def convolve(data, weight, convolution, *rest):
     sums = direct.convolve(data, weight, convolution, *rest)

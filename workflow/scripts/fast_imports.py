@@ -1,6 +1,7 @@
 """Import PyTorch or TVM without the parts that no job uses.
 
-`from fast_imports import torch` and `from fast_imports import tvm` import the package at that moment.
+`from fast_imports import torch` and `from fast_imports import tvm` import the package at that
+moment.
 """
 
 import os
@@ -62,7 +63,8 @@ def import_tvm() -> ModuleType:
     """Import TVM without PyTorch, sessions of several GPUs, and its libraries of GPU kinds.
 
     TVM imports PyTorch wherever that is installed, which takes seconds and starts a second pool of
-    threads. `dlas.compiler` loads the library of a GPU's kind when it compiles for one or runs on one.
+    threads. `dlas.compiler` loads the library of a GPU's kind when it compiles for one or runs on
+    one.
     """
     absent = NOT_FOR_TVM - sys.modules.keys()
     # An import of a module whose entry is None fails.

@@ -1,7 +1,7 @@
 """What scripts share: a log for each job, one line for bad input, and the path of its resume file.
 
-It is imported before all else: no garbage is looked for until the job starts. What is imported stays, and to go through
-it over and over takes up to a fifth of a short job.
+It is imported before all else: no garbage is looked for until the job starts. What is imported
+stays, and to go through it over and over takes up to a fifth of a short job.
 """
 
 import gc
@@ -32,13 +32,14 @@ logger = logging.getLogger("dlas")
 def job(snakemake: Any) -> Iterator[None]:
     """Run one job: its messages and the traceback of an error go to the rule's log file.
 
-    A StudyError is bad input: one line on stderr and in the log, and the exit status 1. An interruption is not reported
-    here but by the workflow. Progress bars stay on stderr.
-    A rule with an output `provenance` gets a record there of what made its other outputs.
+    A StudyError is bad input: one line on stderr and in the log, and the exit status 1. An
+    interruption is not reported here but by the workflow. Progress bars stay on stderr. A rule with
+    an output `provenance` gets a record there of what made its other outputs.
     """
     for interrupt in INTERRUPTS:
         signal.signal(interrupt, signal.default_int_handler)
-    gc.freeze()  # what is imported by now
+    # What is imported by now.
+    gc.freeze()
     gc.enable()
     logging.basicConfig(
         filename=snakemake.log[0],

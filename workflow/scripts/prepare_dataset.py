@@ -6,7 +6,8 @@ from dlas import datasets
 with job(snakemake):
     settings, chosen = snakemake.params.settings, dict(snakemake.params.settings["dataset"])
     chosen["threads"] = snakemake.threads
-    if snakemake.input.archive:  # downloaded
+    # Downloaded.
+    if snakemake.input.archive:
         chosen["source"] = snakemake.input.archive
     dataset = datasets.prepare(snakemake.wildcards.dataset, chosen, settings["seed"])
     datasets.save(dataset, snakemake.output.dataset)

@@ -1,6 +1,7 @@
 """Auto-scheduled: schedules that MetaSchedule's own rules make of the bare loops, found by measuring on the platform.
 
-A kernel for which no candidate is right, and what lies between the convolutions, has the default schedule.
+A kernel for which no candidate is right, and what lies between the convolutions, has the default
+schedule.
 """
 
 from dlas.compiler.schedulers import untuned

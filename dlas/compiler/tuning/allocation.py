@@ -1,7 +1,8 @@
 """Which task the next trials go to: the one that they are expected to gain most for the network.
 
-This is the gradient of Ansor's task scheduler (Zheng et al., "Ansor: Generating High-Performance Tensor Programs for
-Deep Learning", OSDI 2020, section 6), as MetaSchedule uses it: without the term for similar tasks.
+This is the gradient of Ansor's task scheduler (Zheng et al., "Ansor: Generating High-Performance
+Tensor Programs for Deep Learning", OSDI 2020, section 6), as MetaSchedule uses it: without the term
+for similar tasks.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from dataclasses import dataclass, field
 
 # How far the gradient looks back, in batches.
 WINDOW = 3
-# Weight of the recent improvement; the rest is the guess that as many batches again could save the whole latency.
+# Weight of the recent improvement; the rest is the guess that as many batches again could save the
+# whole latency.
 RECENT = 0.2
 
 
@@ -34,7 +36,8 @@ class Progress:
     def gain(self) -> float:
         """Return how much latency of the network one more batch is expected to save.
 
-        calls x best latency x (RECENT x relative improvement per batch in the window + (1 - RECENT) / batches)
+        calls x best latency x (RECENT x relative improvement per batch in the window + (1 - RECENT)
+        / batches)
         """
         now, batches = self.best[-1], len(self.best)
         back = min(WINDOW, batches - 1)

@@ -1,7 +1,8 @@
 """Auto-schedule a network: search a schedule for each of its fused convolutions, from the bare loops.
 
-Trials go, a batch at a time, to the task with most to gain. All of it can be repeated from the records: a job that was
-killed makes the same choices again, takes the trials that are recorded, and measures only what is missing.
+Trials go, a batch at a time, to the task with most to gain. All of it can be repeated from the
+records: a job that was killed makes the same choices again, takes the trials that are recorded, and
+measures only what is missing.
 """
 
 import logging
@@ -27,7 +28,8 @@ from dlas.compiler.tuning.workbench import Workbench
 from dlas.compiler.tuning.workloads import TraceTrial, Workload, find_workloads
 from dlas.files import code_folder
 
-# Candidates of a workload that are proposed together, at most: fewer would cost more time to evolve than to measure.
+# Candidates of a workload that are proposed together, at most: fewer would cost more time to evolve
+# than to measure.
 TURN = 16
 
 LOG = logging.getLogger("dlas")
@@ -69,15 +71,17 @@ def auto_schedule(
     Returns
     -------
     Outcome
-        The "trace" of the fastest correct candidate of each kernel, whether or not it is faster than the default, None
-        where there is none. The curve has all trials in the order in which they were tried.
+        The "trace" of the fastest correct candidate of each kernel, whether or not it is faster
+        than the default, None where there is none. The curve has all trials in the order in which
+        they were tried.
 
     Raises
     ------
     StudyError
         For a target without its cores, and records that cannot be written.
     RowError
-        For a format or a target without rules, default code that cannot be measured, and a device that vanished.
+        For a format or a target without rules, default code that cannot be measured, and a device
+        that vanished.
     """
     require_cores(target)
     start = time.perf_counter()
@@ -215,7 +219,8 @@ class _Job:
     def measure(self, task: _Task, count: int, turn: int) -> None:
         """Propose candidates, measure them and record each at once.
 
-        Failures are recorded last. Where all fail, the default code must still run: otherwise it is not their fault.
+        Failures are recorded last. Where all fail, the default code must still run: otherwise it is
+        not their fault.
         """
         effort = self.workbench.effort
         with effort.spent("search"):

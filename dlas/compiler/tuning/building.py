@@ -20,8 +20,8 @@ from dlas.compiler.layer import Layer
 from dlas.compiler.library import link
 from dlas.compiler.pipeline import compile_module
 
-# Forked, so that layers need not travel and nothing is imported again. It is safe because this process runs no kernels,
-# which would start TVM's threads.
+# Forked, so that layers need not travel and nothing is imported again. It is safe because this
+# process runs no kernels, which would start TVM's threads.
 FORK = multiprocessing.get_context("fork")
 LIBRARY, SHAPES, REASON = "kernel.so", "shapes.json", "reason.txt"
 
@@ -87,7 +87,8 @@ def _build(job: Job) -> None:
         lines = str(error).strip().splitlines() or [repr(error)]
         (job.folder / REASON).write_text(f"{type(error).__name__}: {lines[-1]}")
         os._exit(1)
-    os._exit(0)  # without the clean-up of what belongs to the parent
+    # Without the clean-up of what belongs to the parent.
+    os._exit(0)
 
 
 def write_candidate(
@@ -111,7 +112,8 @@ def write_kernel(
 ) -> None:
     """Write the library of a scheduled kernel, its constants and the shapes of its input and output.
 
-    Its first parameter is the input, its last one the output, and those between them are the constants.
+    Its first parameter is the input, its last one the output, and those between them are the
+    constants.
     """
     first, *_, last = (parameter.ty for parameter in function.params)
     shapes = [[[int(extent) for extent in ty.shape], str(ty.dtype)] for ty in (first, last)]

@@ -43,16 +43,17 @@ def combine(
     Parameters
     ----------
     network, primitive, format, target, settings, opener, kernels
-        As for `tuning.network.tune_network`. Nothing is searched, so that nothing is kept in `records` and there is no
-        chance to `seed`.
+        As for `tuning.network.tune_network`. Nothing is searched, so that nothing is kept in
+        `records` and there is no chance to `seed`.
     others : mapping
         What each other way chose for the network.
 
     Returns
     -------
     Outcome
-        The choices of the way that is surely faster than the default in the network, and the fastest one, with its name
-        as "way" and the "ratio" that was measured now. The curve is empty.
+        The choices of the way that is surely faster than the default in the network, and the
+        fastest one, with its name as "way" and the "ratio" that was measured now. The curve is
+        empty.
 
     Raises
     ------

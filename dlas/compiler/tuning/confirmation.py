@@ -1,7 +1,8 @@
 """Which of the fastest candidates are used: those that are faster than the default where they will run, in the network.
 
-Alone, a layer finds its input in the caches of the core that read it before and has nothing fused behind it. In
-the network other cores wrote that input, and a gain can shrink to nothing or turn into a loss.
+Alone, a layer finds its input in the caches of the core that read it before and has nothing fused
+behind it. In the network other cores wrote that input, and a gain can shrink to nothing or turn
+into a loss.
 """
 
 import math
@@ -20,7 +21,8 @@ from dlas.compiler.tuning.building import LIBRARY, Job, build
 from dlas.compiler.tuning.measurement import CandidateError, Measurer
 from dlas.errors import FailedError
 
-CHANCE = 0.05  # of no difference, below which code counts as faster than the default
+# Of no difference, below which code counts as faster than the default.
+CHANCE = 0.05
 
 Chosen = TypeVar("Chosen", bound=Mapping[str, Any])
 
@@ -95,9 +97,10 @@ def confirm(
 ) -> dict[str, Confirmed[Chosen]]:
     """Return for each layer the finalist that is surely faster than the default in the network.
 
-    `measure` times the network by its defaults and by each of several ways, which have a finalist for each of some
-    layers, in turns, and returns the seconds [rounds, 1 + ways, layers]. The best finalist of each layer is measured
-    once more, so that luck does not choose it: it must be faster in the median and in a sign test.
+    `measure` times the network by its defaults and by each of several ways, which have a finalist
+    for each of some layers, in turns, and returns the seconds [rounds, 1 + ways, layers]. The best
+    finalist of each layer is measured once more, so that luck does not choose it: it must be faster
+    in the median and in a sign test.
     """
     places = range(max(map(len, finalists.values()), default=0))
     ways = [

@@ -17,7 +17,8 @@ from dlas.compiler.tuning.metaschedule import meta_schedule as ms
 from dlas.errors import StudyError
 from dlas.files import atomic_write
 
-FAILED = 1e10  # MetaSchedule's seconds of what does not run or is wrong
+# MetaSchedule's seconds of what does not run or is wrong.
+FAILED = 1e10
 
 LOG = logging.getLogger("dlas")
 

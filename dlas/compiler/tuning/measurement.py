@@ -20,11 +20,16 @@ from dlas.compiler.tuning.limits import DEFAULT_TIMEOUT_S, TimeLimit
 from dlas.errors import StudyError
 from dlas.processes import START_TIMEOUT_S, SilentError, Worker, WorkerError
 
-# Of the largest output of the default code, by the feature map's type: what sums in another order may differ by.
+# Of the largest output of the default code, by the feature map's type: what sums in another order
+# may differ by.
 TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "uint8": 0.0, "int8": 0.0}
-LOGITS_TOLERANCE = 2e-2  # of the largest: in float16 each layer adds its own
-RUNS = 5  # of a network in each sample, at least; more if they are over sooner than so many of a layer's samples
-COPIES, COPIED_BYTES = 400, 64 << 20  # at most, of a layer's constants
+# Of the largest: in float16 each layer adds its own.
+LOGITS_TOLERANCE = 2e-2
+# Of a network in each sample, at least; more if they are over sooner than so many of a layer's
+# samples.
+RUNS = 5
+# At most, of a layer's constants.
+COPIES, COPIED_BYTES = 400, 64 << 20
 
 
 class CandidateError(Exception):
@@ -42,7 +47,8 @@ class Reference:
 def copies(layer_bytes: int, network_bytes: int) -> int:
     """Return how many copies of a layer's constants take the place of a network's.
 
-    Between two runs of a layer, a network runs its others, whose weights push this one's out of the caches.
+    Between two runs of a layer, a network runs its others, whose weights push this one's out of the
+    caches.
     """
     smallest = max(1, layer_bytes)
     wanted = min(-(-network_bytes // smallest), COPIED_BYTES // smallest, COPIES)
@@ -123,7 +129,8 @@ class Measurer:
         Returns
         -------
         ndarray, float [rounds, libraries, labels]
-            Seconds in a run. On a device that is not observable all labels have those of the whole run.
+            Seconds in a run. On a device that is not observable all labels have those of the whole
+            run.
 
         Raises
         ------

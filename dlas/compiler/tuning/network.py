@@ -1,8 +1,9 @@
 """Tune a whole network: its tasks one after the other, then their finalists in the network.
 
-A layer's workload is its default code before it is scheduled, and a candidate is a set of decisions. MetaSchedule
-(Shao et al., "Tensor Program Optimization with Probabilistic Programs", NeurIPS 2022) proposes candidates and keeps the
-records; building, measuring and choosing are done here.
+A layer's workload is its default code before it is scheduled, and a candidate is a set of
+decisions. MetaSchedule (Shao et al., "Tensor Program Optimization with Probabilistic Programs",
+NeurIPS 2022) proposes candidates and keeps the records; building, measuring and choosing are done
+here.
 """
 
 import logging

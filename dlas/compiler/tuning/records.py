@@ -14,7 +14,8 @@ from dlas.compiler.layer import Layer
 from dlas.compiler.tuning.database import Database, Measured
 from dlas.primitives import tiling
 
-DECISION = "decision."  # what the annotations of a trace begin with
+# What the annotations of a trace begin with.
+DECISION = "decision."
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Trial(Measured):
 class Records(Database[Trial]):
     """The records of one layer on one target.
 
-    A layer's trace holds its decisions and nothing else, so that it replays at once and can be changed freely.
+    A layer's trace holds its decisions and nothing else, so that it replays at once and can be
+    changed freely.
     """
 
     def __init__(self, folder: Path, layer: Layer, target: Target) -> None:

@@ -1,10 +1,11 @@
 """MetaSchedule's rules: which ones make the design space of a target.
 
-Schedule rules tile loops, inline blocks, vectorize, unroll and bind threads, and leave parameters open. Mutators
-change one parameter of a candidate. Postprocessors complete a candidate, or reject code that the target cannot run.
+Schedule rules tile loops, inline blocks, vectorize, unroll and bind threads, and leave parameters
+open. Mutators change one parameter of a candidate. Postprocessors complete a candidate, or reject
+code that the target cannot run.
 
-CPUs and GPUs get MetaSchedule's own rules. A processor with a dot product of int8 gets a tiling rule for it besides;
-LLVM rejects the calls of the one that MetaSchedule has for CPUs.
+CPUs and GPUs get MetaSchedule's own rules. A processor with a dot product of int8 gets a tiling
+rule for it besides; LLVM rejects the calls of the one that MetaSchedule has for CPUs.
 """
 
 from typing import Any
@@ -22,9 +23,10 @@ from dlas.primitives.vector import VectorUnit
 
 # Kinds of targets that MetaSchedule has rules for.
 KINDS = ("llvm", "cuda")
-# Parameters of MetaSchedule's tiling rules: the order of the loops over the output (S) and over the reduction (R), the
-# threads that run them, the largest innermost extent, and where operands and sums are cached. For GPUs it also loads
-# 3, 8 and 16 numbers at once by default, which is code that CUDA's compiler rejects in most dtypes.
+# Parameters of MetaSchedule's tiling rules: the order of the loops over the output (S) and over the
+# reduction (R), the threads that run them, the largest innermost extent, and where operands and
+# sums are cached. For GPUs it also loads 3, 8 and 16 numbers at once by default, which is code that
+# CUDA's compiler rejects in most dtypes.
 TILING: dict[str, dict[str, Any]] = {
     "llvm": {
         "structure": "SSRSRS",
@@ -40,7 +42,8 @@ TILING: dict[str, dict[str, Any]] = {
         "reuse_write": ms.schedule_rule.ReuseType("must", [3], "local"),
     },
 }
-# The annotation of a block that was tiled for an instruction: its name; none of a block that sets the sums to zero.
+# The annotation of a block that was tiled for an instruction: its name; none of a block that sets
+# the sums to zero.
 TENSORIZE = "meta_schedule.auto_tensorize"
 
 
@@ -62,7 +65,8 @@ def design_space(target: Target) -> Any:
     for rule in ms.schedule_rule.ScheduleRule.create(kind):
         if isinstance(rule, ms.schedule_rule.MultiLevelTiling):
             rules += _tiling(target)
-        # It may bind loops that multi-level tiling has bound before, which ends the search with an error.
+        # It may bind loops that multi-level tiling has bound before, which ends the search with an
+        # error.
         elif not isinstance(rule, ms.schedule_rule.CrossThreadReduction):
             rules.append(rule)
     return ms.space_generator.PostOrderApply(
@@ -91,8 +95,9 @@ def _tiling(target: Target) -> list[Any]:
 class _UseInstruction(ms.postproc.PyPostproc):
     """Use the instruction that a block was tiled for.
 
-    MetaSchedule's own postprocessor keeps the bare loops where the instruction does not match, for example where they
-    compute the padding themselves. Such code is many times slower and is not worth a measurement.
+    MetaSchedule's own postprocessor keeps the bare loops where the instruction does not match, for
+    example where they compute the padding themselves. Such code is many times slower and is not
+    worth a measurement.
     """
 
     def _initialize_with_tune_context(self, context: Any) -> None:

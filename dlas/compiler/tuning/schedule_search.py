@@ -1,7 +1,8 @@
 """The search for a schedule of a workload from its bare loops, by the rules for its target.
 
-Evolutionary search proposes points of the design space, which a cost model ranks: gradient-boosted trees on features of
-the scheduled loops (Shao et al., "Tensor Program Optimization with Probabilistic Programs", NeurIPS 2022).
+Evolutionary search proposes points of the design space, which a cost model ranks: gradient-boosted
+trees on features of the scheduled loops (Shao et al., "Tensor Program Optimization with
+Probabilistic Programs", NeurIPS 2022).
 """
 
 import logging
@@ -18,14 +19,15 @@ from dlas.compiler.tuning.rules import design_space
 from dlas.compiler.tuning.workloads import Workload
 from dlas.compiler.workload import apply_trace
 
-# Schedules that evolve for each one that is proposed: MetaSchedule's own population of 512 in four generations takes
-# longer to evolve than its candidates to measure.
+# Schedules that evolve for each one that is proposed: MetaSchedule's own population of 512 in four
+# generations takes longer to evolve than its candidates to measure.
 POPULATION, GENERATIONS = 4, 2
 # Batches without anything new after which the space counts as exhausted.
 TRIES = 3
 # The strategy's own count of trials; the budget is the task scheduler's.
 ENDLESS = 1 << 30
-# Trials that the cost model learns from before it ranks candidates: it ranks them at random until then.
+# Trials that the cost model learns from before it ranks candidates: it ranks them at random until
+# then.
 WARM_UP = 16
 
 # The strategy tells much that nobody asked for.

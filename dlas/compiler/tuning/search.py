@@ -13,13 +13,16 @@ from dlas.compiler.tuning.metaschedule import meta_schedule as ms
 from dlas.compiler.tuning.records import Records, decisions_of
 from dlas.errors import unknown
 
-POPULATION = 32  # MetaSchedule's own 512 take longer to evolve than the candidates to measure
-TRIES = 5  # batches in which a strategy may find nothing new
+# MetaSchedule's own 512 take longer to evolve than the candidates to measure.
+POPULATION = 32
+# Batches in which a strategy may find nothing new.
+TRIES = 5
 # Ridge regression: as if each value of a decision had been seen so many times, with no effect.
 SHRINKAGE = 1.0
 # Weight of a trial of another layer relative to one of the layer itself.
 OTHER_LAYER_WEIGHT = 0.3
-ENDLESS = 1 << 30  # the strategies' own count of trials; ours is that of the records
+# The strategies' own count of trials; ours is that of the records.
+ENDLESS = 1 << 30
 
 # The strategies tell much that nobody asked for.
 QUIET = logging.getLogger("dlas.search")

@@ -52,9 +52,10 @@ class Outcome:
     Parameters
     ----------
     choices : dict
-        For `build_library`, see `Choices`. Besides, of each layer: its name ("layer") and "label", its "calls" in the
-        network, its "trials", the latencies of its default and its best code alone ("default_ms" and "latency_ms", None
-        where none was right), and the "ratio" of the code that is used to the default in the network.
+        For `build_library`, see `Choices`. Besides, of each layer: its name ("layer") and "label",
+        its "calls" in the network, its "trials", the latencies of its default and its best code
+        alone ("default_ms" and "latency_ms", None where none was right), and the "ratio" of the
+        code that is used to the default in the network.
     curve : list of dict
         Every trial in the order of its measurement, with the keys `CURVE`.
     """

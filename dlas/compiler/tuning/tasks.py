@@ -100,8 +100,9 @@ def with_budgets(tasks: Sequence[Task], trials: Mapping[str, int]) -> list[Task]
 def curve(tasks: Sequence[Task], order: Sequence[Task]) -> list[dict[str, Any]]:
     """Return the trials, with the keys CURVE, in order: all defaults, then layer by layer.
 
-    `network_ms` is the latency of all layers together, `default_network_ms` that of their default code. A latency is
-    None where a trial failed, and as long as nothing of the layer, or of a layer of the network, was measured.
+    `network_ms` is the latency of all layers together, `default_network_ms` that of their default
+    code. A latency is None where a trial failed, and as long as nothing of the layer, or of a layer
+    of the network, was measured.
     """
     steps = [(task, task.default) for task in tasks]
     steps += [(task, trial) for task in order for trial in task.trials if trial != task.default]

@@ -23,7 +23,8 @@ class Tuner:
     ) -> None:
         self.tasks, self.settings = tasks, settings
         self.workbench, self.progress = workbench, progress
-        self.failures = 0  # candidates that failed one after the other
+        # Candidates that failed one after the other.
+        self.failures = 0
 
     def measure_defaults(self) -> None:
         """Measure the default code of each layer that has no records yet."""
@@ -58,7 +59,8 @@ class Tuner:
     def measure(self, task: Task, proposed: list[dict[str, int]]) -> None:
         """Measure a batch and record each trial at once.
 
-        Failures are recorded last, and not at all where a whole batch fails: that is not the fault of candidates.
+        Failures are recorded last, and not at all where a whole batch fails: that is not the fault
+        of candidates.
         """
         failed: list[tuple[dict[str, int], str]] = []
         for decisions, outcome in self.workbench.measure(task, proposed):
@@ -70,7 +72,8 @@ class Tuner:
                 self.record(task, decisions, outcome)
         if len(failed) == len(proposed) and self.failures >= self.settings.batch:
             raise FailedError(
-                f"tuning {task.name}: all {len(failed)} candidates of a batch failed, the first because "
+                f"tuning {task.name}: all {len(failed)} candidates of a batch failed, the first "
+                f"because "
                 f"{failed[0][1]}"
             )
         for decisions, reason in failed:

@@ -67,7 +67,8 @@ class Effort:
             for phase, seconds in self.seconds.items()
         )
         return (
-            f"{self.measured} candidates measured, {self.failed} of them failed, {saved} trials saved, "
+            f"{self.measured} candidates measured, {self.failed} of them failed, {saved} trials "
+            f"saved, "
             f"in {total_s:.1f} s: {self.measured / total_s:.2f} candidates per second; {phases}"
         )
 
@@ -97,8 +98,10 @@ class Workbench:
         self.network_bytes = sum(task.constant_bytes * task.calls for task in tasks)
         self.build_limit = TimeLimit(timeout_s)
         self.effort = Effort()
-        self.built = 0  # folders
-        self.current: Task | None = None  # whose default code candidates are checked against
+        # Folders.
+        self.built = 0
+        # Whose default code candidates are checked against.
+        self.current: Task | None = None
 
     def measure_defaults(self, tasks: Sequence[OwnTask]) -> Iterator[tuple[OwnTask, list[float]]]:
         """Yield each task with the samples of its default code, as soon as it is measured.

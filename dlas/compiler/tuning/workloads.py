@@ -31,7 +31,8 @@ from dlas.files import read_json, write_json
 from dlas.primitives import tiling
 from dlas.primitives.vector import processor
 
-# Of random constants: sums of thousands of products then stay in the range where activations are not flat.
+# Of random constants: sums of thousands of products then stay in the range where activations are
+# not flat.
 CONSTANT_STD = 0.1
 
 

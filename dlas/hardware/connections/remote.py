@@ -51,7 +51,8 @@ class RemoteDevice:
         self.linker: Sequence[str] = platform.linker
         self.timeout_s = float(platform.connection.get("timeout_s", TIMEOUT_S))
         self._names = (f"{number}.so" for number in count())
-        self._ours = _sockets()  # those opened from now on are the connection's
+        # Those opened from now on are the connection's.
+        self._ours = _sockets()
         self._line: set[int] | None = None
         self.session = self._connect()
         self._line = _sockets() - self._ours
@@ -60,14 +61,16 @@ class RemoteDevice:
                 self.facts = self._introduced()
                 self.devices = _devices(self.session, self.kind)
         except DeviceError:
-            self._cut()  # for the next client
+            # For the next client.
+            self._cut()
             raise
 
     def __enter__(self) -> "RemoteDevice":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._cut()  # the server ends the session and with it all that it holds
+        # The server ends the session and with it all that it holds.
+        self._cut()
 
     @contextmanager
     def guard(self) -> Iterator[None]:
@@ -85,7 +88,8 @@ class RemoteDevice:
             yield
         except StudyError:
             raise
-        except Exception as error:  # TVM's errors are of several kinds
+        # TVM's errors are of several kinds.
+        except Exception as error:
             if late.is_set():
                 raise self.error(
                     f"no answer of the board within {self.timeout_s:g} s", LostError
@@ -142,7 +146,8 @@ class RemoteDevice:
             kept = str(self.session.get_function("dlas.digest")(name))
             if kept != hashlib.sha256(content).hexdigest():
                 raise self.error(
-                    f"the board did not keep the {len(content)} bytes of {library}: its disk is full, or a limit is "
+                    f"the board did not keep the {len(content)} bytes of {library}: its disk is "
+                    f"full, or a limit is "
                     "too low"
                 )
             module = self.session.load_module(name)
@@ -160,7 +165,8 @@ class RemoteDevice:
         """Try until a device is free, or no time left."""
         kind = kind_of(self.settings)
         deadline = time.monotonic() + self.timeout_s
-        watch = threading.Timer(self.timeout_s, self._cut)  # a busy server keeps its client waiting
+        # A busy server keeps its client waiting.
+        watch = threading.Timer(self.timeout_s, self._cut)
         watch.daemon = True
         watch.start()
         try:
@@ -173,7 +179,8 @@ class RemoteDevice:
                     if time.monotonic() + RETRY_S > deadline:
                         where = self.settings[kind]
                         raise self.error(
-                            f"no free board at the {kind} {where} within {self.timeout_s:g} s: {lines[-1].strip()}",
+                            f"no free board at the {kind} {where} within {self.timeout_s:g} s: "
+                            f"{lines[-1].strip()}",
                             LostError,
                         ) from error
                 time.sleep(RETRY_S)
@@ -186,7 +193,8 @@ class RemoteDevice:
             tell = self.session.get_function("dlas.facts")
         except Exception as error:
             raise self.error(
-                "the server does not say what it is; allowed: one that dlas/hardware/board.py starts"
+                "the server does not say what it is; allowed: one that dlas/hardware/board.py "
+                "starts"
             ) from error
         found: dict[str, Any] = json.loads(str(tell()))
         theirs, ours = (_release(version) for version in (found["tvm_version"], tvm.__version__))
@@ -200,7 +208,8 @@ class RemoteDevice:
             with socket.socket(fileno=os.dup(number)) as line:
                 try:
                     line.shutdown(socket.SHUT_RDWR)
-                except OSError:  # it ended by itself
+                # It ended by itself.
+                except OSError:
                     continue
 
 
@@ -227,6 +236,7 @@ def _sockets() -> set[int]:
         try:
             if entry.is_socket():
                 found.add(int(entry.name))
-        except OSError:  # it was that of the listing itself
+        # It was that of the listing itself.
+        except OSError:
             continue
     return found

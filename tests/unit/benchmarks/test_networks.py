@@ -189,9 +189,12 @@ def test_the_summary_and_the_figure_show_the_fastest_primitive_of_each_form(tmp_
     rows.append(rows[0] | declined)
     said = summary(pd.DataFrame(rows))
     for line in (
-        "dense float32 (gemm, best_of): 0.800 of the fastest untuned dense float32, 0.800 of openvino",
-        "dense float32 (gemm, untuned): 1.000 of the fastest untuned dense float32, 1.000 of openvino",
-        "csr float32 at 90 % zeros (gemm, untuned): 0.400 of the fastest untuned dense float32, 0.400",
+        "dense float32 (gemm, best_of): 0.800 of the fastest untuned dense float32, 0.800 of "
+        "openvino",
+        "dense float32 (gemm, untuned): 1.000 of the fastest untuned dense float32, 1.000 of "
+        "openvino",
+        "csr float32 at 90 % zeros (gemm, untuned): 0.400 of the fastest untuned dense float32, "
+        "0.400",
         "dense float16 (gemm, untuned): 0.600 of the fastest untuned dense float32",
         "dense int8 (gemm, untuned): 0.200 of the fastest untuned dense float32, 0.200 of openvino",
         "dlas winograd, dense float32: unsupported: no layer",

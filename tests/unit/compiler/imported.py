@@ -24,8 +24,8 @@ PAIRS = [
 def lively(model: torch.nn.Module, size: int = 32) -> torch.nn.Module:
     """Give batch normalizations statistics of their features, as training leaves them.
 
-    With others a deep network has the same logits for all images. Their variance is a little larger, which damps how
-    rounding errors grow from layer to layer.
+    With others a deep network has the same logits for all images. Their variance is a little
+    larger, which damps how rounding errors grow from layer to layer.
     """
     normalizations = [each for each in model.modules() if isinstance(each, torch.nn.BatchNorm2d)]
     model.eval()

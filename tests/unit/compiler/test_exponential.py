@@ -21,7 +21,8 @@ FUNCTIONS = {
     exponential.sigmoid: integer_reference.sigmoid,
 }
 CORTEX_A73 = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a73"}
-# One of 509 float32 bit patterns, of all exponents and both signs, NaN among them; a multiple of 16 values.
+# One of 509 float32 bit patterns, of all exponents and both signs, NaN among them; a multiple of 16
+# values.
 SAMPLE = np.arange(0, 1 << 32, 509, dtype=np.uint64)[: 1 << 23].astype(np.uint32).view(np.float32)
 
 

@@ -243,7 +243,8 @@ def test_it_has_the_macs_of_the_network_and_its_bytes_by_hand():
     assert accounting.macs(quantized, (1, 3, 8, 8)) == expected
     weights = 8 * 3 * 9 + 8 * 9 + 16 * 8 + 4 * 16
     channels = 8 + 8 + 16 + 4
-    # For each output channel a float32 bias, a float32 scale and an int8 zero; a float32 and a uint8 for each input.
+    # For each output channel a float32 bias, a float32 scale and an int8 zero; a float32 and a
+    # uint8 for each input.
     assert accounting.model_bytes(quantized) == weights + channels * (4 + 4 + 1) + 4 * (4 + 1)
 
 

@@ -267,7 +267,8 @@ DAMAGES = {
         [
             f"{TRAIN} holds ILSVRC2012_val_00000001.JPEG, ILSVRC2012_val_00000002.JPEG, "
             "ILSVRC2012_val_00000003.JPEG and 9 more (those are the validation images)",
-            f"{VALIDATION} holds n01440764.tar, n01443537.tar, n01484850.tar (those are the training",
+            f"{VALIDATION} holds n01440764.tar, n01443537.tar, n01484850.tar (those are the "
+            f"training",
         ],
     ),
     "no validation images": (lambda folder: (folder / VALIDATION).unlink(), ["lacks val/ or"]),

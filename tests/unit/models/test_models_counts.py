@@ -1,7 +1,7 @@
 """At width 1 the eight pairs of the study have the literature's parameters and MACs, to 1 %.
 
-MACs are multiply-accumulate operations of convolutions and linear layers; where a source counts more or
-writes FLOPs for MACs, it is said beside its number.
+MACs are multiply-accumulate operations of convolutions and linear layers; where a source counts
+more or writes FLOPs for MACs, it is said beside its number.
 """
 
 import pytest
@@ -36,8 +36,9 @@ def test_large_input_models_have_torchvisions_counts(name):
 @pytest.mark.parametrize(
     ("name", "parameters", "operations"),
     [
-        # README of a fork of kuangliu/pytorch-cifar, whose networks it counts with thop: "Params" and "MACs";
-        # da2so/DA2Lite, model_zoo/README.md, has 11.17 M and 0.56 G for ResNet18, 14.73 M and 0.31 G for VGG-16.
+        # README of a fork of kuangliu/pytorch-cifar, whose networks it counts with thop: "Params"
+        # and "MACs"; da2so/DA2Lite, model_zoo/README.md, has 11.17 M and 0.56 G for ResNet18, 14.73
+        # M and 0.31 G for VGG-16.
         ("resnet18", 11_173_962, 556.65e6),
         ("vgg16", 14_728_266, 314.03e6),
         ("mobilenet_v1", 3_217_226, 47.18e6),
@@ -64,7 +65,8 @@ def test_small_input_models_have_the_counts_of_pytorch_cifar(name, parameters, o
 def test_mobilenet_v2_has_the_counts_of_pytorch_cifar_models():
     """README of chenyaofo/pytorch-cifar-models, mobilenetv2_x1_0: #Params(M), #MAdds(M) as MACs.
 
-    kuangliu/pytorch-cifar adds convolutions to three shortcuts that the paper does not have (2.30 M).
+    kuangliu/pytorch-cifar adds convolutions to three shortcuts that the paper does not have (2.30
+    M).
     """
     network = models.build("mobilenet_v2", 10, 1.0, "small_input")
     assert accounting.parameters(network) == pytest.approx(2.24e6, rel=0.01)

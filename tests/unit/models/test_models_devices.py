@@ -62,7 +62,8 @@ def test_a_gpu_trains_as_a_cpu_does_and_the_same_each_time(digits, settings):
     assert history[columns].equals(again[columns])
     state = two.state_dict()
     assert all(torch.equal(each, state[name]) for name, each in one.state_dict().items())
-    # Rounding grows with the steps, and the accuracy of a network that knows little yet hangs on it.
+    # Rounding grows with the steps, and the accuracy of a network that knows little yet hangs on
+    # it.
     assert history.train_loss.iloc[0] == pytest.approx(on_cpu.train_loss.iloc[0], rel=0.02)
     assert history.validation_top1.iloc[-1] == pytest.approx(on_cpu.validation_top1.iloc[-1], abs=5)
 

@@ -23,7 +23,8 @@ def perturbed(name):
 
 @pytest.mark.parametrize(
     ("name", "remaining"),
-    # DenseNet161 normalizes before its 78 pairs of convolutions; the second of each pair can be folded into the first.
+    # DenseNet161 normalizes before its 78 pairs of convolutions; the second of each pair can be
+    # folded into the first.
     [("resnet18", 0), ("mobilenet_v2", 0), ("efficientnet_b0", 0), ("densenet161", 78 + 3 + 1)],
 )
 def test_a_folded_network_computes_the_same(name, remaining):

@@ -19,7 +19,8 @@ from dlas.primitives.vector import VectorUnit, native, vector_unit
 DOCS = Path(__file__).parents[3] / "docs/explanation/primitives.md"
 TRIPLES = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
 SSE, AVX, AVX512, NEON = "SSE2", "AVX", "AVX-512F", "Advanced SIMD"
-# For float32, float16 and int8. What is not native has the name of the extension that it is widened to.
+# For float32, float16 and int8. What is not native has the name of the extension that it is widened
+# to.
 EXPECTED = {
     "x86-64-v2": (SSE, SSE, SSE),
     "sandybridge": (AVX, AVX, SSE),
@@ -184,8 +185,10 @@ def test_a_rate_is_measured_of_each_native_dtype_alone(monkeypatch):
 
 def test_the_documentation_has_the_table():
     rows = [
-        f"| {architecture} | {one.dtype} | {one.name} | {', '.join(f'`{name}`' for name in one.features)} "
-        f"| {one.registers} of {one.bits} bits | {f'`{one.dot_product}`' if one.dot_product else 'multiply-add'} |"
+        f"| {architecture} | {one.dtype} | {one.name} | "
+        f"{', '.join(f'`{name}`' for name in one.features)} "
+        f"| {one.registers} of {one.bits} bits | "
+        f"{f'`{one.dot_product}`' if one.dot_product else 'multiply-add'} |"
         for architecture, table in EXTENSIONS.items()
         for one in table
     ]

@@ -206,7 +206,8 @@ def check(name, weight_format, layer, described, dtype, zeros, threads, point):
     np.testing.assert_array_equal(shared, output)
 
 
-# Code for it is made, not run: the instruction is there, and nothing widens bytes to multiply them one by one.
+# Code for it is made, not run: the instruction is there, and nothing widens bytes to multiply them
+# one by one.
 DOT_PRODUCTS = {
     "cascadelake": ("x86_64", r"\bvpdpbusd\s.*zmm", "vpmulld"),
     "alderlake": ("x86_64", r"\bvpdpbusd\s.*ymm", "vpmulld"),
