@@ -67,20 +67,22 @@ wildcard_constraints:
 
 # The data sets whose archive is downloaded.
 DOWNLOADED = "|".join(study.downloads(CONFIG)) or "(?!)"
-# Which models are trained and which have their weights in a file: pairs of a data set and a model, as they stand in paths.
+# Models that are trained, and models whose weights are in a file. Each is a pair of a data set and
+# a model, as in the paths.
 FILED = "|".join(f"{dataset}/{model}" for dataset, model in study.untrained(CONFIG))
 LOADED = f"(?=(?:{FILED})(?![a-z0-9_]))[a-z0-9_]+"
 TRAINED = f"(?!(?:{FILED})(?![a-z0-9_]))[a-z0-9_]+"
-# Which boards a platform is reached on, and how many there are: so many jobs use them at a time.
+# The boards that each platform is reached on. Their number limits the jobs that use them at a time.
 BOARDS = study.boards(CONFIG)
 for name, count in study.board_counts(CONFIG).items():
-    if f"board_{name}" not in workflow.global_resources:  # unless the command line says so
+    # The command line may set another number.
+    if f"board_{name}" not in workflow.global_resources:
         workflow.register_resource(f"board_{name}", count)
-# GPUs of a training. Trainings take turns unless the profile or the command line says that there are more.
+# GPUs that one training uses. Trainings take turns unless a profile or the command line sets more.
 GPUS = study.gpus(CONFIG)
 if GPUS and "gpu" not in workflow.global_resources:
     workflow.register_resource("gpu", GPUS)
-# Rules that measure come in two forms: for this machine, which is then their own, and for boards.
+# Rules that measure have two forms: for this machine, which they occupy, and for boards.
 MEASURED = "|".join(sorted(study.measured_platforms(CONFIG))) or "(?!)"
 HERE = "|".join(sorted(study.measured_platforms(CONFIG).keys() - BOARDS.keys())) or "(?!)"
 ELSEWHERE = "|".join(BOARDS) or "(?!)"
@@ -89,19 +91,20 @@ MACHINES_HERE = "|".join(sorted({*study.machines(CONFIG).values()} - BOARDS.keys
 
 
 def one_board(wildcard="platform"):
-    """The resources of a job on the board that a wildcard names: one of these, none of any other."""
+    """Return a job's resources: one board of the platform that a wildcard names."""
     return {f"board_{name}": partial(uses, name, wildcard) for name in study.board_counts(CONFIG)}
 
 
 def uses(name, wildcard, wildcards):
-    """How many of the boards of this name a job takes."""
+    """Return 1 if a job uses a board of this name, else 0."""
     return int(BOARDS[wildcards[wildcard]] == name)
 
 
 def settings(**keys):
-    """The values of the config that a job depends on: each a dotted key, or a function of config and wildcards.
+    """Return an input function for the config values that a job depends on.
 
-    A dotted key may hold wildcards. What comes out is in a canonical order and form, because a rerun is decided by it.
+    Each value is named by a dotted key, which may contain wildcards, or is computed by a function
+    of config and wildcards. The result has a canonical order and form: it decides about reruns.
     """
 
     def read(wildcards):
@@ -120,7 +123,7 @@ def settings(**keys):
 
 
 def resolve_or_exit(choose, wildcards):
-    """Call a function of config and wildcards; exit with one line for bad input, such as a wrong path asked for."""
+    """Call a function of config and wildcards. Exit with one line on bad input."""
     try:
         return choose(CONFIG, **wildcards)
     except StudyError as error:
@@ -128,7 +131,7 @@ def resolve_or_exit(choose, wildcards):
 
 
 def code(script, *modules):
-    """The content of a script and of all it imports; `modules` are those found by name, and may hold wildcards."""
+    """Return a function for the hash of a script and its imports, with `modules` found by name."""
 
     def read(wildcards):
         path = ROOT / f"workflow/scripts/{script}.py"
@@ -138,7 +141,7 @@ def code(script, *modules):
 
 
 def code_of(*modules):
-    """The content of modules and of all that they import; their names may hold wildcards."""
+    """Return a function for the hash of modules and their imports. Names may contain wildcards."""
 
     def read(wildcards):
         return closure.code_hash(ROOT, None, named(modules, wildcards))
@@ -147,7 +150,7 @@ def code_of(*modules):
 
 
 def code_by_name(choose):
-    """The content of each module that a function of the config gives by name, and of all that it imports."""
+    """Return a function for the hashes, by name, of the modules that `choose(config)` names."""
 
     def read(wildcards):
         return {
@@ -159,7 +162,7 @@ def code_by_name(choose):
 
 
 def named(modules, wildcards):
-    """The names of modules, wildcards filled in; a function of config and wildcards gives one or several."""
+    """Return module names with wildcards filled in. A function may name several."""
     found = [
         name.format(**wildcards) if isinstance(name, str) else name(CONFIG, **wildcards)
         for name in modules
@@ -168,40 +171,41 @@ def named(modules, wildcards):
 
 
 def provenance(name, **choices):
-    """The record of what made an artifact, which the job itself writes: an output of its rule."""
+    """Return the path of an artifact's provenance record, which its own job writes."""
     return study.path(name, **choices).replace("results/", "results/provenance/", 1) + ".json"
 
 
 def archive(wildcards):
-    """The archive of a data set that is downloaded; nothing of one that is not."""
+    """Return the archive of a data set that is downloaded; none for the others."""
     downloaded = wildcards.dataset in study.downloads(CONFIG)
     return study.path("archive", **wildcards) if downloaded else []
 
 
 def mirrors(wildcards, output):
-    """Where an archive can be downloaded.
+    """Return the mirrors of an archive.
 
-    Snakemake decides about reruns without the parameters that are made of `output`. So a change of the mirrors runs no
-    job again: the checksum says what the archive is, wherever it comes from.
+    Snakemake ignores parameters that depend on `output` when it decides about reruns. A changed
+    mirror therefore reruns nothing: the checksum identifies the archive, wherever it comes from.
     """
     return CONFIG.datasets[wildcards.dataset]["mirrors"]
 
 
 def weights(wildcards):
-    """The file that the weights of a model are in."""
+    """Return the file with the weights of a model."""
     found = study.weights(CONFIG, **wildcards)
     if found == study.PUBLISHED:
         return study.path("weights", **wildcards)
     if not Path(found).is_file():
         key = f"models.weights.{wildcards.dataset}.{wildcards.model}"
         sys.exit(
-            f"error: {key}: {found} does not exist; allowed: {study.TRAIN}, {study.PUBLISHED}, or a file"
+            f"error: {key}: {found} does not exist; allowed: {study.TRAIN}, {study.PUBLISHED}, "
+            "or a file"
         )
     return found
 
 
 def levels(name):
-    """The artifacts `name` of all levels of a technique."""
+    """Return a function for the artifacts `name` of all levels of a technique."""
 
     def files(wildcards):
         chosen = resolve_or_exit(study.levels, wildcards)
@@ -211,13 +215,13 @@ def levels(name):
 
 
 def start(wildcards):
-    """The network that a level starts from."""
+    """Return the network that a level starts from."""
     found = resolve_or_exit(study.start, wildcards)
     return study.path(found.artifact, **{**wildcards, **found.choices})
 
 
 def level_zero(single, chosen):
-    """The artifact at level 0 of a ladder that is the last step's: `chosen` of the steps before, or the baseline's."""
+    """Return a function for a ladder's level 0: `chosen` of the steps before, or the baseline."""
 
     def files(wildcards):
         if not resolve_or_exit(study.has_ladder, wildcards):
@@ -232,34 +236,34 @@ def level_zero(single, chosen):
 
 
 def previous_point(wildcards):
-    """What was measured of the level that a level is a further step of; nothing of the first one."""
+    """Return the measurements of the level before; none for the first level."""
     level = resolve_or_exit(study.previous, wildcards)
     return [] if level is None else study.path("point", **{**wildcards, "level": level})
 
 
 def baseline_point(wildcards):
-    """What was measured of the uncompressed network, which the level before is compared with."""
+    """Return the measurements of the uncompressed network, the reference of the level before."""
     baseline = {"compression": study.BASELINE, "level": study.SINGLE}
     return study.path("point", **{**wildcards, **baseline}) if previous_point(wildcards) else []
 
 
 def files(choose):
-    """The files that a function of config and wildcards gives by name."""
+    """Return a function for the files that `choose` returns by name."""
     return lambda wildcards: list(resolve_or_exit(choose, wildcards).values())
 
 
 def every(name):
-    """The artifacts `name` of the whole study."""
+    """Return the artifacts `name` of the whole study."""
     return list(dict.fromkeys(study.artifacts(name, study.compiled(CONFIG))))
 
 
 def every_timing(name):
-    """The artifacts `name` of all timing jobs."""
+    """Return the artifacts `name` of all timing jobs."""
     return [study.path(name, **job) for job in study.timing_jobs(CONFIG)]
 
 
 def every_provenance(wildcards):
-    """The records of all jobs that the rows of the study stem from."""
+    """Return the provenance records of all jobs behind the rows of the study."""
     chosen = [vars(one) for one in study.compiled(CONFIG)]
     downloaded = study.downloads(CONFIG)
     names = "dataset checkpoint curve network target builds check platform".split()
@@ -278,27 +282,27 @@ def every_provenance(wildcards):
 
 
 def every_tuning(name):
-    """The artifacts `name` of all auto-tuned configurations that are shown."""
+    """Return the artifacts `name` of all auto-tuned configurations that are shown."""
     return [study.path(name, **chosen) for chosen in study.tunings_shown(CONFIG)]
 
 
 def networks(name):
-    """The artifacts `name` of all networks."""
+    """Return the artifacts `name` of all networks."""
     return [study.path(name, **network) for network in study.networks(CONFIG)]
 
 
 def bundled(name):
-    """The tables `name` of all platforms of bundles."""
+    """Return the tables `name` of all bundled platforms."""
     return [study.path(name, platform=platform) for platform in study.bundles(CONFIG)]
 
 
 def packed(name, wildcards):
-    """The artifact `name` of the platform that is packed in a bundle."""
+    """Return the artifact `name` of the platform that a bundle packs."""
     return study.path(name, platform=resolve_or_exit(study.packing, wildcards)["platform"])
 
 
 def bundle_files(wildcards):
-    """The files of the bundles of a platform, each by itself: no job makes a bundle again that a study reads."""
+    """Return the files of a platform's bundles, not the folders: no job makes these again."""
     from dlas.bundles.form import FILES, MANIFEST
 
     folders = resolve_or_exit(study.reading, wildcards)["folders"]
@@ -306,5 +310,5 @@ def bundle_files(wildcards):
 
 
 def observations(name, **choices):
-    """The artifacts `name` of all observations."""
+    """Return the artifacts `name` of all observations."""
     return expand(study.path(name), number=sorted(CONFIG.observations), **choices)

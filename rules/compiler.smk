@@ -23,7 +23,12 @@ rule import_network:
             steps=study.steps,
             images="compiler.check.images",
         ),
-        code=code("import_network", "dlas.datasets.{dataset}", "dlas.models.{model}", study.modules),
+        code=code(
+            "import_network",
+            "dlas.datasets.{dataset}",
+            "dlas.models.{model}",
+            study.modules,
+        ),
     script:
         "../workflow/scripts/import_network.py"
 
@@ -54,7 +59,7 @@ rule export_network:
         "../workflow/scripts/export_network.py"
 
 
-# Whatever it measures is in a folder of records as well, which is no output: a job that is killed goes on from there.
+# Measurements also go to a folder of records that is no output. A killed job resumes from there.
 rule tune_network:
     input:
         network=study.path("network"),
@@ -67,9 +72,11 @@ rule tune_network:
         curve=study.path("tuning_curve"),
         provenance=provenance("tuning"),
     log:
-        "results/logs/tune_network/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}.log",
+        "results/logs/tune_network/{dataset}/{model}/{compression}/{platform}/"
+        "{primitive}-{format}/{tuning}.log",
     benchmark:
-        "results/benchmarks/tune_network/{dataset}/{model}/{compression}/{platform}/{primitive}-{format}/{tuning}.tsv"
+        "results/benchmarks/tune_network/{dataset}/{model}/{compression}/{platform}/"
+        "{primitive}-{format}/{tuning}.tsv"
     wildcard_constraints:
         platform=HERE,
     conda:

@@ -1,4 +1,5 @@
-# Layer 3: model optimizations, a technique alone or several in steps. A ladder of levels, and the one that the study goes on with.
+# Layer 3: model optimizations, one technique or several in steps. All levels of a ladder are made,
+# and the study continues with the chosen one.
 
 
 rule compress_model:

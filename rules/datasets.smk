@@ -1,8 +1,8 @@
 # Layer 1: datasets and problem spaces.
 
 
-# Without its code among the parameters: the checksum alone decides what the archive is. On a cluster it is the
-# machine of the workflow that downloads, as the nodes may have no way out.
+# Its code is not a parameter: the checksum alone identifies the archive. On a cluster the machine
+# of the workflow downloads, because nodes may have no access to the internet.
 rule download_archive:
     output:
         archive=study.path("archive"),

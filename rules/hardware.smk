@@ -1,7 +1,8 @@
-# Layer 6: hardware. Whatever is measured has the machine to itself, this one or a board.
+# Layer 6: hardware. A measurement has its machine to itself, whether this one or a board.
 
 
-# What each job would otherwise find out by itself: on another node, or with fewer cores, it might be something else.
+# The target is resolved once. Each job on its own might find another one, on another node or with
+# fewer cores.
 rule resolve_target:
     output:
         target=study.path("target"),

@@ -27,7 +27,7 @@ rule train_model:
         "../workflow/scripts/train_model.py"
 
 
-# As download_archive: the checksum alone decides, and it is the machine of the workflow that downloads.
+# As in download_archive: the checksum identifies the file, and the workflow's machine downloads it.
 rule download_weights:
     output:
         weights=study.path("weights"),
