@@ -1,7 +1,7 @@
 """Instruction-set extensions: what a CPU multiplies and adds numbers of each dtype with.
 
 `EXTENSIONS` is the one table of them. The kernels, the peak microbenchmarks, the platform record
-and the table in docs/explanation/primitives.md follow it. Which extensions a CPU has is LLVM's
+and the table in docs/reference/instruction-sets.md follow it. Which extensions a CPU has is LLVM's
 answer for the target's `mcpu` and `mattr`.
 """
 

@@ -16,7 +16,7 @@ from dlas.primitives.instruction_sets import EXTENSIONS, extension
 from dlas.primitives.plugin import unsupported
 from dlas.primitives.vector import VectorUnit, native, vector_unit
 
-DOCS = Path(__file__).parents[3] / "docs/explanation/primitives.md"
+DOCS = Path(__file__).parents[3] / "docs/reference/instruction-sets.md"
 TRIPLES = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
 SSE, AVX, AVX512, NEON = "SSE2", "AVX", "AVX-512F", "Advanced SIMD"
 # For float32, float16 and int8. What is not native has the name of the extension that it is widened
