@@ -89,7 +89,7 @@ def notes(inputs: Inputs, found: list[Stage], results: Path) -> list[str]:
         "networks of pruned channels are counted whole, float16 and int8 libraries as fast as "
         "float32; on the embedded "
         "study a stage was within a factor of 1.6 of its real time, small jobs within 3 "
-        "(docs/explanation/scale.md); networks of "
+        "(docs/results/scale.md); networks of "
         "full width have not been compared, and their latency is carried over from smaller ones"
     )
     return lines
