@@ -173,7 +173,7 @@ class Module(Protocol):
 
     It describes itself in PLUGIN, see `dlas.plugins.ObservationPlugin`. RULE says what makes the claim supported,
     contradicted or inconclusive, READING how its figure is read, DATA which rows of which tables it takes. RULE_VERSION
-    counts the changes of the rule; docs/explanation/observations.md has their reasons.
+    counts the changes of the rule; docs/explanation/verdicts.md has their reasons.
     """
 
     RULE_VERSION: int
