@@ -1,4 +1,4 @@
-"""In what numbers a convolution multiplies and adds up."""
+"""Arithmetic of convolutions: the dtypes of products and sums."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,17 +10,17 @@ from dlas.primitives import tiling
 from dlas.primitives.layout import Packing
 from dlas.primitives.tiling import divisors
 
-# Feature maps of these types: the type of the sums of products. Weights of uint8 feature maps are
+# Dtype of the sums of products, by the dtype of the feature map. Weights of uint8 feature maps are
 # int8.
 SUMS = {"float32": "float32", "float16": "float32", "uint8": "int32", "int8": "int32"}
 
-# Products that are added up in float16 before they go to a float32 sum. Each addition rounds to 11
-# bits: the error of a block grows with the square root of their number, the time spent on the
-# float32 sums falls with it. 72 are enough for 64 channels, or for eight channels of a 3x3 kernel.
+# Number of products added up in float16 before they go to a float32 sum. Each addition rounds to 11
+# bits: the error of a block grows with the square root of this number, the time spent on float32
+# sums falls with it. 72 covers 64 channels, or eight channels of a 3x3 kernel.
 FP16_PRODUCTS = 72
 
-# An element of the feature map and one of the weight, for a position of the output and a step of
-# the reduction.
+# Function of an index of the output and a step of the reduction, which returns one element of the
+# feature map and one of the weight.
 Operands = Callable[[Sequence[Any], Sequence[Any]], tuple[Any, Any]]
 
 
@@ -31,11 +31,28 @@ def add_up(
     packing: Packing,
     **attributes: Any,
 ) -> te.Tensor:
-    """Return the sums of products [*shape] over the axes of a reduction, in the type of `SUMS`.
+    """Return the sums of products of a convolution as a tensor expression.
 
-    `operands` takes an index of the output and one of the reduction. A CPU without float16
-    arithmetic widens each operand; with it, `packing.fp16`, products are added up in float16 in
-    blocks, and the blocks in float32.
+    A CPU without float16 arithmetic widens each operand. With `packing.fp16`, blocks of products
+    are added up in float16, and the blocks in float32.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of the output.
+    operands : callable
+        Takes an index of the output and one of the reduction. Returns the two factors.
+    reduction : mapping of str to int
+        Extents of the reduction axes by name, outermost first.
+    packing : Packing
+        How the kernel reads its weight.
+    **attributes
+        Annotations of the block `CONVOLUTION`.
+
+    Returns
+    -------
+    te.Tensor
+        The sums, of dtype `SUMS[dtype of the feature map]`.
     """
     if packing.fp16:
         return _add_up_fp16(shape, operands, reduction, attributes)
@@ -83,7 +100,10 @@ def _add_up_fp16(
 
 
 def fp16_blocks(extents: Sequence[int]) -> list[int]:
-    """Return how many steps of each axis of a reduction are added up in float16, the innermost axes first."""
+    """Return how many steps of each reduction axis are added up in float16.
+
+    At most `FP16_PRODUCTS` in all; innermost axes, at the end of `extents`, fill up first.
+    """
     steps = [1] * len(extents)
     for axis in reversed(range(len(extents))):
         steps[axis] = divisors(extents[axis], FP16_PRODUCTS // math.prod(steps))[-1]

@@ -1,4 +1,4 @@
-"""BSR, block sparse row: four neighbouring output channels are a row, and a block of their weights has one offset."""
+"""BSR, block sparse row: one offset for a block of weights of four neighbouring output channels."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def kernel(
     vector: VectorUnit | GPU,
     knobs: Knobs,
 ) -> Kernel:
-    """Return the kernel of one layer, whose rows are blocks of output channels."""
+    """Return the kernel of one layer. A row of its matrix is a block of output channels."""
     return sparse_kernel.kernel(
         primitive, weight, convolution, data_layout, dtype, vector, knobs, block=4
     )

@@ -1,4 +1,4 @@
-"""What a convolution layer is, independent of the algorithm that computes it."""
+"""Shape of a convolution layer, independent of the algorithm that computes it."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,33 @@ from dlas.errors import StudyError
 class Convolution:
     """The shape of one two-dimensional convolution.
 
-    A linear layer is the 1x1 convolution of a 1x1 feature map. `padding` is (top, left, bottom,
-    right), filled with `border`, which is what stands for zero in the feature map.
+    A linear layer is the 1x1 convolution of a 1x1 feature map.
+
+    Attributes
+    ----------
+    batch : int
+        Number of images.
+    in_channels : int
+        Number of input channels, a multiple of `groups`.
+    height, width : int
+        Size of the input without padding.
+    out_channels : int
+        Number of output channels, a multiple of `groups`.
+    kernel : tuple of int
+        Height and width of the kernel.
+    stride : tuple of int
+        Strides down and across.
+    padding : tuple of int
+        Rows and columns added at the (top, left, bottom, right).
+    groups : int
+        Number of groups of channels that are convolved separately.
+    border : int
+        Value that fills the padding: the zero point of the feature map.
+
+    Raises
+    ------
+    StudyError
+        If the groups do not divide the channels, or the kernel is larger than the padded input.
     """
 
     batch: int
@@ -43,17 +68,19 @@ class Convolution:
 
     @property
     def out_height(self) -> int:
+        """Rows of the output."""
         top, _, bottom, _ = self.padding
         return (self.height + top + bottom - self.kernel[0]) // self.stride[0] + 1
 
     @property
     def out_width(self) -> int:
+        """Columns of the output."""
         _, left, _, right = self.padding
         return (self.width + left + right - self.kernel[1]) // self.stride[1] + 1
 
     @property
     def padded(self) -> bool:
-        """Whether any border is added to the input."""
+        """Whether padding is added to the input."""
         return any(self.padding)
 
     @property
@@ -63,34 +90,34 @@ class Convolution:
 
     @property
     def depthwise(self) -> bool:
-        """Whether each channel is convolved with one kernel of its own."""
+        """Whether each channel is convolved separately, to one output channel."""
         return self.groups > 1 and self.groups == self.in_channels == self.out_channels
 
     @property
     def kind(self) -> str:
-        """What the layer's kernels are called: depthwise_, pointwise_ or plain convolution."""
+        """Kind of the layer: depthwise_convolution, pointwise_convolution or convolution."""
         if self.depthwise:
             return "depthwise_convolution"
         return "pointwise_convolution" if self.kernel == (1, 1) else "convolution"
 
     @property
     def in_shape(self) -> tuple[int, int, int, int]:
-        """(images, in_channels, height, width)."""
+        """Shape of the input: (batch, in_channels, height, width)."""
         return (self.batch, self.in_channels, self.height, self.width)
 
     @property
     def out_shape(self) -> tuple[int, int, int, int]:
-        """(images, out_channels, output height, output width)."""
+        """Shape of the output: (batch, out_channels, out_height, out_width)."""
         return (self.batch, self.out_channels, self.out_height, self.out_width)
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:
-        """(out_channels, in_channels / groups, kernel height, kernel width), as in PyTorch."""
+        """Shape of the weight, as in PyTorch: (out_channels, in_channels / groups, *kernel)."""
         return (self.out_channels, self.in_channels // self.groups, *self.kernel)
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulate operations of one inference."""
+        """Number of multiply-accumulate operations of one inference of the whole batch."""
         channels, rows, columns = self.weight_shape[1:]
         positions = self.batch * self.out_height * self.out_width
         return positions * self.out_channels * channels * rows * columns

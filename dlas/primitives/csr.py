@@ -1,4 +1,4 @@
-"""CSR, compressed sparse row: one output channel is a row of the matrix, and each non-zero has an offset of its own."""
+"""CSR, compressed sparse row: one row for each output channel, one offset for each non-zero."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def kernel(
     vector: VectorUnit | GPU,
     knobs: Knobs,
 ) -> Kernel:
-    """Return the kernel of one layer, whose rows are output channels."""
+    """Return the kernel of one layer. A row of its matrix is one output channel."""
     return sparse_kernel.kernel(
         primitive, weight, convolution, data_layout, dtype, vector, knobs, block=1
     )

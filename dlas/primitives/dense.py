@@ -30,7 +30,7 @@ def kernel(
     vector: VectorUnit | GPU,
     knobs: Knobs,
 ) -> Kernel:
-    """Return the kernel of one layer; the weight is one constant, packed as the primitive reads it."""
+    """Return the kernel of one layer. Its constant is the weight as the primitive packs it."""
     packing = primitive.packing(convolution, vector, knobs)
     packed = primitive.pack_weight(weight, convolution, data_layout, packing)
     data = te.placeholder(data_layout.shape(*convolution.in_shape), dtype, name="data")

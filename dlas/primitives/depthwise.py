@@ -1,10 +1,10 @@
-"""Depthwise convolutions of feature maps in NCHW: what they are in networks whose other layers are sparse.
+"""Depthwise convolutions on feature maps in NCHW, for networks whose other layers are sparse.
 
-Each channel is laid out in planes with its border first (`Planes`), in the first-level cache.
-Vectors of sums then run over all positions of a plane, on from row to row, so that short rows fill
-them as well; what lies between the rows is dropped. Every second element of a row, where the stride
-is two, is shuffled out of two vectors. A dot product of 8-bit integers takes up to four taps that
-are neighbours in a row of a plane.
+Each channel is first laid out with its border in planes (`Planes`), in the first-level cache.
+Vectors of sums then run over all positions of a plane, across the ends of rows, so that short rows
+fill them too. The positions between rows are dropped. With a stride of two, every second element of
+a row is shuffled out of two vectors. A dot product of 8-bit integers takes up to four taps that are
+neighbours in a row of a plane.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ from dlas.primitives.knobs import Knobs
 from dlas.primitives.layout import NCHW, Planes, phases
 from dlas.primitives.vector import VectorUnit
 
-# The annotation of its convolution.
+# Annotation of a depthwise convolution's block.
 DEPTHWISE = "depthwise"
-# Vectors of sums that hide the latency of one another.
+# Numbers of vectors of sums whose latencies overlap.
 IN_FLIGHT = (4, 2, 8)
-# Planes that are laid out together: what has just been stored in pieces is slow to load in whole
-# vectors.
+# Size of the planes that are laid out together: loading whole vectors is slow right after their
+# parts were stored.
 CACHE_BYTES = 16 * 1024
 
 
@@ -38,8 +38,24 @@ def kernel(
 ) -> Kernel:
     """Return the kernel of one depthwise layer.
 
-    Its constant is the weight [K, 1, R, S] as [K, R * S], or, for dot products, as [K, groups of
-    taps] int32 of four bytes each.
+    Parameters
+    ----------
+    weight : np.ndarray
+        Weight [K, 1, R, S].
+    convolution : Convolution
+        The layer.
+    dtype : str
+        Dtype of the feature map: float32, float16, uint8 or int8.
+    vector : VectorUnit
+        The CPU's vector unit.
+    knobs : Knobs
+        Point of the search space.
+
+    Returns
+    -------
+    Kernel
+        Its constant is [K, R * S], or, for dot products, int32 [K, groups of taps] of four bytes
+        each.
     """
     in_flight = knobs.choose("in_flight", IN_FLIGHT)
     taps = grouped_taps(convolution, dot_product.DEPTH if vector.dot_product else 1)
@@ -58,7 +74,10 @@ def kernel(
 
 
 def grouped_taps(convolution: Convolution, depth: int) -> list[list[tuple[int, int]]]:
-    """Return the taps of a kernel, row by row, in groups of at most `depth` that are neighbours in one plane."""
+    """Return the (row, column) taps of a kernel in groups of neighbours in one plane.
+
+    They are ordered by row. A group has at most `depth` taps.
+    """
     (rows, columns), phase_columns = convolution.kernel, phases(convolution).columns
     if depth == 1:
         return [[(row, column)] for row in range(rows) for column in range(columns)]
@@ -79,11 +98,27 @@ def function(
     in_flight: int,
     instruction: str = "",
 ) -> tirx.PrimFunc:
-    """Return the function of one layer, unscheduled: the blocks "convolution" and "unpack".
+    """Return the unscheduled function of one layer, with the blocks "convolution" and "unpack".
 
-    Vectors have at most `widest` lanes. At most `in_flight` of them are added up together.
-    `instruction` is LLVM's dot product of the bytes of a group of taps, empty where each group is
-    one tap.
+    Parameters
+    ----------
+    convolution : Convolution
+        The layer.
+    dtype, weight_dtype : str
+        Dtypes of the feature map and of the constant.
+    taps : sequence
+        The groups of `grouped_taps`.
+    widest : int
+        Maximum number of lanes of a vector.
+    in_flight : int
+        Maximum number of vectors that are added up together.
+    instruction : str
+        LLVM's intrinsic for the dot product of a group of taps, empty where each group is one tap.
+
+    Returns
+    -------
+    tirx.PrimFunc
+        Function of the feature map, the constant and the output.
     """
     batch, channels, planes = convolution.batch, convolution.out_channels, phases(convolution)
     positions = (convolution.out_height - 1) * planes.width + convolution.out_width
@@ -110,9 +145,9 @@ def function(
                 data[n, own, 0 : convolution.height, 0 : convolution.width],
                 weight[own, 0 : len(taps)],
             )
-            # What lies behind the last row is written as well, but never read.
+            # Positions behind the last row are written as well, but never read.
             T.writes(sums[n, own, 0 : convolution.out_height, 0 : planes.width])
-            # A vector from which groups of taps are taken is longer than what they need.
+            # A vector from which groups of taps are taken is longer than their bytes.
             length = together * planes.count * size + (2 * lanes if instruction else 0)
             packed = T.sblock_alloc_buffer((length,), dtype, scope="local")
             with T.serial(together) as c:
@@ -149,7 +184,7 @@ def function(
 
 
 def _windows(values: Any, lanes: int) -> Any:
-    """Return for each lane the number of 8 bits at its position and those of the next three positions."""
+    """Return the 8-bit numbers at each lane's position and at the next three positions."""
     depth = dot_product.DEPTH
     indices = [lane + place for lane in range(lanes) for place in range(depth)]
     return tirx.Shuffle([values, values], [tirx.IntImm("int32", index) for index in indices])
@@ -166,7 +201,7 @@ def _lay_out(
     planes: Planes,
     lanes: int,
 ) -> None:
-    """Fill one plane of a channel: every stride-th row and column from a tap on, and zeros or what stands for them."""
+    """Fill one plane of a channel: every stride-th row and column from a tap on, and the border."""
     (i, j), width = divmod(number, planes.columns), planes.width
     top, (down, across) = convolution.padding[0], convolution.stride
     first, last = plane_rows.inside(i - top, down, convolution.height, rows)
@@ -186,7 +221,7 @@ def _lay_out(
 
 
 def schedule(function: Schedule, vector: VectorUnit, knobs: Knobs) -> None:
-    """Run channels in parallel, each laid out, added up and finished before the next one."""
+    """Run channels in parallel. Each is laid out, added up and finished before the next one."""
     output = tiling.fuse_epilogue(function, set())
     outer = function.fuse(*function.get_loops(function.get_sblock(tiling.CONVOLUTION)))
     function.parallel(outer)

@@ -1,4 +1,4 @@
-"""Direct convolution: the loops as they stand, on feature maps in NCHW.
+"""Direct convolution: the plain loops over feature maps in NCHW.
 
 Where a row of the output fills vectors, a vector holds neighbouring positions of that row; on
 smaller feature maps it holds output channels of one position. The register tile over positions and
@@ -33,19 +33,19 @@ PLUGIN = PrimitivePlugin(label="direct", order=1, marker="o")
 
 # Output channels that share a loaded row, where a vector holds positions.
 ROW_CHANNELS = 4
-# The annotation of its convolution: what a vector holds.
+# Annotation of the convolution's block: `Packing.lanes`.
 LANES = "lanes"
 
 
 def layout(channels: int, vector: VectorUnit | GPU) -> Layout:
-    """Return NCHW, whatever the channels."""
+    """Return NCHW for any number of channels."""
     return NCHW
 
 
 def row_vector(columns: int, vector: VectorUnit) -> int:
-    """Return the positions of a row of `columns` that go in one vector, or 0 where rows are too short.
+    """Return how many positions of a row of `columns` go in one vector, 0 if rows are too short.
 
-    Half a vector will do, but in float16 no longer gains anything over float32.
+    Half a vector is enough in float32. In float16 half a vector gains nothing over float32.
     """
     least = vector.lanes if vector.fp16 else vector.lanes // 2
     widths = (width for width in (32, 16, 8, 4) if least <= width <= vector.lanes)
@@ -53,10 +53,10 @@ def row_vector(columns: int, vector: VectorUnit) -> int:
 
 
 def packing(convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) -> Packing:
-    """Return how this layer's weight is packed and what its vectors hold, or the threads of a GPU.
+    """Return how this layer's weight is packed, with the lanes of a CPU or the grid of a GPU.
 
-    Vectors hold columns where rows are long enough and read without gaps; depthwise layers have no
-    other channels to hold, so that with gaps they go one position at a time.
+    Vectors hold columns where rows are long enough and read without gaps. Depthwise layers have no
+    other channels to hold, so with gaps they compute one position at a time.
     """
     if isinstance(vector, GPU):
         block = 1 if convolution.depthwise else vector.block(convolution.out_channels)
@@ -128,7 +128,10 @@ def planes(convolution: Convolution) -> Planes:
 
 
 def schedule(function: Schedule, vector: VectorUnit | GPU, knobs: Knobs) -> None:
-    """Tile rows or output channels in registers, whichever a vector holds; on a GPU positions and output channels."""
+    """Tile positions and output channels in registers.
+
+    On a CPU, the axis that `Packing.lanes` names lies along the vectors.
+    """
     if isinstance(vector, GPU):
         thread_blocks.tile_convolution(function, "NCHW", knobs)
         return

@@ -1,7 +1,7 @@
-"""Dot products of four feature-map values and four int8 weights in every lane of a vector of int32, as one instruction.
+"""Dot products of four feature-map values and four int8 weights for each int32 lane of a vector.
 
-TVM's own descriptions of such instructions hand operands of 32-bit lanes to LLVM, which since
-version 22 wants them as bytes; importing them takes 20 s.
+Each is one instruction. TVM's own descriptions of such instructions are not used: they hand
+operands of 32-bit lanes to LLVM, which wants bytes since version 22, and importing them takes 20 s.
 """
 
 import functools
@@ -10,7 +10,7 @@ from typing import Any
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
-# Products that are added up in each lane.
+# Number of products that are added up in each lane.
 DEPTH = 4
 
 
@@ -22,15 +22,20 @@ def intrinsic(
 
     Parameters
     ----------
-    instruction
+    instruction : str
         Name of the LLVM intrinsic, with {bits} for the width of a register. Its operands are sums
         int32 [lanes] and bytes [lanes * 4] of the feature map and of the weight.
-    lanes
+    lanes : int
         Number of sums.
-    feature_map
-        Dtype of the feature map, uint8 or int8; weights are int8.
-    scope
-        Scope of memory of the sums, local or global.
+    feature_map : str
+        Dtype of the feature map, uint8 or int8. Weights are int8.
+    scope : str
+        Memory scope of the sums, local or global.
+
+    Returns
+    -------
+    str
+        Name for `Schedule.tensorize`.
     """
     name = instruction.format(bits=32 * lanes)
     registered = f"{name}.{scope}"
@@ -39,7 +44,7 @@ def intrinsic(
 
 
 def _functions(name: str, lanes: int, size: int, feature_map: str, scope: str) -> tuple[Any, Any]:
-    """Return the computation of the intrinsic and the call of it."""
+    """Return the computation of the intrinsic and the function that calls it."""
     four_bytes = f"{feature_map}x{DEPTH}"
 
     @T.prim_func(s_tir=True)
@@ -78,9 +83,21 @@ def _functions(name: str, lanes: int, size: int, feature_map: str, scope: str) -
 
 
 def add(instruction: str, sums: Any, data: Any, weight: Any) -> Any:
-    """Return int32 sums plus dot products of operands of 32 bits a lane, each of four bytes.
+    """Return int32 sums plus dot products as a TIR expression.
 
-    `instruction` is as in `intrinsic`.
+    Parameters
+    ----------
+    instruction : str
+        LLVM's intrinsic, as in `intrinsic`.
+    sums : PrimExpr
+        Vector of int32.
+    data, weight : PrimExpr
+        Vectors of as many 32-bit lanes, each lane of four bytes.
+
+    Returns
+    -------
+    PrimExpr
+        Vector of int32.
     """
     lanes = int(sums.ty.dtype.lanes)
     operands = (T.reinterpret(each, dtype=f"int8x{lanes * DEPTH}") for each in (data, weight))
@@ -90,10 +107,10 @@ def add(instruction: str, sums: Any, data: Any, weight: Any) -> Any:
 
 @functools.cache
 def of_four(scope: str) -> str:
-    """Make CUDA's `__dp4a` known to schedules, for operands in a scope of memory; return its name there.
+    """Register CUDA's `__dp4a` as a TensorIR intrinsic and return its name.
 
     It adds the products of four int8 by four int8 to an int32 (CUDA C++ Programming Guide, "Integer
-    intrinsics").
+    intrinsics"). `scope` is the memory scope of the operands, shared or local.
     """
     name = f"__dp4a.{scope}"
 

@@ -1,8 +1,8 @@
 """GEMM: the input unrolled into a matrix of patches (im2col), then one matrix product.
 
 im2col follows "High Performance Convolutional Neural Networks for Document Processing" (Chellapilla
-et al., 2006, section 3). Feature maps are in NHWC, so that a row of the patch matrix is made of
-contiguous runs and a 1x1 layer needs no patches at all.
+et al., 2006, section 3). Feature maps are in NHWC: a row of the patch matrix consists of contiguous
+runs, and a 1x1 layer of stride 1 needs no patches at all.
 """
 
 import math
@@ -25,22 +25,23 @@ from dlas.primitives.vector import VectorUnit
 
 PLUGIN = PrimitivePlugin(label="GEMM", order=2, marker="s")
 
-# Panel of the patch matrix that is made at a time, so that it is read back from cache.
+# Size of a panel of the patch matrix, which is read back from cache.
 PANEL_BYTES = 128 * 1024
-# Weights that may be read again for each panel.
+# Maximum size of weights that are read again for each panel.
 RESIDENT_BYTES = 1024 * 1024
 
 
 def layout(channels: int, vector: VectorUnit | GPU) -> Layout:
-    """Return NHWC, whatever the channels."""
+    """Return NHWC for any number of channels."""
     return Layout("NHWC")
 
 
 def packing(convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) -> Packing:
-    """Return how this layer's weight is packed: a vector of output channels together; and the threads of a GPU.
+    """Return how this layer's weight is packed, with the grid of a GPU.
 
-    What is left of a block that NHWC has no room for is stored number by number, which costs more
-    than narrow vectors where vectors are as wide as those of float16.
+    A vector holds a block of output channels. NHWC has no room to fill up the last block, so its
+    rest is stored number by number. With the wide vectors of float16 that costs more than narrow
+    vectors do.
     """
     depth = vector.depth(convolution)
     if isinstance(vector, GPU):
@@ -58,7 +59,7 @@ def pack_weight(
 ) -> np.ndarray:
     """Pack a weight [K, C / groups, R, S] as column panels [K / block, R, S, C / groups, block].
 
-    For dot products [K / block, R, S, C / depth, block, depth].
+    For dot products the panels are [K / block, R, S, C / depth, block, depth].
     """
     panels = blocked(weight, packing.block).transpose(0, 3, 4, 2, 1)
     return np.ascontiguousarray(deepened(panels, 3, packing.depth))
@@ -88,7 +89,7 @@ def convolve(
         return element, weight[k, r, s, c[0], o, *c[1:]]
 
     reduction = {"r": rows, "s": columns} | packing.axes(channels // convolution.groups)
-    # The patch matrix is made in shared memory.
+    # On a GPU the patch matrix is made in shared memory.
     if packing.grid:
         sums = thread_blocks.add_up(convolution, operands, reduction, packing, data.dtype)
         return te.compute(
@@ -112,14 +113,26 @@ def convolve(
 
 
 def padded_channels(convolution: Convolution, depth: int) -> int:
-    """Return the input channels, filled up to a multiple of what an instruction multiplies at once."""
+    """Return the number of input channels, rounded up to a multiple of `depth`."""
     return convolution.in_channels + -convolution.in_channels % depth
 
 
 def im2col(data: te.Tensor, convolution: Convolution, channels: int) -> te.Tensor:
-    """Return the patch matrix of `data` in NHWC: [N, output height, output width, R, S, channels].
+    """Return the patch matrix of a feature map as a tensor expression.
 
-    No weight but zero is there for channels that the data does not have.
+    Parameters
+    ----------
+    data : te.Tensor
+        Feature map in NHWC.
+    convolution : Convolution
+        The layer.
+    channels : int
+        Number of channels of a patch, `padded_channels`. The weights of added channels are zero.
+
+    Returns
+    -------
+    te.Tensor
+        Patches [N, output height, output width, R, S, channels].
     """
     shape = (
         convolution.batch,
@@ -152,16 +165,16 @@ def _patch(data: te.Tensor, convolution: Convolution, channels: int) -> Callable
 
 
 def planes(convolution: Convolution) -> Planes:
-    """Return the patch matrix, transposed: a plane for each tap; for a matrix product alone, the input itself."""
+    """Return a plane for each tap, the transposed patch matrix, or a pointwise layer's input."""
     return Planes(*convolution.kernel, convolution.out_width, tiled=not convolution.pointwise)
 
 
 def schedule(function: Schedule, vector: VectorUnit | GPU, knobs: Knobs) -> None:
-    """Tile the product's rows and column panels in registers, a panel's row a vector.
+    """Tile the product's rows and column panels in registers. A row of a panel is a vector.
 
-    The patch matrix is made a few rows at a time where all of it would fall out of the cache. On a
-    GPU all threads of a block make a piece of it in shared memory, with the weights beside it; but
-    not for groups, which share nothing.
+    The patch matrix is made a few rows at a time where all of it would not fit the cache. On a GPU
+    the threads of a block together make a piece of it in shared memory, with the weights beside it.
+    Grouped layers skip shared memory, as their groups share no input.
     """
     if isinstance(vector, GPU):
         chunk = 0

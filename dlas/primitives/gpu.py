@@ -1,4 +1,4 @@
-"""The GPU that a schedule is made for."""
+"""The GPU that a schedule is made for, and the grid of its threads."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,31 @@ from tvm.target import Target
 from dlas.primitives import dot_product
 from dlas.primitives.convolution import Convolution
 
-# Numbers that one instruction of a thread loads; the blocks of a feature map have as many channels.
+# Numbers that one instruction of a thread loads, and channels in a block of a feature map.
 VECTOR = 4
-# Threads that hide a GPU's latencies, by kind: some thousand on a Mali, many more on a GPU of CUDA.
+# Number of threads that hide a GPU's latencies, by TVM's target kind: thousands on a Mali, many
+# more on a CUDA GPU.
 RESIDENT_THREADS = {"cuda": 1 << 16, "opencl": 1 << 12}
 
 
 @dataclass(frozen=True)
 class GPU:
-    """A GPU for numbers of one type: sums are float32, or int32 of integers.
+    """A GPU that computes in one dtype. Sums are float32, or int32 for integers.
 
-    `threads` and `shared_bytes` are what a block has at most, `resident` the threads that keep the
-    GPU busy. `kind` is TVM's name of the language. `dot_product` says whether one instruction
-    multiplies four int8 by four and adds up.
+    Attributes
+    ----------
+    kind : str
+        TVM's target kind, cuda or opencl.
+    threads : int
+        Maximum number of threads of a block.
+    shared_bytes : int
+        Maximum size of a block's shared memory in bytes.
+    resident : int
+        Number of threads that keep the GPU busy.
+    dot_product : bool
+        Whether one instruction adds up the products of four int8 by four int8.
+    fp16 : bool
+        Whether products are added up in float16: never.
     """
 
     kind: str
@@ -27,12 +39,11 @@ class GPU:
     shared_bytes: int
     resident: int
     dot_product: bool = False
-    # Products are never added up in float16.
     fp16: bool = False
 
     @property
     def quantized(self) -> str:
-        """The type in which feature maps of 8-bit integers are stored."""
+        """Dtype in which feature maps of 8-bit integers are stored."""
         return "int8"
 
     def depth(self, convolution: Convolution) -> int:
@@ -40,9 +51,10 @@ class GPU:
         return dot_product.DEPTH if self.dot_product and convolution.groups == 1 else 1
 
     def block(self, channels: int, whole: bool = False) -> int:
-        """Return how many of `channels` lie side by side: what a thread loads at once, or fewer where they are fewer.
+        """Return how many of `channels` lie side by side.
 
-        Blocks are `whole` where some width divides the channels.
+        They are at most as many as a thread loads at once. With `whole`, the block divides the
+        channels, except where dot products need four.
         """
         if self.dot_product:
             return VECTOR
@@ -53,11 +65,20 @@ class GPU:
 
 @dataclass(frozen=True)
 class Grid:
-    """How the output of a layer is partitioned among threads.
+    """How threads share the output of a layer.
 
-    A block has `columns` threads along the positions, `rows` along the blocks of output channels
-    and `parts` that share each sum. A thread holds `blocks` blocks of output channels at
-    `positions` positions.
+    Attributes
+    ----------
+    columns : int
+        Threads of a block along the positions.
+    rows : int
+        Threads of a block along the blocks of output channels.
+    parts : int
+        Threads of a block that share each sum.
+    blocks : int
+        Blocks of output channels of one thread.
+    positions : int
+        Positions of one thread.
     """
 
     columns: int
@@ -68,7 +89,7 @@ class Grid:
 
     @property
     def threads(self) -> int:
-        """Threads of a block."""
+        """Number of threads of a block."""
         return self.columns * self.rows * self.parts
 
 
@@ -90,6 +111,9 @@ def gpu(target: Target, dtype: str) -> GPU:
 
 
 def _computes_dot_products(target: Target) -> bool:
-    """Return whether a GPU has `__dp4a`: from compute capability 6.1 (CUDA C++ Programming Guide, arithmetic)."""
+    """Return whether a GPU has `__dp4a`.
+
+    CUDA GPUs have it from compute capability 6.1 (CUDA C++ Programming Guide, arithmetic).
+    """
     architecture = "".join(filter(str.isdigit, str(target.attrs.get("arch", ""))))
     return target.kind.name == "cuda" and int(architecture or 0) >= 61

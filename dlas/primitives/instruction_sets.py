@@ -1,15 +1,15 @@
-"""Instruction-set extensions: what a CPU multiplies and adds numbers of each dtype with.
+"""Instruction-set extensions: the instructions with which a CPU multiplies and adds each dtype.
 
-`EXTENSIONS` is the one table of them. The kernels, the peak microbenchmarks, the platform record
-and the table in docs/reference/instruction-sets.md follow it. Which extensions a CPU has is LLVM's
-answer for the target's `mcpu` and `mattr`.
+`EXTENSIONS` is their one table. The kernels, the peak microbenchmarks, the platform record and the
+table in docs/reference/instruction-sets.md follow it. LLVM says which extensions a CPU has, for the
+target's `mcpu` and `mattr`.
 """
 
 from dataclasses import dataclass
 
 from tvm.target import Target, codegen
 
-# The dtype that is computed in where no extension has the dtype.
+# Dtype to which a dtype is widened where no extension computes in it.
 WIDENED = {"float16": "float32", "int8": "int32"}
 
 
@@ -19,20 +19,20 @@ class Extension:
 
     Attributes
     ----------
-    name
-        As the vendor's manual has it.
-    features
+    name : str
+        Name in the vendor's manual.
+    features : tuple of str
         LLVM's names of the features that a CPU must have, all of them.
-    dtype
-        Of the factors: float32, float16, int8 or int32.
-    bits
+    dtype : str
+        Dtype of the factors: float32, float16, int8 or int32.
+    bits : int
         Width of a vector register.
-    registers
+    registers : int
         Number of vector registers.
-    dot_product
+    dot_product : str
         LLVM's intrinsic that adds four products of int8 weights to each lane of int32, with {bits}
-        for the width; empty for an extension of plain multiply-adds.
-    feature_map
+        for the width. Empty for plain multiply-adds.
+    feature_map : str
         Dtype of the other factor of the dot product: uint8 or int8.
     """
 
@@ -46,11 +46,11 @@ class Extension:
 
     @property
     def lanes(self) -> int:
-        """Number of sums in a vector register: float16 where it has that dtype, else of 32 bits."""
+        """Number of sums in a vector register: of float16 if that is the dtype, else of 32 bits."""
         return self.bits // (16 if self.dtype == "float16" else 32)
 
 
-# Of an architecture's extensions for a dtype, the first that a CPU has is used.
+# The extensions of each architecture. The first one for a dtype that the CPU has is used.
 EXTENSIONS = {
     "x86_64": (
         Extension("AVX-512F", ("avx512f",), "float32", 512, 32),
@@ -86,16 +86,25 @@ EXTENSIONS = {
         Extension("Advanced SIMD", ("neon",), "int32", 128, 32),
     ),
 }
-# Aliases of architectures in LLVM's triples.
+# Other names of architectures in LLVM's triples.
 ALIASES = {"arm64": "aarch64", "amd64": "x86_64"}
 
 
 def extension(target: Target, dtype: str) -> Extension:
-    """Return the extension that a CPU's kernels compute float32, float16 or int8 networks with.
+    """Return the extension that the kernels of a network use on a CPU.
 
-    Without one for `dtype` it is that for the dtype to which `WIDENED` widens. An architecture that
-    is not in the table counts as one with 16 registers of 128 bits, which LLVM expresses on any
-    CPU.
+    Parameters
+    ----------
+    target : Target
+        LLVM target.
+    dtype : str
+        Dtype of the network: float32, float16 or int8.
+
+    Returns
+    -------
+    Extension
+        The extension for `dtype`, else for the dtype to which `WIDENED` widens it, else a nameless
+        one with 16 registers of 128 bits, which LLVM can express on any CPU.
     """
     architecture = str(target.attrs["mtriple"]).split("-")[0]
     has = codegen.llvm_get_cpu_features(target)

@@ -1,4 +1,4 @@
-"""The kernel of one layer, before it is scheduled; arguments and extents of kernels that are written loop by loop."""
+"""The kernel of one layer before it is scheduled, and helpers to write kernels loop by loop."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,17 @@ CONVOLUTION = "convolution"
 
 @dataclass(frozen=True)
 class Kernel:
-    """A function of the feature map and of constants, whose last argument is its output, and the output's layout."""
+    """An unscheduled kernel.
+
+    Attributes
+    ----------
+    function : tirx.PrimFunc
+        Function of the feature map, the constants and, as last argument, the output.
+    constants : tuple of np.ndarray
+        The weight as the kernel reads it.
+    layout : Layout
+        Layout of the output.
+    """
 
     function: tirx.PrimFunc
     constants: tuple[np.ndarray, ...]
@@ -24,10 +34,10 @@ class Kernel:
 
 
 def int64_extents(shape: Sequence[int]) -> list[tirx.IntImm]:
-    """Return a shape in int64, as Relax counts: what is fused behind a kernel must index with the same type."""
+    """Return a shape as int64, which Relax indexes with in the operators fused behind a kernel."""
     return [tirx.IntImm("int64", number) for number in shape]
 
 
 def argument(name: str, shape: Sequence[int], dtype: str) -> Any:
-    """Declare an argument of a kernel that is being written."""
+    """Declare an argument of a kernel inside an `IRBuilder` and return its buffer."""
     return T.arg(name, T.buffer(int64_extents(shape), dtype))

@@ -1,4 +1,4 @@
-"""How a feature map lies in memory, and how it gets from one layout to another."""
+"""Layouts of feature maps and weights in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,15 @@ from dlas.primitives.gpu import Grid
 class Layout:
     """The order of a feature map's axes.
 
-    `order` is NCHW, NHWC or NCHWc. NCHWc has the channels in blocks of `block`, the position in the
-    block innermost: shape [N, ceil(C / block), H, W, block]. Where the block does not divide the
+    NCHWc has the shape [N, ceil(C / block), H, W, block]. Where the block does not divide the
     channels, the last block ends in channels that no weight reads.
+
+    Attributes
+    ----------
+    order : str
+        NCHW, NHWC or NCHWc.
+    block : int
+        Number of channels of a block in NCHWc.
     """
 
     order: str
@@ -25,7 +31,7 @@ class Layout:
 
     @property
     def channel_axis(self) -> int:
-        """The axis that concatenation joins."""
+        """The axis along which concatenation joins."""
         return 3 if self.order == "NHWC" else 1
 
     @property
@@ -35,7 +41,7 @@ class Layout:
 
     @property
     def pooling(self) -> str:
-        """The layout's name among TVM's pooling operators."""
+        """The layout's name in TVM's pooling operators."""
         return f"NCHW{self.block}c" if self.order == "NCHWc" else self.order
 
     def shape(self, batch: int, channels: int, height: int, width: int) -> tuple[int, ...]:
@@ -55,9 +61,9 @@ class Layout:
         return data[n, tirx.floordiv(c, self.block), h, w, tirx.floormod(c, self.block)]
 
     def per_channel(self, values: np.ndarray) -> np.ndarray:
-        """Shape values [C, H, W] so that they broadcast against a feature map in this layout.
+        """Shape values [C, H, W] to broadcast against a feature map in this layout.
 
-        Channels that fill up the last block get zero.
+        Channels that fill up the last block are zero.
         """
         channels, height, width = values.shape
         if self.order == "NCHW":
@@ -76,14 +82,24 @@ NCHW = Layout("NCHW")
 
 @dataclass(frozen=True)
 class Packing:
-    """How a kernel reads its weight: the output channels side by side, and what its vectors hold.
+    """How a kernel reads its weight, and how vectors or threads share the output.
 
-    `lanes` is "channels" where a vector holds the block's output channels at one position,
-    "columns" where it holds neighbouring positions of one output channel, "scalar" where there are
-    no vectors. Of each output channel, `depth` neighbouring input channels lie side by side: what
-    one instruction multiplies and adds up in a lane. `fp16` says whether products are added up in
-    float16, a block of them at a time. On a GPU, `grid` says how threads share the work. For
-    Winograd's algorithm, `outputs` is the side of a tile of the output.
+    Attributes
+    ----------
+    block : int
+        Number of output channels side by side.
+    lanes : str
+        "channels" if a vector holds a block's output channels at one position, "columns" if it
+        holds neighbouring positions of one output channel, "scalar" without vectors.
+    depth : int
+        Number of neighbouring input channels side by side: one instruction multiplies and adds them
+        up in a lane.
+    fp16 : bool
+        Whether blocks of products are added up in float16.
+    grid : Grid, optional
+        How the threads of a GPU share the work.
+    outputs : int
+        Side of an output tile of Winograd's algorithm, 0 without it.
     """
 
     block: int
@@ -94,7 +110,7 @@ class Packing:
     outputs: int = 0
 
     def axes(self, channels: int) -> dict[str, int]:
-        """Return the axes of the reduction over so many input channels, by name."""
+        """Return the extents of the reduction axes over `channels` input channels, by name."""
         if self.depth == 1:
             return {"i": channels}
         return {"i": channels // self.depth, "d": self.depth}
@@ -106,12 +122,21 @@ class Packing:
 
 @dataclass(frozen=True)
 class Planes:
-    """How a kernel of CSR weights reads a channel: in planes where neighbours in the output are neighbours.
+    """How a kernel with sparse weights reads a channel.
 
-    Plane (i, j) of `rows` x `columns` begins at that tap of the kernel and holds every stride-th
-    row and column from there, `width` positions in a row. Other taps are read from these planes,
-    some positions further on. A plane holds the rows of one tile, with the tiles one after the
-    other in memory, or, where not `tiled`, those of the whole map.
+    The channel is laid out in planes, in which neighbours in the output are neighbours. Plane (i,
+    j) begins at that tap of the kernel and holds every stride-th row and column from there. Other
+    taps are read from the same planes, some positions further on.
+
+    Attributes
+    ----------
+    rows, columns : int
+        Number of planes of a channel along each axis.
+    width : int
+        Positions of a row of a plane.
+    tiled : bool
+        Whether a plane holds the rows of one tile, the tiles one after the other in memory.
+        Otherwise it holds all rows of the feature map.
     """
 
     rows: int
@@ -121,11 +146,11 @@ class Planes:
 
     @property
     def count(self) -> int:
-        """Planes of a channel."""
+        """Number of planes of a channel."""
         return self.rows * self.columns
 
     def plane(self, row: Any, column: Any) -> Any:
-        """Return the number of the plane that a tap is read from."""
+        """Return the number of the plane from which a tap is read."""
         return row % self.rows * self.columns + column % self.columns
 
     def shift(self, row: Any, column: Any) -> Any:
@@ -134,7 +159,10 @@ class Planes:
 
 
 def phases(convolution: Convolution) -> Planes:
-    """Return the planes of the input itself: one for each phase of the stride, which all taps share."""
+    """Return the planes of the input itself, one for each phase of the stride.
+
+    All taps share them.
+    """
     rows = min(convolution.stride[0], convolution.kernel[0])
     columns = min(convolution.stride[1], convolution.kernel[1])
     width = convolution.out_width + (convolution.kernel[1] - 1) // columns
@@ -142,7 +170,7 @@ def phases(convolution: Convolution) -> Planes:
 
 
 def blocked(weight: np.ndarray, block: int) -> np.ndarray:
-    """Return a weight [K, ...] as [ceil(K / block), block, ...]; what fills up the last block is zero."""
+    """Return a weight [K, ...] as [ceil(K / block), block, ...], filled up with zeros."""
     blocks = -(-weight.shape[0] // block)
     filled = np.zeros((blocks * block, *weight.shape[1:]), weight.dtype)
     filled[: weight.shape[0]] = weight
@@ -150,7 +178,22 @@ def blocked(weight: np.ndarray, block: int) -> np.ndarray:
 
 
 def deepened(weight: np.ndarray, axis: int, depth: int) -> np.ndarray:
-    """Return a packed weight [..., output channel] with `depth` steps of an axis innermost, filled up with zeros."""
+    """Return a packed weight with `depth` neighbours of an axis innermost, filled up with zeros.
+
+    Parameters
+    ----------
+    weight : np.ndarray
+        Packed weight, output channels last.
+    axis : int
+        Axis of the input channels.
+    depth : int
+        Number of neighbours; with 1 the weight is returned as it is.
+
+    Returns
+    -------
+    np.ndarray
+        Weight with ceil(extent / depth) along the axis and `depth` behind the output channels.
+    """
     if depth == 1:
         return weight
     extent = weight.shape[axis]
@@ -162,18 +205,33 @@ def deepened(weight: np.ndarray, axis: int, depth: int) -> np.ndarray:
 
 
 def input_channel(convolution: Convolution, block: int, k, o, c):  # type: ignore[no-untyped-def]
-    """Return the input channel that output channel `o` of block `k` reads as the `c`-th of its group."""
+    """Return the input channel that is the `c`-th of the group of an output channel.
+
+    Parameters
+    ----------
+    convolution : Convolution
+        The layer.
+    block : int
+        Number of output channels of a block.
+    k, o, c : PrimExpr
+        Block of output channels, channel in the block, input channel in the group.
+
+    Returns
+    -------
+    PrimExpr
+        Number of the input channel.
+    """
     if convolution.groups == 1:
         return c
     group = tirx.floordiv(k * block + o, convolution.out_channels // convolution.groups)
-    # The last block ends in channels that do not exist.
+    # The last block may end in channels that do not exist.
     if convolution.out_channels % block:
         group = tirx.Min(group, convolution.groups - 1)
     return group * (convolution.in_channels // convolution.groups) + c
 
 
 def relayout(data: te.Tensor, channels: int, source: Layout, target: Layout) -> te.Tensor:
-    """Return `data`, a feature map of `channels` channels, moved from one layout to another."""
+    """Return a feature map with `channels` channels, moved from one layout to another."""
     batch = int(data.shape[0])
     height, width = (int(data.shape[axis]) for axis in source.spatial_axes)
     zero = tirx.const(0, data.dtype)
@@ -194,7 +252,7 @@ def relayout(data: te.Tensor, channels: int, source: Layout, target: Layout) -> 
 
 
 def pad(data: te.Tensor, layout: Layout, convolution: Convolution) -> te.Tensor:
-    """Return `data`, the input of a convolution, with its border around it."""
+    """Return the input of a convolution, in a layout, with its padding added."""
     top, left, bottom, right = convolution.padding
     if not convolution.padded:
         return data

@@ -1,4 +1,7 @@
-"""Rows of `Planes` in vectors: every stride-th element of a row of the feature map, and a border around them."""
+"""Rows of `Planes`, written in vectors.
+
+A row holds every stride-th element of a row of the feature map, with a border around them.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -26,20 +29,20 @@ def lay_out_row(
     packed : Buffer
         The planes.
     start : sequence
-        The index of the row's first position.
+        Index of the row's first position.
     read : callable
-        Returns a vector of the row's elements, of which the first is from a column of the feature
-        map, and which has a number of lanes.
+        Takes a column of the feature map and a number of lanes. Returns the vector of the row's
+        elements from that column on.
     border : PrimExpr
-        What stands for zero.
+        Value of the padding.
     column : int
-        The column of the kernel at which the plane begins.
+        Column of the kernel at which the plane begins.
     width : int
-        Positions in the row.
+        Number of positions of the row.
     convolution : Convolution
         The layer.
     lanes : int
-        The most elements in a vector; 1 on a GPU.
+        Maximum number of elements of a vector; 1 on a GPU.
     """
     across, offset = convolution.stride[1], column - convolution.padding[1]
     begin, end = inside(offset, across, convolution.width, width)
@@ -52,25 +55,25 @@ def lay_out_row(
 
 
 def fill(packed: Any, start: Sequence[Any], border: Any, length: int, lanes: int) -> None:
-    """Write a border to a number of neighbouring positions."""
+    """Write a border to `length` neighbouring positions, in vectors of at most `lanes`."""
     for at, size in _pieces(length, lanes):
         value = tirx.Broadcast(border, size) if size > 1 else border
         T.buffer_store(packed, value, _index(start, at, size))
 
 
 def inside(offset: int, stride: int, extent: int, limit: int) -> tuple[int, int]:
-    """Return from where and up to where places p below a limit have 0 <= p * stride + offset < extent."""
+    """Return the range of places p < limit for which 0 <= p * stride + offset < extent."""
     last = min(limit, max(0, -(-(extent - offset) // stride)))
     return min(last, max(0, -(offset // stride))), last
 
 
 def every(data: Any, row: Sequence[Any], start: Any, stride: int, size: int) -> Any:
-    """Return `size` elements of a row from `start` on, one every `stride` elements."""
+    """Return `size` elements of a row from `start` on, one every `stride` elements, as a vector."""
     if stride == 1 or size == 1:
         return data[(*row, _ramp(start, size))]
     if stride == 2:
-        # The second vector begins one before the end of the first, so that nothing beyond the last
-        # element is read.
+        # The second vector begins at the last element of the first, so nothing beyond the last
+        # element of the row is read.
         vectors = [data[(*row, _ramp(start + begin, size))] for begin in (0, size - 1)]
         half = size // 2
         indices = [*range(0, size, 2), *(size + 2 * place + 1 for place in range(size - half))]
@@ -79,9 +82,9 @@ def every(data: Any, row: Sequence[Any], start: Any, stride: int, size: int) -> 
 
 
 def _pieces(length: int, lanes: int) -> Iterator[tuple[Any, int]]:
-    """Yield start and size of vectors that cover a length; the last one may overlap the one before.
+    """Yield start and size of vectors that cover a length. The last may overlap the one before.
 
-    Vectors of one lane are a loop.
+    With one lane they are a loop.
     """
     if lanes == 1:
         if length:

@@ -1,4 +1,4 @@
-"""What the files of primitives and weight formats offer beside their descriptions."""
+"""The functions of a primitive and of a weight format, and how to load them."""
 
 from typing import Any, Protocol, cast
 
@@ -28,15 +28,15 @@ class Plugin(Protocol):
 class Primitive(Plugin, Protocol):
     """A convolution algorithm.
 
-    `vector` is the processor that kernels are made for: the `VectorUnit` of a CPU, or a `GPU`,
-    whose threads share a layer by a `Grid`. A schedule asks `knobs` for each choice that it leaves
-    open.
+    In all methods `vector` is the processor that kernels are made for: the `VectorUnit` of a CPU,
+    or a `GPU`, whose threads share a layer by a `Grid`. `knobs` is the point of the search space:
+    it answers each choice that a schedule leaves open.
 
-    It may have a function `computes_itself(function)` as well, see there.
+    It may have a function `computes_itself(function)` as well, see `computes_itself`.
     """
 
     def layout(self, channels: int, vector: VectorUnit | GPU) -> Layout:
-        """Return how feature maps with a number of channels lie in memory."""
+        """Return the layout of feature maps with a number of channels."""
 
     def packing(self, convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) -> Packing:
         """Return how the kernel of one layer reads the weight."""
@@ -44,7 +44,24 @@ class Primitive(Plugin, Protocol):
     def pack_weight(
         self, weight: np.ndarray, convolution: Convolution, data_layout: Layout, packing: Packing
     ) -> np.ndarray:
-        """Return a weight [K, C / groups, R, S] as the kernel reads it."""
+        """Return a weight [K, C / groups, R, S] as the kernel reads it.
+
+        Parameters
+        ----------
+        weight : np.ndarray
+            Weight in the dtype of the network: float32, float16 or int8.
+        convolution : Convolution
+            The layer.
+        data_layout : Layout
+            Layout of the input.
+        packing : Packing
+            The result of `packing` for this layer.
+
+        Returns
+        -------
+        np.ndarray
+            Packed weight.
+        """
 
     def convolve(
         self,
@@ -54,13 +71,32 @@ class Primitive(Plugin, Protocol):
         data_layout: Layout,
         packing: Packing,
     ) -> te.Tensor:
-        """Return the computation as a tensor expression."""
+        """Return the convolution as a tensor expression.
+
+        Parameters
+        ----------
+        data : te.Tensor
+            Feature map in `data_layout`.
+        weight : te.Tensor
+            Weight as `pack_weight` returns it.
+        convolution : Convolution
+            The layer.
+        data_layout : Layout
+            Layout of the input.
+        packing : Packing
+            The result of `packing` for this layer.
+
+        Returns
+        -------
+        te.Tensor
+            Sums in `layout` of the output channels. Their dtype is `arithmetic.SUMS`.
+        """
 
     def schedule(self, function: Schedule, vector: VectorUnit | GPU, knobs: Knobs) -> None:
-        """Schedule that computation with whatever was fused behind it."""
+        """Schedule that convolution in place, with the epilogue that was fused behind it."""
 
     def planes(self, convolution: Convolution) -> Planes:
-        """Return how the input is laid out for weights in CSR."""
+        """Return how the input is laid out for sparse weights."""
 
 
 class WeightFormat(Plugin, Protocol):
@@ -81,7 +117,30 @@ class WeightFormat(Plugin, Protocol):
         vector: VectorUnit | GPU,
         knobs: Knobs,
     ) -> Kernel:
-        """Return the unscheduled kernel of one layer with its constants."""
+        """Return the unscheduled kernel of one layer.
+
+        Parameters
+        ----------
+        primitive : Primitive
+            The algorithm.
+        weight : np.ndarray
+            Weight [K, C / groups, R, S].
+        convolution : Convolution
+            The layer.
+        data_layout : Layout
+            Layout of the input.
+        dtype : str
+            Dtype of the feature map: float32, float16, uint8 or int8.
+        vector : VectorUnit or GPU
+            The processor.
+        knobs : Knobs
+            Point of the search space.
+
+        Returns
+        -------
+        Kernel
+            The function and its constants.
+        """
 
     def schedule(
         self,
@@ -90,7 +149,7 @@ class WeightFormat(Plugin, Protocol):
         vector: VectorUnit | GPU,
         knobs: Knobs,
     ) -> None:
-        """Schedule that kernel with whatever was fused behind it."""
+        """Schedule that kernel in place, with the epilogue that was fused behind it."""
 
 
 def names() -> tuple[str, ...]:
@@ -99,35 +158,35 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str) -> Primitive:
-    """Import a primitive; raise StudyError for an unknown one."""
+    """Import a primitive. Raise StudyError for an unknown name."""
     return cast(Primitive, registry.load("primitive", name))
 
 
 def load_format(name: str) -> WeightFormat:
-    """Import a weight format; raise StudyError for an unknown one."""
+    """Import a weight format. Raise StudyError for an unknown name."""
     return cast(WeightFormat, registry.load("format", name))
 
 
 def unsupported(
     plugin: Plugin, convolution: Convolution, dtype: str, vector: VectorUnit | GPU
 ) -> str | None:
-    """Ask a primitive or a weight format whether it declines a layer.
+    """Return why a primitive or a weight format declines a layer.
 
     Parameters
     ----------
     plugin : Primitive or WeightFormat
-        It declines no layer unless it has a function `supports`, with the other parameters.
+        It supports all layers unless it has a function `supports`, with the other parameters.
     convolution : Convolution
         The layer.
     dtype : str
-        The type of its feature maps: float32, float16, uint8 or int8.
+        Dtype of the feature map: float32, float16, uint8 or int8.
     vector : VectorUnit or GPU
         The processor.
 
     Returns
     -------
     str or None
-        The reason why it declines the layer, None if it supports it.
+        The reason, None if the layer is supported.
     """
     supports: Any = getattr(plugin, "supports", None)
     reason: str | None = supports and supports(convolution, dtype, vector)
@@ -137,8 +196,8 @@ def unsupported(
 def computes_itself(primitive: Primitive, function: Schedule) -> bool:
     """Return whether an unscheduled kernel of a primitive is its own algorithm.
 
-    A primitive for some layers alone computes the others as another primitive does, and has a
-    function of this name, which tells them apart. All kernels of the others are their own.
+    A primitive that hands some layers to another one has a function `computes_itself(function)`
+    that tells their kernels apart. All kernels of the other primitives are their own.
     """
     own: Any = getattr(primitive, "computes_itself", None)
     return own is None or bool(own(function))

@@ -1,11 +1,11 @@
-"""Convolutions with a sparse weight (CSR or BSR), in work that is proportional to its non-zeros.
+"""Convolutions with a sparse weight (CSR or BSR), in work proportional to its non-zeros.
 
-A register tile of output positions stays in vectors while the blocks of a row of the matrix run
-over it: each is some values and one offset into the input, which multiply every vector of the tile.
-What a vector reads is side by side in memory at any stride, because the primitive lays the input
-out in planes (`Planes`); where rows of the feature map are short, a vector goes on into the next
-one. On 8-bit integers with a dot product an element of a plane is four bytes, those of four
-neighbouring input channels.
+A register tile of output positions stays in vectors while the blocks of a matrix row run over it.
+Each block is some values and one offset into the input, which multiply every vector of the tile. A
+vector reads neighbours in memory at any stride, because the primitive lays the input out in planes
+(`Planes`). Where rows of the feature map are short, a vector continues into the next one. For dot
+products of 8-bit integers, an element of a plane is the four bytes of four neighbouring input
+channels.
 """
 
 import math
@@ -41,18 +41,18 @@ from dlas.primitives.sparse_matrix import (
 )
 from dlas.primitives.vector import VectorUnit
 
-# The annotation of a convolution whose block adds up one row of the matrix.
+# Annotation of a convolution whose block adds up one row of the matrix.
 BY_ROW = "by_row"
-# Tiles to choose from.
+# Maximum number of tiles to choose from.
 MAX_TILES = 16
-# Elements that are laid out together.
+# Maximum number of elements that are laid out together.
 PACKED_LANES = 16
-# A cache that holds all input channels, so that they are not partitioned.
+# Size of a cache that holds all input channels, so that they are not partitioned.
 UNLIMITED_BYTES = 1 << 40
-# Share of non-zeros from which on a weight is no sparse one. Rounding to int8 makes some weights
-# zero.
+# Share of non-zeros from which on a weight is computed dense. It is below 1 as rounding to int8
+# makes some weights zero.
 DENSE_SHARE = 0.9
-# Output channels that share what is loaded of the input, where the weight is not sparse.
+# Output channels that share the loaded input where the weight is computed dense.
 DENSE_BLOCK = 4
 
 
@@ -72,22 +72,45 @@ def kernel(
     *,
     block: int,
 ) -> Kernel:
-    """Return the kernel of one layer; the weight's constants are a `Matrix`.
+    """Return the kernel of one layer with a sparse weight.
 
-    A row of it is `block` output channels, but one where a block would straddle groups and in
-    linear layers. Where the function's input is [N, 1, C * H * W], it takes the feature map as it
-    is, seen so.
+    A matrix row is one output channel in linear layers, and where a block would straddle groups.
 
-    A weight with next to no zeros, of a layer that is not pruned, is computed dense: as in
-    `direct`, or, of a depthwise layer, as in `depthwise`. With a dot product of 8-bit integers,
-    which `direct` cannot use, it is multiplied like a sparse one, in blocks.
+    The weight of an unpruned layer has nearly no zeros and is computed dense: as in `depthwise` for
+    a depthwise layer, else as in `direct`. With a dot product of 8-bit integers, which `direct`
+    cannot use, it is multiplied like a sparse weight, in blocks.
+
+    Parameters
+    ----------
+    primitive : Primitive
+        The algorithm, whose `planes` lay the input out.
+    weight : np.ndarray
+        Weight [K, C / groups, R, S].
+    convolution : Convolution
+        The layer.
+    data_layout : Layout
+        NCHW.
+    dtype : str
+        Dtype of the feature map: float32, float16, uint8 or int8.
+    vector : VectorUnit or GPU
+        The processor.
+    knobs : Knobs
+        Point of the search space.
+    block : int
+        Number of output channels of a matrix row.
+
+    Returns
+    -------
+    Kernel
+        Its constants are the arrays of a `Matrix`. A feature map that is read in place has the
+        shape [N, 1, C * H * W].
     """
     planes = primitive.planes(convolution)
     one_position = convolution.out_height * convolution.out_width == 1
     shared = convolution.groups == 1
     if one_position or not (shared or convolution.out_channels // convolution.groups % block == 0):
         block = 1
-    # All positions are one tile, of which a thread has one.
+    # On a GPU all positions are one tile. Each thread computes one of them.
     if isinstance(vector, GPU):
         width = planes.width
         reach = (convolution.out_height - 1) * width + convolution.out_width
@@ -109,15 +132,15 @@ def kernel(
     tile = knobs.choose("tile", ranked[:MAX_TILES])
     tile = replace(tile, in_flight=knobs.choose("in_flight", (IN_FLIGHT, 4, 16)))
     tiles = convolution.batch * (convolution.out_height // tile.rows)
-    # Tiles are the same work each; where they are too few for the threads, chunks of channels share
-    # it.
+    # Tiles are equal work. Where they are too few for the threads, threads share chunks of
+    # channels.
     chunks = 2 * vector.threads if vector.threads > 1 and tiles < 4 * vector.threads else 1
     if vector.threads > 1:
         other = 1 if chunks > 1 else 2 * vector.threads
         chunks = knobs.choose("chunks", (chunks, other, vector.threads, 4 * vector.threads))
     cache = knobs.choose("cache", (CACHE_BYTES, CACHE_BYTES // 2, 2 * CACHE_BYTES, UNLIMITED_BYTES))
     matrix = compress(blocks, convolution, planes, tile, chunks, cache)
-    # In the order of the function's arguments.
+    # The arrays stand in the order of the function's arguments.
     constants = tuple(vars(matrix).values())
     return Kernel(function(convolution, planes, tile, matrix, dtype), constants, NCHW)
 
@@ -131,13 +154,32 @@ def function(
     multiply: Callable[..., Any] | None = None,
     lanes: int = PACKED_LANES,
 ) -> tirx.PrimFunc:
-    """Return the function of one layer, unscheduled, whose last argument is its output [N, K, OH, OW].
+    """Return the unscheduled function of one layer.
 
-    `multiply` adds its block "convolution": `_convolution`, or another with the same arguments and
-    result. Elements of the input are laid out `lanes` together.
+    Its blocks are "pack", which lays the input out unless it is read in place; "convolution"; and
+    "unpack", which drops the positions between the rows of a tile.
 
-    Its blocks: "pack", which lays the input out, unless it is read in place; "convolution"; and
-    "unpack", which drops what lies between the rows of a tile.
+    Parameters
+    ----------
+    convolution : Convolution
+        The layer.
+    planes : Planes
+        How the input is laid out.
+    tile : Tile
+        How a row of the matrix is computed.
+    matrix : Matrix
+        The weight, for the shapes and dtypes of its arrays.
+    dtype : str
+        Dtype of the feature map.
+    multiply : callable, optional
+        Adds the block "convolution"; `_convolution` by default.
+    lanes : int
+        Number of elements of the input that are laid out together.
+
+    Returns
+    -------
+    tirx.PrimFunc
+        Function of the feature map, the arrays of the matrix and the output [N, K, OH, OW].
     """
     batch, *plane = convolution.in_shape
     as_it_is = in_place(convolution, planes, tile)
@@ -164,7 +206,7 @@ def function(
 
 
 def _pack(data: Any, convolution: Convolution, planes: Planes, tile: Tile, lanes: int) -> Any:
-    """Lay an input out: [N, tiles or 1, positions of all planes of all channels], a row of a plane at a time.
+    """Lay an input out as [N, tiles or 1, positions of all planes of all channels], row by row.
 
     For dot products an element is an int32 of the bytes of four channels.
     """
@@ -188,7 +230,7 @@ def _pack(data: Any, convolution: Convolution, planes: Planes, tile: Tile, lanes
         y = row * down + plane // planes.columns - convolution.padding[0]
 
         def read(first: Any, size: int) -> Any:
-            """Return neighbouring elements of a row; what fills up the last channels is multiplied by zero."""
+            """Return neighbouring elements of a row. Added channels repeat the last one."""
             channels = [element * tile.depth + place for place in range(tile.depth)]
             last = convolution.in_channels - 1
             values = [
@@ -200,7 +242,8 @@ def _pack(data: Any, convolution: Convolution, planes: Planes, tile: Tile, lanes
         start = [n, t, p * width]
         with T.If(tirx.all(y >= 0, y < convolution.height)):
             with T.Then():
-                # Its vectors are known when it is compiled.
+                # The column is a constant in each branch, so the vectors of its row are known at
+                # compile time.
                 for column in range(planes.columns):
                     with T.If(plane % planes.columns == column), T.Then():
                         plane_rows.lay_out_row(
@@ -212,7 +255,7 @@ def _pack(data: Any, convolution: Convolution, planes: Planes, tile: Tile, lanes
 
 
 def _together(values: Sequence[Any], lanes: int) -> Any:
-    """Return int32 whose bytes are numbers of 8 bits, each a vector with some lanes, the lowest byte first."""
+    """Return int32 vectors whose bytes are 8-bit numbers, the lowest byte first."""
     suffix = f"x{lanes}" if lanes > 1 else ""
     words = [value.astype(f"uint8{suffix}").astype(f"int32{suffix}") for value in values]
     return sum((word << 8 * place for place, word in enumerate(words[1:], 1)), words[0])
@@ -221,20 +264,20 @@ def _together(values: Sequence[Any], lanes: int) -> Any:
 def _convolution(
     packed: Any, stored: Sequence[Any], convolution: Convolution, planes: Planes, tile: Tile
 ) -> Any:
-    """Multiply by a stored `Matrix` and add up: [N, tiles, K, rows, positions of a row], int32 or float32."""
+    """Add up products with a stored `Matrix` to [N, tiles, K, rows, positions of a row]."""
     pointers, offsets, values, bounds = stored
     block, width, interleaved = tile.block, planes.width, tile.interleaved
     matrix_rows = -(-convolution.out_channels // block)
     parts = (int(pointers.shape[0]) - 1) // matrix_rows
     tiles, chunks = convolution.out_height // tile.rows, int(bounds.shape[0]) - 1
     dtype, zero = str(values.dtype), tirx.const(0, values.dtype)
-    # Rows, as far as vectors reach.
+    # Number of rows as far as vectors reach.
     reach = -(-tile.registers * tile.span // width)
     shape = (convolution.batch, tiles, matrix_rows * block, reach, width)
     sums = T.sblock_alloc_buffer(shape, dtype)
     last = tile.rows * width - tile.lanes if in_place(convolution, planes, tile) else None
-    # Where a row of the matrix is all that a channel needs, it is finished, with what is fused
-    # behind, before the next.
+    # Where a channel needs only one row of the matrix, it is finished with its epilogue before the
+    # next row.
     whole = convolution.out_channels % block == 0
     by_row = parts == chunks == tile.registers == 1 and whole
     shares = matrix_rows if by_row else chunks
@@ -243,13 +286,13 @@ def _convolution(
         laying, begin = (t, 0) if planes.tiled else (0, t * tile.rows * width)
         T.sblock_attr({BY_ROW: by_row})
         T.reads(packed[n, laying, 0 : packed.shape[2]])
-        # What lies behind the tile's rows is written as well, but never read.
+        # Positions behind the tile's rows are written as well, but never read.
         own = slice(g * block, g * block + block) if by_row else slice(0, matrix_rows * block)
         T.writes(sums[n, t, own, 0 : tile.rows, 0:width])
         total = T.sblock_alloc_buffer((interleaved, block, tile.span), dtype, scope="local")
 
         def there(vector: Any, lane: Any) -> Any:
-            """Where in the tile's rows a position of the first register tile is."""
+            """Return a lane's position within the rows of the tile, in the first register tile."""
             start = vector * tile.lanes
             return (start if last is None else tirx.Min(start, last)) + lane
 
@@ -260,7 +303,7 @@ def _convolution(
             T.buffer_store(total, total[u, o, position] + product, [u, o, position])
 
         def add_bytes(u: Any, o: Any, vector: Any, place: Any, at: Any) -> None:
-            """Add the dot products of four bytes of a block and those at each position of a vector."""
+            """Add dot products of four bytes of a block and of each position of a vector."""
             first = begin + offsets[place].astype("int32") + at
             elements = packed[n, laying, tirx.Ramp(first, 1, tile.lanes)]
             four = tirx.Broadcast(values[place * block + o], tile.lanes)
@@ -269,13 +312,13 @@ def _convolution(
             T.buffer_store(total, added, position)
 
         def add_up(k: Any, b: Any, r: Any) -> None:
-            """Add up what a row of the matrix takes from a part of the input channels, in one register tile."""
+            """Add up a matrix row over one part of the input channels, in one register tile."""
             row = b * matrix_rows + k
             with T.unroll(interleaved) as u, _positions(tile) as (o, vector, lane):
                 T.buffer_store(total, zero, [u, o, vector * tile.lanes + lane])
             first, end = pointers[row], pointers[row + 1]
             with T.serial(T.truncdiv(end - first, interleaved)) as q:
-                # The vector holds non-zeros.
+                # The vector holds non-zeros, as there is only one position.
                 if tile.span == 1:
                     with T.vectorized(interleaved) as u:
                         add(u, 0, 0, first + q * interleaved + u, 0)
@@ -310,7 +353,8 @@ def _convolution(
         if by_row:
             add_up(g, 0, 0)
         else:
-            # Loops begin at zero: TVM 0.27 makes wrong code of some that begin where memory says.
+            # Loops begin at zero: TVM 0.27 makes wrong code of some loops that begin at a loaded
+            # number.
             size = bounds[g + 1] - bounds[g]
             with T.grid(parts, tile.registers) as (b, r), T.serial(size) as i:
                 add_up(bounds[g] + i, b, r)
@@ -320,7 +364,7 @@ def _convolution(
 def _gathered(
     packed: Any, stored: Sequence[Any], convolution: Convolution, planes: Planes, tile: Tile
 ) -> Any:
-    """Do what `_convolution` does, in threads of a GPU: each gathers what one output channel takes at one position."""
+    """Compute `_convolution` on a GPU: each thread gathers one output channel at one position."""
     pointers, offsets, values, _ = stored
     channels, height, width = convolution.out_shape[1:]
     dtype = str(values.dtype)
@@ -350,7 +394,7 @@ def _vectors(tile: Tile) -> Iterator[tuple[Any, Any]]:
 
 @contextmanager
 def _positions(tile: Tile) -> Iterator[tuple[Any, Any, Any]]:
-    """Run over the positions of a register tile, vector by vector, for each output channel of a block."""
+    """Run over the positions of a register tile, vector by vector, for each channel of a block."""
     with _vectors(tile) as (o, vector), T.vectorized(tile.lanes) as lane:
         yield o, vector, lane
 
@@ -358,9 +402,10 @@ def _positions(tile: Tile) -> Iterator[tuple[Any, Any, Any]]:
 def schedule(
     primitive: Primitive, function: Schedule, vector: VectorUnit | GPU, knobs: Knobs
 ) -> None:
-    """Run tiles in parallel, each with its input before and what was fused behind it; or else chunks of channels.
+    """Run tiles in parallel, or else chunks of output channels.
 
-    On a GPU a thread has one element of the output, or lays out one row of a plane.
+    A tile lays out its input first and ends with the fused epilogue. On a GPU a thread computes one
+    element of the output, or lays out one row of a plane.
     """
     if isinstance(vector, GPU):
         threads = knobs.choose("threads", (128, 64, 256, 32))

@@ -1,14 +1,13 @@
-"""The weight of a convolution as a sparse matrix (CSR or BSR), and the register tiles that it is multiplied in.
+"""The weight of a convolution as a sparse matrix (CSR or BSR), and its register tiles.
 
 The matrix has a row for each output channel, or for each block of neighbouring ones, and a column
-for each tap of each input channel. What is stored of it are the blocks with a non-zero in them:
-their values, and one offset into the input. Dot products of bytes take four neighbouring input
-channels at a time, which are one column then.
+for each tap of each input channel. Only blocks with a non-zero are stored: their values, and one
+offset into the input. For dot products of bytes a column is four neighbouring input channels.
 
-Input channels are partitioned, each part a matrix of its own, so that what a register tile reads of
-a part stays in the first-level cache while all output channels use it (cache blocking of sparse
-matrices: Im, Yelick and Vuduc, "Sparsity: Optimization Framework for Sparse Matrix Kernels", IJHPCA
-2004).
+Input channels are partitioned, and each part is a separate matrix. The input that a register tile
+reads of a part stays in the first-level cache while all output channels use it (cache blocking of
+sparse matrices: Im, Yelick and Vuduc, "Sparsity: Optimization Framework for Sparse Matrix Kernels",
+IJHPCA 2004).
 """
 
 from dataclasses import dataclass
@@ -22,15 +21,15 @@ from dlas.primitives.dot_product import DEPTH
 from dlas.primitives.layout import Planes, blocked, deepened
 from dlas.primitives.vector import VectorUnit
 
-# Input that a register tile reads again and again: the size of a first-level cache.
+# Size of a first-level cache, for the input that a register tile reads again and again.
 CACHE_BYTES = 24 * 1024
-# Input that is laid out at a time: the size of a second-level cache.
+# Size of a second-level cache, for the input that is laid out at a time.
 TILE_BYTES = 1024 * 1024
 # Bytes of an element of the input: a float32, or four neighbouring channels.
 ELEMENT_BYTES = 4
 # Blocks of a row below which partitioning it costs more than it saves.
 MIN_ROW_BLOCKS = 8
-# Multiply-adds that hide the latency of one another, by default.
+# Default number of multiply-adds whose latencies overlap.
 IN_FLIGHT = 8
 # Cost of loading an offset in units of one multiply-add of a vector.
 OFFSET_COST = 0.5
@@ -38,12 +37,25 @@ OFFSET_COST = 0.5
 
 @dataclass(frozen=True)
 class Tile:
-    """How the output positions of a row of the matrix are worked on.
+    """How a kernel computes the output positions of a matrix row.
 
-    A tile is `rows` rows of the output. `registers` register tiles, of `vectors` vectors with
-    `lanes` positions each, cover it, for each of the `block` output channels. `in_flight`
-    multiply-adds hide the latency of one another. `dot_product` is LLVM's intrinsic that multiplies
-    and adds up four input channels, empty for plain multiply-adds.
+    Attributes
+    ----------
+    rows : int
+        Number of output rows of a tile.
+    registers : int
+        Number of register tiles that cover it, one after the other.
+    vectors : int
+        Number of vectors of a register tile, for each output channel.
+    lanes : int
+        Number of positions of a vector.
+    block : int
+        Number of output channels of a matrix row.
+    dot_product : str
+        LLVM's intrinsic that multiplies and adds up four input channels, empty for plain
+        multiply-adds.
+    in_flight : int
+        Number of multiply-adds whose latencies overlap.
     """
 
     rows: int
@@ -56,17 +68,17 @@ class Tile:
 
     @property
     def span(self) -> int:
-        """Positions of a register tile."""
+        """Number of positions of a register tile."""
         return self.vectors * self.lanes
 
     @property
     def interleaved(self) -> int:
-        """Blocks of a row that are added up apart, so that their latencies overlap."""
+        """Number of blocks of a row that are added up separately, to overlap their latencies."""
         return max(1, self.in_flight // (self.block * self.vectors))
 
     @property
     def depth(self) -> int:
-        """Neighbouring input channels that are one column of the matrix."""
+        """Number of neighbouring input channels that are one column of the matrix."""
         return DEPTH if self.dot_product else 1
 
 
@@ -74,11 +86,19 @@ class Tile:
 class Matrix:
     """A weight as sparse matrices, one for each part of the input channels.
 
-    `pointers` int32 [parts * rows + 1] say where rows begin in `offsets`: row k of part p is number
-    p * rows + k. Offsets, uint16 where they are small enough, else int32, lead into the planes of
-    the input, from the first position of a tile. `values` has the values of each offset's block,
-    side by side. Zeros fill each row up to a multiple of what the kernel interleaves. `bounds`
-    int32 [chunks + 1] partition the rows into chunks of nearly equal work.
+    Attributes
+    ----------
+    pointers : np.ndarray
+        int32 [parts * rows + 1]: where rows begin in `offsets`. Row k of part p is number p * rows
+        + k.
+    offsets : np.ndarray
+        Offsets of the stored blocks into the planes of the input, from the first position of a
+        tile: uint16 if they are small enough, else int32. Zeros fill each row up to a multiple of
+        `Tile.interleaved`.
+    values : np.ndarray
+        The values of each offset's block, side by side.
+    bounds : np.ndarray
+        int32 [chunks + 1]: partition of the rows into chunks of nearly equal work.
     """
 
     pointers: np.ndarray
@@ -88,10 +108,24 @@ class Matrix:
 
 
 def stored_blocks(weight: np.ndarray, dtype: str, block: int, depth: int) -> np.ndarray:
-    """Return a weight [K, C / groups, R, S] as [rows, columns of a tap, R, S, block], filled up with zeros.
+    """Return a weight in blocks of output channels, filled up with zeros.
 
-    Values are in the type of the sums of products of `dtype`, or are the bytes of `depth` input
-    channels in an int32.
+    Parameters
+    ----------
+    weight : np.ndarray
+        Weight [K, C / groups, R, S].
+    dtype : str
+        Dtype of the feature map.
+    block : int
+        Number of output channels of a row.
+    depth : int
+        Number of input channels of a column: 1, or 4 for dot products of int8.
+
+    Returns
+    -------
+    np.ndarray
+        [rows, columns of a tap, R, S, block] in the dtype of the sums, or, for dot products, int32
+        of the bytes of `depth` input channels.
     """
     blocks = blocked(weight, block).transpose(0, 2, 3, 4, 1)
     if depth == 1:
@@ -107,10 +141,29 @@ def ranked_tiles(
     block: int = 1,
     dot_product: str = "",
 ) -> list[Tile]:
-    """Return the possible tiles, that first which takes the fewest vector operations.
+    """Return the possible tiles, ordered by their number of vector operations.
 
-    They are counted for `nonzeros` blocks and for laying out the input. The order does not depend
-    on the number of threads, so that the sums do not.
+    The order does not depend on the number of threads, so the sums do not either.
+
+    Parameters
+    ----------
+    convolution : Convolution
+        The layer.
+    planes : Planes
+        How the input is laid out.
+    vector : VectorUnit
+        The CPU's vector unit.
+    nonzeros : int
+        Number of stored blocks.
+    block : int
+        Number of output channels of a matrix row.
+    dot_product : str
+        LLVM's intrinsic, empty for plain multiply-adds.
+
+    Returns
+    -------
+    list of Tile
+        The cheapest first.
     """
     if convolution.out_height * convolution.out_width == 1:
         return [Tile(1, 1, 1, 1)]
@@ -119,8 +172,8 @@ def ranked_tiles(
     for rows in tiling.divisors(convolution.out_height, convolution.out_height):
         reach = (rows - 1) * planes.width + convolution.out_width
         for lanes in widths:
-            # Several register tiles only where a single row needs them: other tiles can run in
-            # parallel.
+            # Several register tiles are tried only where a single row needs them: other tiles can
+            # run in parallel.
             fewest = 1 if rows == 1 else -(-reach // lanes)
             for vectors in range(fewest, vector.accumulators // block + 1):
                 registers = -(-reach // (lanes * vectors))
@@ -140,7 +193,10 @@ def ranked_tiles(
 
 
 def plane_size(convolution: Convolution, planes: Planes, tile: Tile) -> int:
-    """Return the positions of a plane: whole rows, as far as the vectors of the last tap reach."""
+    """Return the number of positions of a plane, in whole rows.
+
+    They reach as far as the vectors of the last tap.
+    """
     if in_place(convolution, planes, tile):
         return convolution.out_height * planes.width
     before = 0 if planes.tiled else (convolution.out_height - tile.rows) * planes.width
@@ -150,9 +206,9 @@ def plane_size(convolution: Convolution, planes: Planes, tile: Tile) -> int:
 
 
 def in_place(convolution: Convolution, planes: Planes, tile: Tile) -> bool:
-    """Return whether the feature map is the one plane of each channel already, to the last vector.
+    """Return whether the feature map already is the one plane of each channel, to the last vector.
 
-    The last vector of a register tile that is alone may begin before the end of the one before it.
+    The last vector of a single register tile may begin before the end of the one before it.
     """
     positions = tile.rows * planes.width
     exact = tile.registers * tile.span == positions
@@ -169,9 +225,27 @@ def compress(
     chunks: int,
     cache: int = CACHE_BYTES,
 ) -> Matrix:
-    """Return the `stored_blocks` of a weight as sparse matrices for a kernel with this tile.
+    """Return the sparse matrices of a weight for a kernel with a given tile.
 
-    `cache` is the size in bytes of the input that a register tile reads of each of them.
+    Parameters
+    ----------
+    blocks : np.ndarray
+        The weight as `stored_blocks` returns it.
+    convolution : Convolution
+        The layer.
+    planes : Planes
+        How the input is laid out.
+    tile : Tile
+        How a matrix row is computed.
+    chunks : int
+        Number of chunks of the rows.
+    cache : int
+        Size in bytes of the input that a register tile reads of one matrix.
+
+    Returns
+    -------
+    Matrix
+        The arrays.
     """
     count, columns = blocks.shape[:2]
     channels = columns * convolution.groups
@@ -196,7 +270,7 @@ def compress(
     filled = -(-counts // tile.interleaved) * tile.interleaved
     pointers = np.concatenate([[0], filled.cumsum()])
     place = pointers[rows] + np.arange(len(rows)) - (counts.cumsum() - counts)[rows]
-    # A network has no empty constants.
+    # A network's constants must not be empty.
     length = max(int(pointers[-1]), 1)
     small = channels * planes.count * size <= np.iinfo(np.uint16).max
     all_offsets = np.zeros(length, np.uint16 if small else np.int32)

@@ -27,7 +27,10 @@ def layout(channels: int, vector: VectorUnit | GPU) -> Layout:
 
 
 def packing(convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) -> Packing:
-    """Return how this layer's weight is packed: a vector of output channels together; and the threads of a GPU."""
+    """Return how this layer's weight is packed, with the grid of a GPU.
+
+    A vector holds a block of output channels.
+    """
     block, depth = vector.block(convolution.out_channels), vector.depth(convolution)
     if not isinstance(vector, GPU):
         return Packing(block, depth=depth, fp16=vector.fp16)
@@ -43,11 +46,14 @@ def packing(convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) ->
 def pack_weight(
     weight: np.ndarray, convolution: Convolution, data_layout: Layout, packing: Packing
 ) -> np.ndarray:
-    """Pack a weight [K, C / groups, R, S].
+    """Pack a weight [K, C / groups, R, S] in blocks that are filled up with zeros.
 
-    Returns [K / block, C / block, R, S, block of C, block of K], for depthwise layers [K / block,
-    R, S, block] and for grouped ones [K / block, C / groups, R, S, block]; what fills up the blocks
-    is zero. For dot products [K / block, C / block, R, S, block of C / depth, block of K, depth].
+    The shape depends on the layer:
+
+    - plain: [K / block, C / block, R, S, block of C, block of K];
+    - depthwise: [K / block, R, S, block];
+    - grouped: [K / block, C / groups, R, S, block];
+    - with dot products: [K / block, C / block, R, S, block of C / depth, block of K, depth].
     """
     by_output = blocked(weight, packing.block).transpose(2, 0, 1, 3, 4)
     split = blocked(by_output, data_layout.block if convolution.groups == 1 else 1)
@@ -107,13 +113,13 @@ def convolve(
 
 
 def planes(convolution: Convolution) -> Planes:
-    """Return the input tile by tile, with a copy for each column of the kernel, whose vectors are aligned then."""
+    """Return the input tile by tile, copied for each column of the kernel to align its vectors."""
     rows = min(convolution.stride[0], convolution.kernel[0])
     return Planes(rows, convolution.kernel[1], convolution.out_width, tiled=True)
 
 
 def schedule(function: Schedule, vector: VectorUnit | GPU, knobs: Knobs) -> None:
-    """Tile output channel blocks and positions in registers, a block of output channels a vector."""
+    """Tile output channel blocks and positions in registers. A block of channels is a vector."""
     if isinstance(vector, GPU):
         thread_blocks.tile_convolution(function, "NCHWc", knobs)
         return
@@ -126,8 +132,8 @@ def schedule(function: Schedule, vector: VectorUnit | GPU, knobs: Knobs) -> None
     tile = knobs.choose("tile", tiles)
     order = tuple(range(len(reductions)))
     unrolled = tiling.unrolling(tile, reductions, 2 if depthwise else 0, knobs)
-    # A depthwise layer reads each block of channels once: it stays in cache from its copy to its
-    # sums.
+    # A depthwise layer reads each block of channels once, so its copy can stay in cache until it is
+    # summed.
     places = ("inside", "parallel", "serial") if depthwise else tiling.COPIES
     tiling.tile_convolution(
         function,

@@ -1,11 +1,11 @@
-"""Thread blocks: how all three primitives share the work of a layer among the threads of a GPU.
+"""Thread blocks: how the threads of a GPU share the work of a layer, for all primitives.
 
 Each thread adds up a tile of the output in registers: neighbouring output channels at a few
 positions, of which each loaded number feeds several. Where a layer has too few outputs for all
 threads, several threads share the sum of each output ("split-K": Kerr et al., "CUTLASS: Fast Linear
-Algebra in CUDA C++", 2017). Sums go through shared memory, which brings their parts together, and
-neighbours of the output to neighbouring threads. The primitives differ in how the operands lie in
-memory and whether a block of threads reads them through shared memory.
+Algebra in CUDA C++", 2017). Sums go through shared memory, which joins their parts and gives
+neighbouring outputs to neighbouring threads. The primitives differ in the layout of the operands
+and in whether a block of threads reads them through shared memory.
 """
 
 import math
@@ -24,17 +24,17 @@ from dlas.primitives.knobs import Knobs
 from dlas.primitives.layout import Packing
 from dlas.primitives.tiling import CONVOLUTION, PRODUCTS, divisors
 
-# Grids to choose from.
+# Maximum number of grids to choose from.
 MAX_GRIDS = 24
-# Threads of a block along the positions.
+# Numbers of threads of a block along the positions.
 COLUMN_THREADS = (1, 2, 4, 8, 16, 32, 64, 128)
-# Threads of a block.
+# Maximum number of threads of a block.
 MAX_BLOCK_THREADS = 512
-# Threads of a block that share a sum.
+# Maximum number of threads of a block that share a sum.
 MAX_SUM_THREADS = 32
 # Threads that execute an instruction together.
 WARP_THREADS = 32
-# Neighbouring threads that read neighbouring numbers, at least: the memory delivers as many at
+# Minimum number of neighbouring threads that read neighbouring numbers: memory delivers as many at
 # once.
 COALESCED_THREADS = 8
 # Cost of one load in units of one fused multiply-add: the caches sustain one load per four.
@@ -43,15 +43,16 @@ LOAD_COST = 4
 LATENCY_CYCLES = 24
 # Warps that take turns on the same units of a busy GPU.
 BUSY_WARPS = 4
-# Sums that a thread holds.
+# Maximum number of sums of a thread.
 MAX_SUMS = 64
-# Operands that a thread reads at once, by default.
+# Default number of operands that a thread reads at once.
 DEFAULT_OPERANDS = 96
 # Threads of a block in which each thread makes one number.
 ELEMENT_THREADS = 128
 # Steps over the input's channels whose operands are staged together.
 CHUNKS = (8, 16, 4)
-# The convolution's annotation: a `Grid`, channels of a block, depth of a dot product.
+# Annotation of the convolution's block: the fields of a `Grid`, the channels of a block, the depth
+# of a dot product.
 GRID = "grid"
 # Names of the blocks that read the operands of a thread.
 TAPS, WEIGHTS = "taps", "weights"
@@ -62,12 +63,28 @@ FLAT = "flat"
 def grids(
     convolution: Convolution, gpu: GPU, block: int, reduction_steps: int, staged: bool = False
 ) -> list[Grid]:
-    """Return the ways to partition a layer, the one that should be fastest first.
+    """Return the ways to share a layer among threads, the fastest expected first.
 
-    `block` output channels lie side by side. Threads can share a reduction in up to
-    `reduction_steps` parts. Operands are `staged` in shared memory, or come from caches. The cost
-    of a grid is the time that its threads multiply and load, in as many turns as all of them need
-    on the GPU.
+    The cost of a grid is the time that its threads multiply and load, in as many turns as all of
+    them need on the GPU.
+
+    Parameters
+    ----------
+    convolution : Convolution
+        The layer.
+    gpu : GPU
+        The GPU.
+    block : int
+        Number of output channels side by side.
+    reduction_steps : int
+        Number of steps of the reduction that threads may share. The parts of a sum divide it.
+    staged : bool
+        Whether operands are staged in shared memory rather than read through caches.
+
+    Returns
+    -------
+    list of Grid
+        At most `MAX_GRIDS`.
     """
     positions = convolution.out_height * convolution.out_width
     blocks = -(-convolution.out_channels // block)
@@ -91,7 +108,7 @@ def grids(
         sums = grid.blocks * grid.positions * block
         loads = grid.positions + grid.blocks * -(-block // 4)
         work = float(sums + LOAD_COST * loads)
-        # What one thread brings to shared memory feeds others.
+        # Operands that one thread brings to shared memory feed others.
         if staged:
             brought = grid.columns * grid.positions + grid.rows * grid.blocks * block
             work = (
@@ -101,7 +118,7 @@ def grids(
             blocks // (grid.rows * grid.blocks)
         )
         warps = convolution.batch * blocks_of_threads * -(-grid.threads // WARP_THREADS)
-        # With many threads the work of all takes turns; one alone waits for what it loads.
+        # With many threads their work takes turns. A single thread waits for its loads.
         step = max(BUSY_WARPS * work * warps * WARP_THREADS / gpu.resident, work + LATENCY_CYCLES)
         joining = 2 * sums + 4 * LATENCY_CYCLES
         return steps / grid.parts * step + joining
@@ -118,7 +135,7 @@ def _fits(grid: Grid, gpu: GPU, block: int, positions: int, staged: bool) -> boo
     return (
         grid.threads <= min(MAX_BLOCK_THREADS, gpu.threads)
         and sums <= MAX_SUMS
-        # So that all threads have as many sums to write.
+        # All threads then write equally many sums.
         and sums % grid.parts == 0
         and (grid.positions == 1 or grid.columns * grid.positions < 2 * positions)
         and 4 * shared <= gpu.shared_bytes
@@ -132,13 +149,30 @@ def add_up(
     packing: Packing,
     dtype: Any,
 ) -> Callable[[Any, Any, Any, Any], Any]:
-    """Return the sums of products as a function of an image, an output channel, a row and a column of the output.
+    """Return the sums of products as a function of an index (n, k, h, w) of the output.
 
-    `operands` are those of `arithmetic.add_up` for an image, a block of output channels, a row, a
-    column, and a channel of the block. The axis of the reduction that is named "c", or else "i", is
-    the one that threads share. The tensor of the sums has the axes [N, channel parts, position
-    parts] of blocks of threads, [rows, columns] of threads, and [blocks, positions, channels] of a
-    thread's tile. Positions behind the last one compute what the last one does.
+    The tensor of the sums has the axes [N, channel parts, position parts] of blocks of threads,
+    [rows, columns] of threads, and [blocks, positions, channels] of a thread's tile. Positions
+    behind the last one repeat it.
+
+    Parameters
+    ----------
+    convolution : Convolution
+        The layer.
+    operands : Operands
+        As in `arithmetic.add_up`, for an image, a block of output channels, a row, a column and a
+        channel of the block.
+    reduction : mapping of str to int
+        Extents of the reduction axes by name. Threads share the axis "c", or else "i".
+    packing : Packing
+        How the weight is packed, with a grid.
+    dtype : str
+        Dtype of the feature map.
+
+    Returns
+    -------
+    callable
+        Takes an image, an output channel, a row and a column. Returns the sum.
     """
     grid, block, kind = packing.grid, packing.block, SUMS[str(dtype)]
     assert grid is not None, "a packing for a GPU has a grid"
@@ -159,7 +193,7 @@ def add_up(
     steps = [te.reduce_axis((0, extent), name) for name, extent in extents.items()]
 
     def whole(part: Any, step: Sequence[Any]) -> list[Any]:
-        """Steps of the whole reduction, from those of a part."""
+        """Return the steps of the whole reduction from the steps of one part."""
         return [
             part * extent + one if name == axis and grid.parts > 1 else one
             for (name, extent), one in zip(extents.items(), step, strict=True)
@@ -172,8 +206,9 @@ def add_up(
     def channel_block(channels: Any, row: Any, held: Any) -> Any:
         return (channels * grid.rows + row) * grid.blocks + held
 
-    # Both have an axis for each index of a thread and of a step, so that what some threads read in
-    # some steps is exact. What one instruction multiplies is innermost.
+    # Both operands have an axis for each index of a thread and of a step, so TVM knows exactly
+    # which elements some threads read in some steps. The axis that one instruction multiplies is
+    # innermost.
     inner = len(steps) - (packing.depth > 1)
 
     def stored(channels: Any, row: Any, held: Any, part: Any, *rest: Any) -> Any:
@@ -234,14 +269,14 @@ def add_up(
         turn, column = there // grid.columns % grid.positions, there % grid.columns
         return sums[n, q // (grid.rows * grid.blocks), there // tile, row, column, held, turn, o]
 
-    # A stage of its own, so that TVM sees a position's thread in one number and not in a row and a
+    # In this separate stage TVM sees the thread of a position in one number, not in a row and a
     # column.
     sums_of = te.compute((convolution.batch, blocks * block, positions), flat, name=FLAT)
     return lambda n, k, h, w: sums_of[n, k, h * convolution.out_width + w]
 
 
 def step_extents(schedule: Schedule) -> list[int]:
-    """Return the extents of the axes of the reduction that one thread runs over."""
+    """Return the extents of the reduction axes that one thread runs over."""
     return tiling.axis_extents(schedule, PRODUCTS, reduced=True)
 
 
@@ -253,13 +288,24 @@ def tile_convolution(
     chunk: int = 0,
     channels_first: bool = False,
 ) -> None:
-    """Bind a kernel to blocks and threads, with what is fused behind its sums.
+    """Bind a kernel and its fused epilogue to blocks and threads.
 
-    `order` is that of the output's axes, see `Layout`. A thread reads its operands of some steps at
-    once, so that it waits for memory once; a knob says how many steps. With a `chunk` all threads
-    of a block together bring those of so many steps over the last loop of the reduction to shared
-    memory instead. Neighbouring threads hold neighbouring positions, or, if `channels_first`,
-    neighbouring channels.
+    A thread reads the operands of some steps at once, so it waits for memory once. A knob says how
+    many steps.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        Schedule of the kernel.
+    order : str
+        Order of the output's axes, see `Layout`.
+    knobs : Knobs
+        Point of the search space.
+    chunk : int
+        Number of steps over the last reduction loop whose operands all threads of a block together
+        bring to shared memory. With 0 each thread reads its own operands to registers.
+    channels_first : bool
+        Whether neighbouring threads hold neighbouring channels rather than neighbouring positions.
     """
     annotations: Any = schedule.get(schedule.get_sblock(CONVOLUTION)).annotations
     *partition, block, depth = (int(number) for number in annotations[GRID])
@@ -313,9 +359,10 @@ def tile_convolution(
 def _write_output(
     schedule: Schedule, order: str, grid: Grid, block: int, sizes: Mapping[str, int]
 ) -> LoopRV:
-    """Let the threads of a block add up the parts of their sums and write the output, neighbours to neighbours.
+    """Let the threads of a block join the parts of their sums and write the output.
 
-    Returns the innermost loop over blocks of threads.
+    Neighbouring threads write neighbouring elements. Returns the innermost loop over blocks of
+    threads.
     """
     output = tiling.fuse_epilogue(schedule, {TAPS, WEIGHTS, FLAT})
     n, *rest = schedule.get_loops(output)
@@ -342,7 +389,7 @@ def _write_output(
 
 
 def _bind(schedule: Schedule, loop: LoopRV, sizes: Mapping[str, int]) -> LoopRV:
-    """Part a loop among all threads of a block; return the innermost loop there is then."""
+    """Split a loop among all threads of a block and return the innermost resulting loop."""
     names = list(reversed(list(sizes)))
     _, *bound = schedule.split(loop, [None, *(sizes[name] for name in names)])
     for part, name in zip(bound, names, strict=True):
@@ -351,15 +398,16 @@ def _bind(schedule: Schedule, loop: LoopRV, sizes: Mapping[str, int]) -> LoopRV:
 
 
 def _own_loops(schedule: Schedule, block: SBlockRV) -> tuple[list[LoopRV], list[LoopRV]]:
-    """Return the innermost loops of a block, one for each of its axes: over its output, and those that add up."""
+    """Return the spatial and the reduction loops of a block: its innermost, one for each axis."""
     own = schedule.get_loops(block)[-len(schedule.get(block).iter_vars) :]
     return tiling.by_kind(schedule, block, own)
 
 
 def _at_once(extents: Sequence[int], held: int) -> list[int]:
-    """Return over how many of the last loops of a reduction operands can be read at once, by default first.
+    """Return for how many of the last reduction loops operands can be read at once.
 
-    `held` numbers are read for each step; the default is what `DEFAULT_OPERANDS` registers hold.
+    `held` numbers are read for each step. The default, first, is the most that `DEFAULT_OPERANDS`
+    registers hold.
     """
     counts = list(range(1, len(extents)))
     numbers = [held * math.prod(extents[len(extents) - count :]) for count in counts]
@@ -376,7 +424,7 @@ def _at_once(extents: Sequence[int], held: int) -> list[int]:
 
 
 def _hold(schedule: Schedule, block: SBlockRV, at: LoopRV) -> None:
-    """Let each thread read what it needs under the loop `at` to registers, several numbers at once."""
+    """Let each thread read its operands under the loop `at` to registers, several at once."""
     schedule.compute_at(block, at, preserve_unit_loops=True)
     schedule.set_scope(block, 0, "local")
     *others, last = _own_loops(schedule, block)[0]
@@ -390,8 +438,8 @@ def _hold(schedule: Schedule, block: SBlockRV, at: LoopRV) -> None:
 
 
 def _share(schedule: Schedule, block: SBlockRV, at: LoopRV, sizes: Mapping[str, int]) -> None:
-    """Let all threads of a block together read what they need under the loop `at` to shared memory."""
-    # First, so that TVM counts what all threads need.
+    """Let all threads of a block together read their operands under `at` to shared memory."""
+    # The scope comes first, so that TVM counts the operands of all threads.
     schedule.set_scope(block, 0, "shared")
     schedule.compute_at(block, at, preserve_unit_loops=True)
     _bind(schedule, schedule.fuse(*_own_loops(schedule, block)[0]), sizes)
@@ -400,7 +448,24 @@ def _share(schedule: Schedule, block: SBlockRV, at: LoopRV, sizes: Mapping[str, 
 def make_elements(
     schedule: Schedule, block: SBlockRV, gpu: GPU, threads: int = ELEMENT_THREADS
 ) -> LoopRV:
-    """Let a thread make each element of what a block writes, or add it up alone; return the loop over threads."""
+    """Let one thread make each element that a block writes, and return the loop over threads.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        Schedule of the kernel.
+    block : SBlockRV
+        The block. Its reductions stay within a thread.
+    gpu : GPU
+        The GPU.
+    threads : int
+        Maximum number of threads of a thread block.
+
+    Returns
+    -------
+    LoopRV
+        The loop that is bound to threads.
+    """
     spatial, reduced = tiling.by_kind(schedule, block, schedule.get_loops(block))
     if not spatial:
         spatial = [schedule.add_unit_loop(block)]

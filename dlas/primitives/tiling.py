@@ -1,8 +1,8 @@
-"""The register tile: the inner kernel that all three primitives share.
+"""The register tile: the inner kernel that the primitives share on CPUs.
 
 A tile of the output is kept in vector registers while the whole reduction runs over it: `channel
 blocks x rows x columns` vectors of partial sums, of which every loaded operand feeds several. The
-primitives differ in what the operands are and how they lie in memory.
+primitives differ in their operands and in the layout of these in memory.
 """
 
 import math
@@ -21,21 +21,21 @@ from dlas.primitives.vector import VectorUnit
 DATA_PARALLEL = tirx.IterVar.DataPar
 # Name of the block that adds up products in float16, several steps for each of the convolution's.
 PRODUCTS = "products"
-# The convolution's annotation where one instruction takes all steps of its last reduction axis.
+# Annotation of a convolution where one instruction takes all steps of the last reduction axis.
 DEPTH = "depth"
-# A loop's annotation: how many cache lines ahead weights are prefetched.
+# Annotation of a loop: how many cache lines ahead weights are prefetched.
 PREFETCH = "prefetch"
-# Cache lines: the choices for `PREFETCH`.
+# Options for `PREFETCH`, in cache lines.
 PREFETCH_LINES = (0, 32, 64, 128)
-# Register tiles to choose from.
+# Maximum number of register tiles to choose from.
 MAX_TILES = 16
-# Where the input is laid out; "inside": by the turns that read it.
+# Options for where the input is laid out. "inside" is under the outermost loop of the output.
 COPIES = ("parallel", "inside", "serial")
-# Parts of the work for each thread, at least; 0 for no threads.
+# Options for the minimum number of parts of the work for each thread. 0 disables threads.
 GRAINS = (4, 0, 1, 16)
-# Sums that several register tiles may have together.
+# Maximum size of the sums that several register tiles have together.
 ENCLOSED_BYTES = 32 * 1024
-# Weights that several register tiles read together.
+# Options for the size of the weights that several register tiles read together.
 CHUNK_BYTES = (24 * 1024, 8 * 1024)
 # Unrolled multiply-adds of one kernel, beyond which code outgrows its cache.
 UNROLLED_STEPS = 320
@@ -52,11 +52,18 @@ class Tile:
 
 @dataclass(frozen=True)
 class Blocking:
-    """How many of the outer loops enclose the sums, and how many steps of the channels are added up at a time.
+    """How sums are blocked for the first-level cache.
 
-    Where the sums of several register tiles are enclosed, each of them adds up some channels before
-    the next ones are taken, so that the weights of these channels are read from the first-level
-    cache by all tiles but one.
+    Where several register tiles are enclosed, each of them adds up some channels before the next
+    channels are taken. All tiles but the first then read the weights of these channels from the
+    first-level cache.
+
+    Attributes
+    ----------
+    enclosing : int
+        Position of the outer loop under which the sums are computed.
+    channels : int
+        Number of channels that are added up at a time; 0 for all.
     """
 
     enclosing: int
@@ -67,14 +74,14 @@ class Blocking:
 class Reduction:
     """How a convolution adds up.
 
-    Parameters
+    Attributes
     ----------
     order : tuple of int
-        Its reduction axes, by number, in the order of their loops, outermost first.
-    channels : int, optional
-        The number of the axis over the input's channels, if its sums may be split along it.
+        Numbers of the reduction axes in the order of their loops, outermost first.
+    channels : int or None
+        Number of the axis over the input's channels, if sums may be split along it.
     unrolled : int
-        How many of the innermost loops are unrolled.
+        Number of innermost loops that are unrolled.
     """
 
     order: tuple[int, ...]
@@ -86,16 +93,16 @@ class Reduction:
 class InputCopy:
     """How a kernel lays out its input before it reads it.
 
-    Parameters
+    Attributes
     ----------
     block : str
-        The name of the block that does so, which is not in every kernel.
+        Name of the block that copies the input. Some kernels lack it.
     vectorized : bool
         Whether it copies vectors.
     panelled : bool
         Whether each turn of the outermost loop lays out the part that it reads.
     places : tuple of str
-        Where it may be done otherwise, the default first.
+        Options for the place of the copy if it is not panelled, the default first.
     """
 
     block: str
@@ -105,16 +112,28 @@ class InputCopy:
 
 
 def divisors(extent: int, limit: int) -> list[int]:
-    """Return the divisors of `extent` up to `limit`."""
+    """Return the divisors of `extent` up to `limit`, in ascending order."""
     return [number for number in range(1, min(extent, limit) + 1) if extent % number == 0]
 
 
 def choose_tile(channels: int, rows: int, columns: int, accumulators: int) -> Tile:
-    """Return the tile that needs the fewest loads for each multiply-add and fits the registers.
+    """Return the tile with the fewest loads for each multiply-add that fits the registers.
 
-    Each step of the reduction loads one operand a channel block and one a position. Below eight
-    accumulators the latency of the multiply-adds shows, so that small tiles cost more. Of equal
-    ones the widest wins.
+    Each step of the reduction loads one operand for each channel block and one for each position.
+    Below eight accumulators the latency of the multiply-adds shows, so small tiles cost more. Of
+    equal tiles the widest wins.
+
+    Parameters
+    ----------
+    channels, rows, columns : int
+        Extents of the output, in channel blocks, rows and columns.
+    accumulators : int
+        Maximum number of vectors of a tile.
+
+    Returns
+    -------
+    Tile
+        Its sides divide the extents.
     """
     return _ranked_tiles(channels, rows, columns, accumulators)[0]
 
@@ -122,9 +141,22 @@ def choose_tile(channels: int, rows: int, columns: int, accumulators: int) -> Ti
 def tiles(
     channels: int, rows: int, columns: int, vector: VectorUnit, shared: int = 1
 ) -> list[Tile]:
-    """Return the tiles to choose from: that of `choose_tile`, then the best of those that fill more registers.
+    """Return the register tiles to choose from: first the default, then larger ones too.
 
-    `shared` positions of a tile's channel are vectors of their own.
+    Parameters
+    ----------
+    channels, rows, columns : int
+        Extents of the output, in channel blocks, rows and columns.
+    vector : VectorUnit
+        The CPU's vector unit.
+    shared : int
+        Number of vectors of each position of the tile.
+
+    Returns
+    -------
+    list of Tile
+        At most `MAX_TILES`: that of `choose_tile`, then the cheapest with up to `most_accumulators`
+        vectors.
     """
     default = choose_tile(channels, rows, columns, vector.accumulators // shared)
     others = _ranked_tiles(channels, rows, columns, vector.most_accumulators // shared)
@@ -163,7 +195,7 @@ def extents(schedule: Schedule, loops: list[LoopRV]) -> list[int]:
 def by_kind(
     schedule: Schedule, block: SBlockRV, loops: list[LoopRV]
 ) -> tuple[list[LoopRV], list[LoopRV]]:
-    """Part the loops of a block, one for each of its axes, into those over the output and those that add up."""
+    """Split the loops of a block, one for each of its axes, into spatial and reduction loops."""
     kinds = [variable.iter_type for variable in schedule.get(block).iter_vars]
     spatial = [loop for loop, kind in zip(loops, kinds, strict=True) if kind == DATA_PARALLEL]
     reduced = [loop for loop, kind in zip(loops, kinds, strict=True) if kind != DATA_PARALLEL]
@@ -171,7 +203,7 @@ def by_kind(
 
 
 def reduction_extents(schedule: Schedule) -> list[int]:
-    """Return the extents of the convolution's reduction axes, less the one that lies within an instruction."""
+    """Return the extents of the convolution's reduction axes, except one inside an instruction."""
     steps = axis_extents(schedule, CONVOLUTION, reduced=True)
     if PRODUCTS in block_names(schedule):
         within = axis_extents(schedule, PRODUCTS, reduced=True)
@@ -185,7 +217,7 @@ def spatial_extents(schedule: Schedule) -> list[int]:
 
 
 def axis_extents(schedule: Schedule, name: str, reduced: bool) -> list[int]:
-    """Return the extents of the axes of the block `name`: those that it adds up over, or those of its output."""
+    """Return the extents of the reduction axes of the block `name`, or of its spatial axes."""
     variables = schedule.get(schedule.get_sblock(name)).iter_vars
     return [int(v.dom.extent) for v in variables if (v.iter_type != DATA_PARALLEL) == reduced]
 
@@ -196,13 +228,13 @@ def _deep(schedule: Schedule) -> bool:
 
 
 def buffer_bytes(schedule: Schedule, name: str) -> int:
-    """Return the size of the buffer that the block `name` writes."""
+    """Return the size in bytes of the buffer that the block `name` writes."""
     buffer = schedule.get(schedule.get_sblock(name)).writes[0].source
     return math.prod(int(extent) for extent in buffer.shape) * DataType(buffer.dtype).bits // 8
 
 
 def fuse_epilogue(schedule: Schedule, kept: set[str]) -> SBlockRV:
-    """Inline every element-wise block that is not in `kept` into the last one and return that one.
+    """Inline every element-wise block that is not in `kept` into the last block and return it.
 
     A kernel that ends in the convolution itself gets a block that copies its sums out of the
     registers.
@@ -233,16 +265,16 @@ def tile_convolution(
     Parameters
     ----------
     schedule : Schedule
-        The schedule of the kernel, its epilogue fused.
+        Schedule of the kernel, its epilogue fused.
     loops : tuple of LoopRV
         The output's loops: image, channel block, row, column, lane. The convolution's last spatial
         axis lies along the vector.
     tile : Tile
-        The tile.
+        The register tile.
     vector : VectorUnit
-        The CPU's vectors.
+        The CPU's vector unit.
     knobs : Knobs
-        The point of the search space to schedule.
+        Point of the search space.
     reduction : Reduction
         How the convolution adds up.
     copy : InputCopy
@@ -296,7 +328,7 @@ def tile_convolution(
 
 
 def _prefetch(schedule: Schedule, name: str, lines: int) -> None:
-    """Note at the loop over a tile's channel blocks how far ahead their weights are asked for."""
+    """Annotate the loop over a tile's channel blocks with how far ahead weights are prefetched."""
     if lines:
         depth = 2 if name == CONVOLUTION and _deep(schedule) else 1
         loops = schedule.get_loops(schedule.get_sblock(name))
@@ -307,7 +339,7 @@ def _prefetch(schedule: Schedule, name: str, lines: int) -> None:
 def _blockings(
     schedule: Schedule, outer: list[LoopRV], inner: list[LoopRV], tile: Tile, channels: int | None
 ) -> list[Blocking]:
-    """Return the ways to block: by default each register tile adds up all channels at once."""
+    """Return the ways to block. By default each register tile adds up all channels at once."""
     found = [Blocking(len(outer) - 1, 0)]
     if channels is None:
         return found
@@ -327,9 +359,23 @@ def _blockings(
 
 
 def accumulate(schedule: Schedule, name: str, at: LoopRV, reduction: Reduction) -> list[LoopRV]:
-    """Compute the sums of the block `name` under the loop `at`, in registers.
+    """Compute the sums of a block in registers, under a given loop.
 
-    Returns the loops over its reduction, outermost first.
+    Parameters
+    ----------
+    schedule : Schedule
+        Schedule of the kernel.
+    name : str
+        Name of the block.
+    at : LoopRV
+        The loop.
+    reduction : Reduction
+        How the block adds up.
+
+    Returns
+    -------
+    list of LoopRV
+        The loops over its reduction, outermost first.
     """
     spatial, reduced = _own_loops(schedule, name, at)
     lanes = spatial.pop()
@@ -346,10 +392,9 @@ def _accumulate_in_chunks(
     tile: Tile,
     chunk: int,
 ) -> list[LoopRV]:
-    """Compute the convolution's sums under the loop `at`, for several register tiles, some channels at a time.
+    """Compute the sums of several register tiles under the loop `at`, some channels at a time.
 
-    Returns the loops over its reduction, outermost first, of which the first runs over chunks of
-    channels.
+    Returns the loops over the reduction, outermost first. The first runs over chunks of channels.
     """
     (image, *around, lanes), reduced = _own_loops(schedule, CONVOLUTION, at)
     turns, inside = [image], []
@@ -369,9 +414,9 @@ def _accumulate_in_chunks(
 
 
 def _own_loops(schedule: Schedule, name: str, at: LoopRV) -> tuple[list[LoopRV], list[LoopRV]]:
-    """Move a block under the loop `at`, what it writes into registers.
+    """Move a block under the loop `at` with its output in registers, and return its own loops.
 
-    Returns its loops over the output and those over its reduction.
+    They are its spatial loops and its reduction loops.
     """
     block = schedule.get_sblock(name)
     schedule.compute_at(block, at, preserve_unit_loops=True)
@@ -390,9 +435,23 @@ def _write_out(schedule: Schedule, name: str, loops: list[LoopRV], lanes: LoopRV
 def parallelize(
     schedule: Schedule, loops: list[LoopRV], vector: VectorUnit, grain: int = GRAINS[0]
 ) -> list[LoopRV]:
-    """Fuse outer loops until there are `grain` parts of the work for every thread, and run them in parallel.
+    """Fuse outer loops until each thread has `grain` parts of the work, and run them in parallel.
 
-    Returns the loops there are then. Nothing runs in parallel where `grain` is 0.
+    Parameters
+    ----------
+    schedule : Schedule
+        Schedule of the kernel.
+    loops : list of LoopRV
+        Loops, outermost first.
+    vector : VectorUnit
+        The CPU's vector unit, with its number of threads.
+    grain : int
+        Minimum number of parts for each thread; 0 runs nothing in parallel.
+
+    Returns
+    -------
+    list of LoopRV
+        The fused loop and the rest.
     """
     fused, rest = loops[0], list(loops[1:])
     while rest and int(schedule.get(fused).extent) < grain * vector.threads:
@@ -403,7 +462,10 @@ def parallelize(
 
 
 def vectorize_last(schedule: Schedule, name: str, vector: VectorUnit) -> list[LoopRV]:
-    """Vectorize the last loop of the block `name` as far as it divides; return the loops around the vector."""
+    """Vectorize the last loop of the block `name` and return the loops around the vector.
+
+    The vector is the widest that divides the loop.
+    """
     *loops, last = schedule.get_loops(schedule.get_sblock(name))
     lanes = divisors(extents(schedule, [last])[0], vector.lanes)[-1]
     last, lane = schedule.split(last, [None, lanes])
@@ -418,7 +480,7 @@ def _copy_input(
     vector: VectorUnit,
     knobs: Knobs,
 ) -> None:
-    """Place the block that lays out the input; nothing where it is not there."""
+    """Place the block that lays out the input, if the kernel has it."""
     if copy.block not in block_names(schedule):
         return
     place = "inside" if copy.panelled else knobs.choose("copy", copy.places)
@@ -433,7 +495,24 @@ def _copy_input(
 
 
 def unrolling(tile: Tile, steps: Sequence[int], default: int, knobs: Knobs) -> int:
-    """Return how many of the innermost reduction loops are unrolled: by default `default`."""
+    """Return the chosen number of innermost reduction loops to unroll.
+
+    Parameters
+    ----------
+    tile : Tile
+        The register tile.
+    steps : sequence of int
+        Extents of the reduction loops, outermost first.
+    default : int
+        The default number.
+    knobs : Knobs
+        Point of the search space. Its options stay within twice `UNROLLED_STEPS`.
+
+    Returns
+    -------
+    int
+        Number of loops.
+    """
     size = tile.channels * tile.rows * tile.columns
     counts = range(len(steps) + 1)
     fitting = [n for n in counts if math.prod(steps[len(steps) - n :]) * size <= 2 * UNROLLED_STEPS]

@@ -1,4 +1,4 @@
-"""The vector unit that a schedule is made for."""
+"""The vector unit of a CPU that a schedule is made for."""
 
 from dataclasses import dataclass
 
@@ -16,18 +16,18 @@ class VectorUnit:
 
     Attributes
     ----------
-    lanes
-        Sums in a vector register, of 32 bits or, if `fp16`, float16.
-    registers
+    lanes : int
+        Number of sums in a vector register, of 32 bits or, if `fp16`, float16.
+    registers : int
         Number of vector registers.
-    threads
+    threads : int
         Number of threads that share a kernel's work.
-    fp16
+    fp16 : bool
         Whether products are added up in float16.
-    dot_product
-        LLVM's intrinsic of the dot product that int8 networks use, with {bits} for the width; empty
+    dot_product : str
+        LLVM's intrinsic of the dot product that int8 networks use, with {bits} for the width. Empty
         without one.
-    quantized
+    quantized : str
         Dtype in which feature maps of 8-bit integers are stored: uint8, or int8 for a dot product
         of int8 alone.
     """
@@ -41,29 +41,29 @@ class VectorUnit:
 
     @property
     def accumulators(self) -> int:
-        """Vectors of partial sums that a kernel keeps in registers.
+        """Number of vectors of partial sums that a kernel keeps in registers by default.
 
-        Sixteen hide the latency of two fused multiply-add units of four to five cycles; with
-        sixteen registers in all, some must be left for the operands.
+        Sixteen hide the latency of two fused multiply-add units of four to five cycles. With
+        sixteen registers in all, four are left for the operands.
         """
         return 16 if self.registers >= 32 else 12
 
     @property
     def most_accumulators(self) -> int:
-        """Vectors of partial sums beyond which none is left for the operands."""
+        """Maximum number of vectors of partial sums that leaves registers for operands."""
         return self.registers - 4
 
     def depth(self, convolution: Convolution) -> int:
-        """Return how many neighbouring input channels one instruction multiplies and adds up in each lane."""
+        """Return how many neighbouring input channels one instruction adds up in each lane."""
         return dot_product.DEPTH if self.dot_product and convolution.groups == 1 else 1
 
     def block(self, channels: int, whole: bool = False) -> int:
         """Return how many of `channels` go in one vector.
 
-        A whole vector where the channels fill it; otherwise the width that wastes the least time,
-        half a vector being taken to cost three quarters of a whole one. Fewer than four stay
-        together, or are filled up to the four that a dot product reads. Blocks are `whole` where
-        some width divides the channels.
+        A vector is full where the channels fill it. Otherwise it has the width that wastes the
+        least time, if half a vector costs three quarters of a whole one. Fewer than four channels
+        stay together, or are filled up to the four that a dot product reads. With `whole`, a width
+        that divides the channels is preferred.
         """
         if channels < 4:
             return dot_product.DEPTH if self.dot_product else channels
@@ -74,7 +74,7 @@ class VectorUnit:
 
 
 def processor(target: Target, dtype: str) -> VectorUnit | GPU:
-    """Return what a target's kernels are made for, for a network in float32, float16 or int8."""
+    """Return the processor of a target, for a network in float32, float16 or int8."""
     return gpu(target, dtype) if is_gpu(target) else vector_unit(target, dtype)
 
 
@@ -96,16 +96,16 @@ def native(target: Target, dtype: str) -> bool | None:
 
     Parameters
     ----------
-    target
-        A CPU of LLVM, or a GPU of CUDA or OpenCL.
-    dtype
+    target : Target
+        LLVM target of a CPU, or a CUDA or OpenCL target of a GPU.
+    dtype : str
         float32, float16 or int8.
 
     Returns
     -------
     bool or None
-        None for a GPU whose kernels widen: its target does not tell whether the hardware could do
-        without.
+        None for a GPU whose kernels widen: its target does not say whether the hardware has the
+        dtype.
     """
     unit = processor(target, dtype)
     multiplies = {"float32": True, "float16": unit.fp16, "int8": bool(unit.dot_product)}[dtype]

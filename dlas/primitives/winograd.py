@@ -2,10 +2,10 @@
 
 Each tile of m x m outputs is A^T [(G g G^T) * (B^T d B)] A, where g is the kernel and d the tile's
 input of m + 2 positions on each side: (m + 2)^2 multiplications instead of 9 m^2 (Lavin and Gray,
-"Fast Algorithms for Convolutional Neural Networks", CVPR 2016, where the matrices of F(2x2, 3x3)
-and F(4x4, 3x3) are). Weights are transformed once. The multiplications of all tiles are one matrix
-product over the channels for each of the (m + 2)^2 positions; as many rows of tiles as a cache
-holds go through transform, products and inverse transform together.
+"Fast Algorithms for Convolutional Neural Networks", CVPR 2016, with the matrices of F(2x2, 3x3) and
+F(4x4, 3x3)). Weights are transformed once. For each of the (m + 2)^2 positions, the multiplications
+of all tiles are one matrix product over the channels. As many rows of tiles as a cache holds go
+through transform, products and inverse transform together.
 
 Layers that are no 3x3 convolutions of stride 1, or too small to gain, are computed as in spatial
 pack, whose layout feature maps have throughout.
@@ -60,20 +60,20 @@ OUTPUT = {
     2: ((1, 1, 1, 0), (0, 1, -1, -1)),
     4: ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1)),
 }
-# The names of the blocks before and behind the products.
+# Names of the blocks before and behind the products.
 INPUT_ROWS, TRANSFORMED, OUTPUT_ROWS = "input_rows", "transformed_input", "output_rows"
 # Input channels below which the transforms cost more than they save.
 MIN_CHANNELS = 16
-# What a cache holds of transformed input and products.
+# Size of a cache, for transformed input and products.
 PANEL_BYTES = 640 * 1024
-# In multiply-adds of a vector: reading a vector of weights from beyond the second-level cache, and
-# the transforms of a vector of one tile, there and back.
+# Costs in multiply-adds of a vector: reading a vector of weights from beyond the second-level
+# cache, and the transforms of a vector of one tile, there and back.
 READ_COST = 16
 TRANSFORM_COSTS = {2: (64, 40), 4: (200, 140)}
 
 
 def layout(channels: int, vector: VectorUnit | GPU) -> Layout:
-    """Return NCHWc, as spatial pack."""
+    """Return NCHWc, as spatial pack does."""
     return spatial_pack.layout(channels, vector)
 
 
@@ -89,12 +89,12 @@ def supports(convolution: Convolution, dtype: str, vector: VectorUnit | GPU) -> 
 
 
 def computes_itself(function: Schedule) -> bool:
-    """Return whether a kernel is Winograd's; the others are as in spatial pack."""
+    """Return whether a kernel is Winograd's. The others are as in spatial pack."""
     return OUTPUT_ROWS in tiling.block_names(function)
 
 
 def packing(convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) -> Packing:
-    """Return how this layer's weight is packed: transformed for a size of tiles, or as in spatial pack."""
+    """Return how this layer's weight is packed: transformed for tiles, or as in spatial pack."""
     assert not isinstance(vector, GPU)
     outputs = knobs.choose("outputs", ranked_outputs(convolution))
     plain = spatial_pack.packing(convolution, vector, knobs)
@@ -102,13 +102,13 @@ def packing(convolution: Convolution, vector: VectorUnit | GPU, knobs: Knobs) ->
 
 
 def ranked_outputs(convolution: Convolution) -> list[int]:
-    """Return the sizes of tiles to choose from, that first which is expected to be fastest; 0 for spatial pack."""
+    """Return the tile sizes to choose from, the fastest expected first; 0 is spatial pack."""
     kernel = (convolution.kernel, convolution.stride, convolution.groups)
     if kernel != ((TAPS, TAPS), (1, 1), 1) or convolution.in_channels < MIN_CHANNELS:
         return [0]
 
     def cost(outputs: int) -> float:
-        """Multiply-adds for each pair of an input and an output channel."""
+        """Return the multiply-adds for each pair of an input and an output channel."""
         if not outputs:
             return convolution.macs / pairs + READ_COST * TAPS**2
         tiles = convolution.batch * _tiles(convolution.out_height, outputs)
@@ -128,7 +128,7 @@ def pack_weight(
     """Pack a weight [K, C, 3, 3], transformed in float64.
 
     Returns float32 [m + 2, m + 2, K / block, C / block, block of C, block of K] for tiles of m x m
-    outputs; what fills up the blocks is zero.
+    outputs, filled up with zeros.
     """
     if not packing.outputs:
         return spatial_pack.pack_weight(weight, convolution, data_layout, packing)
@@ -153,7 +153,7 @@ def convolve(
     images, blocks = convolution.batch, int(data.shape[1])
     down, across = (_tiles(n, outputs) for n in convolution.out_shape[2:])
     top, left, bottom, right = convolution.padding
-    # As far as the last tile reaches.
+    # The padding reaches as far as the last tile.
     bottom += down * outputs - convolution.out_height
     right += across * outputs - convolution.out_width
     padded = pad(data, data_layout, replace(convolution, padding=(top, left, bottom, right)))
@@ -200,12 +200,12 @@ def convolve(
 
 
 def planes(convolution: Convolution) -> Planes:
-    """Decline weights in CSR."""
+    """Decline sparse weights."""
     raise UnsupportedError("Winograd's transform leaves no weight zero; allowed: dense")
 
 
 def schedule(function: Schedule, vector: VectorUnit | GPU, knobs: Knobs) -> None:
-    """Transform some rows of tiles, multiply in register tiles, and transform the products, before the next rows."""
+    """Transform some rows of tiles, multiply in register tiles and transform back, in panels."""
     if isinstance(vector, GPU) or not computes_itself(function):
         spatial_pack.schedule(function, vector, knobs)
         return
@@ -263,7 +263,7 @@ def _tiles(extent: int, outputs: int) -> int:
 def _row(matrix: Sequence[Sequence[float]], row: Any, term: Callable[[int], Any]) -> Any:
     """Return the product of a row of a matrix and a vector of terms.
 
-    The row is a variable of an unrolled loop: of the cases one is left when the code is compiled.
+    The row is a variable of an unrolled loop, so the compiler keeps only one of the cases.
     """
     *others, product = (_combination(coefficients, term) for coefficients in matrix)
     for number in reversed(range(len(others))):
@@ -272,9 +272,9 @@ def _row(matrix: Sequence[Sequence[float]], row: Any, term: Callable[[int], Any]
 
 
 def _combination(coefficients: Sequence[float], term: Callable[[int], Any]) -> Any:
-    """Return the sum of terms times coefficients that are not all negative, without those that are zero."""
+    """Return the sum of terms times coefficients, of which not all are negative, without zeros."""
     total: Any = None
-    # It begins with a term that needs no change of sign.
+    # Begin with a term that needs no change of sign.
     places = sorted(range(len(coefficients)), key=lambda place: coefficients[place] <= 0)
     for place in places:
         size = abs(coefficients[place])
@@ -288,7 +288,10 @@ def _combination(coefficients: Sequence[float], term: Callable[[int], Any]) -> A
 
 
 def _panels(down: int, row_bytes: int, threads: int) -> list[int]:
-    """Return the rows of tiles to take together, that first which fits a cache and leaves work to each thread."""
+    """Return the options for how many rows of tiles to take together.
+
+    The default, first, fits a cache and leaves work to each thread.
+    """
     every = tiling.divisors(down, down)
     fitting = [n for n in every if n * row_bytes <= PANEL_BYTES and down // n >= min(threads, down)]
     default = fitting[-1] if fitting else 1
@@ -296,7 +299,7 @@ def _panels(down: int, row_bytes: int, threads: int) -> list[int]:
 
 
 def _transform(function: Schedule, name: str, at: Any) -> None:
-    """Compute the block `name` under the loop `at`, in registers: a tile unrolled, in vectors of channels."""
+    """Compute the block `name` under the loop `at`, in registers: a tile unrolled, in vectors."""
     block = function.get_sblock(name)
     function.compute_at(block, at, preserve_unit_loops=True)
     function.set_scope(block, 0, "local")
