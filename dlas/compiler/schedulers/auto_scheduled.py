@@ -1,6 +1,6 @@
-"""Auto-scheduled: schedules that MetaSchedule's own rules make of the bare loops, found by measuring on the platform.
+"""Auto-scheduled: schedules from the bare loops by MetaSchedule's rules, found by measuring.
 
-A kernel for which no candidate is right, and what lies between the convolutions, has the default
+A kernel without a correct candidate, and the operators between convolutions, have the default
 schedule.
 """
 

@@ -1,4 +1,4 @@
-"""Autotuned: each primitive's schedule at the point of its knobs that measuring candidates on the platform found."""
+"""Autotuned: each primitive's schedule with the best knobs found by measuring on the platform."""
 
 from dlas.compiler.schedulers import untuned
 from dlas.compiler.tuning.network import tune_network

@@ -1,4 +1,4 @@
-"""What the files of ways to schedule offer beside their descriptions."""
+"""The functions of a way to schedule, and how to load it."""
 
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Scheduler(Protocol):
     """A way to schedule: a module of this package.
 
-    It may have a function `supports(format, vector)` as well, see `unsupported`.
+    It may have a function `supports(weight_format, vector)` as well, see `unsupported`.
     """
 
     def schedule(
@@ -31,7 +31,19 @@ class Scheduler(Protocol):
         weight_format: WeightFormat,
         vector: VectorUnit | GPU,
     ) -> None:
-        """Schedule a kernel of a network: a convolution with whatever was fused behind it, or what lies between."""
+        """Schedule a kernel of a network in place.
+
+        Parameters
+        ----------
+        kernel : Schedule
+            A convolution with its fused epilogue, or an operator between convolutions.
+        primitive : Primitive
+            Algorithm of the layers.
+        weight_format : WeightFormat
+            Format of the weights.
+        vector : VectorUnit or GPU
+            The processor.
+        """
 
 
 class SearchingScheduler(Scheduler, Protocol):
@@ -54,7 +66,7 @@ class SearchingScheduler(Scheduler, Protocol):
 
 
 class CombiningScheduler(Scheduler, Protocol):
-    """A way to schedule that chooses from what other ways found, those that its description names in `combines`."""
+    """A way to schedule that combines the results of other ways, its description's `combines`."""
 
     def tune(
         self,
@@ -74,38 +86,38 @@ class CombiningScheduler(Scheduler, Protocol):
 
 
 def load(name: str) -> Scheduler:
-    """Import a way to schedule; raise StudyError for an unknown one."""
+    """Import a way to schedule. Raise StudyError for an unknown name."""
     return cast(Scheduler, registry.load("tuning", name))
 
 
 def load_searching(name: str) -> SearchingScheduler:
-    """Import a way to schedule that searches; raise StudyError for an unknown one."""
+    """Import a way to schedule that searches. Raise StudyError for an unknown name."""
     return cast(SearchingScheduler, registry.load("tuning", name))
 
 
 def load_combining(name: str) -> CombiningScheduler:
-    """Import a way to schedule that combines others; raise StudyError for an unknown one."""
+    """Import a way to schedule that combines others. Raise StudyError for an unknown name."""
     return cast(CombiningScheduler, registry.load("tuning", name))
 
 
 def unsupported(
     scheduler: Scheduler, weight_format: WeightFormat, vector: VectorUnit | GPU
 ) -> str | None:
-    """Ask a way to schedule whether it declines a network.
+    """Return why a way to schedule declines a network.
 
     Parameters
     ----------
     scheduler : Scheduler
-        It declines none unless it has a function `supports`, with the other parameters.
+        It supports all networks unless it has a function `supports`, with the other parameters.
     weight_format : WeightFormat
-        The format of the network's weights.
+        Format of the network's weights.
     vector : VectorUnit or GPU
         The processor.
 
     Returns
     -------
     str or None
-        The reason why it declines the network, None if it supports it.
+        The reason, None if the network is supported.
     """
     supports: Any = getattr(scheduler, "supports", None)
     reason: str | None = supports and supports(weight_format, vector)

@@ -1,4 +1,4 @@
-"""Unscheduled: the bare loops of the computation, which TVM's own passes lower and LLVM compiles."""
+"""Unscheduled: the bare loops, lowered by TVM's own passes and compiled by LLVM."""
 
 from tvm.s_tir import Schedule
 

@@ -16,7 +16,10 @@ PLUGIN = TuningPlugin(label="untuned", order=1, fill="full", line="-")
 def schedule(
     kernel: Schedule, primitive: Primitive, weight_format: WeightFormat, vector: VectorUnit | GPU
 ) -> None:
-    """Schedule a convolution as the primitive does at the point it carries; what lies between by `schedule_between`."""
+    """Schedule a convolution as its primitive does, and other kernels by `schedule_between`.
+
+    The convolution carries the point of its search space.
+    """
     if tiling.CONVOLUTION in tiling.block_names(kernel):
         weight_format.schedule(primitive, kernel, vector, attached(kernel))
     else:
