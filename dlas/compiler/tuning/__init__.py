@@ -1,1 +1,1 @@
-"""Tuning: the decisions of each layer's code, found by measuring candidates on the platform itself."""
+"""Tuning: the decisions of each layer's code, found by measuring candidates on the platform."""

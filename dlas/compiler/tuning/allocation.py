@@ -1,4 +1,4 @@
-"""Which task the next trials go to: the one that they are expected to gain most for the network.
+"""Allocation of the next trials to the task with the largest expected gain for the network.
 
 This is the gradient of Ansor's task scheduler (Zheng et al., "Ansor: Generating High-Performance
 Tensor Programs for Deep Learning", OSDI 2020, section 6), as MetaSchedule uses it: without the term
@@ -8,25 +8,25 @@ for similar tasks.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-# How far the gradient looks back, in batches.
+# Number of batches that the gradient looks back.
 WINDOW = 3
-# Weight of the recent improvement; the rest is the guess that as many batches again could save the
+# Weight of the recent improvement. The rest is the guess that as many batches again could save the
 # whole latency.
 RECENT = 0.2
 
 
 @dataclass
 class Progress:
-    """How far a task has come.
+    """The progress of a task.
 
-    Parameters
+    Attributes
     ----------
     calls : int
-        How often the network runs it.
+        How often the network runs its kernel.
     best : list of float
-        Its best latency after each of its batches.
+        Best latency in seconds after each batch.
     closed : bool
-        Whether nothing more is tried: its limit is reached or its space is exhausted.
+        Whether its trials are over: its limit is reached or its space is exhausted.
     """
 
     calls: int
@@ -34,7 +34,7 @@ class Progress:
     closed: bool = False
 
     def gain(self) -> float:
-        """Return how much latency of the network one more batch is expected to save.
+        """Return the latency of the network in seconds that one more batch is expected to save.
 
         calls x best latency x (RECENT x relative improvement per batch in the window + (1 - RECENT)
         / batches)
@@ -46,7 +46,10 @@ class Progress:
 
 
 def next_task(tasks: Sequence[Progress]) -> int | None:
-    """Return the number of the task whose turn it is, None where all are closed: one batch each, then by gain."""
+    """Return the number of the task to try next, None if all are closed.
+
+    Each task gets one batch first. Then the task with the largest gain is next.
+    """
     numbers = [number for number, task in enumerate(tasks) if not task.closed]
     fresh = [number for number in numbers if not tasks[number].best]
     if fresh:

@@ -1,8 +1,7 @@
-"""Auto-schedule a network: search a schedule for each of its fused convolutions, from the bare loops.
+"""Auto-schedule a network: search a schedule for each fused convolution, from the bare loops.
 
-Trials go, a batch at a time, to the task with most to gain. All of it can be repeated from the
-records: a job that was killed makes the same choices again, takes the trials that are recorded, and
-measures only what is missing.
+Trials go, a batch at a time, to the task with most to gain. A resumed job repeats its choices from
+the records: it takes the recorded trials again and measures only missing ones.
 """
 
 import logging
@@ -28,8 +27,8 @@ from dlas.compiler.tuning.workbench import Workbench
 from dlas.compiler.tuning.workloads import TraceTrial, Workload, find_workloads
 from dlas.files import code_folder
 
-# Candidates of a workload that are proposed together, at most: fewer would cost more time to evolve
-# than to measure.
+# Maximum number of candidates of a workload that are proposed together. Fewer would take longer to
+# evolve than to measure.
 TURN = 16
 
 LOG = logging.getLogger("dlas")
@@ -54,26 +53,25 @@ def auto_schedule(
     network : Network
         The network.
     primitive, weight_format : str
-        The primitive and the weight format, which must be dense.
+        Algorithm of its layers and format of their weights, which must be dense.
     target : dict
-        TVM's target, with the number of its cores.
+        The complete TVM target, with the number of its cores.
     settings : Settings
         How much is tried, and how it is measured.
     records : Path
-        A folder of records. Trials in it are not measured again.
+        Folder of records. Trials in it are not measured again.
     seed : int
-        The seed of the search.
+        Seed of the search.
     opener : DeviceOpener
-        The device on which candidates are measured.
+        Opens the device on which candidates are measured.
     kernels : Path, optional
-        The folder of a `KernelCache`, for the libraries that are timed in the end.
+        Folder of a `KernelCache`, for the libraries that are timed in the end.
 
     Returns
     -------
     Outcome
         The "trace" of the fastest correct candidate of each kernel, whether or not it is faster
-        than the default, None where there is none. The curve has all trials in the order in which
-        they were tried.
+        than the default, None if there is none. The curve has all trials in order.
 
     Raises
     ------
@@ -81,7 +79,7 @@ def auto_schedule(
         For a target without its cores, and records that cannot be written.
     RowError
         For a format or a target without rules, default code that cannot be measured, and a device
-        that vanished.
+        that is lost.
     """
     require_cores(target)
     start = time.perf_counter()
@@ -121,7 +119,7 @@ def auto_schedule(
 
 
 class _Task:
-    """A workload and those of its trials that have been taken into account."""
+    """A workload and its trials so far."""
 
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
@@ -132,13 +130,13 @@ class _Task:
 
     @property
     def best(self) -> TraceTrial | None:
-        """The fastest correct candidate."""
+        """The fastest correct candidate, None if there is none."""
         correct = (trial for trial in self.trials if not trial.failed)
         return min(correct, key=lambda trial: trial.seconds, default=None)
 
     @property
     def seconds(self) -> float:
-        """The latency of the kernel as the network uses it."""
+        """Latency of the kernel as the network uses it."""
         return (self.best or self.default).seconds
 
     def choice(self) -> dict[str, Any]:
@@ -155,7 +153,7 @@ class _Task:
 
 
 class _Job:
-    """One auto-scheduling job: its tasks, the workbench that measures candidates, and its curve so far."""
+    """An auto-scheduling job: its tasks, its workbench and its curve so far."""
 
     def __init__(
         self,
@@ -205,7 +203,7 @@ class _Job:
             task.default = default
 
     def next_batch(self, task: _Task, count: int, turn: int) -> int:
-        """Take some more trials into account, recorded ones first; return how many there were."""
+        """Take up to `count` more trials, recorded ones first, and return how many there were."""
         recorded = task.workload.records.trials
         taken = len(task.trials)
         self.saved += min(count, len(recorded) - taken)
@@ -219,8 +217,8 @@ class _Job:
     def measure(self, task: _Task, count: int, turn: int) -> None:
         """Propose candidates, measure them and record each at once.
 
-        Failures are recorded last. Where all fail, the default code must still run: otherwise it is
-        not their fault.
+        Failures are recorded last. If all fail, the default code is run again first: it fails too
+        if the candidates are not at fault.
         """
         effort = self.workbench.effort
         with effort.spent("search"):

@@ -1,4 +1,4 @@
-"""Code compiled side by side, each piece in a process of its own."""
+"""Compile candidates in parallel, each in a separate process."""
 
 import json
 import multiprocessing
@@ -20,15 +20,23 @@ from dlas.compiler.layer import Layer
 from dlas.compiler.library import link
 from dlas.compiler.pipeline import compile_module
 
-# Forked, so that layers need not travel and nothing is imported again. It is safe because this
-# process runs no kernels, which would start TVM's threads.
+# Forked processes inherit layers and imports. Forking is safe because this process runs no kernels,
+# which would start TVM's threads.
 FORK = multiprocessing.get_context("fork")
 LIBRARY, SHAPES, REASON = "kernel.so", "shapes.json", "reason.txt"
 
 
 @dataclass(frozen=True)
 class Job:
-    """What writes a library and what it needs into a folder, and the folder, which is not there yet."""
+    """A library to build.
+
+    Attributes
+    ----------
+    write : callable
+        Writes the library and its data into a folder.
+    folder : Path
+        The folder, which must not exist yet.
+    """
 
     write: Callable[[Path], None]
     folder: Path
@@ -36,14 +44,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Built:
-    """Why a job failed, None where it did not, and how many seconds it took."""
+    """The result of a job: the reason of its failure, None on success, and the seconds it took."""
 
     reason: str | None
     seconds: float
 
 
 def build(jobs: Sequence[Job], timeout_s: float) -> list[Built]:
-    """Do all jobs, one on each CPU at a time, and return the result of each."""
+    """Run all jobs, one on each CPU at a time, and return their results in order.
+
+    A job that takes longer than `timeout_s` is killed.
+    """
     waiting = list(enumerate(jobs))[::-1]
     running: dict[int, tuple[int, ForkProcess, float]] = {}
     built: dict[int, Built] = {}
@@ -87,7 +98,7 @@ def _build(job: Job) -> None:
         lines = str(error).strip().splitlines() or [repr(error)]
         (job.folder / REASON).write_text(f"{type(error).__name__}: {lines[-1]}")
         os._exit(1)
-    # Without the clean-up of what belongs to the parent.
+    # Skip the clean-up at exit of objects that belong to the parent.
     os._exit(0)
 
 
@@ -98,7 +109,21 @@ def write_candidate(
     folder: Path,
     linker: Sequence[str] = (),
 ) -> None:
-    """Write the library of a layer's code by some decisions, its constants and the shapes of its input and output."""
+    """Write the files of a layer's code with some decisions.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    decisions : mapping of str to int
+        The point of its search space.
+    target : Target
+        The target.
+    folder : Path
+        Existing folder for the files, which are those of `write_kernel`.
+    linker : sequence of str
+        Command that links, as in `link`.
+    """
     kernel = layer.kernel(decisions)
     write_kernel(layer.scheduled(kernel), kernel.constants, target, folder, linker)
 
@@ -110,10 +135,24 @@ def write_kernel(
     folder: Path,
     linker: Sequence[str] = (),
 ) -> None:
-    """Write the library of a scheduled kernel, its constants and the shapes of its input and output.
+    """Write the library of a scheduled kernel, its constants and its shapes.
 
-    Its first parameter is the input, its last one the output, and those between them are the
-    constants.
+    The files are `LIBRARY`, `SHAPES` (shape and dtype of input and output) and one .npy file for
+    each constant.
+
+    Parameters
+    ----------
+    function : tirx.PrimFunc
+        The kernel. Its first parameter is the input, its last one the output, and all between are
+        constants.
+    constants : sequence of np.ndarray
+        The constants.
+    target : Target
+        The target.
+    folder : Path
+        Existing folder for the files.
+    linker : sequence of str
+        Command that links, as in `link`.
     """
     first, *_, last = (parameter.ty for parameter in function.params)
     shapes = [[[int(extent) for extent in ty.shape], str(ty.dtype)] for ty in (first, last)]

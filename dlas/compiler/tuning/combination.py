@@ -1,4 +1,4 @@
-"""The fastest code of several ways to schedule, layer by layer, as it runs in the network."""
+"""Combine several ways to schedule: the fastest code of each layer, as it runs in the network."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ LOG = logging.getLogger("dlas")
 FOUND = ("decisions", "trace")
 
 Choice = Mapping[str, Any]
-# What one way found for one layer: its choices by workload.
+# Choices of one way for one layer, by workload.
 Found = dict[str, Choice]
 
 
@@ -38,27 +38,27 @@ def combine(
     kernels: Path | None = None,
     others: Mapping[str, Mapping[str, Choice]],
 ) -> Outcome:
-    """Choose for each layer of a network the fastest of what other ways found and of its default.
+    """Choose for each layer of a network the fastest of its default and of other ways' results.
 
     Parameters
     ----------
-    network, primitive, format, target, settings, opener, kernels
-        As for `tuning.network.tune_network`. Nothing is searched, so that nothing is kept in
-        `records` and there is no chance to `seed`.
-    others : mapping
-        What each other way chose for the network.
+    network, primitive, weight_format, target, settings, opener, kernels
+        As for `tuning.network.tune_network`.
+    records, seed
+        Unused, as nothing is searched.
+    others : mapping of str to mapping
+        Choices of each other way for the network.
 
     Returns
     -------
     Outcome
-        The choices of the way that is surely faster than the default in the network, and the
-        fastest one, with its name as "way" and the "ratio" that was measured now. The curve is
-        empty.
+        The choices of the fastest way if it is surely faster than the default in the network, with
+        its name as "way" and the newly measured "ratio". The curve is empty.
 
     Raises
     ------
     UnsupportedError
-        Where no other way found anything, as each of them declined the network or failed.
+        If no other way has choices, as each declined the network or failed.
     """
     finalists = _by_layer(others)
     if not finalists:
@@ -96,7 +96,7 @@ def combine(
 
 
 def _by_layer(others: Mapping[str, Mapping[str, Choice]]) -> dict[str, list[Found]]:
-    """Return what the ways found for each layer, by its label."""
+    """Return the choices of all ways for each layer, by its label."""
     found: dict[str, list[Found]] = {}
     for way, choices in others.items():
         own: dict[str, Found] = {}
@@ -114,7 +114,7 @@ def _found(layer: Found) -> bool:
 def _choices(
     finalists: Mapping[str, Sequence[Found]], chosen: Mapping[str, Found]
 ) -> dict[str, dict[str, Any]]:
-    """Return the choices of a network: those that are chosen for a layer, the default for other layers."""
+    """Return the choices of a network: the chosen ones for some layers, the default for others."""
     choices: dict[str, dict[str, Any]] = {}
     for label, found in finalists.items():
         default = {

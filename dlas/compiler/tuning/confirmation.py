@@ -1,4 +1,4 @@
-"""Which of the fastest candidates are used: those that are faster than the default where they will run, in the network.
+"""Confirm candidates: use the ones that beat the default where they will run, in the network.
 
 Alone, a layer finds its input in the caches of the core that read it before and has nothing fused
 behind it. In the network other cores wrote that input, and a gain can shrink to nothing or turn
@@ -21,7 +21,7 @@ from dlas.compiler.tuning.building import LIBRARY, Job, build
 from dlas.compiler.tuning.measurement import CandidateError, Measurer
 from dlas.errors import FailedError
 
-# Of no difference, below which code counts as faster than the default.
+# Significance level of the sign test against the default code.
 CHANCE = 0.05
 
 Chosen = TypeVar("Chosen", bound=Mapping[str, Any])
@@ -29,22 +29,22 @@ Chosen = TypeVar("Chosen", bound=Mapping[str, Any])
 
 @dataclass(frozen=True)
 class InNetwork:
-    """A network that can be built by any choices, and in whose runs the kernels of each layer are timed.
+    """A network that can be built with any choices, and whose layers are timed in its runs.
 
-    Parameters
+    Attributes
     ----------
     library : callable
-        Builds it by choices, or by default where it gets none.
+        Builds the network with choices, or by default if they are None.
     input_shape : tuple of int
-        The shape of its image.
+        Shape [N, C, H, W] of its image.
     labels : sequence of str
-        The labels of its layers.
+        Labels of its layers.
     measurer : Measurer
         The process that runs it.
     rounds : int
-        The number of samples of each library.
+        Number of samples of each library.
     folder : Path
-        Where libraries lie until they are measured.
+        Folder for libraries until they are measured.
     """
 
     library: Callable[[Mapping[str, Any] | None], Library]
@@ -55,7 +55,23 @@ class InNetwork:
     folder: Path
 
     def __call__(self, ways: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Return seconds [rounds, 1 + ways, layers], first of the default code; raises CandidateError."""
+        """Time the layers with each of several choices and by default.
+
+        Parameters
+        ----------
+        ways : sequence of mapping
+            Choices for `build_library`.
+
+        Returns
+        -------
+        ndarray of float [rounds, 1 + ways, layers]
+            Seconds in a run, first of the default code.
+
+        Raises
+        ------
+        CandidateError
+            For a network that cannot be built or gives wrong outputs.
+        """
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             jobs = [
                 Job(partial(self.write, choices), Path(folder, str(number)))
@@ -70,7 +86,10 @@ class InNetwork:
             )
 
     def ratios(self, choices: Mapping[str, Any]) -> list[float]:
-        """Return each layer's latency by choices over that by default; raises FailedError for a wrong network."""
+        """Return the ratio of each layer's latency with choices to its default latency.
+
+        Raises FailedError for a network that cannot be built or gives wrong outputs.
+        """
         try:
             samples = self([choices])
         except CandidateError as error:
@@ -80,12 +99,12 @@ class InNetwork:
         ]
 
     def write(self, choices: Mapping[str, Any] | None, folder: Path) -> None:
-        """Write the library of the network by choices."""
+        """Write the library of the network with choices."""
         self.library(choices).export(folder / LIBRARY, self.measurer.opener.linker)
 
 
 class Confirmed(NamedTuple, Generic[Chosen]):
-    """What is used of a layer's finalists, None for the default, and its latency over the default's."""
+    """The finalist that a layer uses, None for the default, and its latency over the default's."""
 
     chosen: Chosen | None
     ratio: float
@@ -97,10 +116,21 @@ def confirm(
 ) -> dict[str, Confirmed[Chosen]]:
     """Return for each layer the finalist that is surely faster than the default in the network.
 
-    `measure` times the network by its defaults and by each of several ways, which have a finalist
-    for each of some layers, in turns, and returns the seconds [rounds, 1 + ways, layers]. The best
-    finalist of each layer is measured once more, so that luck does not choose it: it must be faster
-    in the median and in a sign test.
+    The best finalist of each layer is measured a second time, because the best of several samples
+    is biased. It must be faster in the median and in a sign test.
+
+    Parameters
+    ----------
+    finalists : mapping of str to sequence
+        Finalists of each layer, possibly none.
+    measure : callable
+        Takes a sequence of ways, each a mapping of layers to one finalist. Times the network by
+        default and in each way, in turns, and returns seconds [rounds, 1 + ways, layers].
+
+    Returns
+    -------
+    dict of str to Confirmed
+        The outcome of each layer.
     """
     places = range(max(map(len, finalists.values()), default=0))
     ways = [
@@ -127,9 +157,9 @@ def confirm(
 
 
 def _chance(wins: int, rounds: int) -> float:
-    """Return how likely so many wins or more are of two that are alike: the sign test.
+    """Return the probability of so many wins or more between two equals: one-sided sign test.
 
-    SciPy's takes as long to import as all else that tunes.
+    SciPy's takes as long to import as all other modules of a tuning job.
     """
     return sum(math.comb(rounds, count) for count in range(wins, rounds + 1)) / 2**rounds
 

@@ -1,4 +1,4 @@
-"""MetaSchedule's records of one workload in a folder of its own, which survive a killed job."""
+"""MetaSchedule's records of one workload in one folder, which survive a killed job."""
 
 import json
 import logging
@@ -17,25 +17,28 @@ from dlas.compiler.tuning.metaschedule import meta_schedule as ms
 from dlas.errors import StudyError
 from dlas.files import atomic_write
 
-# MetaSchedule's seconds of what does not run or is wrong.
+# Seconds that MetaSchedule records for code that does not run or is wrong.
 FAILED = 1e10
 
 LOG = logging.getLogger("dlas")
 
 
 class Measured:
-    """A trial: the samples of its seconds a run, which are FAILED where there is no use for it."""
+    """A trial: samples of the seconds of a run, which are FAILED if the code is of no use."""
 
     samples: tuple[float, ...]
 
     @property
     def seconds(self) -> float:
-        """The lower quartile: what disturbs a sample makes it slower, and can disturb most of them."""
+        """Lower quartile of the samples.
+
+        Disturbances only make a sample slower, and can affect most of them.
+        """
         return float(np.quantile(self.samples, 0.25))
 
     @property
     def failed(self) -> bool:
-        """Whether the code could not be made or run, or was wrong."""
+        """Whether the code could not be built or run, or was wrong."""
         return max(self.samples) >= FAILED
 
 
@@ -48,16 +51,16 @@ class Database(ABC, Generic[Trial]):
     Parameters
     ----------
     folder : Path
-        Where MetaSchedule's files lie: one line a trial, appended at once.
+        Folder of MetaSchedule's files: one line for each trial, appended at once.
     module : IRModule
-        What is tuned, before it is scheduled.
+        The unscheduled module.
     target : Target
-        What it is compiled for.
+        Its target.
 
     Raises
     ------
     StudyError
-        Where the folder cannot be read or written.
+        If the folder cannot be read or written.
     """
 
     def __init__(self, folder: Path, module: tvm.IRModule, target: Target) -> None:
@@ -78,7 +81,25 @@ class Database(ABC, Generic[Trial]):
         """Return the trial of a trace as MetaSchedule writes it, None for one of another space."""
 
     def append(self, trace: Trace, samples: Sequence[float]) -> Trial:
-        """Append a trial; raise StudyError where it could not be written whole, with all others intact."""
+        """Append a trial and return it.
+
+        Parameters
+        ----------
+        trace : Trace
+            Trace of the candidate's schedule.
+        samples : sequence of float
+            Seconds of a run, or `FAILED`.
+
+        Returns
+        -------
+        Measured
+            The trial as it was read back.
+
+        Raises
+        ------
+        StudyError
+            If it could not be written completely. All other trials stay intact.
+        """
         before = self._file.stat().st_size
         record = ms.database.TuningRecord(
             trace, self.workload, [float(each) for each in samples], self.target
@@ -94,7 +115,7 @@ class Database(ABC, Generic[Trial]):
         return trial
 
     def _write_workload(self) -> None:
-        """Write down what the records are of, unless that has been done."""
+        """Write the module of the records, unless it is already there."""
         file = self._workload_file
         if file.exists() and _ends_in_newline(file):
             return
@@ -105,7 +126,7 @@ class Database(ABC, Generic[Trial]):
             raise StudyError(f"cannot write a tuning record to {file}: disk full?")
 
     def _repaired(self) -> list[Trial]:
-        """Read the trials; what a killed job left half written is cut off first."""
+        """Read the trials, after dropping lines that a killed job left incomplete."""
         if not self._file.exists():
             return []
         lines = self._file.read_bytes().splitlines(keepends=True)
@@ -123,7 +144,7 @@ class Database(ABC, Generic[Trial]):
         return [trial for trial in trials if trial is not None]
 
     def _parsed(self, line: bytes) -> Trial | None:
-        """Return the trial of a line as MetaSchedule writes it, None for one that is damaged."""
+        """Return the trial of a line as MetaSchedule writes it, None for a damaged one."""
         if not line.endswith(b"\n"):
             return None
         try:

@@ -1,18 +1,18 @@
-"""How long a candidate may take before it is given up."""
+"""Time limits for building and running a candidate."""
 
-# For default code, while nothing is known of the machine's speed.
+# Limit for default code, while nothing is known of the machine's speed.
 DEFAULT_TIMEOUT_S = 600.0
-# A candidate may take this many times as long as the default code.
+# Limit for a candidate in units of the default code's time.
 SLOWER = 10
 
 
 class TimeLimit:
-    """The limit for the build or the run of a candidate, which scales with the default code's time.
+    """The time limit for building or running a candidate, in proportion to the default code's time.
 
     Parameters
     ----------
     timeout_s : float
-        The least limit in seconds.
+        Minimum limit in seconds.
     """
 
     def __init__(self, timeout_s: float) -> None:
@@ -20,7 +20,7 @@ class TimeLimit:
         self.default_s: float | None = None
 
     def default_took(self, seconds: float) -> None:
-        """Record how long the default code of a layer took."""
+        """Record how many seconds the default code of a layer took."""
         self.default_s = max(seconds, self.default_s or 0.0)
 
     @property

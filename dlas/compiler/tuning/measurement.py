@@ -20,25 +20,33 @@ from dlas.compiler.tuning.limits import DEFAULT_TIMEOUT_S, TimeLimit
 from dlas.errors import StudyError
 from dlas.processes import START_TIMEOUT_S, SilentError, Worker, WorkerError
 
-# Of the largest output of the default code, by the feature map's type: what sums in another order
-# may differ by.
+# Maximum error relative to the largest output of the default code, by the dtype of the feature map.
+# Sums in another order may differ by as much.
 TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "uint8": 0.0, "int8": 0.0}
-# Of the largest: in float16 each layer adds its own.
+# Maximum error relative to the largest logit. In float16 the errors of all layers add up.
 LOGITS_TOLERANCE = 2e-2
-# Of a network in each sample, at least; more if they are over sooner than so many of a layer's
-# samples.
+# Minimum number of runs of a network in each sample. There are more if one run is shorter than a
+# sample of a layer.
 RUNS = 5
-# At most, of a layer's constants.
+# Maximum number and size of the copies of a layer's constants.
 COPIES, COPIED_BYTES = 400, 64 << 20
 
 
 class CandidateError(Exception):
-    """Why a candidate is of no use."""
+    """A candidate that is of no use; its message is the reason."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A layer's default code, which every candidate must agree with, and on how many copies of constants it runs."""
+    """The default code of a layer, which its candidates are checked against.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of its files, as `write_kernel` writes them.
+    copies : int
+        Number of copies of the constants that candidates run on.
+    """
 
     folder: Path
     copies: int
@@ -47,8 +55,18 @@ class Reference:
 def copies(layer_bytes: int, network_bytes: int) -> int:
     """Return how many copies of a layer's constants take the place of a network's.
 
-    Between two runs of a layer, a network runs its others, whose weights push this one's out of the
-    caches.
+    Between two runs of a layer, a network runs its other layers, whose weights evict this layer's
+    from the caches.
+
+    Parameters
+    ----------
+    layer_bytes, network_bytes : int
+        Size of the constants of one call, and of all calls of the network.
+
+    Returns
+    -------
+    int
+        At least 1.
     """
     smallest = max(1, layer_bytes)
     wanted = min(-(-network_bytes // smallest), COPIED_BYTES // smallest, COPIES)
@@ -58,20 +76,20 @@ def copies(layer_bytes: int, network_bytes: int) -> int:
 class Measurer:
     """The process that runs candidates on a device.
 
-    A candidate that crashes the process, or the device's, or takes longer than its limit raises
-    `CandidateError`, and the next one meets a new process. `StudyError` is raised where there is no
-    device, or none any more.
+    A candidate that crashes the process or the device, or exceeds its time limit, raises
+    `CandidateError`. The next candidate gets a new process. A device that is missing or lost raises
+    `StudyError`.
 
     Parameters
     ----------
     opener : DeviceOpener
-        How the process opens the device.
+        Opens the device in the process.
     repeats : int
-        The number of samples.
+        Number of samples.
     min_repeat_ms : float
-        The least time of a sample.
+        Minimum time of a sample.
     timeout_s : float
-        The least limit for a candidate, see `TimeLimit`.
+        Minimum time limit for a candidate, see `TimeLimit`.
     """
 
     def __init__(
@@ -87,11 +105,11 @@ class Measurer:
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the default code that candidates are checked against."""
+        """Folder of the default code that candidates are checked against."""
         return None if self._reference is None else self._reference.folder
 
     def use(self, reference: Reference) -> None:
-        """Run the default code of a layer, whose output all its candidates must give."""
+        """Run the default code of a layer, which its candidates are checked against from now on."""
         self._reference = None
         self._open()
         start = time.perf_counter()
@@ -100,8 +118,24 @@ class Measurer:
         self._reference = reference
 
     def time(self, folder: Path) -> list[float]:
-        """Check the output of a candidate and return samples of the seconds of a run."""
-        # A new process does not know it yet.
+        """Check the output of a candidate and return samples of the seconds of a run.
+
+        Parameters
+        ----------
+        folder : Path
+            Folder of its files, as `write_kernel` writes them.
+
+        Returns
+        -------
+        list of float
+            `repeats` samples.
+
+        Raises
+        ------
+        CandidateError
+            For a candidate that is wrong, crashes or takes too long.
+        """
+        # A new process does not have the default code yet.
         self._request("use", self._reference, timeout_s=DEFAULT_TIMEOUT_S)
         limit = self.limit.seconds
         found = self._request("time", folder, self.repeats, self.least, timeout_s=limit)
@@ -112,30 +146,30 @@ class Measurer:
     ) -> np.ndarray:
         """Time the kernels of a network in the runs of several of its libraries.
 
-        The libraries take turns and are loaded anew in each round: where constants happen to lie in
-        memory can matter more than the code.
+        The libraries take turns and are loaded anew in each round, because the addresses of
+        constants in memory can matter more than the code.
 
         Parameters
         ----------
         libraries : sequence of Path
             Libraries of one network, the default one first.
         image : tuple of int
-            The shape of the network's input.
+            Shape [N, C, H, W] of the network's input.
         labels : sequence of str
-            Parts of the names of kernels, which choose the kernels.
+            Labels of layers. A kernel counts for the labels that its name contains.
         rounds : int
-            The number of samples.
+            Number of samples.
 
         Returns
         -------
-        ndarray, float [rounds, libraries, labels]
-            Seconds in a run. On a device that is not observable all labels have those of the whole
-            run.
+        ndarray of float [rounds, libraries, labels]
+            Seconds in a run. On a device that is not observable all labels have the seconds of the
+            whole run.
 
         Raises
         ------
         CandidateError
-            Also where the outputs of the libraries differ.
+            For a library that is wrong, crashes or takes too long.
         """
         limit = self.limit.seconds * len(libraries) * len(labels) * rounds
         arguments = list(libraries), image, list(labels), rounds, self.least
@@ -169,7 +203,7 @@ class Measurer:
             ) from error
 
     def _renew(self) -> None:
-        """End the process. A remote device may be gone with it, which is then no candidate's fault."""
+        """End the process, and check that a remote device is still there."""
         self._worker.close()
         if self.opener.remote:
             self._open()
@@ -182,7 +216,7 @@ def _bench(opener: DeviceOpener) -> Iterator["_Bench"]:
 
 
 class _Bench:
-    """Measures in the other process, and keeps the output of the layer whose turn it is."""
+    """The worker's side: runs candidates and keeps the expected output of the current layer."""
 
     data: np.ndarray
     expected: np.ndarray
@@ -256,9 +290,9 @@ class _Bench:
 
 
 class _Candidate:
-    """A candidate's code on a device, loaded with as many copies of its constants as stand for a network.
+    """A candidate's code on a device, loaded with several copies of its constants.
 
-    On a device that is not observable one copy must do: its runs cannot be told apart.
+    On a device that is not observable there is one copy, as its runs cannot be told apart.
     """
 
     def __init__(self, folder: Path, data: np.ndarray, copies: int, device: Device) -> None:
@@ -299,7 +333,7 @@ class _Candidate:
         return (time.perf_counter() - start) / runs
 
     def runs(self, least: float) -> int:
-        """Return how many runs fill so many seconds."""
+        """Return how many runs take `least` seconds."""
         runs = 1
         while (seconds := self.sample(runs)) * runs < least / 2:
             runs *= 2

@@ -5,8 +5,8 @@ from types import ModuleType
 
 from tvm.s_tir import meta_schedule
 
-# TuneContext imports this module for its side effects: 20 s of CPU for instructions that no layer
-# here is tuned with.
+# TuneContext imports this module for its side effects. They take 20 s of CPU and register
+# instructions that no layer here uses.
 sys.modules.setdefault("tvm.s_tir.tensor_intrin", ModuleType("tvm.s_tir.tensor_intrin"))
 
 __all__ = ["meta_schedule"]

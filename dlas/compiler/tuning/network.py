@@ -1,9 +1,8 @@
 """Tune a whole network: its tasks one after the other, then their finalists in the network.
 
-A layer's workload is its default code before it is scheduled, and a candidate is a set of
-decisions. MetaSchedule (Shao et al., "Tensor Program Optimization with Probabilistic Programs",
-NeurIPS 2022) proposes candidates and keeps the records; building, measuring and choosing are done
-here.
+A layer's workload is its unscheduled default code, and a candidate is a set of decisions.
+MetaSchedule (Shao et al., "Tensor Program Optimization with Probabilistic Programs", NeurIPS 2022)
+proposes candidates and keeps the records; building, measuring and choosing are done here.
 """
 
 import logging
@@ -49,19 +48,19 @@ def tune_network(
     network : Network
         The network.
     primitive, weight_format : str
-        The primitive and the weight format.
+        Algorithm of its layers and format of their weights.
     target : dict
-        TVM's target, with the number of its cores.
+        The complete TVM target, with the number of its cores.
     settings : Settings
-        How much is tried.
+        How much is tried, and how it is measured.
     records : Path
-        A folder of records. Trials in it are not measured again.
+        Folder of records. Trials in it are not measured again.
     seed : int
-        The seed of the search.
+        Seed of the search.
     opener : DeviceOpener
-        The device on which candidates are measured.
+        Opens the device on which candidates are measured.
     kernels : Path, optional
-        The folder of a `KernelCache`, for the libraries in which finalists are measured.
+        Folder of a `KernelCache`, for the libraries in which finalists are measured.
 
     Returns
     -------
@@ -73,7 +72,7 @@ def tune_network(
     StudyError
         For a target without its cores, and records that cannot be written.
     RowError
-        For default code or candidates that cannot be measured at all, and a device that vanished.
+        For default code or candidates that cannot be measured at all, and a device that is lost.
     """
     require_cores(target)
     start = time.perf_counter()
@@ -121,7 +120,7 @@ def tune_network(
 
 
 def _choices(tasks: Sequence[Task], count: int, in_network: InNetwork) -> dict[str, Any]:
-    """Return the choice of each layer by workload, of the `count` fastest of each."""
+    """Return the choice of each layer by workload, among its `count` fastest candidates."""
 
     def measure(ways: Sequence[Mapping[str, Mapping[str, int]]]) -> np.ndarray:
         return in_network(

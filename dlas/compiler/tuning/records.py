@@ -1,4 +1,4 @@
-"""What was measured of a layer: the decisions of its code and their samples."""
+"""Tuning records of a layer: the decisions of its code and their samples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from dlas.compiler.layer import Layer
 from dlas.compiler.tuning.database import Database, Measured
 from dlas.primitives import tiling
 
-# What the annotations of a trace begin with.
+# Prefix of the annotations of a trace.
 DECISION = "decision."
 
 
@@ -29,8 +29,16 @@ class Trial(Measured):
 class Records(Database[Trial]):
     """The records of one layer on one target.
 
-    A layer's trace holds its decisions and nothing else, so that it replays at once and can be
-    changed freely.
+    A layer's trace holds only its decisions, so it replays at once and can be changed freely.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of MetaSchedule's files.
+    layer : Layer
+        The layer.
+    target : Target
+        The target.
     """
 
     def __init__(self, folder: Path, layer: Layer, target: Target) -> None:
@@ -39,7 +47,7 @@ class Records(Database[Trial]):
         super().__init__(folder, tvm.IRModule({"main": function}), target)
 
     def sample(self, schedule: Schedule, decisions: Mapping[str, int] | None = None) -> None:
-        """Add all decisions to the trace of a schedule of `module`: those given, or random ones."""
+        """Add decisions, by default random ones, to the trace of a schedule of `module`."""
         block = schedule.get_sblock(tiling.CONVOLUTION)
         for name, values in self.space.items():
             index = values.index(decisions[name]) if decisions else None
@@ -48,17 +56,30 @@ class Records(Database[Trial]):
             schedule.annotate(block, DECISION + name, chosen)
 
     def add(self, decisions: Mapping[str, int], samples: Sequence[float]) -> None:
-        """Append a trial; raises StudyError where it could not be written whole, with all others intact."""
+        """Append a trial.
+
+        Parameters
+        ----------
+        decisions : mapping of str to int
+            The point of the search space.
+        samples : sequence of float
+            Seconds of a run, or `FAILED`.
+
+        Raises
+        ------
+        StudyError
+            If it could not be written completely. All other trials stay intact.
+        """
         schedule = Schedule(self.module)
         self.sample(schedule, decisions)
         self.append(schedule.trace, samples)
 
     def known(self, decisions: Mapping[str, int]) -> Trial | None:
-        """Return the trial of these decisions, if there is one."""
+        """Return the trial of these decisions, None if there is none."""
         return next((trial for trial in self.trials if trial.decisions == decisions), None)
 
     def trial(self, trace: list[Any], samples: tuple[float, ...]) -> Trial | None:
-        """Return the trial of a trace as MetaSchedule writes it, None where the space has changed."""
+        """Return the trial of a trace as MetaSchedule writes it, None if the space has changed."""
         instructions, chosen = trace
         indices = dict(chosen)
         decisions, value = {}, 0
@@ -71,7 +92,7 @@ class Records(Database[Trial]):
 
 
 def decisions_of(trace: Trace) -> dict[str, int]:
-    """Return the decisions that a trace holds."""
+    """Return the decisions in a trace."""
     decisions, value = {}, 0
     for instruction in trace.insts:
         if instruction.kind.name == "SampleCategorical":

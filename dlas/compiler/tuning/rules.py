@@ -1,11 +1,11 @@
-"""MetaSchedule's rules: which ones make the design space of a target.
+"""MetaSchedule's rules for the design space of a target.
 
 Schedule rules tile loops, inline blocks, vectorize, unroll and bind threads, and leave parameters
 open. Mutators change one parameter of a candidate. Postprocessors complete a candidate, or reject
 code that the target cannot run.
 
-CPUs and GPUs get MetaSchedule's own rules. A processor with a dot product of int8 gets a tiling
-rule for it besides; LLVM rejects the calls of the one that MetaSchedule has for CPUs.
+CPUs and GPUs get MetaSchedule's own rules. A processor with a dot product of int8 also gets a
+tiling rule for it: LLVM rejects the calls of MetaSchedule's own rule for CPUs.
 """
 
 from typing import Any
@@ -21,12 +21,12 @@ from dlas.primitives.gpu import GPU
 from dlas.primitives.plugin import WeightFormat
 from dlas.primitives.vector import VectorUnit
 
-# Kinds of targets that MetaSchedule has rules for.
+# Kinds of targets for which MetaSchedule has rules.
 KINDS = ("llvm", "cuda")
 # Parameters of MetaSchedule's tiling rules: the order of the loops over the output (S) and over the
 # reduction (R), the threads that run them, the largest innermost extent, and where operands and
-# sums are cached. For GPUs it also loads 3, 8 and 16 numbers at once by default, which is code that
-# CUDA's compiler rejects in most dtypes.
+# sums are cached. For GPUs the defaults also load 3, 8 and 16 numbers at once, which CUDA's
+# compiler rejects in most dtypes.
 TILING: dict[str, dict[str, Any]] = {
     "llvm": {
         "structure": "SSRSRS",
@@ -42,13 +42,13 @@ TILING: dict[str, dict[str, Any]] = {
         "reuse_write": ms.schedule_rule.ReuseType("must", [3], "local"),
     },
 }
-# The annotation of a block that was tiled for an instruction: its name; none of a block that sets
-# the sums to zero.
+# Annotation of a block that was tiled for an instruction: its name. It is empty for a block that
+# sets the sums to zero.
 TENSORIZE = "meta_schedule.auto_tensorize"
 
 
 def supports(weight_format: WeightFormat, vector: VectorUnit | GPU) -> str | None:
-    """Decline sparse formats, and processors that there are no rules for."""
+    """Decline sparse formats, and processors without rules."""
     if weight_format.PLUGIN.sparse:
         name = weight_format.__name__.rpartition(".")[2]
         return f"auto-scheduling of {name} weights, whose loops depend on data; allowed: dense"
@@ -65,8 +65,8 @@ def design_space(target: Target) -> Any:
     for rule in ms.schedule_rule.ScheduleRule.create(kind):
         if isinstance(rule, ms.schedule_rule.MultiLevelTiling):
             rules += _tiling(target)
-        # It may bind loops that multi-level tiling has bound before, which ends the search with an
-        # error.
+        # This rule may bind loops that multi-level tiling has already bound, which ends the search
+        # with an error.
         elif not isinstance(rule, ms.schedule_rule.CrossThreadReduction):
             rules.append(rule)
     return ms.space_generator.PostOrderApply(
@@ -77,7 +77,7 @@ def design_space(target: Target) -> Any:
 
 
 def _tiling(target: Target) -> list[Any]:
-    """Return the tiling rules of a target: for each width of its dot product of int8, the widest first, and for loops.
+    """Return the tiling rules of a target, first for its int8 dot products, the widest first.
 
     The first rule that matches a block tiles it.
     """
@@ -93,7 +93,7 @@ def _tiling(target: Target) -> list[Any]:
 
 @derived_object
 class _UseInstruction(ms.postproc.PyPostproc):
-    """Use the instruction that a block was tiled for.
+    """Postprocessor that uses the instruction for which a block was tiled.
 
     MetaSchedule's own postprocessor keeps the bare loops where the instruction does not match, for
     example where they compute the padding themselves. Such code is many times slower and is not

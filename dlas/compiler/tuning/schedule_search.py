@@ -1,4 +1,4 @@
-"""The search for a schedule of a workload from its bare loops, by the rules for its target.
+"""Search a schedule of a workload from its bare loops, by the rules for its target.
 
 Evolutionary search proposes points of the design space, which a cost model ranks: gradient-boosted
 trees on features of the scheduled loops (Shao et al., "Tensor Program Optimization with
@@ -19,43 +19,43 @@ from dlas.compiler.tuning.rules import design_space
 from dlas.compiler.tuning.workloads import Workload
 from dlas.compiler.workload import apply_trace
 
-# Schedules that evolve for each one that is proposed: MetaSchedule's own population of 512 in four
+# Schedules that evolve for each proposed one. MetaSchedule's own population of 512 in four
 # generations takes longer to evolve than its candidates to measure.
 POPULATION, GENERATIONS = 4, 2
 # Batches without anything new after which the space counts as exhausted.
 TRIES = 3
-# The strategy's own count of trials; the budget is the task scheduler's.
+# The strategy counts trials too, but only the task scheduler's budget applies.
 ENDLESS = 1 << 30
-# Trials that the cost model learns from before it ranks candidates: it ranks them at random until
-# then.
+# Trials that the cost model learns from before it ranks candidates. Until then it ranks them at
+# random.
 WARM_UP = 16
 
-# The strategy tells much that nobody asked for.
+# The strategy's log is not of interest.
 QUIET = logging.getLogger("dlas.schedule_search")
 QUIET.setLevel(logging.CRITICAL)
 
 
 def cost_model(seed: int) -> Any:
-    """Return a cost model that the searches of a network share: what it learns of one kernel holds for others."""
-    # Until it has seen WARM_UP trials it ranks candidates by NumPy's global generator.
+    """Return a cost model that the searches of a network share, to learn across kernels."""
+    # Before WARM_UP trials the model ranks candidates with NumPy's global generator.
     np.random.seed(seed % 2**32)
     config = ms.cost_model.xgb_model.XGBConfig(nthread=1, seed=seed)
     return ms.cost_model.XGBModel(config=config, num_warmup_samples=WARM_UP)
 
 
 class ScheduleSearch:
-    """The search of one workload, which goes on from its records.
+    """The search of one workload, which continues from its records.
 
     Parameters
     ----------
     workload : Workload
-        What is searched.
+        The workload.
     model : CostModel
-        See `cost_model`.
+        The network's `cost_model`.
     batch : int
-        How many candidates are proposed together, at most.
+        Maximum number of candidates that are proposed together.
     seed : int
-        The seed of the search.
+        Seed of the search.
     """
 
     def __init__(self, workload: Workload, model: Any, batch: int, seed: int) -> None:
@@ -84,7 +84,7 @@ class ScheduleSearch:
         self.learn(schedules, records.trials)
 
     def propose(self, count: int) -> list[Schedule]:
-        """Return schedules that are not in the records; fewer than `count` where there are no others."""
+        """Return up to `count` schedules that are not in the records."""
         found: list[Schedule] = []
         misses = 0
         while len(found) < count and misses < TRIES:
@@ -98,7 +98,7 @@ class ScheduleSearch:
         return found
 
     def learn(self, schedules: Sequence[Schedule], trials: Sequence[Measured]) -> None:
-        """Have the cost model learn from trials."""
+        """Update the cost model with schedules and their trials."""
         candidates = [ms.search_strategy.MeasureCandidate(each, []) for each in schedules]
         self.model.update(
             self.context,

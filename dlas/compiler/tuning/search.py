@@ -1,4 +1,4 @@
-"""Which decisions to try next: MetaSchedule's search strategies over the decisions of a layer."""
+"""Search over the decisions of a layer, with MetaSchedule's search strategies."""
 
 import itertools
 import logging
@@ -17,22 +17,38 @@ from dlas.errors import unknown
 POPULATION = 32
 # Batches in which a strategy may find nothing new.
 TRIES = 5
-# Ridge regression: as if each value of a decision had been seen so many times, with no effect.
+# Ridge regression: as if each value of a decision had been seen this many times, with no effect.
 SHRINKAGE = 1.0
 # Weight of a trial of another layer relative to one of the layer itself.
 OTHER_LAYER_WEIGHT = 0.3
-# The strategies' own count of trials; ours is that of the records.
+# The strategies count trials too, but only the records count here.
 ENDLESS = 1 << 30
 
-# The strategies tell much that nobody asked for.
+# The strategies' log is not of interest.
 QUIET = logging.getLogger("dlas.search")
 QUIET.setLevel(logging.CRITICAL)
 
 
 class Search:
-    """The search of one layer. It learns from records alone, so that it can go on at any time.
+    """The search of one layer. It learns from records alone, so it can be resumed at any time.
 
-    They are its own, and those of the network's other layers for as long as it has few.
+    Parameters
+    ----------
+    records : Records
+        The layer's records.
+    network : sequence of Records
+        Records of all layers of the network, which guide the search while the layer has few.
+    strategy : str
+        "evolutionary" or "replay-trace", which is random.
+    batch : int
+        Maximum number of candidates that are proposed together.
+    seed : int
+        Seed of the search.
+
+    Raises
+    ------
+    StudyError
+        For an unknown strategy.
     """
 
     def __init__(
@@ -74,7 +90,7 @@ class Search:
         )
 
     def propose(self, count: int) -> list[dict[str, int]]:
-        """Return decisions that are not in the records; fewer than `count` where there are no others."""
+        """Return up to `count` decisions that are not in the records."""
         found: list[dict[str, int]] = []
         for _ in range(TRIES):
             candidates = self.context.generate_measure_candidates()
@@ -84,12 +100,12 @@ class Search:
                 decisions = decisions_of(candidate.sch.trace)
                 if decisions not in found and self.records.known(decisions) is None:
                     found.append(decisions)
-            # Both strategies only count results: what they learn from is the database.
+            # Both strategies only count results: they learn from the database.
             nothing = [ms.runner.RunnerResult(None, "not measured yet") for _ in candidates]
             self.context.notify_runner_results(candidates, nothing)
             if found:
                 return found[:count]
-        # The space is nearly exhausted: what is left is found by going through it.
+        # The space is nearly exhausted, so the rest is enumerated.
         left = (each for each in self.records.layer.points() if self.records.known(each) is None)
         return list(itertools.islice(left, count))
 
@@ -100,7 +116,7 @@ class Search:
 
 @derived_object
 class _Change(ms.mutator.PyMutator):
-    """Changes one decision or two."""
+    """Mutator that changes one or two decisions."""
 
     def __init__(self, random: np.random.Generator) -> None:
         super().__init__()
@@ -131,7 +147,7 @@ class _Change(ms.mutator.PyMutator):
 
 @derived_object
 class _Effects(ms.cost_model.PyCostModel):
-    """Expects of each value of each decision that it makes code faster or slower by a factor of its own."""
+    """Cost model in which each value of each decision multiplies the speed by one factor."""
 
     def __init__(
         self, records: Records, network: Sequence[Records], random: np.random.Generator
@@ -150,7 +166,7 @@ class _Effects(ms.cost_model.PyCostModel):
         pass
 
     def predict(self, context: Any, candidates: Sequence[Any]) -> np.ndarray:
-        """Return scores, larger ones for faster code, with some noise so that equals take turns."""
+        """Return scores, larger ones for faster code. Noise lets equal candidates take turns."""
         asked = self.features([decisions_of(candidate.sch.trace) for candidate in candidates])
         noise = self.random.normal(scale=0.05, size=len(candidates))
         scores: np.ndarray = np.exp(asked @ self.effects() + noise)
@@ -165,7 +181,7 @@ class _Effects(ms.cost_model.PyCostModel):
         )
 
     def effects(self) -> np.ndarray:
-        """Return the logarithm of the speed that each value brings over the default, by ridge regression."""
+        """Return the log speed of each value relative to the default, by ridge regression."""
         seen, speeds = [], []
         for records in self.network:
             worked = [trial for trial in records.trials if not trial.failed]

@@ -1,4 +1,4 @@
-"""What a tuning job is given, and its result."""
+"""Settings and outcome of a tuning job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ CURVE = [
 
 @dataclass(frozen=True)
 class Settings:
-    """How much is tried and how it is measured.
+    """How much is tried, and how it is measured.
 
-    Parameters
+    Attributes
     ----------
     strategy : str
         How candidates are proposed, see `Search`.
     trials : mapping of str to int
-        The largest number of trials for a "layer" and for the whole "network".
+        Maximum number of trials for a "layer" and for the whole "network".
     batch : int
-        How many candidates are built together.
+        Number of candidates that are built together.
     measurement : mapping of str to float
         "repeats" samples of at least "min_repeat_ms" each; a candidate fails after "timeout_s".
     confirmation : mapping of str to int
@@ -49,15 +49,15 @@ def require_cores(target: Mapping[str, Any]) -> None:
 class Outcome:
     """The result of tuning a network.
 
-    Parameters
+    Attributes
     ----------
     choices : dict
-        For `build_library`, see `Choices`. Besides, of each layer: its name ("layer") and "label",
-        its "calls" in the network, its "trials", the latencies of its default and its best code
-        alone ("default_ms" and "latency_ms", None where none was right), and the "ratio" of the
-        code that is used to the default in the network.
+        Choices for `build_library`, see `Choices`. Each layer also has its name ("layer") and
+        "label", its "calls" in the network, its "trials", the latencies of its default and its best
+        code alone ("default_ms" and "latency_ms", None if none was correct), and the "ratio" of the
+        latency in the network to the default's.
     curve : list of dict
-        Every trial in the order of its measurement, with the keys `CURVE`.
+        Every trial in order, with the keys `CURVE`.
     """
 
     choices: dict[str, Any]

@@ -18,13 +18,30 @@ from dlas.compiler.tuning.records import Records, Trial
 from dlas.compiler.tuning.settings import CURVE
 from dlas.primitives.vector import processor
 
-# Of the default's time. Slower candidates are not measured in the network.
+# Maximum time of a finalist relative to the default's. Slower candidates are not measured in the
+# network.
 FINALIST_RATIO = 0.98
 
 
 @dataclass(frozen=True)
 class Task:
-    """One layer, how often the network calls it, and its number of trials."""
+    """One layer to tune.
+
+    Attributes
+    ----------
+    layer : Layer
+        The layer.
+    calls : int
+        How often the network calls it.
+    workload : str
+        Its `workload_hash`.
+    budget : int
+        Maximum number of trials.
+    records : Records
+        Its records.
+    constant_bytes : int
+        Size of its constants.
+    """
 
     layer: Layer
     calls: int
@@ -35,29 +52,35 @@ class Task:
 
     @property
     def name(self) -> str:
+        """Name of the layer in messages."""
         return self.layer.name
 
     @property
     def default_code(self) -> dict[str, int]:
+        """Decisions of the default code."""
         return self.layer.defaults
 
     def write(self, candidate: Mapping[str, int], folder: Path, linker: Sequence[str]) -> None:
-        """Write the library of the layer's code by some decisions."""
+        """Write the library of the layer's code with some decisions."""
         write_candidate(self.layer, candidate, self.records.target, folder, linker)
 
     @property
     def trials(self) -> list[Trial]:
-        """The trials that count: records of a larger budget are as if they were not there."""
+        """Trials within the budget. Records may hold more from a job with a larger one."""
         return self.records.trials[: self.budget]
 
     @property
     def default(self) -> Trial:
+        """Trial of the default code, which must be measured first."""
         trial = self.records.known(self.layer.defaults)
         assert trial is not None, "defaults are measured first"
         return trial
 
     def finalists(self, count: int) -> list[dict[str, int]]:
-        """Return the fastest decisions, less those that are hardly faster than the default."""
+        """Return the decisions of up to `count` fastest trials, without barely faster ones.
+
+        Finalists take less than `FINALIST_RATIO` of the default's time.
+        """
         fastest = sorted(self.trials, key=lambda trial: trial.seconds)[:count]
         limit = FINALIST_RATIO * self.default.seconds
         return [trial.decisions for trial in fastest if trial.seconds < limit]
@@ -70,7 +93,24 @@ def find_tasks(
     target: dict[str, Any],
     records: Path,
 ) -> list[Task]:
-    """Return the distinct layers of a network, each with one trial, for its default."""
+    """Return the distinct layers of a network as tasks with a budget of one trial.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    primitive, weight_format : str
+        Algorithm of its layers and format of their weights.
+    target : dict
+        The complete TVM target.
+    records : Path
+        Folder of records, with one folder for each workload.
+
+    Returns
+    -------
+    list of Task
+        The one trial of each is for its default code.
+    """
     algorithm, stored = primitives.load(primitive), primitives.load_format(weight_format)
     compiled_for = complete(target)
     found = layers(network, algorithm, stored, processor(compiled_for, network.dtype))
@@ -84,9 +124,22 @@ def find_tasks(
 
 
 def with_budgets(tasks: Sequence[Task], trials: Mapping[str, int]) -> list[Task]:
-    """Divide the network's trials by the time of its layers' default code, at least one each.
+    """Divide the network's trials among tasks by the time of their default code.
 
-    That code is measured once, so a resumed job divides them as before.
+    Each task gets at least one trial. The default code is measured once, so a resumed job divides
+    trials as before.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+        Tasks whose default code is measured.
+    trials : mapping of str to int
+        Maximum number of trials for a "layer" and for the whole "network".
+
+    Returns
+    -------
+    list of Task
+        The tasks with their budgets.
     """
     seconds = np.array([task.calls * task.default.seconds for task in tasks])
     shares = (trials["network"] * seconds / seconds.sum()).astype(int)
@@ -98,11 +151,21 @@ def with_budgets(tasks: Sequence[Task], trials: Mapping[str, int]) -> list[Task]
 
 
 def curve(tasks: Sequence[Task], order: Sequence[Task]) -> list[dict[str, Any]]:
-    """Return the trials, with the keys CURVE, in order: all defaults, then layer by layer.
+    """Return the trials in order: all defaults, then layer by layer.
 
-    `network_ms` is the latency of all layers together, `default_network_ms` that of their default
-    code. A latency is None where a trial failed, and as long as nothing of the layer, or of a layer
-    of the network, was measured.
+    Parameters
+    ----------
+    tasks : sequence of Task
+        All tasks.
+    order : sequence of Task
+        The tasks in the order in which they were tuned.
+
+    Returns
+    -------
+    list of dict
+        Rows with the keys `CURVE`. `network_ms` is the latency of all layers together,
+        `default_network_ms` that of their default code. A latency is None if the trial failed, or
+        if the layer, or any layer of the network, has no measurement yet.
     """
     steps = [(task, task.default) for task in tasks]
     steps += [(task, trial) for task in order for trial in task.trials if trial != task.default]

@@ -1,4 +1,4 @@
-"""Spend the trials of tuning tasks: propose candidates, build them, measure them, record them."""
+"""Spend the trials of tuning tasks: propose candidates, build, measure and record them."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class Tuner:
     ) -> None:
         self.tasks, self.settings = tasks, settings
         self.workbench, self.progress = workbench, progress
-        # Candidates that failed one after the other.
+        # Number of consecutive candidates that failed.
         self.failures = 0
 
     def measure_defaults(self) -> None:
@@ -36,7 +36,7 @@ class Tuner:
         self.show()
 
     def tune(self, task: Task, seed: int) -> None:
-        """Spend a layer's trials."""
+        """Spend the trials of a layer."""
         if len(task.records.trials) >= task.budget:
             return
         with self.workbench.effort.spent("search"):
@@ -59,8 +59,20 @@ class Tuner:
     def measure(self, task: Task, proposed: list[dict[str, int]]) -> None:
         """Measure a batch and record each trial at once.
 
-        Failures are recorded last, and not at all where a whole batch fails: that is not the fault
-        of candidates.
+        Failures are recorded last. They are not recorded if the candidates are not at fault,
+        because a whole batch failed.
+
+        Parameters
+        ----------
+        task : Task
+            The layer.
+        proposed : list of dict
+            Decisions of the candidates.
+
+        Raises
+        ------
+        FailedError
+            If all proposed candidates failed, and at least `Settings.batch` in a row.
         """
         failed: list[tuple[dict[str, int], str]] = []
         for decisions, outcome in self.workbench.measure(task, proposed):
@@ -81,6 +93,7 @@ class Tuner:
             self.record(task, decisions, [FAILED])
 
     def record(self, task: Task, decisions: Mapping[str, int], samples: Sequence[float]) -> None:
+        """Append a trial to the records."""
         task.records.add(decisions, samples)
         self.progress.update()
 

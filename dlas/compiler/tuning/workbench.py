@@ -1,4 +1,4 @@
-"""Build candidates side by side and measure them one after the other, each against its task's default code."""
+"""Build candidates in parallel and measure them serially, each against its task's default code."""
 
 import shutil
 import time
@@ -18,11 +18,11 @@ PHASES = ("search", "building", "measuring", "confirming")
 
 
 class Task(Protocol):
-    """What is tuned: code that can be written in several ways, all of which compute the same."""
+    """Code that can be written in several ways, all of which compute the same."""
 
     @property
     def name(self) -> str:
-        """What its messages call it."""
+        """Name of the task in messages."""
 
     @property
     def default_code(self) -> Any:
@@ -34,7 +34,7 @@ class Task(Protocol):
 
     @property
     def constant_bytes(self) -> int:
-        """The size of the constants that each call reads."""
+        """Size of the constants that each call reads."""
 
     def write(self, candidate: Any, folder: Path, linker: Sequence[str]) -> None:
         """Write the library of a candidate into a folder, with its constants and shapes."""
@@ -45,7 +45,7 @@ OwnTask = TypeVar("OwnTask", bound=Task)
 
 @dataclass
 class Effort:
-    """The cost of tuning in candidates and in seconds."""
+    """The cost of tuning: candidates measured and failed, and seconds by phase."""
 
     measured: int = 0
     failed: int = 0
@@ -53,7 +53,7 @@ class Effort:
 
     @contextmanager
     def spent(self, phase: str) -> Iterator[None]:
-        """Add the seconds of the block to a phase."""
+        """Add the seconds inside the context to a phase, one of `PHASES`."""
         start = time.perf_counter()
         try:
             yield
@@ -61,7 +61,20 @@ class Effort:
             self.seconds[phase] += time.perf_counter() - start
 
     def summary(self, saved: int, total_s: float) -> str:
-        """Return the cost of a job of `total_s` seconds in one line; records `saved` some trials."""
+        """Return the cost of a job in one line.
+
+        Parameters
+        ----------
+        saved : int
+            Number of trials that records saved.
+        total_s : float
+            Seconds of the job.
+
+        Returns
+        -------
+        str
+            The line for the log.
+        """
         phases = ", ".join(
             f"{phase} {seconds:.1f} s ({100 * seconds / total_s:.0f} %, {self._rate(seconds)})"
             for phase, seconds in self.seconds.items()
@@ -77,7 +90,7 @@ class Effort:
 
 
 class Workbench:
-    """The folder that a tuning job builds in, the process that measures, and their cost so far.
+    """The folder in which a tuning job builds, the process that measures, and their cost so far.
 
     Parameters
     ----------
@@ -86,9 +99,9 @@ class Workbench:
     measurer : Measurer
         The process that measures.
     folder : Path
-        Where libraries lie until they are measured.
+        Folder for libraries until they are measured.
     timeout_s : float
-        The least limit for building a candidate, see `TimeLimit`.
+        Minimum time limit for building a candidate, see `TimeLimit`.
     """
 
     def __init__(
@@ -98,15 +111,28 @@ class Workbench:
         self.network_bytes = sum(task.constant_bytes * task.calls for task in tasks)
         self.build_limit = TimeLimit(timeout_s)
         self.effort = Effort()
-        # Folders.
+        # Number of folders made so far.
         self.built = 0
-        # Whose default code candidates are checked against.
+        # Task whose default code candidates are checked against.
         self.current: Task | None = None
 
     def measure_defaults(self, tasks: Sequence[OwnTask]) -> Iterator[tuple[OwnTask, list[float]]]:
         """Yield each task with the samples of its default code, as soon as it is measured.
 
-        Raises FailedError for default code that cannot be built or measured.
+        Parameters
+        ----------
+        tasks : sequence of Task
+            Tasks, which are built together.
+
+        Yields
+        ------
+        (Task, list of float)
+            A task and the seconds of its samples.
+
+        Raises
+        ------
+        FailedError
+            For default code that cannot be built or measured.
         """
         built = self._build([(task, task.default_code) for task in tasks], defaults=len(tasks))
         for task, (folder, reason) in zip(tasks, built, strict=True):
@@ -122,7 +148,25 @@ class Workbench:
     def measure(
         self, task: Task, candidates: Sequence[Any]
     ) -> Iterator[tuple[Any, list[float] | CandidateError]]:
-        """Yield each candidate with its samples, or why it is of no use, as soon as it is measured."""
+        """Yield each candidate with its samples, or its error, as soon as it is measured.
+
+        Parameters
+        ----------
+        task : Task
+            The task.
+        candidates : sequence
+            Candidates, which are built together.
+
+        Yields
+        ------
+        (candidate, list of float or CandidateError)
+            A candidate and the seconds of its samples, or why it is of no use.
+
+        Raises
+        ------
+        FailedError
+            For default code that cannot be built or measured.
+        """
         for candidate, (folder, reason) in zip(
             candidates, self._build_beside_default(task, candidates), strict=True
         ):
@@ -130,7 +174,7 @@ class Workbench:
             shutil.rmtree(folder)
 
     def check_default(self, task: Task) -> None:
-        """Build and run a task's default code anew; raise FailedError where that is not possible any more."""
+        """Build and run a task's default code anew. Raise FailedError if that fails."""
         self.current = None
         self._build_beside_default(task, [])
 
@@ -148,7 +192,7 @@ class Workbench:
     def _build_beside_default(
         self, task: Task, candidates: Sequence[Any]
     ) -> list[tuple[Path, str | None]]:
-        """Build candidates and, if another task was before, the default that they are checked against."""
+        """Build candidates, and the default code if another task was current."""
         if self.current is task:
             return self._build([(task, candidate) for candidate in candidates])
         default, *built = self._build(
@@ -160,7 +204,10 @@ class Workbench:
     def _build(
         self, wanted: Sequence[tuple[Task, Any]], defaults: int = 0
     ) -> list[tuple[Path, str | None]]:
-        """Build side by side, the default code first; return the folders and why a build failed, None where not."""
+        """Build in parallel, the default code first.
+
+        Returns the folders and why a build failed, None if it did not.
+        """
         linker = self.measurer.opener.linker
         jobs = []
         for task, candidate in wanted:

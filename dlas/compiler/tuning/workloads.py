@@ -31,8 +31,8 @@ from dlas.files import read_json, write_json
 from dlas.primitives import tiling
 from dlas.primitives.vector import processor
 
-# Of random constants: sums of thousands of products then stay in the range where activations are
-# not flat.
+# Standard deviation of random constants. Sums of thousands of products then stay in the range where
+# activations are not flat.
 CONSTANT_STD = 0.1
 
 
@@ -48,7 +48,7 @@ class TraceRecords(Database[TraceTrial]):
     """The records of one workload, and the samples of its default schedule."""
 
     def trial(self, trace: list[Any], samples: tuple[float, ...]) -> TraceTrial | None:
-        """Return the trial of a trace as MetaSchedule writes it, None for one that is damaged."""
+        """Return the trial of a trace as MetaSchedule writes it, None for a damaged one."""
         instructions, decisions = trace
         alright = isinstance(instructions, list) and isinstance(decisions, list)
         return TraceTrial(trace, samples) if alright else None
@@ -58,22 +58,22 @@ class TraceRecords(Database[TraceTrial]):
 class Workload:
     """A fused convolution kernel of a network.
 
-    Parameters
+    Attributes
     ----------
     name : str
-        What it computes, as convolution_64x64_3x3_s1_32x32_add_relu.
+        Kind, shape and epilogue, e.g. convolution_64x64_3x3_s1_32x32_add_relu.
     label : str
-        That of its layer, see `label_of`.
+        Label of its layer, see `label_of`.
     key : str
-        See `workload_key`.
+        Its `workload_key`.
     calls : int
         How often the network runs it.
     function : PrimFunc
-        The kernel without a schedule.
+        The unscheduled kernel.
     default_code : Schedule
-        The kernel by the default schedule of its primitive.
+        The kernel with the default schedule of its primitive.
     target : Target
-        What it is compiled for.
+        Its target.
     records : TraceRecords
         Its trials.
     """
@@ -89,13 +89,14 @@ class Workload:
 
     @cached_property
     def constants(self) -> list[np.ndarray]:
-        """Random arrays for all parameters between the feature map and the output, always the same ones."""
+        """Random arrays for all parameters between input and output, equal in each process."""
         random = np.random.default_rng(0)
         types = [parameter.ty for parameter in self.function.params[1:-1]]
         return [_random(random, [int(e) for e in ty.shape], str(ty.dtype)) for ty in types]
 
     @property
     def constant_bytes(self) -> int:
+        """Size of the constants."""
         return sum(constant.nbytes for constant in self.constants)
 
     def write(self, candidate: Schedule, folder: Path, linker: Sequence[str]) -> None:
@@ -104,12 +105,12 @@ class Workload:
         write_kernel(function, self.constants, self.target, folder, linker)
 
     def default_trial(self) -> Measured | None:
-        """Return what was measured of the default schedule."""
+        """Return the trial of the default schedule, None if it is not measured yet."""
         file = self._default_file
         return TraceTrial([], tuple(read_json(file))) if file.exists() else None
 
     def record_default(self, samples: Sequence[float]) -> None:
-        """Keep the samples of the default schedule."""
+        """Write the samples of the default schedule, in seconds."""
         write_json(self._default_file, list(samples))
 
     @property
@@ -121,16 +122,35 @@ class Workload:
 def find_workloads(
     network: Network, primitive: str, weight_format: str, target: dict[str, Any], records: Path
 ) -> list[Workload]:
-    """Return the distinct convolution kernels of a network, with their records in a folder.
+    """Return the distinct convolution kernels of a network, with their records.
 
-    Raises UnsupportedError for a format or a target that MetaSchedule has no rules for.
+    Parameters
+    ----------
+    network : Network
+        The network.
+    primitive, weight_format : str
+        Algorithm of its layers and format of their weights.
+    target : dict
+        The complete TVM target.
+    records : Path
+        Folder of records, with one folder for each workload and target.
+
+    Returns
+    -------
+    list of Workload
+        The kernels.
+
+    Raises
+    ------
+    UnsupportedError
+        For a format or a target for which MetaSchedule has no rules.
     """
     compiled_for = complete(target)
     algorithm, stored = primitives.load(primitive), primitives.load_format(weight_format)
     vector = processor(compiled_for, network.dtype)
     if reason := supports(stored, vector):
         raise UnsupportedError(reason)
-    # A database replays its traces, which name them.
+    # A database replays its traces, which name dot products.
     dot_products(compiled_for)
     module = fuse_operators(lower(network, algorithm, stored, vector))
     kernels: dict[str, str] = {}
@@ -162,7 +182,7 @@ def find_workloads(
 
 
 def _machine(target: Mapping[str, Any]) -> str:
-    """Return what tells records of one target and version of TVM from others."""
+    """Return a hash of the target and of TVM's version."""
     described = json.dumps([dict(target), tvm.__version__], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 
