@@ -1,4 +1,7 @@
-"""Default schedules for what lies between the convolutions: pooling, concatenation, element-wise arithmetic."""
+"""Default schedules for the operators between convolutions.
+
+They are pooling, concatenation and element-wise arithmetic.
+"""
 
 from tvm.s_tir import Schedule
 
@@ -8,9 +11,9 @@ from dlas.primitives.vector import VectorUnit
 
 
 def schedule_between(function: Schedule, vector: VectorUnit | GPU) -> None:
-    """Inline what only computes element by element; run the rest in parallel, vectorized where memory is.
+    """Inline element-wise operators, and run the rest in parallel and vectorized.
 
-    On a GPU a thread makes one element.
+    On a GPU a thread computes one element.
     """
     names = tiling.block_names(function)
     joins = any("concat" in name for name in names)
@@ -32,14 +35,14 @@ def _schedule_block(function: Schedule, name: str, vector: VectorUnit, joins: bo
     if not loops:
         return
     spatial, reduced = tiling.by_kind(function, block, loops)
-    # Averages of whole planes end in loops of one turn: a vector is then of several planes.
+    # Averages of whole planes end in loops of one turn, so a vector holds several planes.
     *outer, last = sorted(spatial, key=lambda loop: tiling.extents(function, [loop]) != [1])
     lanes = tiling.divisors(tiling.extents(function, [last])[0], vector.lanes)[-1]
     last, lane = function.split(last, [None, lanes])
     function.reorder(*outer, last, *reduced, lane)
     if joins and not reduced:
         tiling.parallelize(function, outer, vector)
-        # One loop for each of the joined feature maps instead of a choice at each step.
+        # One loop for each joined feature map avoids a branch at each step.
         function.annotate(last, "pragma_loop_partition_hint", 1)
     else:
         tiling.parallelize(function, [*outer, last], vector)

@@ -1,4 +1,4 @@
-"""Layer 5, systems software: from a network to a library for one target."""
+"""Build a network into a library for one target."""
 
 import time
 from collections import Counter
@@ -33,19 +33,36 @@ from dlas.primitives.gpu import is_gpu
 from dlas.primitives.plugin import computes_itself
 from dlas.primitives.vector import computes, processor
 
-# LLVM's level 3 makes kernels no faster here (the loops are unrolled already) and can take minutes
-# for one kernel.
+# LLVM's level 3 makes kernels no faster here, as their loops are already unrolled, and can take
+# minutes for one kernel.
 OPTIMIZATION_LEVEL = 2
-# A scheduled module's attribute: how many layers the primitive computes itself, and does not leave
-# to another one.
+# Attribute of a scheduled module: number of layers that the primitive computes itself instead of
+# leaving them to another one.
 PRIMITIVE_LAYERS = "primitive_layers"
 
 
 @dataclass(frozen=True)
 class Library:
-    """A compiled network that is not on disk yet, and how it was made.
+    """A compiled network that is not on disk yet, and its build record.
 
-    `objects` are the object files of its kernels where they are not in the `executable`.
+    Attributes
+    ----------
+    executable : VMExecutable
+        TVM's executable.
+    target : dict
+        The complete TVM target.
+    kernels, convolutions : int
+        Number of kernels, and of the convolutions among them.
+    widened : bool
+        Whether float16 is widened to float32 because the target lacks float16 arithmetic.
+    seconds : float
+        Build time.
+    scheduled_layers : int, optional
+        Number of layers that use a schedule found by a search.
+    primitive_layers : int, optional
+        Number of layers that the primitive computes itself.
+    objects : tuple of Path
+        Object files of the kernels, where they are not in the executable.
     """
 
     executable: Any
@@ -68,7 +85,7 @@ class Library:
             )
 
     def load(self, device: Device | None = None) -> CompiledNetwork:
-        """Return the network ready to run in this process, on a device of this machine, by default its CPU."""
+        """Return the network ready to run in this process on a local device, by default the CPU."""
         if not self.objects:
             return CompiledNetwork(self.executable, device)
         with code_folder() as folder:
@@ -77,10 +94,9 @@ class Library:
             return load_library(file, device)
 
     def record(self) -> dict[str, Any]:
-        """Return what is worth knowing of the build: target, counts, seconds.
+        """Return the build record: status, target, counts and seconds.
 
-        The status is `widened` where the target has no arithmetic on the network's numbers and
-        widens them.
+        The status is `widened` where the target lacks float16 arithmetic.
         """
         return {
             "status": status.WIDENED if self.widened else status.OK,
@@ -109,15 +125,20 @@ def build_library(
     network : Network
         The network with its parameters.
     primitive, weight_format : str
-        The algorithm of its layers and the format of their weights.
+        Algorithm of its layers and format of their weights.
     target : dict
-        A complete TVM target.
+        The complete TVM target.
     choices : mapping, optional
-        What searches found for its layers, see `Choices`; without it nothing of them is used.
+        Search results for its layers, see `Choices`. Without it all layers have default schedules.
     kernels : Path, optional
-        The folder of a `KernelCache`. Kernels for a GPU are not kept.
+        Folder of a `KernelCache`. Kernels for a GPU are not cached.
     scheduler : Scheduler
-        The way to schedule, a module of `dlas.compiler.schedulers`.
+        A module of `dlas.compiler.schedulers`.
+
+    Returns
+    -------
+    Library
+        The compiled network.
 
     Raises
     ------
@@ -155,7 +176,7 @@ def build_library(
 
 
 def _named_by_content(module: tvm.IRModule, cache: KernelCache) -> tvm.IRModule:
-    """Return a module whose kernels have the names of a cache; equal kernels become one."""
+    """Return a module whose kernels have the names of a cache. Equal kernels become one."""
     names = {name: cache.name(name, module[name]) for name in kernel_names(module)}
     variables = {new: tvm.ir.GlobalVar(new) for new in names.values()}
     for old, new in names.items():
@@ -172,7 +193,7 @@ def _named_by_content(module: tvm.IRModule, cache: KernelCache) -> tvm.IRModule:
 
 
 def complete(target: Mapping[str, Any]) -> Target:
-    """Return a target with what all code is compiled with, and have TVM know its kind."""
+    """Return a TVM target with the optimization level of all code, and load its GPU backend."""
     described = dict(target)
     host = described.pop("host", None)
     whole_target = (
@@ -195,8 +216,29 @@ def schedule_network(
 ) -> tvm.IRModule:
     """Return the network as scheduled kernels and the function `main` that calls them.
 
-    Its attribute `PRIMITIVE_LAYERS` counts. Raises UnsupportedError for a network that the
-    scheduler declines, or of which the primitive computes no layer.
+    Parameters
+    ----------
+    network : Network
+        The network with its parameters.
+    primitive, weight_format : str
+        Algorithm of its layers and format of their weights.
+    target : Target
+        The target that `complete` returns.
+    scheduler : Scheduler
+        A module of `dlas.compiler.schedulers`.
+    choices : Choices, optional
+        Search results for its layers.
+
+    Returns
+    -------
+    tvm.IRModule
+        The module. Its attribute `PRIMITIVE_LAYERS` is the number of layers that the primitive
+        computes itself.
+
+    Raises
+    ------
+    UnsupportedError
+        For a network that the scheduler declines, or of which the primitive computes no layer.
     """
     algorithm, stored = primitives.load(primitive), primitives.load_format(weight_format)
     vector = processor(target, network.dtype)
@@ -225,7 +267,7 @@ def schedule_network(
 
 
 def kernel_names(module: tvm.IRModule) -> list[str]:
-    """Return the names of a module's kernels, which is all but its Relax function."""
+    """Return the names of a module's kernels: all its functions but the Relax function."""
     return [
         variable.name_hint
         for variable, function in module.functions_items()
@@ -248,7 +290,7 @@ def kernel_calls(module: tvm.IRModule) -> Counter[str]:
 
 
 def fuse_operators(module: tvm.IRModule) -> tvm.IRModule:
-    """Return the module with each operator a loop nest, and those fused that run as one kernel."""
+    """Return the module with operators lowered to loop nests and fused into kernels."""
     passes = [
         relax.transform.LegalizeOps(),
         relax.transform.AnnotateTIROpPattern(),

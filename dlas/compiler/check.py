@@ -1,4 +1,4 @@
-"""Whether a compiled network computes what its framework computes."""
+"""Check that a compiled network computes the same as its framework."""
 
 import math
 from collections.abc import Iterable
@@ -9,14 +9,14 @@ from dlas.compiler.library import CompiledNetwork
 from dlas.datasets import top1
 from dlas.errors import FailedError, WrongError
 
-# Percentage points: a share of images is no exact number.
+# Tolerance in percentage points for the rounding of a share of images.
 ROUNDING = 1e-9
 
 
 def largest_relative_error(outputs: np.ndarray, expected: np.ndarray) -> float:
-    """Return the largest difference of two arrays of logits, relative to the largest expected logit.
+    """Return the largest difference of two arrays of logits over the largest expected logit.
 
-    Infinite where they are not `_comparable`.
+    It is infinite where they are not `_comparable`.
     """
     if not _comparable(outputs, expected):
         return math.inf
@@ -25,9 +25,9 @@ def largest_relative_error(outputs: np.ndarray, expected: np.ndarray) -> float:
 
 
 def relative_error_in_norm(outputs: np.ndarray, expected: np.ndarray) -> float:
-    """Return the norm of the difference of two arrays of logits, relative to the norm of the expected ones.
+    """Return the norm of the difference of two arrays of logits over the expected norm.
 
-    Infinite where they are not `_comparable`.
+    It is infinite where they are not `_comparable`.
     """
     if not _comparable(outputs, expected):
         return math.inf
@@ -36,9 +36,9 @@ def relative_error_in_norm(outputs: np.ndarray, expected: np.ndarray) -> float:
 
 
 def share_of_other_logits(outputs: np.ndarray, expected: np.ndarray) -> float:
-    """Return the share of logits that are not equal to the expected ones.
+    """Return the share of logits, from 0 to 1, that are not equal to the expected ones.
 
-    Infinite where they are not `_comparable`.
+    It is infinite where they are not `_comparable`.
     """
     if not _comparable(outputs, expected):
         return math.inf
@@ -46,12 +46,12 @@ def share_of_other_logits(outputs: np.ndarray, expected: np.ndarray) -> float:
 
 
 def _comparable(outputs: np.ndarray, expected: np.ndarray) -> bool:
-    """Return whether two arrays have one shape and finite numbers, of which an expected one is not 0."""
+    """Return whether two arrays are finite and of one shape, and the expected one is not all 0."""
     finite = all(np.isfinite(each).all() for each in (outputs, expected))
     return outputs.shape == expected.shape and finite and bool(expected.any())
 
 
-# How far logits are from those that they are checked against, by the dtype of the network.
+# Error measures by the dtype of the network: the name in messages, and the function.
 ERRORS = {
     "float32": ("largest relative error of a logit", largest_relative_error),
     "float16": ("relative error of the logits in norm", relative_error_in_norm),
@@ -66,20 +66,30 @@ def check_outputs(
     dtype: str,
     tolerance: float,
 ) -> float:
-    """Run a compiled network on images and compare its logits with the expected ones, as `check_logits` does.
+    """Run a compiled network on images and compare its logits with `check_logits`.
 
     Parameters
     ----------
     network : CompiledNetwork
-        The network, loaded.
+        The loaded network.
     inputs : ndarray of float32 [N, C, H, W]
-        The images.
+        Images.
     expected : ndarray of float32 [N, classes]
-        The logits that the framework computes.
+        Logits of the framework.
     dtype : {"float32", "float16", "int8"}
-        What the network computes in.
+        Dtype of the network.
     tolerance : float
-        The largest error that is allowed.
+        Largest allowed error.
+
+    Returns
+    -------
+    float
+        The error by the measure of `dtype`, see `ERRORS`.
+
+    Raises
+    ------
+    WrongError, FailedError
+        As in `check_logits`.
     """
     return check_logits(network.run(inputs), expected, dtype, tolerance)
 
@@ -90,8 +100,8 @@ def check_expected(expected: np.ndarray) -> None:
     Raises
     ------
     FailedError
-        For logits that are not finite, all zero, or the same for several images: those of a network
-        that ignores its input, which any library computes that ignores it too.
+        For logits that are not finite, all zero, or the same for several images. A library that
+        ignores its input would match them.
     """
     if not np.isfinite(expected).all():
         raise FailedError("the framework's logits are not finite, so no library can be checked")
@@ -107,6 +117,15 @@ def check_expected(expected: np.ndarray) -> None:
 def check_logits(logits: np.ndarray, expected: np.ndarray, dtype: str, tolerance: float) -> float:
     """Compare logits [N, classes] with the expected ones.
 
+    Parameters
+    ----------
+    logits, expected : ndarray of float32 [N, classes]
+        Logits of the compiled network and of the framework.
+    dtype : {"float32", "float16", "int8"}
+        Dtype of the network.
+    tolerance : float
+        Largest allowed error.
+
     Returns
     -------
     float
@@ -121,7 +140,7 @@ def check_logits(logits: np.ndarray, expected: np.ndarray, dtype: str, tolerance
     """
     check_expected(expected)
     if not np.isfinite(logits).all():
-        # float16 ends at 65504.
+        # The largest float16 is 65504.
         where = ", an activation is beyond float16's range" if dtype == "float16" else ""
         raise WrongError(f"logits are not finite{where}")
     measure, error_of = ERRORS[dtype]
@@ -138,14 +157,30 @@ def check_top1(
     framework: float,
     tolerance: float,
 ) -> float:
-    """Return the compiled network's top-1 in percent on images, each [C, H, W].
+    """Return the compiled network's top-1 accuracy and compare it with the framework's.
 
-    It may differ from the framework's by `tolerance` percentage points, and always by one image.
+    Parameters
+    ----------
+    network : CompiledNetwork
+        The loaded network.
+    images : iterable of ndarray of float32 [C, H, W]
+        Images.
+    labels : ndarray of int [N]
+        Classes of the images.
+    framework : float
+        Top-1 of the framework in percent.
+    tolerance : float
+        Largest allowed difference in percentage points. One image is always allowed.
+
+    Returns
+    -------
+    float
+        Top-1 in percent.
 
     Raises
     ------
     WrongError
-        Where it differs by more, or a logit is not finite.
+        For a larger difference, or a logit that is not finite.
     """
     compiled = top1(network.run(images), labels)
     allowed = max(tolerance, 100 / len(labels))

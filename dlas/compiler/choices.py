@@ -1,4 +1,4 @@
-"""What searches found for the layers of a network: decisions of its primitives' schedules, or whole schedules."""
+"""Search results for the layers of a network: decisions of their knobs, or whole schedules."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,16 +11,21 @@ from dlas.errors import StudyError
 
 
 class Choices:
-    """The schedules that a library is built by, and how many of its convolutions have one.
+    """The schedules that a library is built with, and how many of its convolutions have one.
 
     Parameters
     ----------
     found : mapping
-        For a `workload_hash` the "decisions" of that layer, for a `workload_key` the "trace" of
-        that kernel, in JSON. An entry that has neither leaves its convolution to the default
+        Maps a `workload_hash` to the "decisions" of that layer, or a `workload_key` to the "trace"
+        of that kernel in JSON. An entry with neither leaves its convolution to the default
         schedule.
     target : mapping
         The target on which they were found.
+
+    Attributes
+    ----------
+    scheduled : int
+        Number of convolutions that got decisions or a trace so far.
     """
 
     def __init__(self, found: Mapping[str, Mapping[str, Any]], target: Mapping[str, Any]) -> None:
@@ -29,7 +34,7 @@ class Choices:
         self._unknown: dict[str, str] = {}
 
     def decisions_of(self, layer: Layer) -> Chosen:
-        """Return the decisions of a layer."""
+        """Return the decisions of a layer, empty for the default schedule."""
         choice = self.found.get(workload_hash(layer, self.target))
         if choice is None:
             self._unknown[layer.label] = layer.name
@@ -39,10 +44,26 @@ class Choices:
         return decisions
 
     def trace(self, name: str, kernel: tirx.PrimFunc, calls: int) -> list[Any] | None:
-        """Return the trace of an unscheduled convolution kernel, None where there is none.
+        """Return the trace of an unscheduled convolution kernel, None if it has none.
 
-        `calls` is how often the network runs it. Raises StudyError for a kernel that no search
-        knows.
+        Parameters
+        ----------
+        name : str
+            Name of the kernel in the network.
+        kernel : tirx.PrimFunc
+            The kernel.
+        calls : int
+            How often the network runs it.
+
+        Returns
+        -------
+        list or None
+            The trace in JSON.
+
+        Raises
+        ------
+        StudyError
+            For a kernel that no search has tuned.
         """
         choice = self.found.get(workload_key(kernel))
         if choice is None:

@@ -1,4 +1,4 @@
-"""Devices: what compiled code runs on. This machine is one; others are reached over a connection."""
+"""Devices that compiled code runs on: this machine, or others over a connection."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -14,7 +14,7 @@ from dlas.errors import UnreachableError
 
 
 class DeviceError(UnreachableError):
-    """A device that cannot do its part, whatever it runs."""
+    """An error of the device itself, whatever it runs."""
 
 
 class LostError(DeviceError):
@@ -22,14 +22,14 @@ class LostError(DeviceError):
 
 
 class Device(Protocol):
-    """What compiled code runs on.
+    """A device that compiled code runs on.
 
     Attributes
     ----------
     devices : list of tvm.Device
         A network runs on the first one; the last one is the CPU.
     linker : sequence of str
-        The command that links code for it, as in `link`.
+        Command that links code for it, as in `link`.
     observable : bool
         Whether the kernels of a network can be timed one by one while it runs.
     """
@@ -42,7 +42,7 @@ class Device(Protocol):
         """Load a shared library and return its module, ready to be called on the device."""
 
     def filled(self, shape: Sequence[int], dtype: str, value: float) -> Any:
-        """Return an array on the CPU with this value everywhere."""
+        """Return an array on the CPU, filled with one value."""
 
     def guard(self) -> AbstractContextManager[None]:
         """Return a context manager that enforces the connection timeout.
@@ -52,14 +52,14 @@ class Device(Protocol):
 
 
 class LocalDevice:
-    """This machine: its CPU, or a GPU with the CPU beside it. See `Device`.
+    """The device of this machine: its CPU, or a GPU with the CPU beside it. See `Device`.
 
     Parameters
     ----------
     kind : str
-        "llvm" for the CPU, or TVM's name of a kind of GPU.
+        "llvm" for the CPU, or TVM's target kind of a GPU.
     linker : sequence of str
-        The command that links code for it, as in `link`.
+        Command that links code for it, as in `link`.
     """
 
     def __init__(self, kind: str = "llvm", linker: Sequence[str] = ()) -> None:
@@ -74,11 +74,11 @@ class LocalDevice:
         return tvm.runtime.load_module(str(library))
 
     def filled(self, shape: Sequence[int], dtype: str, value: float) -> Any:
-        """Return an array on the CPU with this value everywhere."""
+        """Return an array on the CPU, filled with one value."""
         return tvm.runtime.tensor(np.full(shape, value, dtype))
 
     def guard(self) -> AbstractContextManager[None]:
-        """Return a context manager that does nothing: this machine does not get lost."""
+        """Return a context manager that does nothing, as a local device cannot be lost."""
         return nullcontext()
 
 
@@ -86,12 +86,12 @@ class LocalDevice:
 class DeviceOpener:
     """How another process opens a device.
 
-    Parameters
+    Attributes
     ----------
     open : callable
         Returns a context manager that yields the device, bound to the threads of a run.
     linker : sequence of str
-        The command that links code for it, as in `link`.
+        Command that links code for it, as in `link`.
     remote : bool
         Whether it is another machine.
     fresh : bool

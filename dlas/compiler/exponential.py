@@ -7,7 +7,7 @@ that n times its upper part is exact (Cody and Waite, Software Manual for the El
 smallest largest relative error, 3.1e-9, found by the Remez exchange algorithm (Muller et al.,
 Handbook of Floating-Point Arithmetic, chapter 10).
 
-Every operation is rounded on its own, so every target, and the integer reference, computes the same
+Every operation is rounded separately, so every target and the integer reference compute the same
 float32.
 """
 
@@ -23,7 +23,7 @@ from dlas.compiler.quantization import ROUND
 UNDERFLOW, OVERFLOW = -88.0, 89.0
 LOG2_E = 1.44269504
 LN2_UPPER, LN2_LOWER = 0.693359375, -2.12194440e-4
-# q, the highest power first.
+# Coefficients of q, the highest power first.
 COEFFICIENTS = (0.00138145, 0.00836875, 0.04166839, 0.1666652, 0.49999993)
 EXPONENT_BIAS, MANTISSA_BITS = 127, 23
 
@@ -79,8 +79,8 @@ def _exp_of_remainder(r: Any) -> Any:
 def _let(name: str, value: Any, use: Callable[[Any], Any]) -> Any:
     """Return `use` of a value that is computed once.
 
-    In a vectorized loop the value must be a vector: TVM 0.27 does not compile it otherwise.
-    `lowering` sees to it.
+    In a vectorized loop the value must be a vector, which `lowering` ensures: TVM 0.27 does not
+    compile it otherwise.
     """
     variable = tirx.Var(name, "float32")
     return tirx.Let(variable, value, use(variable))

@@ -1,4 +1,4 @@
-"""From PyTorch to Relax: the one place of the compiler that imports torch."""
+"""Import networks from PyTorch to Relax. No other module of the compiler imports torch."""
 
 from collections.abc import Container
 from typing import Any
@@ -17,17 +17,34 @@ from dlas.errors import UnsupportedError, WrongError
 from dlas.models import accuracy
 from dlas.models.folding import fold
 
-# Of the framework's int8 logits against exact ones, in norm; a network that was imported wrongly is
-# far beyond it.
+# Maximum error of the framework's int8 logits against exact ones, in norm. A wrongly imported
+# network is far beyond it.
 ROUNDING = 0.1
 
 
 def import_network(model: torch.nn.Module, input_shape: tuple[int, int, int, int]) -> Network:
-    """Import a trained network, float32, half or int8, for inputs of `input_shape` [N, C, H, W].
+    """Import a trained network for one input shape.
 
-    Batch normalizations that follow a convolution are folded into it first, unless that has been
-    done. The module says what is computed, as if in float32; parameters keep their type, by which
-    the compiler knows in what to compute.
+    Batch normalizations that follow a convolution are folded into it first, unless the model is
+    already folded.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network in float32, half precision or int8. It is converted to float32.
+    input_shape : tuple of int
+        Shape [N, C, H, W] of the input.
+
+    Returns
+    -------
+    Network
+        Its module computes as if in float32. Its parameters keep their dtype, which tells the
+        compiler what to compute in.
+
+    Raises
+    ------
+    UnsupportedError
+        For an operator that TVM lacks.
     """
     half = any(parameter.dtype == torch.float16 for parameter in model.parameters())
     if not isinstance(model, fx.GraphModule):
@@ -41,12 +58,30 @@ def import_network(model: torch.nn.Module, input_shape: tuple[int, int, int, int
 
 
 def reference_outputs(model: torch.nn.Module, network: Network, images: np.ndarray) -> np.ndarray:
-    """Return what the compiled form of a network is checked against: float32 logits of images, float32 [N, C, H, W].
+    """Return the reference logits for the compiled form of a network.
 
-    For float32 they are the framework's own, for float16 those of the same half-precision weights
-    evaluated in float32, and for int8 those of exact integer arithmetic. Raises WrongError where
-    these are not what the framework computes, except for single activations that it rounds to the
-    next integer, and FailedError for logits that no library can be checked against.
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The network.
+    network : Network
+        Its import.
+    images : ndarray of float32 [N, C, H, W]
+        Images.
+
+    Returns
+    -------
+    ndarray of float32 [N, classes]
+        For float32 the logits of the framework, for float16 those of the same half-precision
+        weights evaluated in float32, and for int8 those of exact integer arithmetic.
+
+    Raises
+    ------
+    WrongError
+        If the exact int8 logits differ from the framework's by more than single activations that it
+        rounds to the next integer.
+    FailedError
+        For logits that no library can be checked against.
     """
     outputs = accuracy.logits(model.float(), images)
     check_expected(outputs)
@@ -65,7 +100,7 @@ def reference_outputs(model: torch.nn.Module, network: Network, images: np.ndarr
 class _Importer(TorchFXImporter):  # type: ignore[misc]
     """TVM's importer of graphs, with every tensor of the network as a parameter of `main`.
 
-    TVM's own function takes parameters of real numbers alone, and makes constants of buffers.
+    TVM's own function accepts only parameters of real numbers, and makes constants of buffers.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -87,7 +122,7 @@ class _Importer(TorchFXImporter):  # type: ignore[misc]
                 used |= {
                     f"{node.target}.{name}" for name in self.named_modules[node.target].state_dict()
                 }
-        # A count of batches is no operand.
+        # The count of batches is not an operand.
         self.tensors = {
             name: tensor
             for name, tensor in model.state_dict(keep_vars=True).items()
@@ -110,7 +145,7 @@ class _Importer(TorchFXImporter):  # type: ignore[misc]
         return builder.finalize()
 
     def converted(self, node: fx.Node) -> Any:
-        """Return what a node of the graph becomes; raise UnsupportedError for an operator that TVM lacks."""
+        """Return the Relax value of a node; raise UnsupportedError if TVM lacks its operator."""
         if node.op == "output":
             return self.retrieve_args(node)[0]
         if node.op == "get_attr":
@@ -155,7 +190,7 @@ class _Importer(TorchFXImporter):  # type: ignore[misc]
 
 
 class _Tracer(fx.Tracer):
-    """Keeps the modules that TVM knows whole, and traces all others down to their operators."""
+    """Keep the modules that TVM knows whole, and trace all others down to their operators."""
 
     def __init__(self, known: Container[Any]) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""A quantized network evaluated in numpy, bit by bit: what a compiled int8 network must compute.
+"""Bit-exact NumPy evaluation of a quantized network: the reference for compiled int8 networks.
 
-Sums of products are exact integers; everything else is float32 in the order that the network
-states, each operation rounded once. It shares no code with the kernels, and reads a border as the
-real number zero.
+Sums of products are exact integers. All else is float32 in the order of the network's operators,
+each rounded once. The reference shares no code with the kernels, and reads padding as the real
+number zero.
 """
 
 import math
@@ -35,10 +35,24 @@ OPERATORS = {
 
 
 def integer_reference(network: Network, images: np.ndarray) -> np.ndarray:
-    """Return the float32 logits [N, classes] of images [N, C, H, W], float32.
+    """Return the logits of a quantized network.
 
-    Raises StudyError for an operator that the compiler does not know and for a layer that is not
-    quantized.
+    Parameters
+    ----------
+    network : Network
+        The imported int8 network.
+    images : ndarray of float32 [N, C, H, W]
+        Images.
+
+    Returns
+    -------
+    ndarray of float32 [N, classes]
+        Logits.
+
+    Raises
+    ------
+    StudyError
+        For an operator that the compiler does not know, and for a layer that is not quantized.
     """
     logits: np.ndarray = _Reference(network).interpret(images)
     return logits
@@ -46,7 +60,7 @@ def integer_reference(network: Network, images: np.ndarray) -> np.ndarray:
 
 @np.errstate(over="ignore", invalid="ignore")
 def exponential(values: np.ndarray) -> np.ndarray:
-    """Return the exponential of float32 `values`, by the arithmetic that `dlas.compiler.exponential` describes."""
+    """Return the exponential of float32 `values`, computed as in `dlas.compiler.exponential`."""
     log2_e, upper, lower = (np.float32(each) for each in (LOG2_E, LN2_UPPER, LN2_LOWER))
     x = np.clip(values, np.float32(UNDERFLOW), np.float32(OVERFLOW))
     n = np.rint(x * log2_e)
@@ -66,7 +80,10 @@ def sigmoid(values: np.ndarray) -> np.ndarray:
 
 
 class _Reference(Interpreter):
-    """Feature maps are float32 [N, C, H, W]; quantized ones are pairs of uint8 and how they are stored."""
+    """Interpreter over NumPy arrays.
+
+    Feature maps are float32 [N, C, H, W]. Quantized ones are pairs of uint8 and a `Quantization`.
+    """
 
     def __init__(self, network: Network) -> None:
         super().__init__(network)
@@ -94,7 +111,7 @@ class _Reference(Interpreter):
     def operand(self, call: relax.Call, position: int = 0) -> Any:
         return self.evaluate(call.args[position])
 
-    # Integers
+    # Handlers of integer operators.
 
     def quantize(self, call: relax.Call) -> np.ndarray:
         how = self.quantization(call)
@@ -132,7 +149,7 @@ class _Reference(Interpreter):
             raise StudyError("a layer that is not quantized; allowed: int8 networks")
         values, how = data
         groups = int(call.attrs.groups) if call is not None else 1
-        # Exact: sums stay far below 2 ** 53.
+        # float64 is exact here: sums stay far below 2 ** 53.
         kernels = weight.values.astype(np.float64)
         channels, depth, rows, columns = kernels.shape
         steps = values.astype(np.float64) - how.zero_point
@@ -147,7 +164,7 @@ class _Reference(Interpreter):
         scale = how.scale * weight.scale
         return sums.astype(np.int32).astype(np.float32) * scale[:, None, None]
 
-    # Real numbers
+    # Handlers of real-valued operators.
 
     def binary(self, call: relax.Call) -> np.ndarray:
         operator = OPERATORS[call.op.name]
@@ -194,7 +211,7 @@ class _Reference(Interpreter):
 
     def reshape(self, call: relax.Call) -> np.ndarray:
         value, shape = self.operand(call), integers(call.ty.shape)
-        # The network is for one image; a feature map here holds several.
+        # The network is for one image, but a feature map here holds several.
         is_feature = math.prod(shape) * len(value) == value.size and shape[0] == 1
         reshaped: np.ndarray = value.reshape(len(value) if is_feature else shape[0], *shape[1:])
         return reshaped
@@ -214,7 +231,10 @@ def windows(
     padding: tuple[int, int, int, int],
     border: float,
 ) -> np.ndarray:
-    """Return what a sliding window of `size` sees of `data` [N, C, H, W]: [N, C, rows, columns, *size]."""
+    """Return the sliding windows of `data` [N, C, H, W] as [N, C, rows, columns, *size].
+
+    `padding` is (top, left, bottom, right), filled with `border`.
+    """
     top, left, bottom, right = padding
     around = ((0, 0), (0, 0), (top, bottom), (left, right))
     padded = np.pad(data, around, constant_values=border)
@@ -222,7 +242,7 @@ def windows(
 
 
 def in_order(values: np.ndarray) -> np.ndarray:
-    """Return the sums over the last two axes, float32, added up one after the other as a kernel does."""
+    """Return the float32 sums over the last two axes, added up one by one as a kernel does."""
     flat = values.reshape(*values.shape[:-2], -1)
     sums = np.zeros(flat.shape[:-1], np.float32)
     for position in range(flat.shape[-1]):

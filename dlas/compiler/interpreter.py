@@ -1,4 +1,4 @@
-"""One walk over a network's operators, in the order in which they run."""
+"""Walk over a network's operators in the order in which they run."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,9 +11,14 @@ from dlas.errors import UnsupportedError, unknown
 
 
 class Interpreter:
-    """What each operator of a network becomes; `handlers` maps the operators' names to functions of their calls.
+    """An abstract interpreter of a network.
 
-    `values` holds what each variable has become so far, first of all the parameters: numpy arrays.
+    Attributes
+    ----------
+    handlers : mapping of str to callable
+        Functions of a call by the name of its operator, e.g. "relax.add".
+    values : dict
+        Value of each variable so far. Parameters are NumPy arrays.
     """
 
     handlers: Mapping[str, Callable[[relax.Call], Any]]
@@ -25,7 +30,10 @@ class Interpreter:
         }
 
     def interpret(self, image: Any) -> Any:
-        """Return what the network makes of `image`; UnsupportedError for an operator without a handler."""
+        """Return the value of the network for an image.
+
+        Raises UnsupportedError for an operator without a handler.
+        """
         self.values[self.main.params[0]] = image
         for block in self.main.body.blocks:
             for binding in block.bindings:
@@ -33,7 +41,7 @@ class Interpreter:
         return self.evaluate(self.main.body.body)
 
     def evaluate(self, expression: relax.Expr) -> Any:
-        """Return what an expression becomes, which may be an operand of a call."""
+        """Return the value of an expression, such as an operand of a call."""
         if isinstance(expression, relax.Var):
             return self.values[expression]
         if isinstance(expression, relax.Tuple):
@@ -54,5 +62,5 @@ class Interpreter:
 
 
 def integers(values: Any) -> Any:
-    """Return a tuple of integers of the length that TVM's sequence has; None for none."""
+    """Return a TVM sequence as a tuple of int, or None for None."""
     return None if values is None else tuple(int(value) for value in values)

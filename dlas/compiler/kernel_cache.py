@@ -1,4 +1,4 @@
-"""Compiled kernels by their content: each is compiled once, whatever networks and libraries it is in.
+"""Cache of compiled kernels by content: equal kernels of all networks are compiled once.
 
 A weight-pruned network in dense code has the kernels of the uncompressed one with other constants,
 and most kernels of a tuned library are those of the untuned one. The cache is a folder of object
@@ -19,7 +19,7 @@ from dlas.compiler.pipeline import compile_kernel
 from dlas.compiler.workload import LABEL
 from dlas.files import atomic_write
 
-# The number by which TVM tells operators of one name apart: the 3 of add3.
+# TVM numbers operators of equal names: the 3 of add3.
 _NUMBER = re.compile(r"(?<=[a-z])\d+(?=_|$)")
 
 
@@ -29,10 +29,10 @@ class KernelCache:
     Parameters
     ----------
     folder : Path
-        Where the object files lie; it is made when the first one is written. Whoever changes how
-        kernels are compiled has to name another folder.
+        Folder of the object files, made when the first one is written. Code that compiles kernels
+        differently must use another folder.
     target : Target
-        What they are compiled for.
+        Target of the kernels.
     """
 
     def __init__(self, folder: Path, target: Target) -> None:
@@ -41,14 +41,14 @@ class KernelCache:
         self._target = hashlib.sha256(described.encode()).hexdigest()[:16]
 
     def name(self, hint: str, function: tirx.PrimFunc) -> str:
-        """Return the symbol of a scheduled kernel: what it is called in its network, and its content."""
+        """Return the symbol of a scheduled kernel: its name in the network and its content hash."""
         content = tvm_ffi.structural_hash(function.without_attr("global_symbol"))
-        # The numbers in a layer's label have a meaning.
+        # Numbers in a layer's label describe its shape, so they stay.
         layer = found[0] if (found := LABEL.match(hint)) else ""
         return f"{layer}{_NUMBER.sub('', hint[len(layer) :])}_{content:016x}"
 
     def object_file(self, name: str, function: tirx.PrimFunc) -> Path:
-        """Return the object file of a kernel under its `name`, compiled unless it is there already."""
+        """Return the object file of a kernel under its `name`, compiled if it is missing."""
         file = self.folder / self._target / f"{name}.o"
         if not file.exists():
             compiled = compile_kernel(function.with_attr("global_symbol", name), self.target)

@@ -1,4 +1,4 @@
-"""A layer as the search sees it: one convolution with its weight, and the space of codes that compute it."""
+"""A layer as the search sees it: one convolution with its weight and its search space."""
 
 import hashlib
 import json
@@ -21,13 +21,31 @@ from dlas.primitives.layout import Layout
 from dlas.primitives.plugin import Primitive, WeightFormat
 from dlas.primitives.vector import VectorUnit
 
-# A point of a layer's space; choices that it leaves out are as by default.
+# A point of a layer's search space. Knobs that it leaves out have their defaults.
 Chosen = Mapping[str, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A convolution in a primitive and a format, nothing fused behind it. `weight` is [K, C / groups, R, S]."""
+    """A convolution in a primitive and a weight format, with nothing fused behind it.
+
+    Attributes
+    ----------
+    primitive : Primitive
+        The algorithm.
+    format : WeightFormat
+        Format of the weight.
+    weight : np.ndarray
+        Weight [K, C / groups, R, S].
+    convolution : Convolution
+        Shape of the layer.
+    data_layout : Layout
+        Layout of the input.
+    dtype : str
+        Dtype of the input: float32, float16, uint8 or int8.
+    vector : VectorUnit or GPU
+        The processor.
+    """
 
     primitive: Primitive
     format: WeightFormat
@@ -39,7 +57,7 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """What it computes, as convolution_64x64_3x3_s1_32x32."""
+        """Kind and shape of the layer, e.g. convolution_64x64_3x3_s1_32x32."""
         shape = self.convolution
         rows, columns = shape.kernel
         size = f"{shape.in_channels}x{shape.out_channels}_{rows}x{columns}_s{shape.stride[0]}"
@@ -47,14 +65,14 @@ class Layer:
 
     @property
     def macs(self) -> float:
-        """Multiply-accumulate operations of one call; in CSR those of the non-zeros."""
+        """Multiply-accumulate operations of one call. Sparse formats count non-zeros only."""
         if self.format.__name__.endswith(".dense"):
             return float(self.convolution.macs)
         return self.convolution.macs * np.count_nonzero(self.weight) / self.weight.size
 
     @cached_property
     def space(self) -> dict[str, tuple[int, ...]]:
-        """The options of each choice, by position, the default first; what has one option is no choice."""
+        """Positions of each knob's options, the default first, without knobs of one option."""
         kernel, knobs = self._default
         self.format.schedule(self.primitive, Schedule(kernel.function), self.vector, knobs)
         return {name: tuple(range(options)) for name, options in knobs.space.items() if options > 1}
@@ -71,16 +89,16 @@ class Layer:
 
     @cached_property
     def workload(self) -> int:
-        """A number that layers share whose default code is the same function; the same in every process."""
+        """Hash of the default code, equal for layers with the same function, in every process."""
         return int(tvm_ffi.structural_hash(self.kernel({}).function))
 
     @property
     def label(self) -> str:
-        """What its kernels are called in a network, whatever their point: the same for the same workload."""
+        """Label in the names of its kernels in a network, equal for equal workloads."""
         return f"{self.name}_{self.workload:016x}"
 
     def kernel(self, chosen: Chosen) -> Kernel:
-        """Return the unscheduled kernel of a point, which it carries to its schedule, and its constants."""
+        """Return the unscheduled kernel of a point, annotated with the point for its schedule."""
         chosen = {name: option for name, option in chosen.items() if option}
         if not chosen:
             return self._default[0]
@@ -88,14 +106,14 @@ class Layer:
         return Kernel(attach(kernel.function, chosen), kernel.constants, kernel.layout)
 
     def scheduled(self, kernel: Kernel) -> tirx.PrimFunc:
-        """Return the function of one of its kernels, scheduled, under the name "main"."""
+        """Return the scheduled function of one of its kernels, under the name "main"."""
         schedule = Schedule(kernel.function)
         self.format.schedule(self.primitive, schedule, self.vector, attached(schedule))
         return schedule.mod["main"].with_attr("global_symbol", "main")
 
     @cached_property
     def _default(self) -> tuple[Kernel, Knobs]:
-        """The default kernel, and the choices that it left open: made once, as every search begins with it."""
+        """The default kernel and its knobs. They are cached, as every search begins with them."""
         knobs = Knobs()
         return self._kernel(knobs), knobs
 
@@ -112,6 +130,6 @@ class Layer:
 
 
 def workload_hash(layer: Layer, target: Mapping[str, Any]) -> str:
-    """Return the name under which a layer's records for a target are kept."""
+    """Return the key of a layer's tuning records for a target."""
     rest = json.dumps([dict(target), layer.space], sort_keys=True)
     return f"{layer.workload:016x}-{hashlib.sha256(rest.encode()).hexdigest()[:16]}"

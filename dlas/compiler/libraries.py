@@ -1,4 +1,4 @@
-"""Build all libraries of a network for a target, in a process that may crash or hang without harm."""
+"""Build all libraries of a network for a target, in a process that may crash or hang."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from dlas.errors import FailedError, RowError
 from dlas.processes import Worker, WorkerError
 
 LOG = logging.getLogger("dlas")
-# The largest network takes a minute here; a compiler that takes longer than this hangs.
+# A compiler that takes longer than this hangs: the largest network takes a minute.
 TIMEOUT_S = 3600.0
 
 
@@ -36,23 +36,23 @@ def build_libraries(
     network : tuple of paths
         The network and its parameters, as `save_network` writes them.
     configurations : mapping of str to mapping
-        The libraries' names, and their "primitive", "format" and "tuning".
+        "primitive", "format" and "tuning" of each library, by its name.
     target : mapping
         The complete TVM target.
     tunings : mapping of str to record
-        For each library of a tuning that searches, what it found: "status" and "layers".
+        Tuning record of each library whose tuning searches: "status" and "layers".
     folder : Path
-        Where the libraries are written, under their names with the suffix .so.
+        Folder where the libraries are written, under their names with the suffix .so.
     kernels : Path
-        The folder of a `KernelCache`.
+        Folder of a `KernelCache`.
     linker : sequence of str
-        The command that links them, as in `link`.
+        Command that links them, as in `link`.
 
     Returns
     -------
     dict of str to record
-        For each library "status", "variant" (primitive, format, tuning), "target", and where it was
-        built those of `Library.record` and "library_bytes".
+        For each library "status", "variant" (primitive, format, tuning) and "target". If it was
+        built, also the fields of `Library.record` and "library_bytes".
     """
     folder.mkdir(parents=True, exist_ok=True)
     records: dict[str, dict[str, Any]] = {}
@@ -79,7 +79,7 @@ def build_libraries(
 
 
 def _build(worker: Worker, *arguments: Any) -> dict[str, Any]:
-    """Return the record of one library; raise RowError for one that cannot be built."""
+    """Return the record of one library. Raise RowError if it cannot be built."""
     # An error at the start of the process is not the library's.
     worker.open()
     try:
@@ -92,7 +92,7 @@ def _build(worker: Worker, *arguments: Any) -> dict[str, Any]:
 
 
 class _Builder:
-    """The network that is built, in the worker's process."""
+    """The network, loaded in the worker's process."""
 
     def __init__(
         self, network: Network, target: dict[str, Any], kernels: Path, linker: Sequence[str]

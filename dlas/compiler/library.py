@@ -17,10 +17,26 @@ from dlas.errors import FailedError, StudyError
 
 
 def link(output: str, objects: list[str], linker: Sequence[str] = (), **_: Any) -> None:
-    """Link object files to a shared library by the command `linker`, such as a compiler for the device.
+    """Link object files to a shared library.
 
-    Without one it is the LLVM linker that the package ziglang carries, for any architecture: so a
-    machine needs no compiler of its own, and every machine links the same way.
+    The default linker is LLVM's, from the package ziglang, for any architecture. Machines then need
+    no compiler, and all link the same way.
+
+    Parameters
+    ----------
+    output : str
+        Path of the shared library.
+    objects : list of str
+        Paths of the object files.
+    linker : sequence of str
+        Command that links, such as a compiler for the device. Empty for the default.
+    **_
+        Other arguments of TVM's `export_library` are ignored.
+
+    Raises
+    ------
+    StudyError
+        If the linker cannot be run or fails.
     """
     command = [*(linker or _lld()), "-shared", "-o", str(output), *objects]
     try:
@@ -38,7 +54,15 @@ def _lld() -> list[str]:
 
 
 class CompiledNetwork:
-    """A compiled network, loaded and ready to run on a device."""
+    """A compiled network, loaded and ready to run on a device.
+
+    Parameters
+    ----------
+    executable : VMExecutable or Module
+        TVM's executable, or the module of its library.
+    device : Device, optional
+        The device, by default this machine's CPU.
+    """
 
     def __init__(self, executable: Any, device: Device | None = None) -> None:
         self.device: Device = device or LocalDevice()
@@ -46,7 +70,7 @@ class CompiledNetwork:
             self.machine = relax.VirtualMachine(executable, list(self.device.devices))
 
     def run(self, images: Iterable[np.ndarray]) -> np.ndarray:
-        """Return the logits [N, classes] of images, each [C, H, W], float32, run one by one."""
+        """Return the logits [N, classes] of images, each float32 [C, H, W], run one by one."""
         return np.concatenate([self._logits(image[None]) for image in images])
 
     def _logits(self, image: np.ndarray) -> np.ndarray:
@@ -56,10 +80,21 @@ class CompiledNetwork:
         return logits
 
     def kernel_seconds(self, image: np.ndarray, runs: int) -> dict[str, float]:
-        """Return the median over `runs` of the seconds that each kernel takes, on one image [1, C, H, W], float32.
+        """Return the seconds of each kernel in a run, on an observable device.
 
-        Of an observable device only. The calls of one kernel in a run are added up. About a
-        microsecond of each call is the clock's.
+        About a microsecond of each call is spent on the clock.
+
+        Parameters
+        ----------
+        image : ndarray of float32 [1, C, H, W]
+            An image.
+        runs : int
+            Number of runs.
+
+        Returns
+        -------
+        dict of str to float
+            Median over the runs, by the name of the kernel. Its calls in a run are added up.
         """
         seconds: dict[str, list[float]] = {}
         start = 0.0
@@ -83,12 +118,12 @@ class CompiledNetwork:
         }
 
     def timer(self, image: np.ndarray) -> "NetworkTimer":
-        """Return what times this network on one image [1, C, H, W], float32."""
+        """Return a timer of this network on one image, float32 [1, C, H, W]."""
         return NetworkTimer(self.machine, self.device, image)
 
 
 class NetworkTimer:
-    """A compiled network that runs again and again on one image, Python left out."""
+    """A compiled network that runs again and again on one image, without Python in between."""
 
     def __init__(self, machine: relax.VirtualMachine, device: Device, image: np.ndarray) -> None:
         self.machine, self.device = machine, device
@@ -97,7 +132,7 @@ class NetworkTimer:
             machine.set_input("main", data)
 
     def time(self, number: int) -> list[float]:
-        """Return the mean seconds of a run over `number` runs in a row, after one that does not count."""
+        """Return the mean seconds of `number` consecutive runs, after one warm-up run."""
         with self.device.guard():
             evaluate = self.machine.time_evaluator(
                 "invoke_stateful", self.device.devices[0], number=number
@@ -108,9 +143,9 @@ class NetworkTimer:
 def is_complete(path: str | Path) -> bool:
     """Return whether a file is a 64-bit ELF library that is not truncated.
 
-    The dynamic loader maps a truncated one and the process dies on a bus error. The linker writes
-    the table of sections last; where it ends stands in the header (Tool Interface Standard, ELF
-    specification 1.2, "ELF header").
+    A process that loads a truncated one dies on a bus error. The linker writes the table of
+    sections last, and the header says where it ends (Tool Interface Standard, ELF specification
+    1.2, "ELF header").
     """
     content = Path(path)
     with open(content, "rb") as file:
@@ -124,10 +159,26 @@ def is_complete(path: str | Path) -> bool:
 
 
 def load_library(path: str | Path, device: Device | None = None) -> CompiledNetwork:
-    """Load a compiled network, on this machine's CPU without a device.
+    """Load a compiled network.
 
-    Raises StudyError for a missing or damaged library, and FailedError for one that the device
-    cannot load.
+    Parameters
+    ----------
+    path : str or Path
+        Path of the library.
+    device : Device, optional
+        The device, by default this machine's CPU.
+
+    Returns
+    -------
+    CompiledNetwork
+        The network, ready to run.
+
+    Raises
+    ------
+    StudyError
+        For a missing or damaged library.
+    FailedError
+        For a library that the device cannot load.
     """
     if not Path(path).is_file():
         raise StudyError(f"library {path} is missing; the build of the network makes it")
@@ -138,6 +189,6 @@ def load_library(path: str | Path, device: Device | None = None) -> CompiledNetw
         return CompiledNetwork(opened.load(Path(path)), opened)
     except StudyError:
         raise
-    # The loader raises several kinds for what is no library.
+    # TVM's loader raises several kinds of errors for a file that is no library.
     except Exception as error:
         raise FailedError(f"library {path} cannot be loaded as a compiled network") from error

@@ -1,9 +1,9 @@
-"""A network in a primitive's own layouts: every convolution and linear layer becomes a call of that primitive.
+"""Lower a network to a primitive's layouts: each layer becomes a call of that primitive.
 
-The feature maps stay in the primitive's layout from layer to layer; weights are packed here, once.
-What lies between the convolutions keeps its meaning and only changes its axes. Everything
-element-wise that follows a convolution is left to TVM's operator fusion, which the primitive's
-schedule then finds behind its sums.
+Layers are convolutions and linear layers. Feature maps stay in the primitive's layout from layer to
+layer, and weights are packed here, once. Operators between the layers keep their meaning and only
+change their axes. TVM's operator fusion puts element-wise operators behind a convolution, where the
+primitive's schedule finds them.
 """
 
 import math
@@ -36,8 +36,7 @@ from dlas.primitives.layout import NCHW, Layout, relayout
 from dlas.primitives.plugin import Primitive, WeightFormat, unsupported
 from dlas.primitives.vector import VectorUnit
 
-# TVM's numbers for what operator fusion may do with a kernel: fuse the elementwise operators behind
-# it; nothing.
+# TVM's codes for operator fusion behind a kernel: fuse element-wise operators, or nothing.
 FUSE_WHAT_FOLLOWS, FUSE_NOTHING = 4, 8
 
 UNARY: dict[str, Callable[[te.Tensor], te.Tensor]] = {
@@ -55,9 +54,18 @@ BINARY: dict[str, Callable[[te.Tensor, te.Tensor], te.Tensor]] = {
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """A value of the lowered network: its logical shape [N, C, H, W] and how it lies in memory.
+    """A value of the lowered network.
 
     A matrix [N, C], such as the logits, is the feature map [N, C, 1, 1].
+
+    Attributes
+    ----------
+    expression : relax.Expr
+        The value in Relax.
+    layout : Layout
+        Its layout in memory.
+    shape : tuple of int
+        Its logical shape [N, C, H, W].
     """
 
     expression: relax.Expr
@@ -66,28 +74,28 @@ class FeatureMap:
 
     @property
     def dtype(self) -> str:
-        """The type of its numbers."""
+        """Dtype of its elements."""
         return str(self.expression.ty.dtype)
 
 
 @dataclass(frozen=True)
 class Dequantized:
-    """What a feature map of uint8 stands for. No kernel computes it: layers read the integers."""
+    """The real numbers of a uint8 feature map. No kernel computes them: layers read integers."""
 
     feature: FeatureMap
     quantization: Quantization
 
 
-# What an expression of the network becomes; None where nothing reads it.
+# Value of an expression of the network; None if nothing reads it.
 Value = FeatureMap | np.ndarray | Dequantized | QuantizedWeight | tuple[Any, ...] | None
 
 
-# Which point of its space a layer is to be.
+# Function that returns the point of a layer's search space to compile.
 DecisionsOf = Callable[[Layer], Chosen]
 
 
 def by_default(layer: Layer) -> Chosen:
-    """Leave a layer as it is by default."""
+    """Return the default point of a layer."""
     return {}
 
 
@@ -98,11 +106,31 @@ def lower(
     vector: VectorUnit | GPU,
     decisions_of: DecisionsOf = by_default,
 ) -> tvm.IRModule:
-    """Return the network as a Relax module `main(image)` whose weights are constants in a format.
+    """Return a network as a Relax module in the layouts of a primitive.
 
-    `decisions_of` returns for each layer the point of its space to compile. Raises UnsupportedError
-    for an operator which cannot be expressed, and for a layer that the primitive or the format
-    declines.
+    Parameters
+    ----------
+    network : Network
+        The network with its parameters.
+    primitive : Primitive
+        Algorithm of its layers.
+    weight_format : WeightFormat
+        Format of their weights.
+    vector : VectorUnit or GPU
+        The processor.
+    decisions_of : callable
+        Returns the point of a layer's search space to compile.
+
+    Returns
+    -------
+    tvm.IRModule
+        A function `main(image)`, whose weights are constants, and the unscheduled kernels.
+
+    Raises
+    ------
+    UnsupportedError
+        For an operator that cannot be expressed, and for a layer that the primitive or the format
+        declines.
     """
     return _Lowering(network, primitive, weight_format, vector, decisions_of).run()
 
@@ -110,7 +138,24 @@ def lower(
 def layers(
     network: Network, primitive: Primitive, weight_format: WeightFormat, vector: VectorUnit | GPU
 ) -> list[tuple[Layer, int]]:
-    """Return the convolutions of a network that differ as workloads, each with the number of its calls."""
+    """Return the distinct layers of a network.
+
+    Parameters
+    ----------
+    network : Network
+        The network with its parameters.
+    primitive : Primitive
+        Algorithm of its layers.
+    weight_format : WeightFormat
+        Format of their weights.
+    vector : VectorUnit or GPU
+        The processor.
+
+    Returns
+    -------
+    list of (Layer, int)
+        One layer for each workload, with the number of its calls in the network.
+    """
     found: dict[int, tuple[Layer, int]] = {}
 
     def collect(layer: Layer) -> Chosen:
@@ -123,7 +168,7 @@ def layers(
 
 
 class _Lowering(Interpreter):
-    """One walk over the network's bindings; `values` holds what each variable has become."""
+    """Interpreter that builds the lowered network."""
 
     def __init__(
         self,
@@ -142,7 +187,7 @@ class _Lowering(Interpreter):
         self.feature_dtype = "float16" if network.dtype == "float16" else "float32"
         self.builder = BlockBuilder()
         self.quantized: dict[tuple[FeatureMap, Quantization], FeatureMap] = {}
-        # What was concatenated so far.
+        # Concatenations so far. A dense block extends an earlier one by one feature map.
         self.joined: dict[tuple[FeatureMap, ...], FeatureMap] = {}
         self.handlers = {
             "relax.nn.conv2d": self.convolution,
@@ -176,27 +221,27 @@ class _Lowering(Interpreter):
         return self.builder.finalize()
 
     def feature(self, expression: relax.Expr) -> FeatureMap:
-        """The feature map that an operand stands for."""
+        """Return the feature map of an operand."""
         return _feature(self.evaluate(expression))
 
     def array(self, expression: relax.Expr) -> np.ndarray:
-        """The constant that an operand stands for."""
+        """Return the constant of an operand."""
         value = self.evaluate(expression)
         if not isinstance(value, np.ndarray):
             raise UnsupportedError(f"{expression} is computed; allowed: a constant of the network")
         return value
 
     def emitted(self, feature: FeatureMap, expression: relax.Expr) -> FeatureMap:
-        """The value of an operator that keeps shape and layout."""
+        """Return the value of an operator that keeps shape and layout."""
         return FeatureMap(self.builder.emit(expression), feature.layout, feature.shape)
 
     def cast(self, feature: FeatureMap, dtype: str) -> FeatureMap:
-        """The same feature map in numbers of another type."""
+        """Return a feature map in another dtype."""
         if feature.dtype == dtype:
             return feature
         return self.emitted(feature, relax.op.astype(feature.expression, dtype))
 
-    # Convolutions and linear layers
+    # Handlers of convolutions and linear layers.
 
     def convolution(self, call: relax.Call) -> FeatureMap:
         if integers(call.attrs.dilation) != (1, 1):
@@ -210,7 +255,7 @@ class _Lowering(Interpreter):
         )
 
     def linear(self, call: relax.Call) -> FeatureMap:
-        """A linear layer, as the 1x1 convolution of a 1x1 feature map."""
+        """Return a linear layer, computed as the 1x1 convolution of a 1x1 feature map."""
         data, matrix = (self.evaluate(operand) for operand in call.args)
         if isinstance(matrix, QuantizedWeight):
             kernel = matrix.values.T[:, :, None, None]
@@ -218,7 +263,7 @@ class _Lowering(Interpreter):
         return self.layer(data, self.array(call.args[1]).T[:, :, None, None])
 
     def layer(self, data: Value, weight: Value, **shape: Any) -> FeatureMap:
-        """A convolution in the numbers that its operands are in."""
+        """Return a convolution, quantized if both operands are."""
         if isinstance(data, FeatureMap) and isinstance(weight, np.ndarray):
             return self.cast(self.sums(data, weight, **shape), data.dtype)
         if isinstance(data, Dequantized) and isinstance(weight, QuantizedWeight):
@@ -242,7 +287,7 @@ class _Lowering(Interpreter):
         )
 
     def sums(self, data: FeatureMap, weight: np.ndarray, **shape: Any) -> FeatureMap:
-        """The primitive's sums of products, in the type that it adds up in."""
+        """Return the primitive's sums of products, in the dtype that it adds up in."""
         convolution = Convolution(
             *data.shape, out_channels=weight.shape[0], kernel=weight.shape[2:], **shape
         )
@@ -263,7 +308,7 @@ class _Lowering(Interpreter):
         kernel = layer.kernel(self.decisions_of(layer))
         argument, *_, output = (parameter.ty for parameter in kernel.function.params)
         expression = data.expression
-        # The same memory, seen as the kernel does.
+        # The kernel may see the same memory in another shape.
         if len(argument.shape) != expression.ty.ndim:
             expression = self.builder.emit(relax.op.memory.view(expression, argument.shape))
         function = kernel.function.without_attr("global_symbol")
@@ -278,15 +323,15 @@ class _Lowering(Interpreter):
         return FeatureMap(result, kernel.layout, convolution.out_shape)
 
     def layout(self, channels: int) -> Layout:
-        """How feature maps of that many channels lie in memory."""
+        """Return the layout of feature maps with that many channels."""
         return self.format.layout(self.primitive, channels, self.vector)
 
-    # Between real numbers and integers
+    # Handlers of quantization.
 
     def quantize(self, call: relax.Call) -> FeatureMap:
         feature = self.feature(call.args[0])
         how = self.quantization(call)
-        # Layers that read the same feature map share it.
+        # Layers that read the same feature map share its integers.
         if (feature, how) not in self.quantized:
             result = self.builder.emit_te(
                 quantize,
@@ -300,7 +345,7 @@ class _Lowering(Interpreter):
         return self.quantized[feature, how]
 
     def zero_point(self, how: Quantization) -> int:
-        """What stands for zero in the type of integers that the processor multiplies."""
+        """Return the zero point in the integer dtype that the processor multiplies."""
         return how.zero_point - (CENTRE if self.vector.quantized == "int8" else 0)
 
     def dequantize(self, call: relax.Call) -> Dequantized | QuantizedWeight:
@@ -315,11 +360,11 @@ class _Lowering(Interpreter):
         return QuantizedWeight(self.array(call.args[0]), scale)
 
     def quantization(self, call: relax.Call) -> Quantization:
-        """How a call's feature map is stored."""
+        """Return how a call's feature map is quantized."""
         scale, zero_point = (self.array(operand) for operand in call.args[1:3])
         return Quantization(np.float32(scale.item()), int(zero_point.item()))
 
-    # What lies between them
+    # Handlers of the operators between layers.
 
     def unary(self, call: relax.Call) -> FeatureMap:
         feature = self.feature(call.args[0])
@@ -340,7 +385,7 @@ class _Lowering(Interpreter):
         """Apply an operator to two feature maps, or to one and a constant, which broadcast.
 
         A smaller feature map, such as the gate of squeeze-and-excitation, is computed once, by a
-        kernel of its own.
+        separate kernel.
         """
         features = [side for side in (left, right) if isinstance(side, FeatureMap)]
         if not features:
@@ -362,7 +407,7 @@ class _Lowering(Interpreter):
         return self.emitted(widest, result)
 
     def constant(self, values: Value, feature: FeatureMap) -> Any:
-        """A scalar, part of the code, or a vector over channels, shaped to broadcast against a feature map."""
+        """Return a scalar for the code, or a vector over channels that broadcasts."""
         channels = feature.shape[1]
         if isinstance(values, np.ndarray) and values.size in (1, channels):
             values = values.astype(feature.dtype)
@@ -374,7 +419,7 @@ class _Lowering(Interpreter):
         )
 
     def batch_normalization(self, call: relax.Call) -> tuple[FeatureMap, None, None]:
-        """A normalization that no convolution could take in: one scale and one shift a channel."""
+        """Return a normalization that is not folded into a convolution, as scale and shift."""
         feature = self.feature(call.args[0])
         if call.attrs.training:
             raise UnsupportedError(
@@ -425,7 +470,7 @@ class _Lowering(Interpreter):
             )
 
         def compute(data: te.Tensor) -> te.Tensor:
-            # Hundreds of numbers are added up.
+            # float16 would lose precision in a sum of hundreds of numbers.
             wide = topi.cast(data, "float32")
             sums = topi.sum(wide, feature.layout.spatial_axes, keepdims=True)
             return topi.cast(topi.divide(sums, math.prod(feature.shape[2:])), data.dtype)
@@ -448,16 +493,16 @@ class _Lowering(Interpreter):
         return self.joined[features]
 
     def join(self, features: tuple[FeatureMap, ...]) -> FeatureMap:
-        """Feature maps side by side in their channels."""
+        """Return the concatenation of feature maps along their channels."""
         batch, _, height, width = features[0].shape
         channels = sum(feature.shape[1] for feature in features)
         before = self.joined.get(features[:-1])
-        # A dense block adds one to those that it has joined before.
+        # Extend an earlier concatenation, if there is one.
         if before is not None:
             features = (before, features[-1])
         layout = self.layout(channels)
         if any(feature.shape[1] % layout.block for feature in features):
-            # A block would straddle two of them.
+            # A block would straddle two feature maps.
             layout = NCHW
         expressions = [self.to_layout(feature, layout).expression for feature in features]
         joined = self.builder.emit(relax.op.concat(expressions, axis=layout.channel_axis))
@@ -487,7 +532,7 @@ class _Lowering(Interpreter):
         return self.array(call.args[0]).transpose(axes)
 
     def to_layout(self, feature: FeatureMap, layout: Layout) -> FeatureMap:
-        """The same feature map in another layout."""
+        """Return a feature map in another layout."""
         if feature.layout == layout:
             return feature
 

@@ -1,4 +1,4 @@
-"""A network as this study stores it: a Relax module and its parameters, or the reason why there is none."""
+"""Files of an imported network: a Relax module and its parameters, or a status instead."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +15,28 @@ from dlas.files import atomic_write, write_json
 
 @dataclass(frozen=True)
 class Network:
-    """A Relax module whose function `main` takes the image and then the parameters, by name."""
+    """A network in Relax with its parameters.
+
+    Attributes
+    ----------
+    module : tvm.IRModule
+        Its function `main` takes the image and then the parameters, by name.
+    parameters : dict of str to ndarray
+        Parameters by name.
+    """
 
     module: tvm.IRModule
     parameters: dict[str, np.ndarray]
 
     @property
     def dtype(self) -> str:
-        """What the network computes in, as its parameters tell: float32, float16 or int8."""
+        """Dtype that the network computes in, by its parameters: float32, float16 or int8."""
         types = {str(values.dtype) for values in self.parameters.values()}
         return next((name for name in ("int8", "float16") if name in types), "float32")
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
-        """The shape [N, C, H, W] of the image."""
+        """Shape [N, C, H, W] of the image."""
         batch, channels, height, width = self.module["main"].params[0].ty.shape
         return int(batch), int(channels), int(height), int(width)
 
@@ -42,13 +50,23 @@ def save_network(network: Network, network_path: str | Path, parameters_path: st
 
 
 def save_status(status: str, network_path: str | Path, parameters_path: str | Path) -> None:
-    """Write in place of a network the status that says why there is none."""
+    """Write a status instead of a network: the reason why there is none."""
     write_json(network_path, {tensor_files.STATUS: status})
     tensor_files.write_status(parameters_path, status)
 
 
 def load_network(network_path: str | Path, parameters_path: str | Path) -> Network:
-    """Read what `save_network` wrote.
+    """Read a network that `save_network` wrote.
+
+    Parameters
+    ----------
+    network_path, parameters_path : str or Path
+        Paths of the module and of the parameters.
+
+    Returns
+    -------
+    Network
+        The network.
 
     Raises
     ------
@@ -66,7 +84,7 @@ def load_network(network_path: str | Path, parameters_path: str | Path) -> Netwo
         raise StudyError(f"parameter file {parameters_path} is damaged: {error}") from error
     try:
         module = tvm.ir.load_json(Path(network_path).read_text())
-    # TVM raises several kinds for JSON that is not a module.
+    # TVM raises several kinds of errors for JSON that is not a module.
     except Exception as error:
         raise StudyError(f"network file {network_path} is damaged: not a Relax module") from error
     missing = [p.name for p in module["main"].params[1:] if p.name not in parameters]

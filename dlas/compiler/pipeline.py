@@ -1,4 +1,4 @@
-"""From scheduled kernels to machine code: TVM's own passes, and three that they lack."""
+"""Compile scheduled kernels to machine code, by TVM's passes and three passes that they lack."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,33 +18,33 @@ from dlas.compiler.quantization import ROUND
 from dlas.primitives import tiling
 
 NAME = "dlas"
-# LLVM's number of it.
+# Locality argument of LLVM's prefetch intrinsic: keep the line in the nearest cache.
 NEAREST_CACHE = 3
-# LLVM's numbers of what is prefetched for.
+# Access and cache arguments of LLVM's prefetch intrinsic.
 READ, DATA = 0, 1
 LINE_BYTES = 64
 YES = tirx.const(True, "bool")
 
 
 def compile_module(module: tvm.IRModule, target: Target) -> Any:
-    """Compile scheduled kernels, and the Relax function that calls them where there is one.
+    """Compile scheduled kernels, and the Relax function that calls them if there is one.
 
-    A kernel is called by the network alone, which checks its image: checks of its own would only
-    make building slow.
+    Kernels have no checks of their arguments, which would slow down building: only the network
+    calls them, and it checks its image.
     """
     with _scope(target):
         return tvm.compile(module, target=target, tir_pipeline=NAME)
 
 
 def compile_kernel(function: tirx.PrimFunc, target: Target) -> Any:
-    """Compile one scheduled kernel for a CPU, under the name that its attribute "global_symbol" gives."""
+    """Compile one scheduled kernel for a CPU, named by its attribute "global_symbol"."""
     name = str(function.attrs["global_symbol"])
     with _scope(target):
         return tirx.build(tvm.IRModule({name: function}), target=target, pipeline=NAME)
 
 
 def compile_calls(module: tvm.IRModule, target: Target) -> Any:
-    """Compile the Relax function of a module of scheduled kernels for a CPU, and leave the kernels out.
+    """Compile the Relax function of a module of scheduled kernels for a CPU, without the kernels.
 
     They are linked in when the executable is exported.
     """
@@ -64,7 +64,7 @@ def _nothing() -> tirx.PrimFunc:
 
 @contextmanager
 def _scope(target: Target) -> Iterator[None]:
-    # The compiler of CUDA asks for the target in scope; left to itself it would ask the GPU.
+    # The compiler of CUDA reads the target in scope. Without one it would ask the GPU.
     with target, tvm.transform.PassContext(config={"tirx.disable_assert": True}):
         yield
 
@@ -81,7 +81,7 @@ def _pipeline() -> tuple[Any, Any, Any]:
 
 
 def _each_kernel(rewrites: Mapping[str, Any], module: tvm.IRModule) -> tvm.IRModule:
-    """Rewrite the body of each kernel, as its target's kind says."""
+    """Rewrite the body of each kernel by the rewrite for its target's kind, if there is one."""
     for variable, function in module.functions_items():
         if isinstance(function, tirx.PrimFunc):
             rewrite = rewrites.get(function.attrs["target"].kind.name, lambda body: body)
@@ -90,10 +90,10 @@ def _each_kernel(rewrites: Mapping[str, Any], module: tvm.IRModule) -> tvm.IRMod
 
 
 def round_in_cuda(body: Any) -> Any:
-    """Return a kernel whose products and integers are rounded by functions of CUDA, which nothing contracts.
+    """Return a kernel that rounds with functions of CUDA, which the compiler never contracts.
 
-    CUDA C++ Programming Guide, "Mathematical functions": __fmul_rn is never merged into a
-    multiply-add.
+    __fmul_rn is never merged into a multiply-add (CUDA C++ Programming Guide, "Mathematical
+    functions").
     """
 
     def product(value: Any) -> Any:
@@ -107,10 +107,10 @@ def round_in_cuda(body: Any) -> Any:
 
 
 def round_in_opencl(body: Any) -> Any:
-    """Return a kernel whose products and integers are rounded by functions of OpenCL C.
+    """Return a kernel that rounds with functions of OpenCL C.
 
     Multiplications and additions are contracted within an expression (OpenCL C 3.0, section
-    6.13.4), which ends where bits are taken for another type's.
+    6.13.4). Reinterpreting bits as another type ends the expression.
     """
 
     def product(value: Any) -> Any:
@@ -126,7 +126,7 @@ ROUNDING = {"cuda": round_in_cuda, "opencl": round_in_opencl}
 
 
 def _replace_intrinsics(body: Any, replacements: Mapping[str, Any]) -> Any:
-    """Return a kernel with some intrinsics of LLVM, of one argument, replaced."""
+    """Return a kernel with some LLVM intrinsics of one argument replaced."""
     numbers = {codegen.llvm_lookup_intrinsic_id(name): new for name, new in replacements.items()}
 
     def replace(call: Any) -> Any:
@@ -139,10 +139,9 @@ def _replace_intrinsics(body: Any, replacements: Mapping[str, Any]) -> Any:
 
 
 def keep_on_stack(body: Any) -> Any:
-    """Return a lowered kernel whose sums are on the stack and not in memory that is asked for at run time.
+    """Return a lowered kernel whose sums are on the stack, not in memory allocated at run time.
 
-    LLVM then knows that nothing else reads them and keeps them in registers, whatever else the loop
-    does.
+    LLVM then knows that nothing else reads them and keeps them in registers.
     """
 
     def keep(allocation: Any) -> Any:
@@ -155,11 +154,11 @@ def keep_on_stack(body: Any) -> Any:
 
 
 def prefetch_weights(body: Any) -> Any:
-    """Return a scheduled kernel that asks for weights some cache lines before it multiplies them.
+    """Return a scheduled kernel that prefetches weights.
 
-    How many stands as an annotation at the loop in which a vector of weights stays the same.
-    Hardware looks ahead by itself, but not beyond the end of a page, and a network's weights come
-    from far away at every run.
+    An annotation says how many cache lines ahead, at the loop in which a vector of weights stays
+    the same. Hardware prefetches too, but not beyond the end of a page, and a network's weights
+    come from far away at every run.
     """
 
     def visit(loop: Any) -> Any:
@@ -174,9 +173,9 @@ def prefetch_weights(body: Any) -> Any:
 
 
 def _prefetch(body: Any, lines: int) -> Any:
-    """Return the prefetch of what lies so many cache lines behind the weights that a loop's body reads.
+    """Return the prefetch `lines` cache lines behind the weights that a loop's body reads.
 
-    None where it reads none, as where sums begin.
+    It is None where the body reads none, as where sums are initialized.
     """
     loops: list[Any] = []
     blocks: list[Any] = []

@@ -1,4 +1,4 @@
-"""Eight-bit integers between real numbers: what a layer reads, and what becomes of its sums.
+"""Quantization of feature maps and weights to 8-bit integers, and dequantization of sums.
 
 A real number r is stored as q with r = scale * (q - zero_point): feature maps as uint8 with one
 scale and one zero point, weights as int8 with one scale for each output channel and zero at zero.
@@ -15,30 +15,30 @@ from tvm import te, tirx
 
 from dlas.compiler.normalization import broadcast, rounded
 
-# Of uint8.
+# Range of uint8.
 LOWEST, HIGHEST = 0, 255
-# What it is more than int8, where a processor multiplies that.
+# Difference of uint8 and int8, for processors that multiply int8.
 CENTRE = 128
-# To the nearest, ties to even; TVM would take its own nearbyint out of the vectors.
+# Rounds to nearest, ties to even. TVM's own nearbyint would not be vectorized.
 ROUND = "llvm.roundeven"
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """How a feature map is stored in uint8."""
+    """How a feature map is stored in uint8: real = scale * (integer - zero_point)."""
 
     scale: np.float32
     zero_point: int
 
     @property
     def inverse(self) -> np.float32:
-        """What a real number is multiplied by; torch rounds it in the same way."""
+        """Factor of a real number: the inverse of the scale, rounded as torch rounds it."""
         return np.float32(1.0 / float(self.scale))
 
 
 @dataclass(frozen=True)
 class QuantizedWeight:
-    """A weight of int8 with the output channels on one axis, and their scales, float32 [K]."""
+    """An int8 weight with the output channels on one axis, and their scales, float32 [K]."""
 
     values: np.ndarray
     scale: np.ndarray
@@ -47,10 +47,22 @@ class QuantizedWeight:
 def quantize(
     data: te.Tensor, inverse: te.Tensor, zero_point: te.Tensor, dtype: str = "uint8"
 ) -> te.Tensor:
-    """Return float32 `data` in `dtype`, uint8 or int8, rounded to the nearest, ties to even.
+    """Return float32 `data` in 8-bit integers, rounded to nearest, ties to even.
 
-    The inverse of the scale and the zero point are float32 scalars beside the code, which equal
-    layers share. In int8 all numbers, `zero_point` too, are `CENTRE` less than in uint8.
+    Parameters
+    ----------
+    data : te.Tensor
+        Feature map in float32.
+    inverse, zero_point : te.Tensor
+        float32 scalars: the inverse of the scale, and the zero point in `dtype`. As arguments they
+        let equal layers share code.
+    dtype : str
+        uint8, or int8, in which all numbers are `CENTRE` less.
+
+    Returns
+    -------
+    te.Tensor
+        Feature map in `dtype`.
     """
     shift = CENTRE if dtype == "int8" else 0
 
@@ -65,12 +77,25 @@ def quantize(
 
 
 def zero_point_sums(weight: QuantizedWeight, zero_point: int) -> np.ndarray:
-    """Return what a zero point adds to every sum of an output channel, int32 [K]; weights are [K, C / groups, R, S]."""
+    """Return the contribution of a zero point to the sums of each output channel.
+
+    Parameters
+    ----------
+    weight : QuantizedWeight
+        Weight [K, C / groups, R, S].
+    zero_point : int
+        Zero point of the feature map.
+
+    Returns
+    -------
+    ndarray of int32 [K]
+        Contributions, to be subtracted from the sums.
+    """
     return weight.values.sum(axis=(1, 2, 3), dtype=np.int32) * np.int32(zero_point)
 
 
 def dequantize_sums(sums: te.Tensor, shift: te.Tensor, scale: te.Tensor) -> te.Tensor:
-    """Return int32 `sums`, less `shift`, times `scale`, float32; both are shaped to broadcast."""
+    """Return int32 `sums`, minus `shift`, times `scale`, in float32. Both broadcast."""
 
     def element(*index: Any) -> Any:
         channel = broadcast(index, scale)

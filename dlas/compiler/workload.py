@@ -1,4 +1,4 @@
-"""A workload of the auto-scheduler: the bare loops of a convolution with all that is fused behind it."""
+"""A workload of the auto-scheduler: the bare loops of a convolution with its fused epilogue."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from dlas.primitives import dot_product, tiling
 from dlas.primitives.gpu import gpu, is_gpu
 from dlas.primitives.instruction_sets import extension
 
-# The label of a layer in the names of its kernels: what it computes, and 16 hexadecimal digits.
+# The label of a layer in the names of its kernels: kind and shape, and 16 hexadecimal digits.
 LABEL = re.compile(r"(?:fused_)?(.*_[0-9a-f]{16})(?=_|$)")
 
 
@@ -25,7 +25,7 @@ def named_main(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
 
 def workload_key(function: tirx.PrimFunc) -> str:
-    """Return the key of an unscheduled kernel, the same in every process and in every network.
+    """Return the key of an unscheduled kernel, equal in every process and in every network.
 
     Kernels of the same key compute the same with blocks of the same names, so the trace of one
     schedules the other.
@@ -36,7 +36,13 @@ def workload_key(function: tirx.PrimFunc) -> str:
 
 
 def dot_products(target: Target) -> list[str]:
-    """Register a target's dot products of int8 as instructions of traces; return their names, the widest first."""
+    """Register a target's int8 dot products as instructions of traces.
+
+    Returns
+    -------
+    list of str
+        Names of the TensorIR intrinsics, the widest first; empty without a dot product.
+    """
     if is_gpu(target):
         return [dot_product.of_four("shared")] if gpu(target, "int8").dot_product else []
     used = extension(target, "int8")
@@ -52,8 +58,8 @@ def dot_products(target: Target) -> list[str]:
 
 
 def apply_trace(function: tirx.PrimFunc, trace: list[Any], target: Target) -> Schedule:
-    """Return the schedule of an unscheduled kernel by a trace in JSON, which was found on a target."""
-    # A trace names them, and this process may not be the one that found it.
+    """Return the schedule of an unscheduled kernel by a JSON trace that was found on `target`."""
+    # A trace names dot products, and another process may have found it.
     dot_products(target)
     schedule = Schedule(function)
     Trace.apply_json_to_schedule(trace, schedule)
