@@ -282,8 +282,7 @@ class _Lowering(Interpreter):
             return FeatureMap(result, sums.layout, sums.shape)
         raise UnsupportedError(
             "a layer of which one operand is quantized and the other is not, or computed from "
-            "images alone; "
-            "allowed: a feature map and a constant weight, both quantized or none"
+            "images alone; allowed: a feature map and a constant weight, both quantized or none"
         )
 
     def sums(self, data: FeatureMap, weight: np.ndarray, **shape: Any) -> FeatureMap:

@@ -17,8 +17,7 @@ FOLDER = ROOT / ".boards/arm"  # what stays between two runs
 EMULATOR = "qemu-user-static:amd64"
 SYSTEM = (
     "libc6 libgcc-s1 libstdc++6 python3.11-minimal libpython3.11-minimal libpython3.11-stdlib "
-    "libexpat1 zlib1g "
-    "libffi8 libssl3 libcrypt1 libbz2-1.0 liblzma5 libuuid1"
+    "libexpat1 zlib1g libffi8 libssl3 libcrypt1 libbz2-1.0 liblzma5 libuuid1"
 ).split()
 PACKAGES = "apache-tvm apache-tvm-ffi typing-extensions ml-dtypes cloudpickle psutil numpy".split()
 PYTHON = "usr/bin/python3.11"

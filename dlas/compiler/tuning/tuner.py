@@ -85,8 +85,7 @@ class Tuner:
         if len(failed) == len(proposed) and self.failures >= self.settings.batch:
             raise FailedError(
                 f"tuning {task.name}: all {len(failed)} candidates of a batch failed, the first "
-                f"because "
-                f"{failed[0][1]}"
+                f"because {failed[0][1]}"
             )
         for decisions, reason in failed:
             LOG.warning("%s: candidate %s thrown away: %s", task.name, decisions, reason)
