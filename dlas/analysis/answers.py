@@ -122,8 +122,8 @@ def read(path: str | Path) -> Answers:
     for key, array in arrays.items():
         if len(key) not in (1, 4) or array.dtype != np.uint16 or array.ndim != 1:
             raise StudyError(
-                f"{'/'.join(key)} in the answers {path} is {array.dtype} {list(array.shape)}; allowed: "
-                "uint16 [images] for each dataset and dataset/model/compression/level"
+                f"{'/'.join(key)} in the answers {path} is {array.dtype} {list(array.shape)}; "
+                "allowed: uint16 [images] for each dataset and dataset/model/compression/level"
             )
         if len(key) == 1:
             labels[key[0]] = array

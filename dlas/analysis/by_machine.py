@@ -13,10 +13,11 @@ from dlas.analysis.observation import NUMBERS, Module, Observation, Tables
 from dlas.analysis.pages import BEST, QUIET, Page
 from dlas.analysis.words import Words
 
-ALL = "all"  # the machine that stands for all of them together
+# The machine that stands for all of them together.
+ALL = "all"
 COLUMNS = (
-    "observation claim machine platforms verdict estimate ci_low ci_high n generalizes generalizes_low "
-    "generalizes_high reason"
+    "observation claim machine platforms verdict estimate ci_low ci_high n generalizes "
+    "generalizes_low generalizes_high reason"
 ).split()
 
 
@@ -44,7 +45,8 @@ def verdicts(
     Parameters
     ----------
     modules, joint, claims : mapping
-        By the observation's number: its module, what it observes on all machines, and what it claims.
+        By the observation's number: its module, what it observes on all machines, and what it
+        claims.
     machines : mapping of str to sequence of str
         The platforms of each machine.
     """
@@ -81,9 +83,10 @@ def page(rows: pd.DataFrame, records: Mapping[str, Mapping[str, Any]], words: Wo
     sources = [_source(words.label(name), record) for name, record in records.items()]
     return Page(
         "Verdicts by machine",
-        "Each observation decided on the rows of each machine alone, beside the verdict on all of them. The effect "
-        "size has its 95 % interval. A claim on differences between platforms needs two of them. Which images a "
-        "network gets right is known of this study's own networks alone. " + " ".join(sources),
+        "Each observation decided on the rows of each machine alone, beside the verdict on all of "
+        "them. The effect size has its 95 % interval. A claim on differences between platforms "
+        "needs two of them. Which images a network gets right is known of this study's own "
+        "networks alone. " + " ".join(sources),
         table,
         classes=looks,
     )

@@ -34,7 +34,8 @@ def caption(
     return "\n".join(
         [
             ROLES,
-            f"**{escaped(sentence(claim['claim']))}** {escaped(sentence(ORIGINS[claim['origin']]))}\n",
+            f"**{escaped(sentence(claim['claim']))}** "
+            f"{escaped(sentence(ORIGINS[claim['origin']]))}\n",
             f"{verdict}: {escaped(sentence(reason, capital=False))}\n",
             f"Effect size [95 % interval]: {size}. {escaped(sentence(observation.statistic))}\n",
             f"For other networks: **{escaped(str(observation.others))}**. {escaped(EXPLAINED)}\n",
@@ -53,8 +54,8 @@ def caption(
 def table(verdicts: pd.DataFrame, words: Words) -> str:
     """Return observations.csv as a table whose claims are links to the targets "observation 01" and so on.
 
-    Above it stands how many observations have which verdict; without an effect size the reason takes its place. Who
-    includes it has to define the targets.
+    Above it stands how many observations have which verdict; without an effect size the reason
+    takes its place. Who includes it has to define the targets.
     """
     counts = verdicts["verdict"].value_counts().reindex(VERDICTS, fill_value=0)
     summary = ", ".join(f":{verdict}:`{count} {verdict}`" for verdict, count in counts.items())

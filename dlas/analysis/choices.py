@@ -1,9 +1,9 @@
 """What there is to choose from on the layers of the stack, what is chosen layer by layer, and what is best jointly.
 
-Layer by layer means that each layer's choice is made for itself, with the other layers at their default, and that what
-was chosen is put together: the combination. The joint optimum is the fastest of all configurations. The default
-primitive is what one would take without co-design, the fastest on average on the platform: a slow one would make the
-choice layer by layer look worse than it is.
+Layer by layer means that each layer's choice is made for itself, with the other layers at their
+default, and that what was chosen is put together: the combination. The joint optimum is the fastest
+of all configurations. The default primitive is what one would take without co-design, the fastest
+on average on the platform: a slow one would make the choice layer by layer look worse than it is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,10 @@ from dlas.analysis.statistics import Interval
 
 STACK = (["compression", "format"], ["primitive"], ["tuning"])
 DEFAULT = {"compression": "none", "format": "dense", "tuning": "untuned"}
-Layers = Sequence[Sequence[str]]  # the columns of each layer's choice
-Place = tuple[str, ...]  # platform, data set and, where each network is looked at alone, model
+# The columns of each layer's choice.
+Layers = Sequence[Sequence[str]]
+# Platform, data set and, where each network is looked at alone, model.
+Place = tuple[str, ...]
 
 
 class Choice(NamedTuple):
@@ -45,9 +47,9 @@ def top1(rows: pd.DataFrame) -> pd.Series:
 def accurate(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the measured rows of compressions that are as accurate as the uncompressed network.
 
-    Equal accuracy: the compiled top-1 on the test split is at most `reach.LOSS` lower. Libraries of one compression may
-    differ by an image or so; the least accurate one counts. Unscheduled ones have no compiled top-1 and do not count
-    beside others.
+    Equal accuracy: the compiled top-1 on the test split is at most `reach.LOSS` lower. Libraries of
+    one compression may differ by an image or so; the least accurate one counts. Unscheduled ones
+    have no compiled top-1 and do not count beside others.
     """
     every = rows.groupby([*PLACE, "compression"])[["top1", "top1_compiled"]].min()
     lowest = top1(every).rename("lowest").reset_index()
@@ -60,8 +62,8 @@ def accurate(rows: pd.DataFrame) -> pd.DataFrame:
 def default(rows: pd.DataFrame) -> dict[str, str]:
     """Return the default of compression, format, tuning and primitive on a platform, from its measured rows.
 
-    The primitive is the one of lowest geometric mean latency over the networks that were measured so in every one; it
-    is left out where there is no such network.
+    The primitive is the one of lowest geometric mean latency over the networks that were measured
+    so in every one; it is left out where there is no such network.
     """
     plain = having(rows, DEFAULT)
     latencies = plain.pivot(index=PLACE, columns="primitive", values="latency_ms").dropna()
@@ -119,12 +121,13 @@ def gains(
 ) -> dict[Place, Interval]:
     """Return the speedup of the joint optimum over the combination, where that was measured and there is a noise floor.
 
-    `floor` is that of `observation.floors`. The speedup is 1 where the optimum is not faster by more than that: it is
-    the lowest of many measured latencies and the combination is one of them, so that by chance alone their ratio is
-    above 1, and never below it. So the speedup of each configuration over the combination gets an interval, and these
-    hold all at once (family-wise 95 %); the largest lower and upper limits are those of the largest speedup. Which one
-    is the combination was chosen by the same samples: the comparisons are all pairs of configurations. They are of
-    paired samples, of different models of the latencies' own intervals.
+    `floor` is that of `observation.floors`. The speedup is 1 where the optimum is not faster by
+    more than that: it is the lowest of many measured latencies and the combination is one of them,
+    so that by chance alone their ratio is above 1, and never below it. So the speedup of each
+    configuration over the combination gets an interval, and these hold all at once (family-wise 95
+    %); the largest lower and upper limits are those of the largest speedup. Which one is the
+    combination was chosen by the same samples: the comparisons are all pairs of configurations.
+    They are of paired samples, of different models of the latencies' own intervals.
     """
     complete = {
         place: choice

@@ -1,8 +1,9 @@
 """The contrasts that observations on tuning compare: two ways to schedule each, without a search and with one.
 
-A search without a template starts from the bare loops of the computation, as the scheduler does of which the paper's
-abstract speaks. A search with a template sets the knobs of a hand-written schedule. Each contrast is judged by itself.
-The first one decides a claim, the other is reported beside it.
+A search without a template starts from the bare loops of the computation, as the scheduler does of
+which the paper's abstract speaks. A search with a template sets the knobs of a hand-written
+schedule. Each contrast is judged by itself. The first one decides a claim, the other is reported
+beside it.
 """
 
 from collections.abc import Callable
@@ -39,8 +40,8 @@ CONTRASTS = (WITHOUT_TEMPLATE, WITH_TEMPLATE)
 def retimed(rows: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
     """Return one row for each configuration among `timed` rows that was measured with both ways of a contrast.
 
-    Its columns are SCHEDULED, LATENCY, row and status. Those of the second way have the suffix "_after"; the status is
-    its own.
+    Its columns are SCHEDULED, LATENCY, row and status. Those of the second way have the suffix
+    "_after"; the status is its own.
     """
     rows = distinct(rows)
     before = rows.loc[rows["tuning"] == contrast.before, [*SCHEDULED, *LATENCY, "row"]]

@@ -16,7 +16,8 @@ from dlas.analysis import marks, panels, statistics
 from dlas.analysis.columns import MODEL
 from dlas.analysis.style import DARK, GREY, Looks, style
 
-COLUMNS = 4  # of panels
+# Of panels.
+COLUMNS = 4
 BAND = "#E4E7EB"
 RING: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 1.0}
 # Of the curves of pipelines with the same first step, which share its colour.
@@ -65,9 +66,10 @@ def bound_handle() -> Line2D:
 def draw(curves: pd.DataFrame, tolerance: float, looks: Looks) -> Figure:
     """Return top-1 against compression, one panel for each network.
 
-    Both are relative to the uncompressed network: top-1 in percentage points of the same split, compression in bytes
-    of the stored model. `tolerance` is what a chosen level was allowed to lose on the validation split. A pipeline has
-    the colour of its first step and dashes, so that its curve stands beside the one without the further steps.
+    Both are relative to the uncompressed network: top-1 in percentage points of the same split,
+    compression in bytes of the stored model. `tolerance` is what a chosen level was allowed to lose
+    on the validation split. A pipeline has the colour of its first step and dashes, so that its
+    curve stands beside the one without the further steps.
     """
     if curves.empty:
         return panels.empty(looks, [], "no accuracy curve was measured")[0]
@@ -139,8 +141,8 @@ def _rows(entries: list[Line2D], length: int) -> list[list[Line2D]]:
 def relative(curves: pd.DataFrame) -> pd.DataFrame:
     """Return the curves with factor (compression), change, error and validation_change (points).
 
-    The changes are from the uncompressed network's top-1 on the same split; the error is the standard error of the
-    test top-1. Levels that could not be made have none, and are left out.
+    The changes are from the uncompressed network's top-1 on the same split; the error is the
+    standard error of the test top-1. Levels that could not be made have none, and are left out.
     """
     curves = curves.dropna(subset=["top1"])
     baseline = curves[curves["compression"] == "none"].set_index(MODEL)

@@ -1,7 +1,8 @@
 """Ratios of latencies, taken round by round, with their errors.
 
-The libraries of one timing job are sampled in turns. A ratio of two is taken within each round, so that a drift of the
-machine cancels. Ratios stand as natural logarithms here, so that they can be added, subtracted and averaged.
+The libraries of one timing job are sampled in turns. A ratio of two is taken within each round, so
+that a drift of the machine cancels. Ratios stand as natural logarithms here, so that they can be
+added, subtracted and averaged.
 """
 
 from collections.abc import Sequence
@@ -98,7 +99,8 @@ def rounds_of(study: pd.DataFrame, samples: pd.DataFrame) -> Rounds:
 def effects(series: np.ndarray) -> Effect:
     """Return the trimmed mean over the rounds of each series [series, rounds] (Wilcox 2012, section 3.3).
 
-    Rounds in which a series has no value are left out of it. NaN for a series of fewer than `FEWEST_ROUNDS`.
+    Rounds in which a series has no value are left out of it. NaN for a series of fewer than
+    `FEWEST_ROUNDS`.
     """
     log, error, freedom = (np.full(len(series), np.nan) for _ in range(3))
     there = np.isfinite(series)
@@ -142,8 +144,9 @@ def stacked(found: Sequence[Effect]) -> Effect:
 def of_networks(networks: Sequence[Effect]) -> tuple[Limits, Limits]:
     """Return the mean of each of several groups of networks: on the grid, and with the networks as a sample.
 
-    On the study's fixed grid the only error is that of the measurements. As a random sample of others, the error is
-    that of drawing them, and the limits are at least as wide. All groups' limits hold at once (Bonferroni).
+    On the study's fixed grid the only error is that of the measurements. As a random sample of
+    others, the error is that of drawing them, and the limits are at least as wide. All groups'
+    limits hold at once (Bonferroni).
     """
     grid, sample = (
         stacked([make(one) for one in networks]).interval(len(networks))

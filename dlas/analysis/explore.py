@@ -1,8 +1,8 @@
 """results/explore.html: every configuration of a study as a point and as a row, to choose, filter and compare.
 
-Bokeh draws the points and comes with the page, which loads nothing from outside. Controls and table are HTML's own: all
-of them can be reached and used by keyboard and are named to screen readers, which Bokeh's DataTable does not offer.
-explore.html is the page, explore.js what it does.
+Bokeh draws the points and comes with the page, which loads nothing from outside. Controls and table
+are HTML's own: all of them can be reached and used by keyboard and are named to screen readers,
+which Bokeh's DataTable does not offer. explore.html is the page, explore.js what it does.
 """
 
 import json

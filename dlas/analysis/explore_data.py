@@ -1,6 +1,7 @@
 """What results/explore.html embeds: every row of the study, its raw samples, and how methods are shown.
 
-Arrays are base64 of their little-endian bytes: a tenth of the time to load, and a third of the size, of JSON numbers.
+Arrays are base64 of their little-endian bytes: a tenth of the time to load, and a third of the
+size, of JSON numbers.
 """
 
 import base64
@@ -91,13 +92,14 @@ def content(
     Returns
     -------
     dict
-        "columns" has one entry for each column of study.csv, in its order: its "name" and "title", and either
-        "numbers", float64 [rows], or "codes", int32 [rows], that index its "names" and "labels".
-        "layers" says for each layer how it is shown: "kinds" maps a code of its column to an index of its
-        "labels", "colours" and "markers". "measured", uint8 [rows], marks the rows that are points. "latencies",
-        float32 [rows, "rounds"], has NaN where there is no sample; rows of equal "jobs", int32 [rows], are pairs
-        in each round. "floors", float64 [rows], is the noise floor of the row's platform and dataset. "axes", "table"
-        and "tooltip" are names of columns.
+        "columns" has one entry for each column of study.csv, in its order: its "name" and "title",
+        and either "numbers", float64 [rows], or "codes", int32 [rows], that index its "names" and
+        "labels". "layers" says for each layer how it is shown: "kinds" maps a code of its column to
+        an index of its "labels", "colours" and "markers". "measured", uint8 [rows], marks the rows
+        that are points. "latencies", float32 [rows, "rounds"], has NaN where there is no sample;
+        rows of equal "jobs", int32 [rows], are pairs in each round. "floors", float64 [rows], is
+        the noise floor of the row's platform and dataset. "axes", "table" and "tooltip" are names
+        of columns.
     """
     columns = [_column(study, name, looks) for name in STUDY_COLUMNS]
     by_name = {column["name"]: column for column in columns}

@@ -1,10 +1,11 @@
 """What intervals decide, for the study's own grid and for other networks.
 
-Each claim says that an effect is beyond a threshold, the smallest that counts. It is supported where the whole interval
-is beyond the threshold and beyond the noise floor. It is contradicted where the whole interval is short of the
-threshold, and the noise floor too. It is inconclusive where the interval contains the threshold. The same rule decides
-two questions. On the grid the interval has the error of the measurements alone. For other networks it has the error of
-taking the study's networks as a random sample.
+Each claim says that an effect is beyond a threshold, the smallest that counts. It is supported
+where the whole interval is beyond the threshold and beyond the noise floor. It is contradicted
+where the whole interval is short of the threshold, and the noise floor too. It is inconclusive
+where the interval contains the threshold. The same rule decides two questions. On the grid the
+interval has the error of the measurements alone. For other networks it has the error of taking the
+study's networks as a random sample.
 """
 
 from typing import Literal, NamedTuple
@@ -27,8 +28,9 @@ _ANSWERS: dict[Verdict, Generalizes] = {
 
 # For figures and pages.
 EXPLAINED = (
-    "The verdict says what holds on this study's own networks and platforms: its only uncertainty is that of the "
-    "measurements. For other networks the study's networks count as a random sample, whose interval is wider."
+    "The verdict says what holds on this study's own networks and platforms: its only uncertainty "
+    "is that of the measurements. For other networks the study's networks count as a random "
+    "sample, whose interval is wider."
 )
 
 
@@ -62,8 +64,8 @@ def any_beyond(
     smallest : float
         The smallest effect that counts.
     floor : array-like
-        The noise floor of each ratio. Above `smallest` it takes its place, and then nothing is contradicted: what is
-        that small cannot be seen.
+        The noise floor of each ratio. Above `smallest` it takes its place, and then nothing is
+        contradicted: what is that small cannot be seen.
     """
     low, high = np.asarray(low, float), np.asarray(high, float)
     if (low > np.maximum(smallest, floor)).any():

@@ -117,9 +117,9 @@ def name_points(
 ) -> None:
     """Write a name of two lines beside each point, where it covers least of the points and of the other names.
 
-    The axes' limits and scales must be final; `panel` is the panel's width and height in points, roughly. `others` are
-    points that have no name and are not to be covered either. `gap` are the points between a name and the middle of
-    its mark.
+    The axes' limits and scales must be final; `panel` is the panel's width and height in points,
+    roughly. `others` are points that have no name and are not to be covered either. `gap` are the
+    points between a name and the middle of its mark.
     """
 
     def place(point: tuple[float, float]) -> np.ndarray:

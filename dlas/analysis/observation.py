@@ -75,15 +75,18 @@ class Observation:
     statistic : str
         The name of the effect size.
     estimate, ci_low, ci_high : float
-        The effect size with its 95 % interval, whose error is that of the measurements; NaN where there is none.
+        The effect size with its 95 % interval, whose error is that of the measurements; NaN where
+        there is none.
     n : int
         What was counted for it.
     others : Generalization
-        Whether the claim holds for other networks, with the interval of the effect size as a sample's.
+        Whether the claim holds for other networks, with the interval of the effect size as a
+        sample's.
     evidence : DataFrame
         What was compared; its columns are the observation's own.
     shown : mapping of str to DataFrame
-        What the figure shows besides. Cells are numbers, texts and tuples of texts; an index is not kept.
+        What the figure shows besides. Cells are numbers, texts and tuples of texts; an index is not
+        kept.
     """
 
     verdict: Verdict
@@ -171,9 +174,10 @@ def _table(stored: Mapping[str, Any]) -> pd.DataFrame:
 class Module(Protocol):
     """The module of an observation.
 
-    It describes itself in PLUGIN, see `dlas.plugins.ObservationPlugin`. RULE says what makes the claim supported,
-    contradicted or inconclusive, READING how its figure is read, DATA which rows of which tables it takes. RULE_VERSION
-    counts the changes of the rule; docs/explanation/verdicts.md has their reasons.
+    It describes itself in PLUGIN, see `dlas.plugins.ObservationPlugin`. RULE says what makes the
+    claim supported, contradicted or inconclusive, READING how its figure is read, DATA which rows
+    of which tables it takes. RULE_VERSION counts the changes of the rule;
+    docs/explanation/verdicts.md has their reasons.
     """
 
     RULE_VERSION: int
@@ -224,8 +228,8 @@ def measured(study: pd.DataFrame) -> pd.DataFrame:
 def untuned(study: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of default schedules.
 
-    Only some configurations have other ways to schedule: what compares networks with one another compares these, so
-    that no difference comes from the choice of what was tuned.
+    Only some configurations have other ways to schedule: what compares networks with one another
+    compares these, so that no difference comes from the choice of what was tuned.
     """
     return study[study["tuning"] == "untuned"]
 
@@ -233,8 +237,8 @@ def untuned(study: pd.DataFrame) -> pd.DataFrame:
 def unreached(study: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of compressions without a level within the tolerance.
 
-    Their level is 0: the network is the uncompressed one once more, not a compressed one, or that of a pipeline's other
-    step alone.
+    Their level is 0: the network is the uncompressed one once more, not a compressed one, or that
+    of a pipeline's other step alone.
     """
     return study[(study["compression"] != "none") & (study["level"] == 0)]
 
@@ -254,8 +258,8 @@ def log_errors(rows: pd.DataFrame, names: list[str] = LATENCY) -> np.ndarray:
 def timed(tables: Tables) -> pd.DataFrame:
     """Return the measured rows of the study with `row`, their position in `Tables.rounds`.
 
-    Any two of them that are of one job share `FEWEST_ROUNDS` rounds or more. Left out are rows with samples of half of
-    their job's rounds or fewer: they may have no pair.
+    Any two of them that are of one job share `FEWEST_ROUNDS` rounds or more. Left out are rows with
+    samples of half of their job's rounds or fewer: they may have no pair.
     """
     sampled = pd.DataFrame(np.isfinite(tables.rounds.log))
     rounds = sampled.groupby(tables.rounds.job).transform("any").sum(axis=1)
@@ -271,8 +275,8 @@ def assess(module: Module, tables: Tables) -> Observation:
         return found
     return replace(
         found,
-        reason=f"{found.reason}; paired samples of {FEWEST_ROUNDS} rounds are missing of {unpaired} measured "
-        "configurations",
+        reason=f"{found.reason}; paired samples of {FEWEST_ROUNDS} rounds are missing of "
+        f"{unpaired} measured configurations",
     )
 
 

@@ -30,9 +30,9 @@ SMALL: dict[str, Any] = {
 def draw(study: pd.DataFrame, peers: pd.DataFrame, looks: Looks) -> Figure:
     """Return the latency of every network by compression, format, primitive and platform, with intervals.
 
-    A model has one line for each compression and format of its weights, and on it one mark for each primitive, a little
-    lower each. A grey line over all of them is the uncompressed network in another runtime, from peers.csv. How many
-    rows are no measurement stands above.
+    A model has one line for each compression and format of its weights, and on it one mark for each
+    primitive, a little lower each. A grey line over all of them is the uncompressed network in
+    another runtime, from peers.csv. How many rows are no measurement stands above.
     """
     rows, no_level = distinct(measured(study)), unreached(study)
     peers = peers[peers["status"].isin(MEASURED)]

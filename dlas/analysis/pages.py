@@ -10,7 +10,8 @@ import pandas as pd
 
 from dlas.analysis.words import Words
 
-BEST, TIED, QUIET = "best", "tied", "quiet"  # the classes of a cell: bold, tinted, and grey
+# The classes of a cell: bold, tinted, and grey.
+BEST, TIED, QUIET = "best", "tied", "quiet"
 _STYLE = """
 body { margin: 1.2em; color: #202020; font: 12px/1.45 system-ui, "DejaVu Sans", sans-serif; }
 h1 { margin: 0 0 0.3em; font-size: 16px; }
@@ -35,9 +36,9 @@ tbody tr:hover td { background: #F2F5F8; }
 class Page:
     """A table with what its reader needs.
 
-    The names of the columns and of the index stand in its head, with their units. `formats` says how a column's numbers
-    are written, in Python's format specifications; columns of text need none. `classes` has a class, or nothing, for
-    each cell: some of BEST, TIED and QUIET.
+    The names of the columns and of the index stand in its head, with their units. `formats` says
+    how a column's numbers are written, in Python's format specifications; columns of text need
+    none. `classes` has a class, or nothing, for each cell: some of BEST, TIED and QUIET.
     """
 
     title: str
@@ -61,7 +62,8 @@ def html(page: Page) -> str:
         styler.set_td_classes(page.classes)
     title = escape(page.title)
     return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta '
+        f'charset="utf-8">\n<title>{title}</title>\n'
         f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n<p>{escape(page.note)}</p>\n"
         f"{styler.to_html()}</body>\n</html>\n"
     )

@@ -170,7 +170,8 @@ def legend_below(figure: Figure, *rows: Sequence[Artist]) -> None:
     longest = max(map(len, rows))
     blank = Line2D([], [], linestyle="", label=" ")
     filled = [[*row, *[blank] * (longest - len(row))] for row in rows if row]
-    by_column = [row[column] for column in range(longest) for row in filled]  # as matplotlib fills
+    # As matplotlib fills.
+    by_column = [row[column] for column in range(longest) for row in filled]
     figure.legend(
         handles=by_column,
         loc="outside lower center",
@@ -188,8 +189,9 @@ def rows_of(
 ) -> dict[tuple[str, str], float]:
     """Lay out one row a model on the shared y-axis of one line of panels, and return the rows' heights.
 
-    `places` are the distinct (dataset, model), sorted; data sets stand apart, with their name as a heading. Other
-    groups and members can take their place; `naming` gives the text of both. A heading has this part of a row's height.
+    `places` are the distinct (dataset, model), sorted; data sets stand apart, with their name as a
+    heading. Other groups and members can take their place; `naming` gives the text of both. A
+    heading has this part of a row's height.
     """
     heights: dict[tuple[str, str], float] = {}
     first = axes[0, 0]
@@ -223,7 +225,8 @@ def model_rows(
 ) -> tuple[Figure, np.ndarray, dict[tuple[str, str], float]]:
     """Return a figure, its axes [1, platforms], and the height of each model that `rows` have in them.
 
-    A model takes this many inches. The keys of the heights are (dataset, model); `options` are those of `columns`.
+    A model takes this many inches. The keys of the heights are (dataset, model); `options` are
+    those of `columns`.
     """
     places = looks.sort(rows[MODEL].drop_duplicates(), MODEL)
     height = options.pop("height", 0.0) + inches * len(places)
@@ -247,9 +250,9 @@ def network_sections(
 ) -> tuple[Figure, np.ndarray, list[dict[tuple[str, str], float]]]:
     """Return a figure of the width of a page, its axes [sections, platforms], and the heights of networks in each.
 
-    A section is made of rows and inches. Models stand apart, with a line of these inches for each of their compressions
-    and formats that the rows have; `below` are the inches that the axes' labels take beyond one line. The keys of the
-    heights are as `at` takes them.
+    A section is made of rows and inches. Models stand apart, with a line of these inches for each
+    of their compressions and formats that the rows have; `below` are the inches that the axes'
+    labels take beyond one line. The keys of the heights are as `at` takes them.
     """
     kinds = [*NETWORK, "format"]
     named = []
@@ -300,7 +303,8 @@ def technique_marks(
 ) -> None:
     """Draw a platform's marks of each technique and primitive in the rows of `model_rows`.
 
-    `offsets` are by compression and primitive, `limits` the columns of the estimate and its interval.
+    `offsets` are by compression and primitive, `limits` the columns of the estimate and its
+    interval.
     """
     for (dataset, model), height in heights.items():
         here = rows[of(rows, platform, dataset, model)]

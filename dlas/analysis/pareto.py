@@ -1,9 +1,9 @@
 """Which networks are worth choosing: the Pareto front of accuracy, latency and size on every platform.
 
-A network is a model with a compression, in its fastest configuration. It is on the front if no other one of the data
-set and platform is at least as good in top-1, latency and bytes and better in one of them. The medians and the top-1
-of the test split decide, as they are: a front of what is clearly better only would leave out hardly a network. The
-figure draws the errors of both.
+A network is a model with a compression, in its fastest configuration. It is on the front if no
+other one of the data set and platform is at least as good in top-1, latency and bytes and better in
+one of them. The medians and the top-1 of the test split decide, as they are: a front of what is
+clearly better only would leave out hardly a network. The figure draws the errors of both.
 """
 
 from collections.abc import Sequence
@@ -23,19 +23,23 @@ from dlas.analysis.observation import distinct, fastest, measured
 from dlas.analysis.style import Looks, style
 
 FRONT = "#404040"
-LARGEST_MARK, SMALLEST_MARK = 9.0, 1.8  # points across, of the largest model and at least
+# Points across, of the largest model and at least.
+LARGEST_MARK, SMALLEST_MARK = 9.0, 1.8
 ROW_INCHES = 2.6
-RING_POINTS = 2.6  # that the ring around a mark is wider than it
-NAME_POINTS = 6.5  # from the middle of a ring to a name
-RING_ORDER = 4  # above marks and names
+# That the ring around a mark is wider than it.
+RING_POINTS = 2.6
+# From the middle of a ring to a name.
+NAME_POINTS = 6.5
+# Above marks and names.
+RING_ORDER = 4
 RING: dict[str, Any] = {"marker": "o", "fillstyle": "none", "markeredgewidth": 0.9, "color": FRONT}
 
 
 def networks(study: pd.DataFrame) -> pd.DataFrame:
     """Return the fastest configuration of each network, with accuracy and error, and whether it is on the front.
 
-    `accuracy` is the top-1 of the compiled network in percent, `error` its binomial standard error in points, `front`
-    is that of `front` among the networks of the data set and platform.
+    `accuracy` is the top-1 of the compiled network in percent, `error` its binomial standard error
+    in points, `front` is that of `front` among the networks of the data set and platform.
     """
     rows = fastest(distinct(measured(study)), DEPLOYED)
     images = rows.groupby("dataset")["top1"].transform(statistics.fewest_images)
@@ -90,7 +94,8 @@ def draw(study: pd.DataFrame, looks: Looks) -> Figure:
     for axis in axes[:, 0]:
         axis.set_ylabel("top-1 (%)")
     panels.legend_below(figure, *_legend(looks, rows, largest))
-    figure.canvas.draw()  # the panels get their size, which the names are placed by
+    # The panels get their size, which the names are placed by.
+    figure.canvas.draw()
     for (line, dataset), (column, platform) in product(enumerate(datasets), enumerate(platforms)):
         here = rows[(rows["dataset"] == dataset) & (rows["platform"] == platform)]
         _names(axes[line, column], looks, here)

@@ -1,7 +1,7 @@
 """Published speedups of compression, and those of the study beside them.
 
-The published figures are in published.csv, next to this module, with their source. Their columns begin with
-`published_`; all other numbers are the study's own.
+The published figures are in published.csv, next to this module, with their source. Their columns
+begin with `published_`; all other numbers are the study's own.
 """
 
 from pathlib import Path
@@ -48,9 +48,10 @@ def published_speedups(tables: Tables, words: Words) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The own speedup is the latency of the uncompressed network over that of the compressed one, each untuned and
-        in its fastest primitive, the compressed one in the format of the published figure. A row without an own
-        speedup has the reason as its status; where no data set has the model, `dataset` is empty.
+        The own speedup is the latency of the uncompressed network over that of the compressed one,
+        each untuned and in its fastest primitive, the compressed one in the format of the published
+        figure. A row without an own speedup has the reason as its status; where no data set has the
+        model, `dataset` is empty.
     """
     study, asked = tables.study, untuned(tables.rows)
     names = words.ordered("platform", study["platform"])
@@ -130,13 +131,15 @@ def published_page(rows: pd.DataFrame, words: Words) -> Page:
     return Page(
         "Published speedups of compression beside this study's",
         "Published: speedups over the uncompressed network. Source: "
-        f"{'; '.join(rows['source'].unique())}. Here: the same quantity, measured in this study. It is the latency of "
-        "the uncompressed network over that of the compressed one, each untuned and in its fastest primitive, with its "
-        "95 % interval, at the strongest level within the tolerance. What differs: the images, the width of the "
-        "networks (models.width in the config), the kernels, the number of threads and the processors. The published "
-        "networks lose channels by Fisher information, those of this study by L1 norm. The slides with the published "
-        "speedups state neither the levels nor the top-1 after compression. So compare which technique pays off on "
-        "which network, not the digits. Parts of DLAS that are reproduced, replaced or absent: docs/explanation/paper.md.",
+        f"{'; '.join(rows['source'].unique())}. Here: the same quantity, measured in this study. "
+        "It is the latency of the uncompressed network over that of the compressed one, each "
+        "untuned and in its fastest primitive, with its 95 % interval, at the strongest level "
+        "within the tolerance. What differs: the images, the width of the networks (models.width "
+        "in the config), the kernels, the number of threads and the processors. The published "
+        "networks lose channels by Fisher information, those of this study by L1 norm. The slides "
+        "with the published speedups state neither the levels nor the top-1 after compression. So "
+        "compare which technique pays off on which network, not the digits. Parts of DLAS that are "
+        "reproduced, replaced or absent: docs/explanation/paper.md.",
         table,
         {columns[name]: "{:.1f}" for name in ("top1_before", "top1")},
         classes,

@@ -27,9 +27,10 @@ class Reaches:
     Parameters
     ----------
     table : DataFrame
-        NETWORK, factor, low, high and bound. `factor` is the parameters of the uncompressed network over the non-zero
-        ones that are left, see `reach`, with the limits of its 95 % bootstrap interval. `bound` says that the strongest
-        level still holds, so that the factor is a lower bound.
+        NETWORK, factor, low, high and bound. `factor` is the parameters of the uncompressed network
+        over the non-zero ones that are left, see `reach`, with the limits of its 95 % bootstrap
+        interval. `bound` says that the strongest level still holds, so that the factor is a lower
+        bound.
     factors, bounds : np.ndarray
         float64 and bool [ladders, RESAMPLES]: the same with the test images drawn anew.
     """
@@ -63,10 +64,11 @@ class Counted:
     Parameters
     ----------
     log : np.ndarray
-        None is beyond the smallest at which one of the ladders ended that still held. Up to there every compression is
-        known; a difference beyond it is not, and counts as none.
+        None is beyond the smallest at which one of the ladders ended that still held. Up to there
+        every compression is known; a difference beyond it is not, and counts as none.
     least, most : np.ndarray
-        What each could be at least and at most: of a ladder that still held at its end, more than any number.
+        What each could be at least and at most: of a ladder that still held at its end, more than
+        any number.
     """
 
     log: np.ndarray
@@ -77,9 +79,10 @@ class Counted:
 def reaches(curves: pd.DataFrame, answers: Answers) -> Reaches:
     """Return how far each ladder compresses, from its levels in accuracy_curves.csv and their answers.
 
-    The test images of a data set are drawn with replacement, the same ones for all of its networks and levels: a
-    bootstrap of pairs (Efron and Tibshirani 1993), in which the images that all get right drop out. Levels that could
-    not be made are left out, and so are ladders of which the answers are not known.
+    The test images of a data set are drawn with replacement, the same ones for all of its networks
+    and levels: a bootstrap of pairs (Efron and Tibshirani 1993), in which the images that all get
+    right drop out. Levels that could not be made are left out, and so are ladders of which the
+    answers are not known.
     """
     curves = curves.dropna(subset=["top1"])
     draws = {name: _draws(len(labels)) for name, labels in answers.labels.items()}
@@ -126,10 +129,10 @@ def _correct(answers: Answers, name: tuple[str, ...], level: float) -> np.ndarra
 def reach(factors: npt.ArrayLike, top1: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return the largest compression at equal accuracy, and whether it is only a lower bound.
 
-    `factors` [levels] and `top1` [..., levels], in percent, are those of the levels from the uncompressed network on;
-    the results are arrays [...]. The last level that loses no more than allowed counts, and what the straight line to
-    the next level's top-1, over the logarithm of the compression, adds to it. If that is the strongest level, it is a
-    lower bound.
+    `factors` [levels] and `top1` [..., levels], in percent, are those of the levels from the
+    uncompressed network on; the results are arrays [...]. The last level that loses no more than
+    allowed counts, and what the straight line to the next level's top-1, over the logarithm of the
+    compression, adds to it. If that is the strongest level, it is a lower bound.
     """
     steps, accuracy = np.log(np.asarray(factors, float)), np.asarray(top1, float)
     # Positive where a level loses too much.

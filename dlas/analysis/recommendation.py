@@ -1,7 +1,7 @@
 """Which configuration to take where so much accuracy is needed, and what each layer's choice contributes to it.
 
-The default of a layer is what its choice is put back to: the most accurate uncompressed network that meets the floor
-(the faster one of equals), and else the default of `choices.default`.
+The default of a layer is what its choice is put back to: the most accurate uncompressed network
+that meets the floor (the faster one of equals), and else the default of `choices.default`.
 """
 
 import re
@@ -32,16 +32,18 @@ COLUMNS = [
     *("layer_by_layer", "layer_by_layer_ms", "layer_by_layer_status", *JOINT),
 ]
 BELOW, UNMEASURED = "below the floor", "not measured"
-ROUNDING = 1e-9  # percent: a share of images is no exact number
+# Percent: a share of images is no exact number.
+ROUNDING = 1e-9
 
 
 def recommend(tables: Tables, top1_floor: Mapping[str, float]) -> pd.DataFrame:
     """Return one row for each platform and data set: COLUMNS. `top1_floor` is in percent, by data set.
 
-    Recommended is the measured configuration of lowest latency among the candidates: those whose compiled top-1 on the
-    test split is at least the floor. A contribution is the latency with that layer's choice put back to its default
-    over the recommended one; NaN where that was not measured. The joint speedup is that of the recommended
-    configuration over what is chosen layer by layer, see `choices.gains`; NaN where that is no candidate.
+    Recommended is the measured configuration of lowest latency among the candidates: those whose
+    compiled top-1 on the test split is at least the floor. A contribution is the latency with that
+    layer's choice put back to its default over the recommended one; NaN where that was not
+    measured. The joint speedup is that of the recommended configuration over what is chosen layer
+    by layer, see `choices.gains`; NaN where that is no candidate.
     """
     study = tables.study
     rows = distinct(measured(tables.rows))
@@ -135,13 +137,15 @@ def page(rows: pd.DataFrame, words: Words) -> Page:
     table.index = pd.MultiIndex.from_tuples(table.index)
     return Page(
         "The recommended configuration",
-        "On each platform and data set the configuration of lowest latency among the candidates, which reach the "
-        "accuracy floor of the configuration file: top-1 on the test split, of the compiled network. A layer's "
-        "contribution is the factor by which latency changes when its choice is put back to the default, the other "
-        "choices as recommended. Defaults: the most accurate uncompressed network that reaches the floor; no "
-        "compression; the primitive that is fastest on average on the platform; no tuning. Empty where that was not "
-        "measured. Layer by layer: what is fastest on each layer with the others at their default, put together. The "
-        "speedup over it is 1 where it is not clear; its 95 % interval allows for the choice among many.",
+        "On each platform and data set the configuration of lowest latency among the candidates, "
+        "which reach the accuracy floor of the configuration file: top-1 on the test split, of the "
+        "compiled network. A layer's contribution is the factor by which latency changes when its "
+        "choice is put back to the default, the other choices as recommended. Defaults: the most "
+        "accurate uncompressed network that reaches the floor; no compression; the primitive that "
+        "is fastest on average on the platform; no tuning. Empty where that was not measured. "
+        "Layer by layer: what is fastest on each layer with the others at their default, put "
+        "together. The speedup over it is 1 where it is not clear; its 95 % interval allows for "
+        "the choice among many.",
         table,
     )
 

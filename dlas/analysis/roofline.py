@@ -1,12 +1,14 @@
 """How close each network comes to what its platform allows: the roofline.
 
-The model is that of Williams, Waterman and Patterson, "Roofline: An Insightful Visual Performance Model for Multicore
-Architectures", CACM 52(4), 2009: at most min(peak, intensity x bandwidth), both measured, see dlas/hardware/peak.py.
+The model is that of Williams, Waterman and Patterson, "Roofline: An Insightful Visual Performance
+Model for Multicore Architectures", CACM 52(4), 2009: at most min(peak, intensity x bandwidth), both
+measured, see dlas/hardware/peak.py.
 
-The intensity is an upper bound, because only what has to be moved in any case is in its denominator: every weight, once
-an inference. Feature maps are not counted, as they may stay in the caches, and neither are the copies that a primitive
-makes (im2col, packing) nor what is read again. Where the weights themselves stay in a cache from one inference to the
-next the memory does not limit, and a network may lie above the slope.
+The intensity is an upper bound, because only what has to be moved in any case is in its
+denominator: every weight, once an inference. Feature maps are not counted, as they may stay in the
+caches, and neither are the copies that a primitive makes (im2col, packing) nor what is read again.
+Where the weights themselves stay in a cache from one inference to the next the memory does not
+limit, and a network may lie above the slope.
 """
 
 import textwrap
@@ -27,18 +29,23 @@ from dlas.analysis.style import DARK, Looks, face, style
 from dlas.status import OK
 
 DTYPES = ("float32", "float16", "int8")
-INDEX_BYTES = np.dtype("int32").itemsize  # of a non-zero's place in CSR
-PERCENTAGES = (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)  # of the peak, which lines stand for
+# Of a non-zero's place in CSR.
+INDEX_BYTES = np.dtype("int32").itemsize
+# Of the peak, which lines stand for.
+PERCENTAGES = (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)
 LINE = "#D0D4D8"
 ROW_INCHES = 2.3
-MAX_NAMES = 8  # of networks in a panel; where there are more, uncompressed ones only are named
-MARGIN = 1.6  # of the axes, beyond the marks and the ceilings
+# Of networks in a panel; where there are more, uncompressed ones only are named.
+MAX_NAMES = 8
+# Of the axes, beyond the marks and the ceilings.
+MARGIN = 1.6
 
 
 def networks(study: pd.DataFrame) -> pd.DataFrame:
     """Return the fastest configuration of each network where a peak is known, with `intensity`, in operations a byte.
 
-    Operations are those of gflops: two for each MAC, in CSR of non-zero weights only; bytes are `weight_bytes`.
+    Operations are those of gflops: two for each MAC, in CSR of non-zero weights only; bytes are
+    `weight_bytes`.
     """
     rows = distinct(measured(study))
     rows = fastest(rows[rows["peak_fraction"].notna()], DEPLOYED)
@@ -48,9 +55,10 @@ def networks(study: pd.DataFrame) -> pd.DataFrame:
 def weight_bytes(rows: pd.DataFrame) -> pd.Series:
     """Return the bytes of each configuration's parameters in the format and type that its kernels read.
 
-    Dense: all parameters in the type of the network. Sparse: those that are not zero, each with a 32-bit index; row
-    pointers are not counted. Biases and the scales of integers are wider than is counted, batch normalizations that
-    are folded into convolutions smaller: together at most a few per cent.
+    Dense: all parameters in the type of the network. Sparse: those that are not zero, each with a
+    32-bit index; row pointers are not counted. Biases and the scales of integers are wider than is
+    counted, batch normalizations that are folded into convolutions smaller: together at most a few
+    per cent.
     """
     size = rows["dtype"].map(lambda dtype: np.dtype(dtype).itemsize)
     sparse = rows["nonzero_params"] * (size + INDEX_BYTES)
@@ -69,8 +77,8 @@ def ceiling(intensity: np.ndarray, peak: float, bandwidth: float) -> np.ndarray:
 def draw(study: pd.DataFrame, platforms: Mapping[str, Mapping[str, Any]], looks: Looks) -> Figure:
     """Return GFLOP/s over intensity of every network, a line of panels for each type of numbers.
 
-    `platforms` are the records of `dlas.hardware.peak.measure_platform` by name. Lines stand for shares of the
-    platform's peak in the panel's type.
+    `platforms` are the records of `dlas.hardware.peak.measure_platform` by name. Lines stand for
+    shares of the platform's peak in the panel's type.
     """
     rows = networks(study)
     names = looks.ordered("platform", platforms)
@@ -98,7 +106,8 @@ def draw(study: pd.DataFrame, platforms: Mapping[str, Mapping[str, Any]], looks:
             axis.set_xlabel("operations a byte, at most (log scale)")
         line[0].set_ylabel("10\N{SUPERSCRIPT NINE} operations/s (log scale)")
     panels.legend_below(figure, *_legend(looks, rows))
-    figure.canvas.draw()  # the panels get their size, which the names are placed by
+    # The panels get their size, which the names are placed by.
+    figure.canvas.draw()
     for axis, here in filled.items():
         _names(axis, looks, here)
     return figure

@@ -14,9 +14,9 @@ from dlas.analysis.effects import effects
 Record = Mapping[str, Any]
 
 STUDY_COLUMNS = (
-    "dataset model compression level primitive format dtype tuning platform params nonzero_params macs model_bytes "
-    "library_bytes scheduled_layers primitive_layers top1 top1_compiled latency_ms latency_ms_low latency_ms_high "
-    "repeats threads gflops peak_fraction native status"
+    "dataset model compression level primitive format dtype tuning platform params nonzero_params "
+    "macs model_bytes library_bytes scheduled_layers primitive_layers top1 top1_compiled "
+    "latency_ms latency_ms_low latency_ms_high repeats threads gflops peak_fraction native status"
 ).split()
 PEERS_COLUMNS = (
     "platform dataset model runtime latency_ms latency_ms_low latency_ms_high threads status"
@@ -51,9 +51,9 @@ def study_row(
     Returns
     -------
     dict
-        The values of `STUDY_COLUMNS`. The status is the first reason of any stage against a measurement, from the
-        compression of the network on; the measurements that come after that stage are None. A simulated platform has a
-        latency, and nothing that is derived of it.
+        The values of `STUDY_COLUMNS`. The status is the first reason of any stage against a
+        measurement, from the compression of the network on; the measurements that come after that
+        stage are None. A simulated platform has a latency, and nothing that is derived of it.
     """
     row: dict[str, Any] = dict.fromkeys(STUDY_COLUMNS) | dict(configuration)
     for name in "level dtype params nonzero_params macs model_bytes top1".split():
@@ -126,8 +126,8 @@ def peer_rows(
 def noise_floor_row(place: Mapping[str, str], samples: pd.DataFrame) -> dict[str, Any] | None:
     """Return one row of noise_floor.csv: the A/A pair that differs most among a model's timings on a platform.
 
-    A pair is a library and its replicate; its ratio is that of the replicate's latency by the library's in paired
-    samples, with the 95 % interval. None without a pair.
+    A pair is a library and its replicate; its ratio is that of the replicate's latency by the
+    library's in paired samples, with the 95 % interval. None without a pair.
     """
     both = samples[samples["role"].isin([MEASURED, AA_REPLICATE])]
     table = both.pivot_table(index=[*VARIANT, "round"], columns="role", values="latency_ms")
@@ -150,8 +150,8 @@ def samples_table(
     Parameters
     ----------
     timings : iterable of (mapping, DataFrame)
-        The "dataset", "model" and "machine" of each timing job, and its raw samples as they were taken. Samples
-        that have these columns need no such names.
+        The "dataset", "model" and "machine" of each timing job, and its raw samples as they were
+        taken. Samples that have these columns need no such names.
     """
     named = [
         samples.assign(**{name: place[name] for name in SAMPLES_COLUMNS[:3] if name in place})[

@@ -17,10 +17,12 @@ from dlas.errors import StudyError
 Samples = npt.ArrayLike
 
 CONFIDENCE = 0.95
-ERROR_RATE = 1 - CONFIDENCE  # of a verdict, all of its comparisons taken together
+# Of a verdict, all of its comparisons taken together.
+ERROR_RATE = 1 - CONFIDENCE
 REACH = float(
     ndtri((1 + CONFIDENCE) / 2)
-)  # standard errors from an estimate to a limit of its interval
+    # Standard errors from an estimate to a limit of its interval.
+)
 
 
 class Interval(NamedTuple):
@@ -44,7 +46,8 @@ def finite(samples: Samples, above: float = -np.inf) -> np.ndarray:
 def median(samples: Samples, confidence: float = CONFIDENCE, seed: int = 0) -> Interval:
     """Return the median with its percentile bootstrap interval (Efron and Tibshirani 1993).
 
-    Percentile, because the bias correction of BCa is not defined for a median. A single sample has no interval: NaN.
+    Percentile, because the bias correction of BCa is not defined for a median. A single sample has
+    no interval: NaN.
     """
     values = finite(samples)
     if len(values) < 2:
@@ -88,14 +91,16 @@ def group_difference(
     first : array-like
         bool [members]: which are in the group that comes first in the difference.
     blocks : array-like
-        [members]: conditions that members share and that change all their values alike, such as the data set.
+        [members]: conditions that members share and that change all their values alike, such as the
+        data set.
 
     Returns
     -------
     differences : np.ndarray
         float64 [columns].
     interval : Interval
-        That of the first column, with Student's t limits. NaN where the members do not suffice for an error.
+        That of the first column, with Student's t limits. NaN where the members do not suffice for
+        an error.
     """
     design = pd.get_dummies(pd.Series(np.asarray(blocks)), dtype=float).to_numpy()
     design = np.column_stack([np.asarray(first, float), design])
@@ -109,8 +114,8 @@ def group_difference(
 def rank_correlation(first: Samples, second: Samples, seed: int = 0) -> Interval:
     """Return Spearman's rho with its percentile bootstrap interval over the pairs.
 
-    NaN where a variable is constant or there are fewer than three pairs. Resamples in which a variable is constant
-    have no rho and are left out.
+    NaN where a variable is constant or there are fewer than three pairs. Resamples in which a
+    variable is constant have no rho and are left out.
     """
     x, y = finite(first), finite(second)
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -157,8 +162,8 @@ def accuracy_order(first: np.ndarray | None, second: np.ndarray | None, comparis
 def fewest_images(percentages: Samples) -> int:
     """Return the fewest test images that explain these unrounded top-1 percentages.
 
-    Each is a whole number of images; the smallest common denominator divides the true number, so that what is
-    concluded from it is never too bold.
+    Each is a whole number of images; the smallest common denominator divides the true number, so
+    that what is concluded from it is never too bold.
     """
     limit = 100_000
     shares = [

@@ -14,8 +14,8 @@ UNREACHED = "no level within the tolerance"
 def summary(study: pd.DataFrame) -> list[str]:
     """Return how many rows of study.csv are not ok, and why: a line for all, and one for each reason.
 
-    Widened rows are measurements and count as ok. Reasons that differ in nothing but their numbers are one; the first
-    stands for them. Where all rows are ok there is no line.
+    Widened rows are measurements and count as ok. Reasons that differ in nothing but their numbers
+    are one; the first stands for them. Where all rows are ok there is no line.
     """
     wrong = study.loc[~study["status"].isin(MEASURED), "status"].astype(str)
     if wrong.empty:

@@ -1,11 +1,12 @@
 """The one visual language of all figures.
 
-Colour is the compression, marker the primitive, line style of a curve and fill of a marker the tuning, edge of a marker
-the format of the weights, column the platform. A pale marker stands for arithmetic that is widened. A grey line is a
-peer, its style the runtime.
+Colour is the compression, marker the primitive, line style of a curve and fill of a marker the
+tuning, edge of a marker the format of the weights, column the platform. A pale marker stands for
+arithmetic that is widened. A grey line is a peer, its style the runtime.
 
-A method may describe its look. Each one that does not gets a look that no other has. The colours are those of Okabe and
-Ito (2008), which colour-blind readers can tell apart; behind them come colours that are farthest from all others.
+A method may describe its look. Each one that does not gets a look that no other has. The colours
+are those of Okabe and Ito (2008), which colour-blind readers can tell apart; behind them come
+colours that are farthest from all others.
 """
 
 import colorsys
@@ -34,7 +35,8 @@ DARK = "#404040"
 PALE = 0.5
 _SETTINGS = {
     "font.size": 7.5,
-    # DejaVu Sans comes with matplotlib: the same on every machine. A browser without it takes the next for an SVG.
+    # DejaVu Sans comes with matplotlib: the same on every machine. A browser without it takes the
+    # next for an SVG.
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
     "axes.titlesize": 7.5,
@@ -107,7 +109,8 @@ class Looks(Words):
     def legend(self, rows: pd.DataFrame, *kinds: str) -> list[Line2D]:
         """Return the legend entries of what rows have in these columns, in their order.
 
-        Formats and tunings have some only where a mark differs from the usual one; so has the column status.
+        Formats and tunings have some only where a mark differs from the usual one; so has the
+        column status.
         """
         entries = []
         for kind in kinds:

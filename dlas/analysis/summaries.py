@@ -34,7 +34,8 @@ from dlas.analysis.words import Words
 from dlas.status import MEASURED, OK
 
 ACCURACY_COLUMNS = (
-    "dataset model compression level dtype top1 top1_change params nonzero_params macs model_bytes factor status"
+    "dataset model compression level dtype top1 top1_change params nonzero_params macs model_bytes "
+    "factor status"
 ).split()
 TIMED = ["platform", *NETWORK, "level", "format"]
 CODE = ["primitive", "tuning"]
@@ -62,8 +63,8 @@ class Summary(NamedTuple):
 def accuracy_and_compression(tables: Tables, words: Words) -> pd.DataFrame:
     """Return one row for each network: ACCURACY_COLUMNS.
 
-    `top1_change` is in percentage points and `factor` the bytes of the uncompressed network over its own. A
-    network that could not be made has its reason.
+    `top1_change` is in percentage points and `factor` the bytes of the uncompressed network over
+    its own. A network that could not be made has its reason.
     """
     study = tables.study
     networks = _sorted(study.drop_duplicates(NETWORK), NETWORK, words)
@@ -82,9 +83,9 @@ def accuracy_and_compression(tables: Tables, words: Words) -> pd.DataFrame:
 def latencies(tables: Tables, words: Words) -> pd.DataFrame:
     """Return one row for each network, platform and format of its weights: TIMED, CELL of each variant, and RANKED.
 
-    The columns of a primitive and tuning begin with both: direct_untuned_latency_ms. They are empty where the study
-    does not ask for it. `fastest` names the variant of lowest latency, `tied` those that are not clearly slower in
-    paired samples, with a family-wise error of 5 % in each row.
+    The columns of a primitive and tuning begin with both: direct_untuned_latency_ms. They are empty
+    where the study does not ask for it. `fastest` names the variant of lowest latency, `tied` those
+    that are not clearly slower in paired samples, with a family-wise error of 5 % in each row.
     """
     rows = _sorted(tables.rows, [*TIMED, *CODE], words)
     floor = floors(tables.noise_floor)
@@ -118,7 +119,8 @@ def _not_clearly_slower(rows: pd.DataFrame, tables: Tables, floor: float) -> lis
 def best_configurations(tables: Tables, words: Words) -> pd.DataFrame:
     """Return two rows for each network of a platform: BEST_COLUMNS of its configuration of each of CHOICES.
 
-    Equal accuracy is that of `choices.accurate`. The speedup is over the default: see `choices.default`.
+    Equal accuracy is that of `choices.accurate`. The speedup is over the default: see
+    `choices.default`.
     """
     rows = distinct(measured(tables.rows))
     usual = {platform: choices.default(own) for platform, own in rows.groupby("platform")}
@@ -178,11 +180,12 @@ def accuracy_page(rows: pd.DataFrame, words: Words) -> Page:
     classes[""] = QUIET
     return Page(
         "Accuracy and compression of every network",
-        "Top-1 on the test split, in the training framework, and its change against the uncompressed network in "
-        "percentage points. Level: share of the prunable weights that are zero, or of the MACs that is removed "
-        "(channel pruning). Bytes: the stored model, pruned weights in the smaller of dense and CSR. Compression: "
-        "bytes of the uncompressed network over its own. Where no level of a technique was within the tolerance, the "
-        "row is the uncompressed network.",
+        "Top-1 on the test split, in the training framework, and its change against the "
+        "uncompressed network in percentage points. Level: share of the prunable weights that are "
+        "zero, or of the MACs that is removed (channel pruning). Bytes: the stored model, pruned "
+        "weights in the smaller of dense and CSR. Compression: bytes of the uncompressed network "
+        "over its own. Where no level of a technique was within the tolerance, the row is the "
+        "uncompressed network.",
         table,
         counts
         | {"level": "{:g}", "top-1 (%)": "{:.1f}", "change (points)": "{:+.1f}"}
@@ -216,11 +219,13 @@ def latency_page(rows: pd.DataFrame, words: Words) -> Page:
     table.columns = pd.MultiIndex.from_tuples(pairs, names=CODE)
     return Page(
         "Latency (ms) by primitive and tuning",
-        "Median latency of one image in milliseconds, with its 95 % interval. Bold: the lowest of a row. Tinted: with "
-        "it, all that are not clearly slower, that is, by more than the noise floor (what two timings of the same "
-        "library differ by) and the intervals, at a family-wise error of 5 % in each row. Grey: arithmetic that the "
-        "platform does not have and that is widened, or the reason why there is no measurement. Empty: not asked for. "
-        "At level 0 no level of a technique was within the tolerance, and the network is the uncompressed one.",
+        "Median latency of one image in milliseconds, with its 95 % interval. Bold: the lowest of "
+        "a row. Tinted: with it, all that are not clearly slower, that is, by more than the noise "
+        "floor (what two timings of the same library differ by) and the intervals, at a "
+        "family-wise error of 5 % in each row. Grey: arithmetic that the platform does not have "
+        "and that is widened, or the reason why there is no measurement. Empty: not asked for. At "
+        "level 0 no level of a technique was within the tolerance, and the network is the "
+        "uncompressed one.",
         table,
         classes=pd.DataFrame(classes, index=table.index).set_axis(table.columns, axis=1),
     )
@@ -262,12 +267,13 @@ def best_page(rows: pd.DataFrame, words: Words) -> Page:
     classes.iloc[lowest.to_list(), table.columns.get_loc("latency (ms)")] = BEST
     return Page(
         "The best configuration of every network",
-        "Of each network and platform the configuration of lowest latency: of all, and of the compressions that are as "
-        "accurate as the uncompressed network, compiled. Equal accuracy: "
-        f"{reach.ALLOWED}. Speedup: over the uncompressed network with its default schedule, in the primitive "
-        "that is fastest so on average on the platform; with 95 % intervals. The lowest of many latencies is a little "
-        "too low by chance: whether a joint choice is worthwhile is for observation 13 to judge. Bold: the model of "
-        "lowest latency on a data set and platform; the medians decide.",
+        "Of each network and platform the configuration of lowest latency: of all, and of the "
+        "compressions that are as accurate as the uncompressed network, compiled. Equal accuracy: "
+        f"{reach.ALLOWED}. Speedup: over the uncompressed network with its default schedule, in "
+        "the primitive that is fastest so on average on the platform; with 95 % intervals. The "
+        "lowest of many latencies is a little too low by chance: whether a joint choice is "
+        "worthwhile is for observation 13 to judge. Bold: the model of lowest latency on a data "
+        "set and platform; the medians decide.",
         table,
         {"top-1 (%)": "{:.1f}"},
         classes,

@@ -19,8 +19,8 @@ from dlas.files import atomic_write
 
 CURVES_COLUMNS = ["dataset", "model", "compression", *CURVE_COLUMNS]
 OBSERVATION_COLUMNS = (
-    "observation claim origin verdict statistic estimate ci_low ci_high n generalizes generalizes_low generalizes_high "
-    "reason rule_version rule"
+    "observation claim origin verdict statistic estimate ci_low ci_high n generalizes "
+    "generalizes_low generalizes_high reason rule_version rule"
 ).split()
 TUNING_CURVE = (
     "trial layer latency_ms best_layer_ms default_layer_ms network_ms default_network_ms"
@@ -66,7 +66,8 @@ def tuning_layers_table(
 ) -> pd.DataFrame:
     """Return the table of the layers of all searched configurations, one row each.
 
-    `records` are what each search wrote, with what it found for a layer under "layers". What a layer lacks is empty.
+    `records` are what each search wrote, with what it found for a layer under "layers". What a
+    layer lacks is empty.
     """
     rows = [
         {**configuration, **{name: layer.get(name) for name in TUNING_LAYERS}}

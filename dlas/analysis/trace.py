@@ -14,14 +14,15 @@ def trace_rows(
     records : sequence of dict
         The provenance records of the jobs (`dlas.provenance.record`).
     rows : sequence of dict
-        The layers of each row, with "made", the artifacts that are its own and are traced through all inputs, and
-        "shared", artifacts of jobs that take many rows at once, whose inputs belong to other rows too.
+        The layers of each row, with "made", the artifacts that are its own and are traced through
+        all inputs, and "shared", artifacts of jobs that take many rows at once, whose inputs belong
+        to other rows too.
 
     Returns
     -------
     dict
-        "jobs" maps the first output of a job to its record, or a file that no job made to None. "rows" has the layers
-        of each row and "made_by", the sorted names of its jobs.
+        "jobs" maps the first output of a job to its record, or a file that no job made to None.
+        "rows" has the layers of each row and "made_by", the sorted names of its jobs.
     """
     jobs = {record["outputs"][0]: record for record in records}
     maker = {file: name for name, job in jobs.items() for file in job["outputs"]}

@@ -14,7 +14,8 @@ from dlas.analysis import marks, panels
 from dlas.analysis.columns import MODEL, VARIANT
 from dlas.analysis.style import GREY, Looks, style
 
-COLUMNS = 4  # of panels
+# Of panels.
+COLUMNS = 4
 
 
 def relative(curves: pd.DataFrame) -> pd.DataFrame:
@@ -31,8 +32,8 @@ def relative(curves: pd.DataFrame) -> pd.DataFrame:
 def draw(curves: pd.DataFrame, looks: Looks) -> Figure:
     """Return the speed of each network's layers over the trials of its searches, a panel for each network and platform.
 
-    It is relative to the default schedules. A line has the style of its way to schedule, and ends with the mark of its
-    primitive.
+    It is relative to the default schedules. A line has the style of its way to schedule, and ends
+    with the mark of its primitive.
     """
     platforms = looks.ordered("platform", curves["platform"])
     lines = [

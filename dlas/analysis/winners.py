@@ -1,8 +1,9 @@
 """What it costs to use one primitive under several conditions: networks, tunings or precisions.
 
-Under each condition every two primitives are compared in paired samples. A primitive loses the largest factor by which
-another one is faster under any of the conditions. The loss of a set of conditions is that of the primitive that loses
-least: whoever uses one primitive throughout loses this much somewhere. It is 1 where one is the fastest throughout.
+Under each condition every two primitives are compared in paired samples. A primitive loses the
+largest factor by which another one is faster under any of the conditions. The loss of a set of
+conditions is that of the primitive that loses least: whoever uses one primitive throughout loses
+this much somewhere. It is 1 where one is the fastest throughout.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,8 @@ from dlas.analysis.judging import Generalization, Verdict, any_beyond, for_other
 from dlas.analysis.statistics import Interval
 from dlas.analysis.style import GREY, Looks
 
-# By condition: LATENCY, status and row, see `observation.timed`; a row is a primitive, the same ones in each.
+# By condition: LATENCY, status and row, see `observation.timed`; a row is a primitive, the same
+# ones in each.
 Latencies = Mapping[str, pd.DataFrame]
 
 # The smallest loss that counts, where the noise floor is smaller.
@@ -68,9 +70,9 @@ def changes(
 ) -> pd.DataFrame:
     """Return one row for each network on whether its fastest primitive changes with its condition.
 
-    Its columns are `names`, loss with its limits low and high, floor, and outcome: changes (the loss is above COUNTS
-    and the noise floor), stays (it is below COUNTS, and so is the floor) or unclear. `floor` is that of
-    `observation.floors`, by the first two of `names`.
+    Its columns are `names`, loss with its limits low and high, floor, and outcome: changes (the
+    loss is above COUNTS and the noise floor), stays (it is below COUNTS, and so is the floor) or
+    unclear. `floor` is that of `observation.floors`, by the first two of `names`.
     """
     pairs = comparisons(list(networks.values()))
     found = [
@@ -95,8 +97,8 @@ def in_words(changes: pd.DataFrame, verb: str) -> str:
     """Return on how many networks the fastest primitive changes and stays: `verb` is "changes" or "varies"."""
     counts = {name: int((changes["outcome"] == name).sum()) for name in ("changes", "stays")}
     return (
-        f"the fastest primitive {verb} clearly on {counts['changes']} and stays on {counts['stays']} of "
-        f"{len(changes)} networks"
+        f"the fastest primitive {verb} clearly on {counts['changes']} and stays on "
+        f"{counts['stays']} of {len(changes)} networks"
     )
 
 
@@ -108,7 +110,8 @@ def for_others(changes: pd.DataFrame) -> Generalization:
 
 def changing(evidence: pd.DataFrame, names: list[str]) -> set[tuple[str, ...]]:
     """Return the networks, by these columns, whose outcome in a table is "changes"."""
-    if evidence.empty:  # nothing could be judged
+    # Nothing could be judged.
+    if evidence.empty:
         return set()
     rows = evidence.loc[evidence["outcome"] == "changes", names]
     return set(rows.itertuples(index=False, name=None))
@@ -119,7 +122,8 @@ def table(
 ) -> pd.DataFrame:
     """Return the latencies of networks in one table.
 
-    Its columns are `names`, those of a network's key, `kind`, that of the condition, primitive, LATENCY and status.
+    Its columns are `names`, those of a network's key, `kind`, that of the condition, primitive,
+    LATENCY and status.
     """
     parts = [
         rows.reset_index().assign(**dict(zip(names, network, strict=True)), **{kind: condition})
@@ -155,9 +159,10 @@ def draw(
 ) -> tuple[float, float]:
     """Draw each primitive's latency over the lowest of its condition, and return the limits of what was drawn.
 
-    A condition has its height and its style; its primitives lie `apart` by this much, one above another. Lines of the
-    colour `joined` run from a primitive's mark to its next: where they cross the order changes. The fastest are named
-    at the right, bold where it is `clear` that they change.
+    A condition has its height and its style; its primitives lie `apart` by this much, one above
+    another. Lines of the colour `joined` run from a primitive's mark to its next: where they cross
+    the order changes. The fastest are named at the right, bold where it is `clear` that they
+    change.
     """
     relative = {
         condition: rows.assign(**rows[LATENCY] / rows["latency_ms"].min())

@@ -1,7 +1,7 @@
 """How methods are called when people read of them, and in which order they stand.
 
-Tables, records and verdicts have plain names. A text names a method in backquotes, `gemm`; figures, pages and captions
-show its label. So a new label changes what is shown and nothing that was found.
+Tables, records and verdicts have plain names. A text names a method in backquotes, `gemm`; figures,
+pages and captions show its label. So a new label changes what is shown and nothing that was found.
 """
 
 import re
@@ -21,8 +21,8 @@ class Words:
     Parameters
     ----------
     methods : mapping
-        What is shown of each method by kind and name, see `dlas.study.descriptions.words`. A kind has the name of its
-        column in tables. A method without a label is called by its name.
+        What is shown of each method by kind and name, see `dlas.study.descriptions.words`. A kind
+        has the name of its column in tables. A method without a label is called by its name.
     """
 
     methods: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)

@@ -1,12 +1,13 @@
 """Channel pruning comes closer to the speedup its MACs promise than weight pruning.
 
-What a pruned network promises is the uncompressed network's MACs over those that are left: all of a network with fewer
-channels, those of non-zero weights after weight pruning. How much of it is reached is compared between the two
-techniques with the same primitive on the same platform, in paired samples, so that the uncompressed network's latency
-drops out. A weight-pruned network counts in the faster of its two formats: zeros that CSR cannot use do not have to be
-run in CSR, and the claim is on the techniques, not on a format. Of one network the primitives and platforms are
-averaged, because they are no independent witnesses. Auto-tuned code has no part in it: some configurations only
-have it. See RULE.
+What a pruned network promises is the uncompressed network's MACs over those that are left: all of a
+network with fewer channels, those of non-zero weights after weight pruning. How much of it is
+reached is compared between the two techniques with the same primitive on the same platform, in
+paired samples, so that the uncompressed network's latency drops out. A weight-pruned network counts
+in the faster of its two formats: zeros that CSR cannot use do not have to be run in CSR, and the
+claim is on the techniques, not on a format. Of one network the primitives and platforms are
+averaged, because they are no independent witnesses. Auto-tuned code has no part in it: some
+configurations only have it. See RULE.
 """
 
 from itertools import product
@@ -47,26 +48,27 @@ PLUGIN = ObservationPlugin(
 THRESHOLD = 1.05
 RULE_VERSION = 2
 RULE = f"""
-Share: the speedup over the uncompressed network, same primitive and platform, untuned, over the promised one: the
-uncompressed network's MACs over those left, of weight pruning those of non-zero weights. A share above 1 counts as 1:
-to exceed a promise is not to come closer. A weight-pruned network counts in its faster format, dense or CSR. Ratio:
-share of channel pruning over that of weight pruning, in paired samples, its geometric mean over the primitives and
-platforms of each network, and of these over the networks, with the 95 % interval of the measurements. Threshold:
-{THRESHOLD}x, or the largest A/A noise floor if that is more. Supported: the interval lies above the threshold.
-Contradicted: it lies below {THRESHOLD}x, and so does the noise floor. Inconclusive otherwise. For other networks: the same
-with the t interval over the networks.
+Share: the speedup over the uncompressed network, same primitive and platform, untuned, over the
+promised one: the uncompressed network's MACs over those left, of weight pruning those of non-zero
+weights. A share above 1 counts as 1: to exceed a promise is not to come closer. A weight-pruned
+network counts in its faster format, dense or CSR. Ratio: share of channel pruning over that of
+weight pruning, in paired samples, its geometric mean over the primitives and platforms of each
+network, and of these over the networks, with the 95 % interval of the measurements. Threshold:
+{THRESHOLD}x, or the largest A/A noise floor if that is more. Supported: the interval lies above the
+threshold. Contradicted: it lies below {THRESHOLD}x, and so does the noise floor. Inconclusive
+otherwise. For other networks: the same with the t interval over the networks.
 """
 READING = """
-A panel is a platform, a row a network, a colour a technique, a shape a primitive. A mark is the share of the speedup
-promised by the MACs that is reached, with its 95 % interval, on a logarithmic axis; at the line the promise is kept.
-It supports the claim where the marks of channel pruning lie clearly to the right of those of weight pruning. Black
-edges are weight-pruned networks that are faster in CSR; a cross at the edge says that no level of the technique kept
-the accuracy.
+A panel is a platform, a row a network, a colour a technique, a shape a primitive. A mark is the
+share of the speedup promised by the MACs that is reached, with its 95 % interval, on a logarithmic
+axis; at the line the promise is kept. It supports the claim where the marks of channel pruning lie
+clearly to the right of those of weight pruning. Black edges are weight-pruned networks that are
+faster in CSR; a cross at the edge says that no level of the technique kept the accuracy.
 """
 DATA = """
-results/study.csv: the measured untuned rows of weight and channel pruning, a weight-pruned network in the faster of
-its formats, and the uncompressed rows of the same model, primitive and platform. results/noise_floor.csv: the largest
-noise floor of each platform and data set.
+results/study.csv: the measured untuned rows of weight and channel pruning, a weight-pruned network
+in the faster of its formats, and the uncompressed rows of the same model, primitive and platform.
+results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = "geometric mean ratio of the shares of the promised speedup that channel and weight pruning reach"
 TECHNIQUES = ("channel_pruning", "weight_pruning")
@@ -77,8 +79,8 @@ LIMITS = ["share", "low", "high"]
 def shares(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
     """Return one row for each pruned network, primitive and platform, and its share's logarithm in each round.
 
-    Its columns are SAME, compression, format, row and LIMITS: what is reached of the promised speedup, with a 95 %
-    interval.
+    Its columns are SAME, compression, format, row and LIMITS: what is reached of the promised
+    speedup, with a 95 % interval.
     """
     rows = untuned(distinct(timed(tables)))
     uncompressed = rows.loc[rows["compression"] == "none", [*SAME, "macs", "row"]]
@@ -116,7 +118,8 @@ def _verdict(found: pd.DataFrame, series: np.ndarray, tables: Tables) -> Observa
     both = both[np.isfinite(both["floor"])]
     if both.empty:
         return needs(
-            "a network, uncompressed, channel-pruned and weight-pruned in CSR, with the same primitive",
+            "a network, uncompressed, channel-pruned and weight-pruned in CSR, with the same "
+            "primitive",
             STATISTIC,
         )
     channel, weight = (np.minimum(series[both[name].to_numpy(int)], 0) for name in TECHNIQUES)
@@ -134,9 +137,10 @@ def _verdict(found: pd.DataFrame, series: np.ndarray, tables: Tables) -> Observa
     floor = both["floor"].max()
     first, second = (np.exp(np.log(values).mean()) for values in means.values())
     reason = (
-        f"channel pruning reaches {first:.2f} of the speedup its MACs promise and weight pruning {second:.2f}, "
-        f"{ratio.estimate:.2f} times as much [{ratio.low:.2f}, {ratio.high:.2f}]; more on {(ratios.log > 0).sum()} "
-        f"and less on {(ratios.log < 0).sum()} of {len(evidence)} networks; noise floor {floor:.2f}"
+        f"channel pruning reaches {first:.2f} of the speedup its MACs promise and weight pruning "
+        f"{second:.2f}, {ratio.estimate:.2f} times as much [{ratio.low:.2f}, {ratio.high:.2f}]; "
+        f"more on {(ratios.log > 0).sum()} and less on {(ratios.log < 0).sum()} of {len(evidence)} "
+        f"networks; noise floor {floor:.2f}"
     )
     return Observation(
         judging.any_beyond(ratio.low, ratio.high, THRESHOLD, floor),

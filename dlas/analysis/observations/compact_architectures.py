@@ -1,10 +1,11 @@
 """Compact architectures (MobileNets, EfficientNet) tolerate less weight pruning than VGG-16 and the ResNets.
 
-The compression that a network tolerates comes from its accuracy curve. The networks are on different data, some of
-which are harder: the data sets are blocks of the comparison. On the grid its interval comes from the test images. For
-other networks it is Student's t with the few degrees of freedom that are left; an exact permutation within the data
-sets could not reach 5 % with so few. Each model says itself in which group it is, if in any. The claim is on weight
-pruning; the same of channel pruning is reported beside it. See RULE.
+The compression that a network tolerates comes from its accuracy curve. The networks are on
+different data, some of which are harder: the data sets are blocks of the comparison. On the grid
+its interval comes from the test images. For other networks it is Student's t with the few degrees
+of freedom that are left; an exact permutation within the data sets could not reach 5 % with so few.
+Each model says itself in which group it is, if in any. The claim is on weight pruning; the same of
+channel pruning is reported beside it. See RULE.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,8 @@ from dlas.analysis.style import Looks
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
-    label="compact architectures (MobileNets, EfficientNet) tolerate less weight pruning than VGG-16 and the ResNets",
+    label="compact architectures (MobileNets, EfficientNet) tolerate less weight pruning than "
+    "VGG-16 and the ResNets",
     order=3,
     origin="formulated",
     layer="3 Model optimizations",
@@ -31,26 +33,30 @@ PLUGIN = ObservationPlugin(
 
 RULE_VERSION = 2
 RULE = f"""
-Compression: parameters of the uncompressed network over the non-zero ones left. Tolerated: the largest with equal
-accuracy, {reach.ALLOWED}; between two levels top-1 is interpolated over the logarithm of the compression. Where a
-ladder's strongest level still holds its compression is a lower bound, and all networks count only up to the smallest
-such bound of the technique. Ratio: that of the groups' geometric means under weight pruning, large over compact, within
-the data sets (least squares on logarithms), with a 95 % bootstrap interval over the test images, the same ones for all
-networks. Compact: architectures designed to be small (MobileNets, EfficientNet); large: VGG-16 and the ResNets; each
-model describes its group. Threshold: {reach.FURTHER}x, since less may come from the spacing of the levels. Supported:
-the interval lies above the threshold. Contradicted: it lies below, whatever the compressions are of which only a lower
-bound is known. Inconclusive otherwise. For other networks: the same with the t interval of the least squares. The ratio
-under channel pruning is reported and not judged.
+Compression: parameters of the uncompressed network over the non-zero ones left. Tolerated: the
+largest with equal accuracy, {reach.ALLOWED}; between two levels top-1 is interpolated over the
+logarithm of the compression. Where a ladder's strongest level still holds its compression is a
+lower bound, and all networks count only up to the smallest such bound of the technique. Ratio: that
+of the groups' geometric means under weight pruning, large over compact, within the data sets (least
+squares on logarithms), with a 95 % bootstrap interval over the test images, the same ones for all
+networks. Compact: architectures designed to be small (MobileNets, EfficientNet); large: VGG-16 and
+the ResNets; each model describes its group. Threshold: {reach.FURTHER}x, since less may come from
+the spacing of the levels. Supported: the interval lies above the threshold. Contradicted: it lies
+below, whatever the compressions are of which only a lower bound is known. Inconclusive otherwise.
+For other networks: the same with the t interval of the least squares. The ratio under channel
+pruning is reported and not judged.
 """
 READING = """
-A panel is a pruning technique, a row a network, grouped into compact and large architectures and those in neither. A
-mark is the compression up to which top-1 holds, with its 95 % interval from the number of test images; the axis is
-logarithmic, and an arrow says "at least". It supports the claim where the compact group lies to the left of the large
-one. Below a panel is the ratio of the groups' means that is judged, with its interval.
+A panel is a pruning technique, a row a network, grouped into compact and large architectures and
+those in neither. A mark is the compression up to which top-1 holds, with its 95 % interval from the
+number of test images; the axis is logarithmic, and an arrow says "at least". It supports the claim
+where the compact group lies to the left of the large one. Below a panel is the ratio of the groups'
+means that is judged, with its interval.
 """
 DATA = """
-results/accuracy_curves.csv: every level of weight and of channel pruning, and the uncompressed network as level 0.
-results/answers.npz: what they answer to each test image. Nothing is timed for it.
+results/accuracy_curves.csv: every level of weight and of channel pruning, and the uncompressed
+network as level 0. results/answers.npz: what they answer to each test image. Nothing is timed for
+it.
 """
 STATISTIC = (
     "ratio of the compressions that large and compact architectures tolerate under weight pruning"
@@ -126,8 +132,8 @@ def observe(tables: Tables) -> Observation:
 def _verdict(found: pd.DataFrame, ratios: Mapping[str, Ratio]) -> Observation:
     if JUDGED not in ratios:
         needed = needs(
-            "accuracy curves of two compact and two large networks under weight pruning, and the answers of their "
-            "levels",
+            "accuracy curves of two compact and two large networks under weight pruning, and the "
+            "answers of their levels",
             STATISTIC,
         )
         return replace(needed, evidence=found)
@@ -135,8 +141,8 @@ def _verdict(found: pd.DataFrame, ratios: Mapping[str, Ratio]) -> Observation:
     texts = [f"{_text(*one.grid)} under `{name}`" for name, one in ratios.items()]
     bounds = ((found["group"] != "neither") & found["bound"]).sum()
     reason = (
-        f"large networks tolerate this many times the compression of compact ones: {', '.join(texts)}; ladders that "
-        f"end before accuracy is lost: {bounds}"
+        "large networks tolerate this many times the compression of compact ones: "
+        f"{', '.join(texts)}; ladders that end before accuracy is lost: {bounds}"
     )
     highest = max(ratio.others.high, ratio.highest.estimate)
     verdicts = [

@@ -1,11 +1,12 @@
 """The speedups that compression techniques give are very hardware dependent.
 
-The speedup of a compression on a platform is the latency of the uncompressed network over that of the compressed one,
-each in its fastest untuned configuration there, in paired samples. For every compression and pair of platforms the two
-speedups of each model are divided, round by round where the platforms are one machine. Their geometric mean over the
-models says by which factor the hardware changes what the compression is worth. Auto-tuned code has no part in it:
-some networks only have it, and each is to count once. A network whose compression has no level within the tolerance was
-not compressed and has no speedup; a widened one was measured and has. See RULE.
+The speedup of a compression on a platform is the latency of the uncompressed network over that of
+the compressed one, each in its fastest untuned configuration there, in paired samples. For every
+compression and pair of platforms the two speedups of each model are divided, round by round where
+the platforms are one machine. Their geometric mean over the models says by which factor the
+hardware changes what the compression is worth. Auto-tuned code has no part in it: some networks
+only have it, and each is to count once. A network whose compression has no level within the
+tolerance was not compressed and has no speedup; a widened one was measured and has. See RULE.
 """
 
 from itertools import combinations
@@ -46,22 +47,24 @@ THRESHOLD = 1.25
 MAX_LABELS = 5
 RULE_VERSION = 2
 RULE = f"""
-For each compression and pair of platforms: geometric mean over the compressed models of the ratio of their speedups
-(fastest untuned configuration), from paired samples, with the interval of the measurements at a family-wise 95 %.
-Threshold: {THRESHOLD}x, or the product of the two A/A noise floors if that is larger. Supported: the interval of some
-compression and pair lies beyond the threshold. Contradicted: all intervals lie within {THRESHOLD}x, and so do the noise
-floors. Inconclusive otherwise. For other networks: the same with the t interval over the models.
+For each compression and pair of platforms: geometric mean over the compressed models of the ratio
+of their speedups (fastest untuned configuration), from paired samples, with the interval of the
+measurements at a family-wise 95 %. Threshold: {THRESHOLD}x, or the product of the two A/A noise
+floors if that is larger. Supported: the interval of some compression and pair lies beyond the
+threshold. Contradicted: all intervals lie within {THRESHOLD}x, and so do the noise floors.
+Inconclusive otherwise. For other networks: the same with the t interval over the models.
 """
 READING = """
-A panel is a platform, a row a network, a colour a compression. A mark is the uncompressed network's latency over the
-compressed one's, each in its fastest untuned configuration there, with a 95 % interval on a logarithmic axis: right of
-the line at 1 compression makes it faster. It supports the claim where a colour lies in one panel clearly elsewhere
-than in the other, row by row. Pale marks are widened arithmetic; a cross at the edge says that no level of the
-technique kept the accuracy.
+A panel is a platform, a row a network, a colour a compression. A mark is the uncompressed network's
+latency over the compressed one's, each in its fastest untuned configuration there, with a 95 %
+interval on a logarithmic axis: right of the line at 1 compression makes it faster. It supports the
+claim where a colour lies in one panel clearly elsewhere than in the other, row by row. Pale marks
+are widened arithmetic; a cross at the edge says that no level of the technique kept the accuracy.
 """
 DATA = """
-results/study.csv: of each network on each platform the fastest of the measured untuned rows, compressed and
-uncompressed. results/noise_floor.csv: the largest noise floor of each platform and data set.
+results/study.csv: of each network on each platform the fastest of the measured untuned rows,
+compressed and uncompressed. results/noise_floor.csv: the largest noise floor of each platform and
+data set.
 """
 STATISTIC = "geometric mean ratio of a compression's speedups on two platforms, where it is largest"
 LEVEL = [*NETWORK, "level"]
@@ -119,9 +122,9 @@ def _verdict(
     shown = beyond if len(beyond) else evidence
     top = shown.loc[shown["ratio"].idxmax()]
     reason = (
-        f"`{top['compression']}` speeds networks up {top['ratio']:.2f} times as much on `{top['first']}` as on "
-        f"`{top['second']}` [{top['low']:.2f}, {top['high']:.2f}]; beyond the threshold: {len(beyond)} of "
-        f"{len(evidence)} comparisons"
+        f"`{top['compression']}` speeds networks up {top['ratio']:.2f} times as much on "
+        f"`{top['first']}` as on `{top['second']}` [{top['low']:.2f}, {top['high']:.2f}]; beyond "
+        f"the threshold: {len(beyond)} of {len(evidence)} comparisons"
     )
     return Observation(
         verdict,

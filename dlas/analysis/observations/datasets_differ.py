@@ -1,17 +1,20 @@
 """Conclusions from the small-input dataset do not carry over to the large-input one.
 
-A conclusion is that one configuration (compression, format, primitive) of a model is clearly faster than another on a
-platform. On the other data set it can hold, be reversed, or stay unclear. Compared are models that both data sets have,
-so that nothing but the data set and what follows from it, such as the level of pruning, differs; the geometric means
-over all models of each data set, whose models differ too, are drawn beside them and not judged.
+A conclusion is that one configuration (compression, format, primitive) of a model is clearly faster
+than another on a platform. On the other data set it can hold, be reversed, or stay unclear.
+Compared are models that both data sets have, so that nothing but the data set and what follows from
+it, such as the level of pruning, differs; the geometric means over all models of each data set,
+whose models differ too, are drawn beside them and not judged.
 
-study.csv does not say which images are larger, and MACs do not tell: networks for small images keep their resolution
-longer. So conclusions of either data set count, in whichever direction they are carried.
+study.csv does not say which images are larger, and MACs do not tell: networks for small images keep
+their resolution longer. So conclusions of either data set count, in whichever direction they are
+carried.
 
-The interval of the share that is reversed: with a family-wise error of 5 % all clear orders are true at once with 95 %
-confidence, so that at least those are reversed which clearly are, and at most those too which are unclear on one of the
-data sets. It holds for the configurations of the study, and needs no independence of its pairs. Configurations of a
-model are compared in paired samples. See RULE.
+The interval of the share that is reversed: with a family-wise error of 5 % all clear orders are
+true at once with 95 % confidence, so that at least those are reversed which clearly are, and at
+most those too which are unclear on one of the data sets. It holds for the configurations of the
+study, and needs no independence of its pairs. Configurations of a model are compared in paired
+samples. See RULE.
 """
 
 from itertools import combinations
@@ -51,25 +54,28 @@ THRESHOLD = 0.25
 MIN_COUNT = 10
 RULE_VERSION = 2
 RULE = f"""
-Conclusions: on each platform, for each model that two data sets have, all pairs of its configurations (compression,
-format, primitive; untuned) that are clearly ordered on at least one of the two. A conclusion is reversed if the order
-is clear on both and opposite, it holds if it is clear on both and the same. Clear: by more than the A/A noise floor and
-the interval of paired samples, with a family-wise error of 5 % over all comparisons. Interval of the share that is
-reversed: from the reversed ones alone to all but those that hold. Supported: it lies above {THRESHOLD:.0%}.
-Contradicted: it lies below. Inconclusive otherwise, and with fewer than {MIN_COUNT} conclusions. For other networks: the
-exact interval of the share of shared models of whose conclusions more than {THRESHOLD:.0%} are reversed; yes above
-{judging.COMMON:.0%}, no below.
+Conclusions: on each platform, for each model that two data sets have, all pairs of its
+configurations (compression, format, primitive; untuned) that are clearly ordered on at least one of
+the two. A conclusion is reversed if the order is clear on both and opposite, it holds if it is
+clear on both and the same. Clear: by more than the A/A noise floor and the interval of paired
+samples, with a family-wise error of 5 % over all comparisons. Interval of the share that is
+reversed: from the reversed ones alone to all but those that hold. Supported: it lies above
+{THRESHOLD:.0%}. Contradicted: it lies below. Inconclusive otherwise, and with fewer than
+{MIN_COUNT} conclusions. For other networks: the exact interval of the share of shared models of
+whose conclusions more than {THRESHOLD:.0%} are reversed; yes above {judging.COMMON:.0%}, no below.
 """
 READING = """
-A panel is a platform and a model that two data sets have; the last row of panels has the means over all models, which
-are not judged. A mark is a configuration: its latency over that of the fastest, across on one data set, up on the
-other, with 95 % intervals on logarithmic axes. On the diagonal the data sets agree exactly, but what counts is the
-order: two marks are a reversed conclusion where the one further right is the lower one, clearly both ways. Dotted
-lines join these, where they are few; their number is below the panel.
+A panel is a platform and a model that two data sets have; the last row of panels has the means over
+all models, which are not judged. A mark is a configuration: its latency over that of the fastest,
+across on one data set, up on the other, with 95 % intervals on logarithmic axes. On the diagonal
+the data sets agree exactly, but what counts is the order: two marks are a reversed conclusion where
+the one further right is the lower one, clearly both ways. Dotted lines join these, where they are
+few; their number is below the panel.
 """
 DATA = """
-results/study.csv: the measured untuned rows of models that take part on two data sets, in the same compression, format
-and primitive. results/noise_floor.csv: the largest noise floor of each platform and data set.
+results/study.csv: the measured untuned rows of models that take part on two data sets, in the same
+compression, format and primitive. results/noise_floor.csv: the largest noise floor of each platform
+and data set.
 """
 STATISTIC = "share of conclusions that are reversed on another data set, among those clear on both"
 METHOD = ["compression", "format", "primitive"]
@@ -126,8 +132,8 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each conclusion, with COLUMNS.
 
-    `first` and `second` are the data sets, `one` and `other` the configurations, `outcome` is reversed, holds or
-    unclear.
+    `first` and `second` are the data sets, `one` and `other` the configurations, `outcome` is
+    reversed, holds or unclear.
     """
     found = pairs(timed(tables))
     return _verdict(found, tables).showing(
@@ -225,8 +231,8 @@ def _cost(shared: dict[Place, Sides]) -> str:
     worst = max(costs, key=lambda choice: costs[choice])
     platform, model, chosen, used = worst
     return (
-        f"what is fastest on one data set takes at most {costs[worst]:.2f} times as long as the fastest on the other: "
-        f"`{model}` on `{platform}`, chosen on `{chosen}`, used on `{used}`"
+        f"what is fastest on one data set takes at most {costs[worst]:.2f} times as long as the "
+        f"fastest on the other: `{model}` on `{platform}`, chosen on `{chosen}`, used on `{used}`"
     )
 
 

@@ -1,8 +1,9 @@
 """Untuned, no one primitive is fastest for all models and platforms.
 
-For each model on each platform all primitives of the study are compared, uncompressed, dense and untuned: the claim
-varies models and platforms, and what compression does to the order of the primitives is another claim. The effect is
-what the best single primitive loses on the network where it loses most, see `dlas.analysis.winners` and RULE.
+For each model on each platform all primitives of the study are compared, uncompressed, dense and
+untuned: the claim varies models and platforms, and what compression does to the order of the
+primitives is another claim. The effect is what the best single primitive loses on the network where
+it loses most, see `dlas.analysis.winners` and RULE.
 """
 
 import numpy as np
@@ -33,23 +34,25 @@ PLUGIN = ObservationPlugin(
 
 RULE_VERSION = 2
 RULE = f"""
-Networks: each model on each platform with every primitive measured, uncompressed, dense, untuned. Loss of a primitive:
-the largest factor by which another one is faster on any network, in paired samples. The effect is the loss of the
-primitive that loses least, with limits that hold for all pairs of primitives on all networks at once (family-wise 95
-%). Threshold: {winners.COUNTS}x, or the largest A/A noise floor if that is more. Supported: the interval lies above the
-threshold, so that each primitive is clearly slower somewhere. Contradicted: it lies below {winners.COUNTS}x, and so
-does the noise floor. Inconclusive otherwise. For other networks: the exact interval of the share of models on which the
-best single primitive loses more than the threshold; yes above {judging.COMMON:.0%}, no below.
+Networks: each model on each platform with every primitive measured, uncompressed, dense, untuned.
+Loss of a primitive: the largest factor by which another one is faster on any network, in paired
+samples. The effect is the loss of the primitive that loses least, with limits that hold for all
+pairs of primitives on all networks at once (family-wise 95 %). Threshold: {winners.COUNTS}x, or the
+largest A/A noise floor if that is more. Supported: the interval lies above the threshold, so that
+each primitive is clearly slower somewhere. Contradicted: it lies below {winners.COUNTS}x, and so
+does the noise floor. Inconclusive otherwise. For other networks: the exact interval of the share of
+models on which the best single primitive loses more than the threshold; yes above
+{judging.COMMON:.0%}, no below.
 """
 READING = """
-A panel is a platform, a row a network, a shape a primitive. A mark is the primitive's latency over that of the fastest
-one of the row, with its 95 % interval; the fastest stands at 1, and the axis is logarithmic. It supports the claim
-where different shapes stand at 1 in different rows. A name at the right is that of a clear winner; where there is
-none, noise could have made the order.
+A panel is a platform, a row a network, a shape a primitive. A mark is the primitive's latency over
+that of the fastest one of the row, with its 95 % interval; the fastest stands at 1, and the axis is
+logarithmic. It supports the claim where different shapes stand at 1 in different rows. A name at
+the right is that of a clear winner; where there is none, noise could have made the order.
 """
 DATA = """
-results/study.csv: the measured rows that are uncompressed, dense and untuned. results/noise_floor.csv: the largest
-noise floor of each platform and data set.
+results/study.csv: the measured rows that are uncompressed, dense and untuned.
+results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = (
     "slowdown of the best single primitive on the network where it is furthest from the fastest"
@@ -103,8 +106,8 @@ def _verdict(tables: Tables, timed: pd.DataFrame, primitives: list[str]) -> Obse
     counted = ", ".join(f"`{name}` on {count}" for name, count in wins.items()) or "none"
     best = primitives[int(np.argmin(limits.estimate))]
     reason = (
-        f"`{best}` loses least: {loss.estimate:.2f} [{loss.low:.2f}, {loss.high:.2f}], threshold {threshold:.2f}; "
-        f"clear winners: {counted}, of {len(networks)} networks"
+        f"`{best}` loses least: {loss.estimate:.2f} [{loss.low:.2f}, {loss.high:.2f}], threshold "
+        f"{threshold:.2f}; clear winners: {counted}, of {len(networks)} networks"
     )
     slower = {
         network[1:]

@@ -1,12 +1,14 @@
 """The speedups of two compression techniques multiply.
 
-A pair is a pipeline of two steps, such as pruning and then int8. If its steps do not disturb each other, its speedup is
-the product of the speedups of the two alone. The ratio of the two is 1 then, and lower where the pair gains less. All
-four latencies are of one network, primitive and platform, in paired samples. Each compression counts in its fastest
-format, so that a pair is not held back by a format that one of its steps cannot use.
+A pair is a pipeline of two steps, such as pruning and then int8. If its steps do not disturb each
+other, its speedup is the product of the speedups of the two alone. The ratio of the two is 1 then,
+and lower where the pair gains less. All four latencies are of one network, primitive and platform,
+in paired samples. Each compression counts in its fastest format, so that a pair is not held back by
+a format that one of its steps cannot use.
 
-The level of pruning is chosen again for a pair, and can differ from that of the step alone. Such a pair does another
-amount of work than its steps, so that the ratio is drawn and not judged. See RULE.
+The level of pruning is chosen again for a pair, and can differ from that of the step alone. Such a
+pair does another amount of work than its steps, so that the ratio is drawn and not judged. See
+RULE.
 """
 
 from typing import Any
@@ -47,26 +49,28 @@ PLUGIN = ObservationPlugin(
 THRESHOLD = 1.1
 RULE_VERSION = 1
 RULE = f"""
-Pair: a pipeline of two steps. Speedup: latency of the uncompressed network over that of the compressed one, each in its
-fastest format, same primitive and platform, untuned, in paired samples. Ratio: the speedup of a pair over the product
-of those of its two steps alone. Pairs whose pruning has another level than the step alone are drawn and left out. Its
-geometric mean over the pairs, primitives and platforms of each network, and of these over the networks, with the 95 %
-interval of the measurements. Shortfall: one over the ratio. Threshold: {THRESHOLD}x, or the square of the largest A/A noise
-floor if that is more, as a ratio has two pairs of latencies. Supported: the interval of the shortfall lies below
-{THRESHOLD}x, and so does the square of the noise floor: a pair gains what its steps promise, or more. Contradicted: it lies
-above the threshold. Inconclusive otherwise. For other networks: the same with the t interval over the networks.
+Pair: a pipeline of two steps. Speedup: latency of the uncompressed network over that of the
+compressed one, each in its fastest format, same primitive and platform, untuned, in paired samples.
+Ratio: the speedup of a pair over the product of those of its two steps alone. Pairs whose pruning
+has another level than the step alone are drawn and left out. Its geometric mean over the pairs,
+primitives and platforms of each network, and of these over the networks, with the 95 % interval of
+the measurements. Shortfall: one over the ratio. Threshold: {THRESHOLD}x, or the square of the
+largest A/A noise floor if that is more, as a ratio has two pairs of latencies. Supported: the
+interval of the shortfall lies below {THRESHOLD}x, and so does the square of the noise floor: a pair
+gains what its steps promise, or more. Contradicted: it lies above the threshold. Inconclusive
+otherwise. For other networks: the same with the t interval over the networks.
 """
 READING = """
-A panel is a platform, a row a network with a pair of techniques, a shape a primitive. A mark is the speedup of the pair
-over the product of the speedups of its steps alone, with its 95 % interval, on a logarithmic axis: at the line at 1
-they multiply, left of it the pair gains less; below a panel are the geometric means by primitive. Open marks are pairs
-whose pruning has another level than the step alone and are not judged; a cross at the edge says that no level of the
-pair kept the accuracy.
+A panel is a platform, a row a network with a pair of techniques, a shape a primitive. A mark is the
+speedup of the pair over the product of the speedups of its steps alone, with its 95 % interval, on
+a logarithmic axis: at the line at 1 they multiply, left of it the pair gains less; below a panel
+are the geometric means by primitive. Open marks are pairs whose pruning has another level than the
+step alone and are not judged; a cross at the edge says that no level of the pair kept the accuracy.
 """
 DATA = """
-results/study.csv: of each pipeline of two steps, of both steps alone and of the uncompressed network the fastest of the
-measured untuned rows of each primitive and platform. results/noise_floor.csv: the largest noise floor of each platform
-and data set.
+results/study.csv: of each pipeline of two steps, of both steps alone and of the uncompressed
+network the fastest of the measured untuned rows of each primitive and platform.
+results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = "geometric mean ratio of a pair's speedup and the product of its steps' speedups"
 SAME = [*PLACE, "primitive"]
@@ -78,7 +82,8 @@ SHOWN = [*SAME, "compression", "same_level", *LIMITS]
 def pairs(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
     """Return one row for each pair, network, platform and primitive, and its ratio's logarithm in each round.
 
-    Its columns are SHOWN, row and floor. `same_level` says whether the pair's pruning has the level of the step alone.
+    Its columns are SHOWN, row and floor. `same_level` says whether the pair's pruning has the level
+    of the step alone.
     """
     rows = untuned(distinct(timed(tables))).astype({"level": float})
     best = fastest(rows, [*SAME, "compression"])[[*SAME, "compression", "level", "row"]]
@@ -139,7 +144,8 @@ def _of_networks(
 def _verdict(rows: pd.DataFrame, series: np.ndarray, left_out: int, tables: Tables) -> Observation:
     if rows.empty:
         return needs(
-            "a pipeline of two steps and each of its steps alone, pruned to the same level, with the same primitive",
+            "a pipeline of two steps and each of its steps alone, pruned to the same level, with "
+            "the same primitive",
             STATISTIC,
         )
     networks, ratios = _of_networks(rows, series, tables)
@@ -151,9 +157,9 @@ def _verdict(rows: pd.DataFrame, series: np.ndarray, left_out: int, tables: Tabl
     by_pair = np.exp(pd.Series(effects(series).log).groupby(rows["compression"].to_numpy()).mean())
     texts = [f"{mean:.2f} with `{name}`" for name, mean in by_pair.items()]
     reason = (
-        f"a pair gains {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] of the product of its steps' "
-        f"speedups; on average {'; '.join(texts)}; chosen at another level and left out: {left_out} of "
-        f"{len(rows) + left_out}; square of the noise floor {floor:.2f}"
+        f"a pair gains {ratio.estimate:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] of the product of "
+        f"its steps' speedups; on average {'; '.join(texts)}; chosen at another level and left "
+        f"out: {left_out} of {len(rows) + left_out}; square of the noise floor {floor:.2f}"
     )
     return Observation(
         _multiplies(ratio, floor),

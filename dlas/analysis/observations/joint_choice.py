@@ -1,7 +1,8 @@
 """The best joint configuration beats the one chosen layer by layer: co-design is needed.
 
-What is compared on each network and platform, and how its interval comes about, is in dlas/analysis/choices.py. The
-interval of the mean holds for the networks of the study, it says nothing on others. See RULE.
+What is compared on each network and platform, and how its interval comes about, is in
+dlas/analysis/choices.py. The interval of the mean holds for the networks of the study, it says
+nothing on others. See RULE.
 """
 
 import numpy as np
@@ -35,29 +36,32 @@ PLUGIN = ObservationPlugin(
 THRESHOLD = 1.1
 RULE_VERSION = 3
 RULE = f"""
-Compared are two configurations, the combination and the fastest one. Configurations: compression with its format,
-primitive and way to schedule, of compressions with equal accuracy: compiled {reach.ALLOWED}. The ways to schedule are
-those that were measured: unscheduled, untuned, auto-tuned and auto-scheduled. The best of them is no option, as it is a
-joint choice of its own, made for each layer of a network. Combination: the fastest of each of the three, the other two
-at their default (uncompressed and dense; untuned; the primitive that is fastest so on average on the platform). A
-network whose combination was not measured is left out. Speedup: latency of
-the combination over that of the fastest configuration, in paired samples; 1 where that is not clearly faster, by more
-than the A/A noise floor. Its limits: the largest lower and upper limit of any configuration's speedup, family-wise 95 %
-over all pairs of configurations of all networks. Geometric mean over networks and platforms. Threshold: {THRESHOLD}x, which
-makes a joint choice worthwhile, or the largest noise floor if that is more. Supported: the interval lies above the
-threshold. Contradicted: it lies below {THRESHOLD}x, and so does the noise floor. Inconclusive otherwise. For other
-networks: the same with the t interval of the mean over the models.
+Compared are two configurations, the combination and the fastest one. Configurations: compression
+with its format, primitive and way to schedule, of compressions with equal accuracy: compiled
+{reach.ALLOWED}. The ways to schedule are those that were measured: unscheduled, untuned, auto-tuned
+and auto-scheduled. The best of them is no option, as it is a joint choice of its own, made for each
+layer of a network. Combination: the fastest of each of the three, the other two at their default
+(uncompressed and dense; untuned; the primitive that is fastest so on average on the platform). A
+network whose combination was not measured is left out. Speedup: latency of the combination over
+that of the fastest configuration, in paired samples; 1 where that is not clearly faster, by more
+than the A/A noise floor. Its limits: the largest lower and upper limit of any configuration's
+speedup, family-wise 95 % over all pairs of configurations of all networks. Geometric mean over
+networks and platforms. Threshold: {THRESHOLD}x, which makes a joint choice worthwhile, or the
+largest noise floor if that is more. Supported: the interval lies above the threshold. Contradicted:
+it lies below {THRESHOLD}x, and so does the noise floor. Inconclusive otherwise. For other networks:
+the same with the t interval of the mean over the models.
 """
 READING = """
-A panel is a platform, a row a network. The upper mark is what choosing each layer by itself comes to, the lower one
-the joint optimum, both as the speedup over the default configuration with a 95 % interval, on a logarithmic axis;
-colour is the compression, shape the primitive, fill the way to schedule. It supports the claim where the lower mark
-is to the right of the upper one. At the right stands by which factor, where that is clear; "same" says that both
-choices are the same configuration.
+A panel is a platform, a row a network. The upper mark is what choosing each layer by itself comes
+to, the lower one the joint optimum, both as the speedup over the default configuration with a 95 %
+interval, on a logarithmic axis; colour is the compression, shape the primitive, fill the way to
+schedule. It supports the claim where the lower mark is to the right of the upper one. At the right
+stands by which factor, where that is clear; "same" says that both choices are the same
+configuration.
 """
 DATA = """
-results/study.csv: every measured row of compressions that are as accurate as the uncompressed network.
-results/noise_floor.csv: the largest noise floor of each platform and data set.
+results/study.csv: every measured row of compressions that are as accurate as the uncompressed
+network. results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
 STATISTIC = (
     "geometric mean speedup of the joint optimum over the configuration chosen layer by layer"
@@ -66,7 +70,8 @@ COLUMNS = [*PLACE, "configurations", "combination", "joint", *SPEEDUP]
 CHOICES = ("combination", "joint")
 # From the middle of a network's line to the marks of combination and joint optimum.
 STEPS = dict(zip(CHOICES, (0.2, -0.2), strict=True))
-BEST = "best_of"  # the way to schedule that combines the others
+# The way to schedule that combines the others.
+BEST = "best_of"
 # Of a panel's width, kept free for the speedup.
 TEXT_SHARE = 0.15
 
@@ -87,7 +92,8 @@ def _verdict(found: dict[Place, Choice], tables: Tables) -> Observation:
     evidence = _speedups(found, tables)
     if evidence.empty:
         return needs(
-            "a network with options on two layers of the stack and the combination of those that are fastest alone",
+            "a network with options on two layers of the stack and the combination of those that "
+            "are fastest alone",
             STATISTIC,
         )
     average = statistics.Interval(*np.exp(np.log(evidence[SPEEDUP]).mean()))
@@ -100,8 +106,8 @@ def _verdict(found: dict[Place, Choice], tables: Tables) -> Observation:
         top = clear.loc[clear["speedup"].idxmax()]
         reason += (
             f"; most, {top['speedup']:.2f} times [{top['low']:.2f}, {top['high']:.2f}], on "
-            f"`{top['model']}`, `{top['dataset']}` on `{top['platform']}` with {top['joint']} in place of "
-            f"{top['combination']}"
+            f"`{top['model']}`, `{top['dataset']}` on `{top['platform']}` with {top['joint']} in "
+            f"place of {top['combination']}"
         )
     reason += f"; threshold {max(THRESHOLD, floor):.2f}; ways to schedule to choose from: "
     reason += ", ".join(f"`{way}`" for way in _ways(found))

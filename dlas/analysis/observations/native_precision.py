@@ -1,13 +1,14 @@
 """float16 and int8 pay off only where the hardware supports them natively.
 
-The speedup of a technique on a network is its latency without the technique over that with it, in the same primitive,
-dense and untuned. A platform supports a type natively where its kernels multiply in it, the column `native` of
-study.csv. Elsewhere they widen numbers first, float16 to float32 and int8 to int32. GPUs whose kernels widen are left
-out: their hardware may be able to do without.
+The speedup of a technique on a network is its latency without the technique over that with it, in
+the same primitive, dense and untuned. A platform supports a type natively where its kernels
+multiply in it, the column `native` of study.csv. Elsewhere they widen numbers first, float16 to
+float32 and int8 to int32. GPUs whose kernels widen are left out: their hardware may be able to do
+without.
 
-Not every primitive can use what the hardware has (direct has no neighbouring channels for a dot product), so a
-technique pays off on a platform if it does with one of them. The intervals are those of the measurements and hold for
-the networks of the study. See RULE.
+Not every primitive can use what the hardware has (direct has no neighbouring channels for a dot
+product), so a technique pays off on a platform if it does with one of them. The intervals are those
+of the measurements and hold for the networks of the study. See RULE.
 """
 
 import numpy as np
@@ -44,24 +45,28 @@ TECHNIQUES = ("float16", "int8")
 THRESHOLD = 1.1
 RULE_VERSION = 2
 RULE = f"""
-Speedup: latency uncompressed over latency in float16 or int8, of a network in the same primitive, dense, untuned, in
-paired samples. Native: the platform's kernels multiply in the type itself and do not widen it. For each technique,
-platform and primitive: geometric mean over the networks, with the interval of the measurements at a family-wise 95 %.
-Threshold: {THRESHOLD}x, or the largest A/A noise floor if that is more. It pays off if the interval lies above the
-threshold, and does not if it lies below {THRESHOLD}x, and so does the noise floor. Judged are techniques that were measured
-both on native platforms and on others. Supported: each pays off with some primitive on every native platform, and with
-none on the others. Contradicted: one pays off with some primitive on a platform where it is not native, or with none
-where it is. Inconclusive otherwise. For other networks: the same with the t interval over the networks.
+Speedup: latency uncompressed over latency in float16 or int8, of a network in the same primitive,
+dense, untuned, in paired samples. Native: the platform's kernels multiply in the type itself and do
+not widen it. For each technique, platform and primitive: geometric mean over the networks, with the
+interval of the measurements at a family-wise 95 %. Threshold: {THRESHOLD}x, or the largest A/A
+noise floor if that is more. It pays off if the interval lies above the threshold, and does not if
+it lies below {THRESHOLD}x, and so does the noise floor. Judged are techniques that were measured
+both on native platforms and on others. Supported: each pays off with some primitive on every native
+platform, and with none on the others. Contradicted: one pays off with some primitive on a platform
+where it is not native, or with none where it is. Inconclusive otherwise. For other networks: the
+same with the t interval over the networks.
 """
 READING = """
-A panel is a platform, a row a network in float16 or int8, a shape a primitive. A mark is the uncompressed latency over
-that in the type, with its 95 % interval, on a logarithmic axis: right of the line at 1 the type is faster. Filled
-marks are native, pale ones are not: it supports the claim where the filled ones lie clearly to the right of the line
-and the pale ones do not. Below a panel are the geometric means that are judged, each with its outcome.
+A panel is a platform, a row a network in float16 or int8, a shape a primitive. A mark is the
+uncompressed latency over that in the type, with its 95 % interval, on a logarithmic axis: right of
+the line at 1 the type is faster. Filled marks are native, pale ones are not: it supports the claim
+where the filled ones lie clearly to the right of the line and the pale ones do not. Below a panel
+are the geometric means that are judged, each with its outcome.
 """
 DATA = """
-results/study.csv: the measured dense untuned rows in float16 and int8, and the uncompressed rows of the same model,
-primitive and platform. results/noise_floor.csv: the largest noise floor of each platform and data set.
+results/study.csv: the measured dense untuned rows in float16 and int8, and the uncompressed rows of
+the same model, primitive and platform. results/noise_floor.csv: the largest noise floor of each
+platform and data set.
 """
 STATISTIC = "geometric mean speedup where the type is native, with the primitive that gains most"
 WHERE = {True: "native", False: "not native"}
@@ -87,7 +92,8 @@ def speedups(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each technique, platform and primitive.
 
-    Its columns are MEANS, SPEEDUP, OTHERS_INTERVAL, floor, networks and outcome: "pays off", "does not" or "unclear".
+    Its columns are MEANS, SPEEDUP, OTHERS_INTERVAL, floor, networks and outcome: "pays off", "does
+    not" or "unclear".
     """
     rows, series = speedups(tables)
     return _verdict(_means(rows, series)).showing(
@@ -179,7 +185,8 @@ def _text(means: pd.DataFrame, native: bool) -> str:
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return the speedup of each network by platform; pale marks where the type is not native there.
 
-    Below a panel are the geometric means that are judged, or, where a technique is not, that it is not.
+    Below a panel are the geometric means that are judged, or, where a technique is not, that it is
+    not.
     """
     rows = observation.shown["speedups"]
     platforms = looks.ordered("platform", observation.names("platform"))
@@ -231,7 +238,8 @@ def _below(rows: pd.DataFrame, technique: str, observation: Observation, looks: 
     return [
         f"{title}:",
         *(
-            f"{looks.label(row.primitive)} {row.speedup:.2f} [{row.low:.2f}, {row.high:.2f}]: {row.outcome}"
+            f"{looks.label(row.primitive)} {row.speedup:.2f} [{row.low:.2f}, {row.high:.2f}]: "
+            f"{row.outcome}"
             for row in means.itertuples()
         ),
     ]

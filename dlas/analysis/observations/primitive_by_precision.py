@@ -1,10 +1,10 @@
 """The fastest primitive varies with the level of quantization.
 
-A model on a platform has a fastest primitive in float32, one in float16 and one on 8-bit integers, all dense and
-untuned. That they differ says nothing where two primitives are about equally fast. So the effect is what it costs to
-use one primitive in all precisions, see `dlas.analysis.winners`. That the choice can depend on the precision needs one
-network on which that clearly costs something. Float16 that a platform widens is what its user gets there, and counts.
-See RULE.
+A model on a platform has a fastest primitive in float32, one in float16 and one on 8-bit integers,
+all dense and untuned. That they differ says nothing where two primitives are about equally fast. So
+the effect is what it costs to use one primitive in all precisions, see `dlas.analysis.winners`.
+That the choice can depend on the precision needs one network on which that clearly costs something.
+Float16 that a platform widens is what its user gets there, and counts. See RULE.
 """
 
 from collections.abc import Mapping
@@ -36,23 +36,27 @@ PLUGIN = ObservationPlugin(
 
 RULE_VERSION = 2
 RULE = f"""
-Networks: each model on a platform with every primitive measured in at least two of float32, float16 and int8, dense,
-untuned. Loss of a primitive: the largest factor by which another one is faster in any of the precisions, in paired
-samples. A network's loss is that of the primitive that loses least: it is 1 where one primitive is the fastest in all.
-The limits of all networks hold at once (family-wise 95 %). Threshold: {winners.COUNTS}x, or the A/A noise floor if that
-is more. Supported: the interval of some network lies above its threshold, so that the best primitive varies.
-Contradicted: all lie below {winners.COUNTS}x, and so do the noise floors. Inconclusive otherwise. For other networks:
-the exact interval of the share of models on which it clearly varies; yes above {judging.COMMON:.0%}, no below.
+Networks: each model on a platform with every primitive measured in at least two of float32, float16
+and int8, dense, untuned. Loss of a primitive: the largest factor by which another one is faster in
+any of the precisions, in paired samples. A network's loss is that of the primitive that loses
+least: it is 1 where one primitive is the fastest in all. The limits of all networks hold at once
+(family-wise 95 %). Threshold: {winners.COUNTS}x, or the A/A noise floor if that is more. Supported:
+the interval of some network lies above its threshold, so that the best primitive varies.
+Contradicted: all lie below {winners.COUNTS}x, and so do the noise floors. Inconclusive otherwise.
+For other networks: the exact interval of the share of models on which it clearly varies; yes above
+{judging.COMMON:.0%}, no below.
 """
 READING = """
-A panel is a platform; a network has one row for each precision, where "no compression" is float32. A mark is a
-primitive's latency over that of the fastest in the same precision, with its 95 % interval, on a logarithmic axis. Grey
-lines join the marks of a primitive: where they cross, precision changes the order. The fastest of each precision is
-named at the right, bold where the change is clear; pale marks are widened arithmetic.
+A panel is a platform; a network has one row for each precision, where "no compression" is float32.
+A mark is a primitive's latency over that of the fastest in the same precision, with its 95 %
+interval, on a logarithmic axis. Grey lines join the marks of a primitive: where they cross,
+precision changes the order. The fastest of each precision is named at the right, bold where the
+change is clear; pale marks are widened arithmetic.
 """
 DATA = """
-results/study.csv: the measured dense untuned rows without compression, in float16 and in int8, where every primitive
-was measured. results/noise_floor.csv: the largest noise floor of each platform and data set.
+results/study.csv: the measured dense untuned rows without compression, in float16 and in int8,
+where every primitive was measured. results/noise_floor.csv: the largest noise floor of each
+platform and data set.
 """
 STATISTIC = "what one primitive for all precisions costs, on the network where it costs most"
 # The type that each compression computes in.
@@ -109,8 +113,9 @@ def _verdict(found: Mapping[tuple[str, ...], winners.Latencies], tables: Tables)
     top = evidence.loc[evidence["loss"].idxmax()]
     names = [f"`{top[name]}` in {dtype}" for name, dtype in PRECISIONS.items() if top[name]]
     reason += (
-        f"; most on `{top['model']}`, `{top['dataset']}` on `{top['platform']}`: fastest is {', '.join(names)}, and "
-        f"one for all costs {top['loss']:.2f} [{top['low']:.2f}, {top['high']:.2f}]"
+        f"; most on `{top['model']}`, `{top['dataset']}` on `{top['platform']}`: fastest is "
+        f"{', '.join(names)}, and one for all costs {top['loss']:.2f} [{top['low']:.2f}, "
+        f"{top['high']:.2f}]"
     )
     return Observation(
         verdict,
@@ -126,8 +131,8 @@ def _verdict(found: Mapping[tuple[str, ...], winners.Latencies], tables: Tables)
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return each primitive's latency over the lowest of its precision, a line for each precision.
 
-    Lines join the marks of a primitive: where they cross the order changes. The fastest ones are named at the right,
-    bold where the network varies clearly.
+    Lines join the marks of a primitive: where they cross the order changes. The fastest ones are
+    named at the right, bold where the network varies clearly.
     """
     shown = observation.shown["latencies"]
     platforms = looks.ordered("platform", observation.names("platform"))

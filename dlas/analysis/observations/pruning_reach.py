@@ -1,8 +1,9 @@
 """At equal accuracy weight pruning compresses further than channel pruning.
 
-For each network: how far each technique compresses it before it loses accuracy, from its accuracy curve; the effect
-size is the geometric mean of the two factors' ratio over the networks. Its interval comes from the test images, which
-are the same for all levels. A ladder whose strongest level still holds says only "at least so far". See RULE.
+For each network: how far each technique compresses it before it loses accuracy, from its accuracy
+curve; the effect size is the geometric mean of the two factors' ratio over the networks. Its
+interval comes from the test images, which are the same for all levels. A ladder whose strongest
+level still holds says only "at least so far". See RULE.
 """
 
 from dataclasses import replace
@@ -26,24 +27,27 @@ PLUGIN = ObservationPlugin(
 
 RULE_VERSION = 2
 RULE = f"""
-Compression: parameters of the uncompressed network over the non-zero ones left. Equal accuracy: {reach.ALLOWED};
-between two levels top-1 is interpolated over the logarithm of the compression. Where a ladder's strongest level still
-holds its compression is a lower bound, and both techniques count on that network only up to it. The ratio is weight
-pruning's compression over channel pruning's, its geometric mean over the networks with a 95 % bootstrap interval over
-the test images, the same ones for all levels. Threshold: {reach.FURTHER}x, since less may come from the spacing of the
-levels. Supported: the interval lies above the threshold. Contradicted: it lies below, whatever the compressions are of
-which only a lower bound is known. Inconclusive otherwise. For other networks: the same with the t interval over the
-networks.
+Compression: parameters of the uncompressed network over the non-zero ones left. Equal accuracy:
+{reach.ALLOWED}; between two levels top-1 is interpolated over the logarithm of the compression.
+Where a ladder's strongest level still holds its compression is a lower bound, and both techniques
+count on that network only up to it. The ratio is weight pruning's compression over channel
+pruning's, its geometric mean over the networks with a 95 % bootstrap interval over the test images,
+the same ones for all levels. Threshold: {reach.FURTHER}x, since less may come from the spacing of
+the levels. Supported: the interval lies above the threshold. Contradicted: it lies below, whatever
+the compressions are of which only a lower bound is known. Inconclusive otherwise. For other
+networks: the same with the t interval over the networks.
 """
 READING = """
-A row is a network, a colour a technique. A mark is the compression, parameters over non-zero parameters left, up to
-which top-1 holds, with its 95 % interval from the number of test images; the axis is logarithmic. An arrow says "at
-least": the strongest level that was tried still holds. It supports the claim where the mark of weight pruning is
-clearly to the right of that of channel pruning in the same row.
+A row is a network, a colour a technique. A mark is the compression, parameters over non-zero
+parameters left, up to which top-1 holds, with its 95 % interval from the number of test images; the
+axis is logarithmic. An arrow says "at least": the strongest level that was tried still holds. It
+supports the claim where the mark of weight pruning is clearly to the right of that of channel
+pruning in the same row.
 """
 DATA = """
-results/accuracy_curves.csv: every level of weight and of channel pruning, and the uncompressed network as level 0.
-results/answers.npz: what they answer to each test image. Nothing is timed for it.
+results/accuracy_curves.csv: every level of weight and of channel pruning, and the uncompressed
+network as level 0. results/answers.npz: what they answer to each test image. Nothing is timed for
+it.
 """
 STATISTIC = (
     "geometric mean ratio of the compressions of weight and channel pruning at equal accuracy"
@@ -84,9 +88,10 @@ def _verdict(found: reach.Reaches) -> Observation:
     bounds = evidence[evidence["bound"]].groupby("compression").size()
     open_ended = ", ".join(f"{count} of `{name}`" for name, count in bounds.items()) or "none"
     reason = (
-        f"weight pruning compresses {ratio.estimate:.2f} times as far [{ratio.low:.2f}, {ratio.high:.2f}], further on "
-        f"{(measured > 0).sum()} and less far on {(measured < 0).sum()} of {len(ratios)} networks; "
-        f"ladders that end before accuracy is lost: {open_ended}"
+        f"weight pruning compresses {ratio.estimate:.2f} times as far [{ratio.low:.2f}, "
+        f"{ratio.high:.2f}], further on {(measured > 0).sum()} and less far on "
+        f"{(measured < 0).sum()} of {len(ratios)} networks; ladders that end before accuracy is "
+        f"lost: {open_ended}"
     )
     return Observation(
         judging.any_beyond(ratio.low, high.high, reach.FURTHER),

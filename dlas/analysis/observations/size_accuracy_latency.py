@@ -1,12 +1,13 @@
 """Model size, accuracy and inference time are not guaranteed to be correlated.
 
-A guarantee falls with one clear counterexample, so the rule looks for pairs of networks that are ordered the other
-way round, and for nothing else; Spearman's rho on the figure says how close the orders are on the whole. A network is
-a model with a compression; its latency on a platform is that of its fastest untuned configuration there, so that no
-counterexample comes from an unsuitable primitive, nor from tuning one network and not the other. A compression of
-which no level was within the tolerance gives no network of its own. Networks of one model are timed in one job and
-compared in paired samples, those of different models by their intervals. Accuracies are compared on the same images.
-See RULE.
+A guarantee falls with one clear counterexample, so the rule looks for pairs of networks that are
+ordered the other way round, and for nothing else; Spearman's rho on the figure says how close the
+orders are on the whole. A network is a model with a compression; its latency on a platform is that
+of its fastest untuned configuration there, so that no counterexample comes from an unsuitable
+primitive, nor from tuning one network and not the other. A compression of which no level was within
+the tolerance gives no network of its own. Networks of one model are timed in one job and compared
+in paired samples, those of different models by their intervals. Accuracies are compared on the same
+images. See RULE.
 """
 
 from itertools import product
@@ -45,26 +46,28 @@ PLUGIN = ObservationPlugin(
 THRESHOLD = 0.25
 RULE_VERSION = 2
 RULE = f"""
-All pairs of networks (model and compression) on a data set and platform; a network is timed in its fastest untuned
-configuration. A pair is discordant if the one of more bytes is clearly faster or clearly less accurate, or the more
-accurate one is clearly faster. Clear: latency differs by more than the A/A noise floor and its interval, from paired
-samples for two networks of one model, else from the two latencies' intervals; top-1 differs by the exact McNemar test
-on the images on which the two networks disagree; with a family-wise error of 5 % over all comparisons. Supported: at
-least one discordant pair. Contradicted: none, and the pairs that are not clearly concordant are fewer than
-{THRESHOLD:.0%}. Inconclusive otherwise. For other networks: the exact interval of the share of models that are in a
-discordant pair; yes above {judging.COMMON:.0%}, no below.
+All pairs of networks (model and compression) on a data set and platform; a network is timed in its
+fastest untuned configuration. A pair is discordant if the one of more bytes is clearly faster or
+clearly less accurate, or the more accurate one is clearly faster. Clear: latency differs by more
+than the A/A noise floor and its interval, from paired samples for two networks of one model, else
+from the two latencies' intervals; top-1 differs by the exact McNemar test on the images on which
+the two networks disagree; with a family-wise error of 5 % over all comparisons. Supported: at least
+one discordant pair. Contradicted: none, and the pairs that are not clearly concordant are fewer
+than {THRESHOLD:.0%}. Inconclusive otherwise. For other networks: the exact interval of the share of
+models that are in a discordant pair; yes above {judging.COMMON:.0%}, no below.
 """
 READING = """
-A panel is a platform and a data set, a mark a network: across its stored size, up its latency with the 95 % interval,
-both logarithmic; colour is the compression, shape the primitive that is fastest for it, a pale mark widened
-arithmetic. If size decided about latency, the marks would rise from left to right: look for a mark that is further
-right and yet lower than another. Dotted lines join the pairs that are discordant in size and latency, where they are
-few. Below a panel are their number and Spearman's rank correlations.
+A panel is a platform and a data set, a mark a network: across its stored size, up its latency with
+the 95 % interval, both logarithmic; colour is the compression, shape the primitive that is fastest
+for it, a pale mark widened arithmetic. If size decided about latency, the marks would rise from
+left to right: look for a mark that is further right and yet lower than another. Dotted lines join
+the pairs that are discordant in size and latency, where they are few. Below a panel are their
+number and Spearman's rank correlations.
 """
 DATA = """
-results/study.csv: of each network on each platform the fastest of the measured untuned rows; compressions without a
-level within the tolerance are left out. results/noise_floor.csv: the largest noise floor of each platform and data
-set.
+results/study.csv: of each network on each platform the fastest of the measured untuned rows;
+compressions without a level within the tolerance are left out. results/noise_floor.csv: the largest
+noise floor of each platform and data set.
 """
 STATISTIC = "share of clearly ordered pairs of networks that are discordant"
 PLACE = ["platform", "dataset"]
@@ -152,7 +155,8 @@ def _pairs(
 ) -> pd.DataFrame:
     """Return the pairs of networks in each relation: discordant, concordant or unclear.
 
-    Size and accuracy are the same on every platform, so their relation is counted on one platform only.
+    Size and accuracy are the same on every platform, so their relation is counted on one platform
+    only.
     """
     # Each pair is compared in latency and in accuracy.
     comparisons = sum(len(group) * (len(group) - 1) for group in groups.values())

@@ -1,11 +1,12 @@
 """Sparse code after weight pruning stays short of the speedup its sparsity promises.
 
-What a pruned network promises is its MACs over those of non-zero weights; what it reaches is the latency of the
-uncompressed network in dense over its own in CSR, with the same primitive, tuning and platform, in paired samples. The
-claim is on that. Reported beside it is where CSR breaks even: networks are pruned to different densities, so that a
-straight line through their relative latencies says at which density CSR takes as long as dense. What else networks
-differ in is left out of the line and makes its error. Where two lines are compared they are of the same networks, and
-what makes a network an exception in both drops out. See RULE.
+What a pruned network promises is its MACs over those of non-zero weights; what it reaches is the
+latency of the uncompressed network in dense over its own in CSR, with the same primitive, tuning
+and platform, in paired samples. The claim is on that. Reported beside it is where CSR breaks even:
+networks are pruned to different densities, so that a straight line through their relative latencies
+says at which density CSR takes as long as dense. What else networks differ in is left out of the
+line and makes its error. Where two lines are compared they are of the same networks, and what makes
+a network an exception in both drops out. See RULE.
 """
 
 from itertools import combinations, product
@@ -49,27 +50,30 @@ RESOLUTION = 0.1
 MIN_COUNT = 4
 RULE_VERSION = 2
 RULE = f"""
-Density: non-zero MACs over MACs of a weight-pruned network; its inverse is the promised speedup. Reached: latency of
-the uncompressed network in dense over that in CSR, in paired samples. A group: one primitive, tuning and platform. Its
-shortfall is the geometric mean over its networks of promised over reached speedup, with the interval of the
-measurements at a family-wise 95 % over all groups. Threshold: {THRESHOLD}x, or the largest A/A noise floor of the group if
-that is more. Supported: all groups lie above their threshold. Contradicted: some group lies below {THRESHOLD}x, and so does
-its noise floor. Inconclusive otherwise. For other networks: the same with the t interval over the models. Reported and
-not judged: the break-even density of groups with at least {MIN_COUNT} networks, where the least-squares line of latency
-over dense latency crosses 1, and its difference between groups that differ in one of primitive, tuning and platform
-alone (delta method, t, family-wise 95 %), clear beyond {RESOLUTION} and beyond what the noise floors can move it.
+Density: non-zero MACs over MACs of a weight-pruned network; its inverse is the promised speedup.
+Reached: latency of the uncompressed network in dense over that in CSR, in paired samples. A group:
+one primitive, tuning and platform. Its shortfall is the geometric mean over its networks of
+promised over reached speedup, with the interval of the measurements at a family-wise 95 % over all
+groups. Threshold: {THRESHOLD}x, or the largest A/A noise floor of the group if that is more.
+Supported: all groups lie above their threshold. Contradicted: some group lies below {THRESHOLD}x,
+and so does its noise floor. Inconclusive otherwise. For other networks: the same with the t
+interval over the models. Reported and not judged: the break-even density of groups with at least
+{MIN_COUNT} networks, where the least-squares line of latency over dense latency crosses 1, and its
+difference between groups that differ in one of primitive, tuning and platform alone (delta method,
+t, family-wise 95 %), clear beyond {RESOLUTION} and beyond what the noise floors can move it.
 """
 READING = """
-A panel is a platform and a primitive, a mark a weight-pruned network in CSR: across the share of MACs that is left, up
-its latency over that of the uncompressed network in dense, with a 95 % interval. On the dotted diagonal sparse code
-would be as fast as its sparsity promises; below the line at 1 it is faster than dense. The fitted line of a group
-crosses 1 at its break-even, the upright bar, whose 95 % interval is drawn and written in the panel. Filled marks are
-untuned, open ones auto-tuned.
+A panel is a platform and a primitive, a mark a weight-pruned network in CSR: across the share of
+MACs that is left, up its latency over that of the uncompressed network in dense, with a 95 %
+interval. On the dotted diagonal sparse code would be as fast as its sparsity promises; below the
+line at 1 it is faster than dense. The fitted line of a group crosses 1 at its break-even, the
+upright bar, whose 95 % interval is drawn and written in the panel. Filled marks are untuned, open
+ones auto-tuned.
 """
 DATA = """
-results/study.csv: the measured rows, untuned and auto-tuned, of weight pruning in CSR, and the uncompressed dense rows
-of the same model, primitive, tuning and platform. results/noise_floor.csv: the largest noise floor of each platform
-and data set.
+results/study.csv: the measured rows, untuned and auto-tuned, of weight pruning in CSR, and the
+uncompressed dense rows of the same model, primitive, tuning and platform. results/noise_floor.csv:
+the largest noise floor of each platform and data set.
 """
 STATISTIC = "geometric mean of promised over reached speedup, where sparse code comes closest"
 TECHNIQUE = "weight_pruning"
@@ -86,8 +90,8 @@ Group = tuple[str, ...]
 def networks(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
     """Return one row for each pruned network in CSR, and its shortfall's logarithm in each round.
 
-    Its columns are GROUP, MODEL, density, floor, row and RELATIVE: its latency over that of the uncompressed network in
-    dense, with a 95 % interval.
+    Its columns are GROUP, MODEL, density, floor, row and RELATIVE: its latency over that of the
+    uncompressed network in dense, with a 95 % interval.
     """
     rows = distinct(timed(tables))
     rows = rows[rows["tuning"].isin(WITH_TEMPLATE.ways)]
@@ -108,8 +112,8 @@ def break_even(
 ) -> statistics.Interval:
     """Return the density at which the least-squares line of relative latencies is 1, with Fieller's 95 % interval.
 
-    NaN where there is no such place: where the latency does not clearly rise with the density, or where CSR would take
-    longer than dense with nothing left to compute.
+    NaN where there is no such place: where the latency does not clearly rise with the density, or
+    where CSR would take longer than dense with nothing left to compute.
     """
     freedom = len(density) - 2
     nowhere = statistics.Interval(np.nan, np.nan, np.nan)
@@ -119,10 +123,12 @@ def break_even(
     slope = common / spread
     intercept = relative.mean() - slope * density.mean()
     error = np.sqrt(max(0.0, scatter - slope * common) / spread / freedom)
-    reach = stdtrit(freedom, (1 + statistics.CONFIDENCE) / 2) * error  # of the slope
+    # Of the slope.
+    reach = stdtrit(freedom, (1 + statistics.CONFIDENCE) / 2) * error
     if not slope > reach or intercept > 1:
         return nowhere
-    # The line's own interval reaches 1 from here to there: the roots of a parabola, counted from the mean density.
+    # The line's own interval reaches 1 from here to there: the roots of a parabola, counted from
+    # the mean density.
     centre, above = density.mean(), relative.mean() - 1
     parabola = [
         slope**2 - reach**2,
@@ -137,8 +143,9 @@ def break_even(
 def observe(tables: Tables) -> Observation:
     """Return the verdict under RULE; the evidence is one row for each group: SHORTFALLS.
 
-    Of the break-evens, `comparisons` has one row for each two groups that could be compared: COLUMNS. A group is named
-    there by its primitive, tuning and platform. The difference is NaN where one has no clear break-even.
+    Of the break-evens, `comparisons` has one row for each two groups that could be compared:
+    COLUMNS. A group is named there by its primitive, tuning and platform. The difference is NaN
+    where one has no clear break-even.
     """
     rows, series = networks(tables)
     groups = {name: group for name, group in rows.groupby(GROUP) if len(group) >= MIN_COUNT}
@@ -184,7 +191,8 @@ def _shortfalls(rows: pd.DataFrame, series: np.ndarray) -> pd.DataFrame:
 def _verdict(evidence: pd.DataFrame, comparisons: pd.DataFrame) -> Observation:
     if evidence.empty:
         return needs(
-            "a network uncompressed and weight-pruned in CSR with the same primitive, tuning and platform",
+            "a network uncompressed and weight-pruned in CSR with the same primitive, tuning and "
+            "platform",
             STATISTIC,
         )
     verdict = judging.all_beyond(evidence["low"], evidence["high"], THRESHOLD, evidence["floor"])
@@ -195,9 +203,10 @@ def _verdict(evidence: pd.DataFrame, comparisons: pd.DataFrame) -> Observation:
     short = int((evidence["low"] > evidence["floor"].clip(lower=THRESHOLD)).sum())
     texts = [_text(comparisons[comparisons["factor"] == factor], factor) for factor in GROUP]
     reason = (
-        f"sparse code comes closest with {_name(tuple(top[GROUP]))}, promised over reached {top['shortfall']:.2f} "
-        f"[{top['low']:.2f}, {top['high']:.2f}]; clearly short are {short} of {len(evidence)} groups; not judged, the "
-        "largest difference of two break-even densities between " + "; ".join(texts)
+        f"sparse code comes closest with {_name(tuple(top[GROUP]))}, promised over reached "
+        f"{top['shortfall']:.2f} [{top['low']:.2f}, {top['high']:.2f}]; clearly short are {short} "
+        f"of {len(evidence)} groups; not judged, the largest difference of two break-even "
+        "densities between " + "; ".join(texts)
     )
     return Observation(
         verdict,
@@ -243,11 +252,12 @@ def _values(rows: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:
 def _difference(both: np.ndarray) -> tuple[float, float, float]:
     """Return by how much the break-even exceeds the other's, the standard error, and what noise can move it.
 
-    `both` is [networks, groups, values], with the first group's density: the network is the same in both.
-    Delta method: each network's distance from the line moves the break-even by so much. The two distances of a network
-    are taken together, because what makes it an exception in one group mostly does in the other. Each line's error is
-    taken at the other's break-even: without a difference they are the same, and a line that is too steep by chance
-    crosses 1 early, where its error seems small.
+    `both` is [networks, groups, values], with the first group's density: the network is the same in
+    both. Delta method: each network's distance from the line moves the break-even by so much. The
+    two distances of a network are taken together, because what makes it an exception in one group
+    mostly does in the other. Each line's error is taken at the other's break-even: without a
+    difference they are the same, and a line that is too steep by chance crosses 1 early, where its
+    error seems small.
     """
     density, relative, floor = both[:, 0, 0], both[:, :, 1], both[:, :, 2].max(axis=0)
     if any(np.isnan(break_even(density, values).low) for values in relative.T):
@@ -275,7 +285,8 @@ def _text(comparisons: pd.DataFrame, factor: str) -> str:
         return f"{factor}s: no clear break-even"
     top = comparisons.loc[comparisons["difference"].idxmax()]
     return (
-        f"{factor}s: {top['difference']:.2f} [{top['low']:.2f}, {top['high']:.2f}], {_name(top['first'])} over "
+        f"{factor}s: {top['difference']:.2f} [{top['low']:.2f}, {top['high']:.2f}], "
+        f"{_name(top['first'])} over "
         f"{_name(top['second'])}" + ", clear" * bool(top["low"] > max(RESOLUTION, top["noise"]))
     )
 

@@ -1,12 +1,14 @@
 """At equal accuracy structured sparsity is faster than unstructured.
 
-Unstructured is weight pruning: any weight can become zero, so that more of them can go. Structured are techniques whose
-zeros lie together, so that kernels use whole vectors. Each network is at the level that was chosen for it, the
-strongest one that keeps the accuracy, and in its fastest format, sparse or dense, with the same primitive on the same
-platform. So the comparison holds both sides of the trade: how many weights go, and what their absence is worth.
+Unstructured is weight pruning: any weight can become zero, so that more of them can go. Structured
+are techniques whose zeros lie together, so that kernels use whole vectors. Each network is at the
+level that was chosen for it, the strongest one that keeps the accuracy, and in its fastest format,
+sparse or dense, with the same primitive on the same platform. So the comparison holds both sides of
+the trade: how many weights go, and what their absence is worth.
 
-Two structured techniques are shipped. Block sparsity decides the claim, as its blocks are what a format of the study
-stores. N:M sparsity, made for instructions of GPUs, is reported beside it. See RULE.
+Two structured techniques are shipped. Block sparsity decides the claim, as its blocks are what a
+format of the study stores. N:M sparsity, made for instructions of GPUs, is reported beside it. See
+RULE.
 """
 
 from itertools import product
@@ -46,25 +48,28 @@ PLUGIN = ObservationPlugin(
 THRESHOLD = 1.1
 RULE_VERSION = 1
 RULE = f"""
-Compared are networks of equal accuracy: each technique at the level chosen for it, the strongest one within the
-tolerance on the validation split, in its fastest format, dense or sparse, untuned. Ratio: latency after weight pruning
-over latency after a structured technique, same network, primitive and platform, in paired samples; its geometric mean
-over the primitives and platforms of each network, and of these over the networks, with the 95 % interval of the
-measurements. The claim is judged on block sparsity, or on N:M sparsity where block sparsity was not measured; the
-other one is reported. Threshold: {THRESHOLD}x, or the largest A/A noise floor if that is more. Supported: the interval
-lies above the threshold. Contradicted: it lies below {THRESHOLD}x, and so does the noise floor. Inconclusive otherwise.
-For other networks: the same with the t interval over the networks.
+Compared are networks of equal accuracy: each technique at the level chosen for it, the strongest
+one within the tolerance on the validation split, in its fastest format, dense or sparse, untuned.
+Ratio: latency after weight pruning over latency after a structured technique, same network,
+primitive and platform, in paired samples; its geometric mean over the primitives and platforms of
+each network, and of these over the networks, with the 95 % interval of the measurements. The claim
+is judged on block sparsity, or on N:M sparsity where block sparsity was not measured; the other one
+is reported. Threshold: {THRESHOLD}x, or the largest A/A noise floor if that is more. Supported: the
+interval lies above the threshold. Contradicted: it lies below {THRESHOLD}x, and so does the noise
+floor. Inconclusive otherwise. For other networks: the same with the t interval over the networks.
 """
 READING = """
-A panel is a platform, a row a network, a colour a structured technique, a shape a primitive. A mark is the latency
-after weight pruning over that after the structured technique, each at its chosen level in its fastest format, with its
-95 % interval, on a logarithmic axis: right of the line at 1 structured sparsity is faster. The colour of an edge is the
-sparse format that is fastest after the structured technique; without an edge that is dense. A cross at the edge says
-that no level of the technique kept the accuracy.
+A panel is a platform, a row a network, a colour a structured technique, a shape a primitive. A mark
+is the latency after weight pruning over that after the structured technique, each at its chosen
+level in its fastest format, with its 95 % interval, on a logarithmic axis: right of the line at 1
+structured sparsity is faster. The colour of an edge is the sparse format that is fastest after the
+structured technique; without an edge that is dense. A cross at the edge says that no level of the
+technique kept the accuracy.
 """
 DATA = """
-results/study.csv: of each technique that makes weights zero the fastest of the measured untuned rows of each network,
-primitive and platform. results/noise_floor.csv: the largest noise floor of each platform and data set.
+results/study.csv: of each technique that makes weights zero the fastest of the measured untuned
+rows of each network, primitive and platform. results/noise_floor.csv: the largest noise floor of
+each platform and data set.
 """
 STATISTIC = "geometric mean ratio of the latencies after unstructured and structured pruning"
 UNSTRUCTURED = "weight_pruning"
@@ -136,7 +141,8 @@ def _verdict(found: pd.DataFrame, series: np.ndarray, tables: Tables) -> Observa
     ]
     return Observation(
         judging.any_beyond(ratio.low, ratio.high, THRESHOLD, floor),
-        f"latency after `{UNSTRUCTURED}` over that after {'; beside it '.join(texts)}; noise floor {floor:.2f}",
+        f"latency after `{UNSTRUCTURED}` over that after {'; beside it '.join(texts)}; noise floor "
+        f"{floor:.2f}",
         STATISTIC,
         *ratio,
         n=len(means[judged][0]),

@@ -1,10 +1,11 @@
 """Auto-scheduling unscheduled code can significantly alter which primitive is best for a configuration.
 
-A network (model, compression, format) on a platform has a fastest primitive before a search for schedules and one after
-it. That they differ says nothing where two primitives are about equally fast. So the effect is what it costs to keep
-one primitive both ways, see `dlas.analysis.winners`. That a search can alter the choice needs one network on which that
-clearly costs something. The claim is on a search without a template, from unscheduled to auto-scheduled code; the one
-with a template, from untuned to auto-tuned code, is judged too and reported beside it. See RULE.
+A network (model, compression, format) on a platform has a fastest primitive before a search for
+schedules and one after it. That they differ says nothing where two primitives are about equally
+fast. So the effect is what it costs to keep one primitive both ways, see `dlas.analysis.winners`.
+That a search can alter the choice needs one network on which that clearly costs something. The
+claim is on a search without a template, from unscheduled to auto-scheduled code; the one with a
+template, from untuned to auto-tuned code, is judged too and reported beside it. See RULE.
 """
 
 import pandas as pd
@@ -26,7 +27,8 @@ from dlas.analysis.style import Looks
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
-    label="auto-scheduling unscheduled code can significantly alter which primitive is best for a configuration",
+    label="auto-scheduling unscheduled code can significantly alter which primitive is best for a "
+    "configuration",
     order=6,
     origin="abstract",
     layer="5 Systems software",
@@ -34,25 +36,29 @@ PLUGIN = ObservationPlugin(
 
 RULE_VERSION = 3
 RULE = f"""
-Networks: each model, compression and format on a platform with every primitive measured unscheduled and auto-scheduled.
-Loss of a primitive: the largest factor by which another one is faster, either way, in paired samples. A network's loss
-is that of the primitive that loses least: it is 1 where one primitive is the fastest both ways. The limits of all
-networks hold at once (family-wise 95 %). Threshold: {winners.COUNTS}x, or the A/A noise floor if that is more.
-Supported: the interval of some network lies above its threshold, so that the best primitive changes. Contradicted: all
-lie below {winners.COUNTS}x, and so do the noise floors. Inconclusive otherwise. For other networks: the exact interval
-of the share of models on which it clearly changes; yes above {judging.COMMON:.0%}, no below. Networks measured untuned
-and auto-tuned are judged by the same rule and reported beside it, without a part in the verdict.
+Networks: each model, compression and format on a platform with every primitive measured unscheduled
+and auto-scheduled. Loss of a primitive: the largest factor by which another one is faster, either
+way, in paired samples. A network's loss is that of the primitive that loses least: it is 1 where
+one primitive is the fastest both ways. The limits of all networks hold at once (family-wise 95 %).
+Threshold: {winners.COUNTS}x, or the A/A noise floor if that is more. Supported: the interval of
+some network lies above its threshold, so that the best primitive changes. Contradicted: all lie
+below {winners.COUNTS}x, and so do the noise floors. Inconclusive otherwise. For other networks: the
+exact interval of the share of models on which it clearly changes; yes above {judging.COMMON:.0%},
+no below. Networks measured untuned and auto-tuned are judged by the same rule and reported beside
+it, without a part in the verdict.
 """
 READING = """
-A panel is a platform, a row a network with its compression and format, a shape a primitive, a fill a way to schedule.
-The upper marks of a row are unscheduled, the lower ones auto-scheduled, in the lower panels untuned and auto-tuned;
-each is the latency over that of the fastest primitive of the same way, with its 95 % interval, on a logarithmic axis. A
-line joins the two marks of a primitive: where lines cross, the search changes the order. The fastest of each way is
-named at the right, bold where the change is clear.
+A panel is a platform, a row a network with its compression and format, a shape a primitive, a fill
+a way to schedule. The upper marks of a row are unscheduled, the lower ones auto-scheduled, in the
+lower panels untuned and auto-tuned; each is the latency over that of the fastest primitive of the
+same way, with its 95 % interval, on a logarithmic axis. A line joins the two marks of a primitive:
+where lines cross, the search changes the order. The fastest of each way is named at the right, bold
+where the change is clear.
 """
 DATA = """
-results/study.csv: networks of which every primitive was measured unscheduled and auto-scheduled, or untuned and
-auto-tuned. results/noise_floor.csv: the largest noise floor of each platform and data set.
+results/study.csv: networks of which every primitive was measured unscheduled and auto-scheduled, or
+untuned and auto-tuned. results/noise_floor.csv: the largest noise floor of each platform and data
+set.
 """
 STATISTIC = "what one primitive for both ways to schedule costs, on the network where it costs most"
 # From the middle of a network's line to the marks of each.
@@ -112,9 +118,10 @@ def _verdict(found: Networks, tables: Tables, contrast: Contrast) -> Observation
     reason = winners.in_words(evidence, "changes")
     top = evidence.loc[evidence["loss"].idxmax()]
     reason += (
-        f"; most on `{top['model']}`, `{top['dataset']}` (`{top['compression']}`, `{top['format']}`) on "
-        f"`{top['platform']}`: fastest is `{top['first']}` `{contrast.before}` and `{top['last']}` "
-        f"`{contrast.after}`, and one for both costs {top['loss']:.2f} [{top['low']:.2f}, {top['high']:.2f}]"
+        f"; most on `{top['model']}`, `{top['dataset']}` (`{top['compression']}`, "
+        f"`{top['format']}`) on `{top['platform']}`: fastest is `{top['first']}` "
+        f"`{contrast.before}` and `{top['last']}` `{contrast.after}`, and one for both costs "
+        f"{top['loss']:.2f} [{top['low']:.2f}, {top['high']:.2f}]"
     )
     return Observation(
         verdict,
@@ -130,8 +137,8 @@ def _verdict(found: Networks, tables: Tables, contrast: Contrast) -> Observation
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
     """Return each primitive's latency over the lowest of its way to schedule: before the search above, after it below.
 
-    A contrast is a line of panels. Lines join the two marks of a primitive: where they cross the order changes. The
-    fastest ones are named at the right, bold where the network changes clearly.
+    A contrast is a line of panels. Lines join the two marks of a primitive: where they cross the
+    order changes. The fastest ones are named at the right, bold where the network changes clearly.
     """
     shown = observation.shown["latencies"]
     platforms = looks.ordered("platform", observation.names("platform"))

@@ -1,14 +1,15 @@
 """The speedup from auto-scheduling unscheduled code differs strongly between primitives, models and platforms.
 
-The speedup of a configuration is its latency before a search for schedules over the one after it, in paired samples.
-The claim is on a search without a template, from unscheduled to auto-scheduled code; the one with a template, from
-untuned to auto-tuned code, is reported beside it. For every two primitives (models, platforms) the speedups of
-configurations that are alike in all else are divided, so that it does not matter which configurations were searched,
-and the ratios' geometric mean is taken. Primitives, and platforms of one machine, are divided round by round. The
-interval holds for the configurations of the study and the schedules that the search found for them, not for what
-another search would find; what chance in a search could add is why only a factor of THRESHOLD counts. All pairs are
-compared at a family-wise level, so that the interval of the largest ratio, which is picked afterwards, holds too. See
-RULE.
+The speedup of a configuration is its latency before a search for schedules over the one after it,
+in paired samples. The claim is on a search without a template, from unscheduled to auto-scheduled
+code; the one with a template, from untuned to auto-tuned code, is reported beside it. For every two
+primitives (models, platforms) the speedups of configurations that are alike in all else are
+divided, so that it does not matter which configurations were searched, and the ratios' geometric
+mean is taken. Primitives, and platforms of one machine, are divided round by round. The interval
+holds for the configurations of the study and the schedules that the search found for them, not for
+what another search would find; what chance in a search could add is why only a factor of THRESHOLD
+counts. All pairs are compared at a family-wise level, so that the interval of the largest ratio,
+which is picked afterwards, holds too. See RULE.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +45,8 @@ from dlas.analysis.style import GREY, Looks
 from dlas.plugins import ObservationPlugin
 
 PLUGIN = ObservationPlugin(
-    label="the speedup from auto-scheduling unscheduled code differs strongly between primitives, models and platforms",
+    label="the speedup from auto-scheduling unscheduled code differs strongly between primitives, "
+    "models and platforms",
     order=5,
     origin="abstract",
     layer="5 Systems software",
@@ -53,26 +55,30 @@ PLUGIN = ObservationPlugin(
 THRESHOLD = 1.5
 RULE_VERSION = 3
 RULE = f"""
-Speedup: unscheduled latency over auto-scheduled latency of a configuration, in paired samples. For each two primitives,
-models and platforms: geometric mean of the ratio of the speedups over the configurations that differ in nothing else,
-with the interval of the measurements at a family-wise 95 % over all pairs. Threshold: {THRESHOLD}x, or the product of the
-two A/A noise floors if that is larger. Supported: of each of primitives, models and platforms of which two could be
-compared, some pair lies beyond its threshold. Contradicted: all pairs of one of the three lie within {THRESHOLD}x, and so
-do the noise floors. Inconclusive otherwise, and where two could be compared of one of the three only. For other
-networks: the same of primitives and platforms, with the t interval of the ratios over the models. Untuned latency over
-auto-tuned latency is judged by the same rule and reported beside it, without a part in the verdict.
+Speedup: unscheduled latency over auto-scheduled latency of a configuration, in paired samples. For
+each two primitives, models and platforms: geometric mean of the ratio of the speedups over the
+configurations that differ in nothing else, with the interval of the measurements at a family-wise
+95 % over all pairs. Threshold: {THRESHOLD}x, or the product of the two A/A noise floors if that is
+larger. Supported: of each of primitives, models and platforms of which two could be compared, some
+pair lies beyond its threshold. Contradicted: all pairs of one of the three lie within {THRESHOLD}x,
+and so do the noise floors. Inconclusive otherwise, and where two could be compared of one of the
+three only. For other networks: the same of primitives and platforms, with the t interval of the
+ratios over the models. Untuned latency over auto-tuned latency is judged by the same rule and
+reported beside it, without a part in the verdict.
 """
 READING = """
-A panel is a platform, a row a network with its compression and format, a shape a primitive, a fill a way to schedule.
-A mark is the latency of unscheduled code over that of another way (upper panels), or of untuned over auto-tuned code
-(lower panels), with its 95 % interval, on a logarithmic axis: right of the line at 1 a way is faster. Auto-scheduled
-marks decide: they support the claim where shapes, rows or panels lie far from one another, not where all lie far
-from 1. Black edges are weights in CSR, pale marks widened arithmetic; below a panel are the geometric means of its
+A panel is a platform, a row a network with its compression and format, a shape a primitive, a fill
+a way to schedule. A mark is the latency of unscheduled code over that of another way (upper
+panels), or of untuned over auto-tuned code (lower panels), with its 95 % interval, on a logarithmic
+axis: right of the line at 1 a way is faster. Auto-scheduled marks decide: they support the claim
+where shapes, rows or panels lie far from one another, not where all lie far from 1. Black edges are
+weights in CSR, pale marks widened arithmetic; below a panel are the geometric means of its
 primitives.
 """
 DATA = """
-results/study.csv: configurations that were measured both unscheduled and auto-scheduled, or both untuned and
-auto-tuned. results/noise_floor.csv: the largest noise floor of each platform and data set.
+results/study.csv: configurations that were measured both unscheduled and auto-scheduled, or both
+untuned and auto-tuned. results/noise_floor.csv: the largest noise floor of each platform and data
+set.
 """
 STATISTIC = "ratio of the speedups of two primitives, models or platforms, where it is largest"
 FACTORS = {
@@ -130,8 +136,8 @@ def _verdict(
     evidence = _comparisons(rows, series, tables)
     if evidence["factor"].nunique() < 2:
         return needs(
-            f"configurations measured `{contrast.before}` and `{contrast.after}` that differ in one of primitive, "
-            "model and platform alone, for two of the three",
+            f"configurations measured `{contrast.before}` and `{contrast.after}` that differ in "
+            "one of primitive, model and platform alone, for two of the three",
             STATISTIC,
         )
     sampled = evidence[evidence["factor"] != "models"]
