@@ -1,1 +1,1 @@
-"""What the measurements say: tables, statistics, and one module for each observation."""
+"""Analysis of the measurements: tables, statistics, figures and observations."""

@@ -1,4 +1,7 @@
-"""The answer of each network to each test image: accuracies are compared on the same images."""
+"""Predictions of every network on every test image.
+
+Two accuracies are compared on the same images.
+"""
 
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -11,26 +14,26 @@ from dlas import datasets
 from dlas.errors import StudyError
 from dlas.files import atomic_write
 
-# Dataset, model, compression and level, the last as it stands in paths: "0.8", or "single".
+# (dataset, model, compression, level); the level as `level_name` writes it.
 Network = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What the networks of a study answer to the test images.
+    """Predicted classes of the networks of a study on the test images.
 
     Attributes
     ----------
     labels : mapping of str to np.ndarray
-        The classes of the test images of each data set, uint16 [images].
+        True classes of the test images of each data set, uint16 [images].
     answers : mapping of (dataset, model, compression, level) to np.ndarray
-        The classes that each network predicts for them, uint16 [images]. A level that could not be
-        made is absent.
+        Predicted classes of each network, uint16 [images]. A level that could not be made has no
+        entry.
 
     Raises
     ------
     StudyError
-        For answers that are not one for each test image of their data set.
+        If a network does not have one answer for each test image of its data set.
     """
 
     labels: Mapping[str, np.ndarray]
@@ -47,16 +50,26 @@ class Answers:
                 )
 
     def correct(self, dataset: str, model: str, compression: str, level: str) -> np.ndarray | None:
-        """Return which test images a network gets right, bool [images].
+        """Return which test images a network classifies correctly.
 
-        None stands for a network without answers.
+        Parameters
+        ----------
+        dataset, model, compression : str
+            Names of the network's data set, model and compression.
+        level : str
+            The compression's level, as `level_name` writes it.
+
+        Returns
+        -------
+        np.ndarray or None
+            bool [images]; None for a network without answers.
         """
         found = self.answers.get((dataset, model, compression, level))
         return None if found is None else found == self.labels[dataset]
 
 
 def level_name(level: float | None) -> str:
-    """Return a level of study.csv as it stands in keys: "0.8", or "single" without a ladder."""
+    """Return a level of study.csv as used in keys: "0.8", or "single" for None and NaN."""
     return "single" if level is None or np.isnan(level) else f"{level:g}"
 
 
@@ -66,10 +79,15 @@ def collect(files: Mapping[str, str], networks: Iterable[Mapping[str, str]]) -> 
     Parameters
     ----------
     files : mapping of str to path
-        The prepared data sets by name.
+        The prepared data set file of each data set.
     networks : iterable of mapping
-        Each level of each network: dataset, model, compression, level and "file", an .npy file that
-        is empty where the level could not be made.
+        One for each level of each network: dataset, model, compression, level and "file", a .npy
+        file that is empty if the level could not be made.
+
+    Returns
+    -------
+    Answers
+        The labels of all data sets and the answers of all networks that have some.
 
     Raises
     ------
@@ -95,8 +113,7 @@ def collect(files: Mapping[str, str], networks: Iterable[Mapping[str, str]]) -> 
 def write(path: str | Path, answers: Answers) -> None:
     """Write answers as one .npz file, atomically; equal answers give equal bytes.
 
-    The labels of a data set have its name as key, the answers of a network
-    "dataset/model/compression/level".
+    Labels have the name of their data set as key, answers "dataset/model/compression/level".
     """
     arrays = dict(answers.labels) | {"/".join(key): one for key, one in answers.answers.items()}
     with atomic_write(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
@@ -106,7 +123,7 @@ def write(path: str | Path, answers: Answers) -> None:
 
 
 def read(path: str | Path) -> Answers:
-    """Read answers that `write` wrote.
+    """Read the file that `write` wrote.
 
     Raises
     ------

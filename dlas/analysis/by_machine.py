@@ -1,4 +1,4 @@
-"""On which machines the verdicts hold: each observation decided on the rows of each machine alone."""
+"""Verdicts by machine: each observation decided on the rows of one machine alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from dlas.analysis.observation import NUMBERS, Module, Observation, Tables
 from dlas.analysis.pages import BEST, QUIET, Page
 from dlas.analysis.words import Words
 
-# The machine that stands for all of them together.
+# In the column `machine`: all machines together.
 ALL = "all"
 COLUMNS = (
     "observation claim machine platforms verdict estimate ci_low ci_high n generalizes "
@@ -22,7 +22,10 @@ COLUMNS = (
 
 
 def on_platforms(tables: Tables, platforms: Sequence[str]) -> Tables:
-    """Return the tables as if these platforms alone took part; accuracy is of networks, and stays."""
+    """Return the tables with the rows of these platforms alone.
+
+    Accuracy curves and answers belong to networks, not to platforms, and stay.
+    """
     here = tables.study["platform"].isin(platforms).to_numpy()
     floor = tables.noise_floor
     return replace(
@@ -40,22 +43,30 @@ def verdicts(
     machines: Mapping[str, Sequence[str]],
     claims: Mapping[str, Mapping[str, str]],
 ) -> pd.DataFrame:
-    """Return one row for each observation and machine, and one for all machines together: COLUMNS.
+    """Return the verdict on each observation on each machine, and on all of them together.
 
     Parameters
     ----------
-    modules, joint, claims : mapping
-        By the observation's number: its module, what it observes on all machines, and what it
-        claims.
+    tables : Tables
+        The tables of the whole study.
+    modules, joint : mapping
+        The module of each observation and its result on all machines, by number.
     machines : mapping of str to sequence of str
         The platforms of each machine.
+    claims : mapping of str to mapping
+        The claim of each observation, by number; see `dlas.study.descriptions.claim`.
+
+    Returns
+    -------
+    DataFrame
+        COLUMNS; one row for each observation and machine, and one with the machine ALL.
     """
     every = sorted({name for names in machines.values() for name in names})
     alone = {name: on_platforms(tables, names) for name, names in machines.items()}
     lines = []
     for number, module in modules.items():
         found = {ALL: joint[number]} | {
-            # The only machine is all machines.
+            # A single machine has the joint verdict.
             name: observation.assess(module, alone[name]) if len(machines) > 1 else joint[number]
             for name in machines
         }
@@ -67,7 +78,17 @@ def verdicts(
 
 
 def page(rows: pd.DataFrame, records: Mapping[str, Mapping[str, Any]], words: Words) -> Page:
-    """Return the page of `verdicts`; `records` are those of the platforms' probes, by name."""
+    """Return the page of `verdicts`.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The table of `verdicts`.
+    records : mapping of str to mapping
+        The record of each platform, of its probe or of its bundle, by name.
+    words : Words
+        Labels of the methods.
+    """
     names = dict.fromkeys(rows["machine"])
     labels = {name: "all machines" if name == ALL else _label(rows, name, words) for name in names}
     cells: dict[tuple[str, str], dict[str, str]] = {}
@@ -98,7 +119,7 @@ def _label(rows: pd.DataFrame, machine: str, words: Words) -> str:
 
 
 def _source(label: str, record: Mapping[str, Any]) -> str:
-    """Return in one sentence where the rows of a platform come from."""
+    """Return one sentence on the origin of the rows of a platform."""
     known = record.get("cpu_model")
     text = f"{label}: {known}" if known else label
     if "bundle" not in record:

@@ -1,4 +1,4 @@
-"""What the report says on the observations, in reStructuredText: a caption for each, and a table of all verdicts."""
+"""Captions of observations and the table of verdicts, in reStructuredText."""
 
 import math
 import re
@@ -16,16 +16,33 @@ ORIGINS = {
     "abstract": "attested by an abstract of the paper",
     "formulated": "formulated by this project from the study's factors",
 }
-# Bold, and each of its own class, for its colour.
+# Bold text with a class for each verdict, which gives it its colour.
 ROLES = "".join(f".. role:: {verdict}(strong)\n" for verdict in VERDICTS)
 
 
 def caption(
     module: Module, observation: Observation, claim: Mapping[str, str], words: Words
 ) -> str:
-    """Return the caption of an observation's figure: claim, verdict with effect size, how to read it, rule and data.
+    """Return the caption of an observation's figure.
 
-    `claim` is that of `dlas.study.descriptions.claim`.
+    It has the claim, the verdict with its effect size, how to read the figure, the rule and the
+    data.
+
+    Parameters
+    ----------
+    module : Module
+        The module of the observation.
+    observation : Observation
+        The observation, as its module returned it.
+    claim : mapping of str to str
+        The claim and its origin, see `dlas.study.descriptions.claim`.
+    words : Words
+        Labels of the methods.
+
+    Returns
+    -------
+    str
+        reStructuredText.
     """
     reason = words.text(observation.reason)
     size = effect(observation.estimate, observation.ci_low, observation.ci_high)
@@ -52,10 +69,23 @@ def caption(
 
 
 def table(verdicts: pd.DataFrame, words: Words) -> str:
-    """Return observations.csv as a table whose claims are links to the targets "observation 01" and so on.
+    """Return observations.csv as a table in reStructuredText.
 
-    Above it stands how many observations have which verdict; without an effect size the reason
-    takes its place. Who includes it has to define the targets.
+    A line above the table counts the verdicts. Claims are links to the targets "observation 01" and
+    so on, which the page that includes the table defines. A row without an effect size shows its
+    reason.
+
+    Parameters
+    ----------
+    verdicts : DataFrame
+        observations.csv.
+    words : Words
+        Labels of the methods.
+
+    Returns
+    -------
+    str
+        reStructuredText.
     """
     counts = verdicts["verdict"].value_counts().reindex(VERDICTS, fill_value=0)
     summary = ", ".join(f":{verdict}:`{count} {verdict}`" for verdict, count in counts.items())
@@ -94,18 +124,18 @@ def _row(first: str, *others: str) -> list[str]:
 
 
 def effect(estimate: float, low: float, high: float) -> str:
-    """Return an effect size in words: "1.75 [0.96, 3.18]", or "none" where there is no estimate."""
+    """Return an effect size as text: "1.75 [0.96, 3.18]", or "none" if the estimate is NaN."""
     if math.isnan(estimate):
         return "none"
     return f"{estimate:.2f}" + ("" if math.isnan(low) else f" [{low:.2f}, {high:.2f}]")
 
 
 def sentence(text: str, capital: bool = True) -> str:
-    """Return a text with a full stop, and a capital at its start."""
+    """Return a text that ends with a full stop and, by default, starts with a capital."""
     text = text.strip()
     return (text[:1].upper() if capital else text[:1]) + text[1:] + "." * (not text.endswith("."))
 
 
 def escaped(text: str) -> str:
-    """Return a text as reStructuredText that reads the same: one line in which no mark has a meaning of its own."""
+    """Return a text as one line of reStructuredText with all punctuation escaped."""
     return re.sub(r"([^\w\s]|_)", r"\\\1", " ".join(text.split()))

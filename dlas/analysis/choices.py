@@ -1,9 +1,9 @@
-"""What there is to choose from on the layers of the stack, what is chosen layer by layer, and what is best jointly.
+"""Choices on the layers of the stack: layer by layer, and jointly.
 
-Layer by layer means that each layer's choice is made for itself, with the other layers at their
-default, and that what was chosen is put together: the combination. The joint optimum is the fastest
-of all configurations. The default primitive is what one would take without co-design, the fastest
-on average on the platform: a slow one would make the choice layer by layer look worse than it is.
+Layer by layer, each layer's choice is made with the other layers at their default. These choices
+put together are the combination. The joint optimum is the fastest of all configurations. The
+default primitive is the fastest on average on the platform, the choice without co-design: a slow
+default would make the choice layer by layer look worse than it is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,16 +21,25 @@ from dlas.analysis.statistics import Interval
 
 STACK = (["compression", "format"], ["primitive"], ["tuning"])
 DEFAULT = {"compression": "none", "format": "dense", "tuning": "untuned"}
-# The columns of each layer's choice.
+# The columns that each layer chooses.
 Layers = Sequence[Sequence[str]]
-# Platform, data set and, where each network is looked at alone, model.
+# (platform, dataset, model), or (platform, dataset) where the model is one of the choices.
 Place = tuple[str, ...]
 
 
 class Choice(NamedTuple):
-    """What there is to choose from in a place: rows of the study.
+    """Rows of the study to choose from in one place, and the chosen ones.
 
-    `combination` has no row where it was not measured, like `default` and `joint` one else.
+    Attributes
+    ----------
+    default : DataFrame
+        The row of the default configuration.
+    combination : DataFrame
+        The row of the configuration chosen layer by layer; no row if it was not measured.
+    joint : DataFrame
+        The row of the fastest configuration.
+    configurations : DataFrame
+        All rows to choose from.
     """
 
     default: pd.DataFrame
@@ -40,16 +49,21 @@ class Choice(NamedTuple):
 
 
 def top1(rows: pd.DataFrame) -> pd.Series:
-    """Return each configuration's top-1 on the test split in percent: compiled, or else in the framework."""
+    """Return each configuration's test top-1 in percent, compiled, or else in the framework."""
     return rows["top1_compiled"].fillna(rows["top1"]).astype(float)
 
 
 def accurate(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the measured rows of compressions that are as accurate as the uncompressed network.
+    """Return the rows of compressions that are as accurate as the uncompressed network.
 
-    Equal accuracy: the compiled top-1 on the test split is at most `reach.LOSS` lower. Libraries of
-    one compression may differ by an image or so; the least accurate one counts. Unscheduled ones
-    have no compiled top-1 and do not count beside others.
+    Equal accuracy: the compiled top-1 on the test split is at most `reach.LOSS` points lower.
+    Libraries of one compression may differ by an image or so, and the least accurate one counts.
+    Unscheduled libraries have no compiled top-1 and count only without others.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Measured rows of study.csv.
     """
     every = rows.groupby([*PLACE, "compression"])[["top1", "top1_compiled"]].min()
     lowest = top1(every).rename("lowest").reset_index()
@@ -60,10 +74,20 @@ def accurate(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def default(rows: pd.DataFrame) -> dict[str, str]:
-    """Return the default of compression, format, tuning and primitive on a platform, from its measured rows.
+    """Return the default configuration of a platform.
 
-    The primitive is the one of lowest geometric mean latency over the networks that were measured
-    so in every one; it is left out where there is no such network.
+    The default primitive has the lowest geometric mean latency over the networks that were measured
+    in every primitive with all other layers at their default.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Measured rows of one platform.
+
+    Returns
+    -------
+    dict of str to str
+        DEFAULT and "primitive", which is left out if there is no such network.
     """
     plain = having(rows, DEFAULT)
     latencies = plain.pivot(index=PLACE, columns="primitive", values="latency_ms").dropna()
@@ -73,9 +97,17 @@ def default(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def by_network(rows: pd.DataFrame) -> dict[Place, Choice]:
-    """Return the choice for each network with more than one option on at least two layers of the stack.
+    """Return the choice on each network that has options on at least two layers of the stack.
 
-    `rows` are those of `observation.timed`, of different networks.
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of `observation.timed` that are also rows of `observation.distinct`.
+
+    Returns
+    -------
+    dict of (platform, dataset, model) to Choice
+        Without the networks whose default was not measured.
     """
     found = {}
     columns = [*PLACE, *chain(*STACK), *LATENCY, "status", "row"]
@@ -94,7 +126,7 @@ def by_network(rows: pd.DataFrame) -> dict[Place, Choice]:
 
 
 def having(rows: pd.DataFrame, values: Mapping[str, str]) -> pd.DataFrame:
-    """Return the rows with these values."""
+    """Return the rows with these values, given by column."""
     same = [rows[name].to_numpy() == value for name, value in values.items()]
     return rows[np.logical_and.reduce(same)]
 
@@ -102,9 +134,21 @@ def having(rows: pd.DataFrame, values: Mapping[str, str]) -> pd.DataFrame:
 def layer_by_layer(
     rows: pd.DataFrame, usual: Mapping[str, str], layers: Layers = STACK
 ) -> dict[str, str]:
-    """Return what is fastest on each layer with the others at their default, put together.
+    """Return the fastest choice on each layer with the others at their default, put together.
 
-    The configuration `usual` has to be among the rows.
+    Parameters
+    ----------
+    rows : DataFrame
+        The configurations to choose from; the default one has to be among them.
+    usual : mapping of str to str
+        The default of each column.
+    layers : sequence of sequence of str
+        The columns of each layer.
+
+    Returns
+    -------
+    dict of str to str
+        The choice for each column.
     """
     chosen: dict[str, str] = {}
     latencies = rows["latency_ms"].to_numpy(float)
@@ -119,15 +163,33 @@ def layer_by_layer(
 def gains(
     found: Mapping[Place, Choice], floor: Mapping[Any, float], rounds: Rounds
 ) -> dict[Place, Interval]:
-    """Return the speedup of the joint optimum over the combination, where that was measured and there is a noise floor.
+    """Return the speedup of the joint optimum over the combination.
 
-    `floor` is that of `observation.floors`. The speedup is 1 where the optimum is not faster by
-    more than that: it is the lowest of many measured latencies and the combination is one of them,
-    so that by chance alone their ratio is above 1, and never below it. So the speedup of each
-    configuration over the combination gets an interval, and these hold all at once (family-wise 95
-    %); the largest lower and upper limits are those of the largest speedup. Which one is the
-    combination was chosen by the same samples: the comparisons are all pairs of configurations.
-    They are of paired samples, of different models of the latencies' own intervals.
+    Parameters
+    ----------
+    found : mapping of tuple to Choice
+        The choices by place.
+    floor : mapping of (platform, dataset) to float
+        Noise floors, see `observation.floors`.
+    rounds : Rounds
+        The samples of the rows.
+
+    Returns
+    -------
+    dict of tuple to Interval
+        By place. The speedup is 1 where its lower limit does not exceed the noise floor. Places
+        without a measured combination or without a noise floor are left out.
+
+    Notes
+    -----
+    The joint optimum is the lowest of many measured latencies and the combination is one of them.
+    By chance alone their ratio exceeds 1, and it is never below 1. Therefore the speedup of each
+    configuration over the combination gets an interval. The largest lower and upper limits are
+    those of the gain.
+
+    All intervals hold at once, family-wise 95 % over all pairs of configurations, because the same
+    samples chose the combination. Ratios are of paired samples; those of different models are of the
+    latencies' own intervals.
     """
     complete = {
         place: choice
@@ -149,7 +211,7 @@ def gains(
 
 
 def in_words(configuration: Mapping[Any, Any]) -> str:
-    """Return compression, format, primitive and tuning in words, with names in backquotes."""
+    """Return compression, format, primitive and tuning as text, with names in backquotes."""
     stored = configuration["format"]
     compressed = f"`{configuration['compression']}`" + f" in `{stored}`" * (stored != "dense")
     return f"{compressed}, `{configuration['primitive']}`, `{configuration['tuning']}`"

@@ -1,9 +1,8 @@
-"""The contrasts that observations on tuning compare: two ways to schedule each, without a search and with one.
+"""Contrasts of two ways to schedule, one before and one after a search.
 
-A search without a template starts from the bare loops of the computation, as the scheduler does of
-which the paper's abstract speaks. A search with a template sets the knobs of a hand-written
-schedule. Each contrast is judged by itself. The first one decides a claim, the other is reported
-beside it.
+A search without a template starts from the bare loops of the computation, as does the scheduler in
+the paper's abstract. A search with a template sets the knobs of a hand-written schedule. Each
+contrast is judged by itself. The first one decides a claim, the other is reported beside it.
 """
 
 from collections.abc import Callable
@@ -17,18 +16,18 @@ from dlas.analysis.observation import Observation, distinct
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two ways to schedule, `after` the search and `before` it."""
+    """Two ways to schedule, one `before` and one `after` a search."""
 
     before: str
     after: str
 
     def __str__(self) -> str:
-        """Return it in words, with the names of the ways in backquotes."""
+        """Return the names of both ways in backquotes."""
         return f"`{self.before}` to `{self.after}`"
 
     @property
     def ways(self) -> tuple[str, str]:
-        """The two ways to schedule."""
+        """Both ways to schedule, the one before the search first."""
         return self.before, self.after
 
 
@@ -38,10 +37,20 @@ CONTRASTS = (WITHOUT_TEMPLATE, WITH_TEMPLATE)
 
 
 def retimed(rows: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
-    """Return one row for each configuration among `timed` rows that was measured with both ways of a contrast.
+    """Return the configurations that were measured with both ways of a contrast.
 
-    Its columns are SCHEDULED, LATENCY, row and status. Those of the second way have the suffix
-    "_after"; the status is its own.
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of `observation.timed`.
+    contrast : Contrast
+        The two ways to schedule.
+
+    Returns
+    -------
+    DataFrame
+        SCHEDULED, LATENCY, row and status. LATENCY and row of the second way have the suffix
+        "_after"; the status is that of the second way.
     """
     rows = distinct(rows)
     before = rows.loc[rows["tuning"] == contrast.before, [*SCHEDULED, *LATENCY, "row"]]
@@ -50,12 +59,17 @@ def retimed(rows: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
 
 
 def judged(judge: Callable[[Contrast], Observation]) -> Observation:
-    """Return the verdict on the first contrast, with those on all of them in its reason and evidence.
+    """Return the verdict on the first contrast, with both contrasts in its reason and evidence.
 
     Parameters
     ----------
     judge : callable
-        Returns what is observed on one contrast.
+        Returns the `Observation` on one contrast.
+
+    Returns
+    -------
+    Observation
+        Its evidence has the column `contrast`.
     """
     found = {contrast: judge(contrast) for contrast in CONTRASTS}
     main, *_ = found.values()
@@ -75,7 +89,7 @@ def judged(judge: Callable[[Contrast], Observation]) -> Observation:
 
 
 def _in_words(found: Observation) -> str:
-    """Return a verdict with its effect size and its reason."""
+    """Return a verdict with its effect size and reason."""
     if found.reason.startswith("needs"):
         return found.headline
     size = f"{found.estimate:.2f} [{found.ci_low:.2f}, {found.ci_high:.2f}]"

@@ -1,4 +1,4 @@
-"""The accuracy that a network keeps while it is compressed, and how far that reaches, as figures."""
+"""Figures of the accuracy of networks under compression."""
 
 from typing import Any
 
@@ -16,18 +16,30 @@ from dlas.analysis import marks, panels, statistics
 from dlas.analysis.columns import MODEL
 from dlas.analysis.style import DARK, GREY, Looks, style
 
-# Of panels.
+# Panels in a line.
 COLUMNS = 4
 BAND = "#E4E7EB"
 RING: dict[str, Any] = {"fillstyle": "none", "markeredgewidth": 1.0}
-# Of the curves of pipelines with the same first step, which share its colour.
+# Pipelines with the same first step share its colour and differ in their dashes.
 DASHES: tuple[Any, ...] = ("--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (9, 2)))
-# Percentage points of change that are drawn on a linear scale; more are on a logarithmic one.
+# Percentage points of change: the axis is linear up to here, and logarithmic beyond.
 LINEAR = 2.0
 
 
 def draw_reach(axis: Axes, looks: Looks, rows: pd.DataFrame, height: float) -> None:
-    """Draw rows of `reach.reaches` along x at one height; a lower bound gets an arrow."""
+    """Draw the compression that ladders reach along x, with an arrow for a lower bound.
+
+    Parameters
+    ----------
+    axis : Axes
+        The panel.
+    looks : Looks
+        Colours of the compressions.
+    rows : DataFrame
+        Rows of `reach.Reaches.table`.
+    height : float
+        Their common y coordinate.
+    """
     for row in rows.itertuples():
         colour = looks.colour(row.compression)
         one = rows.loc[[row.Index]]
@@ -43,7 +55,7 @@ def draw_reach(axis: Axes, looks: Looks, rows: pd.DataFrame, height: float) -> N
 
 
 def right_end(rows: pd.DataFrame) -> float:
-    """Return up to where an axis of rows of `reach.reaches` must go, arrows included."""
+    """Return the right end of an axis that holds rows of `reach.Reaches.table` and their arrows."""
     arrows = 2 * rows.loc[rows["bound"], "factor"]
     return float(max([2, *(1.1 * rows["high"]), *arrows]))
 
@@ -64,12 +76,20 @@ def bound_handle() -> Line2D:
 
 @style()
 def draw(curves: pd.DataFrame, tolerance: float, looks: Looks) -> Figure:
-    """Return top-1 against compression, one panel for each network.
+    """Return the figure of top-1 over compression, one panel for each network.
 
     Both are relative to the uncompressed network: top-1 in percentage points of the same split,
-    compression in bytes of the stored model. `tolerance` is what a chosen level was allowed to lose
-    on the validation split. A pipeline has the colour of its first step and dashes, so that its
-    curve stands beside the one without the further steps.
+    compression in bytes of the stored model. A pipeline has the colour of its first step and
+    dashes, beside the curve without the further steps.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        accuracy_curves.csv.
+    tolerance : float
+        Percentage points of validation top-1 that a chosen level was allowed to lose.
+    looks : Looks
+        Labels, order and colours of the methods.
     """
     if curves.empty:
         return panels.empty(looks, [], "no accuracy curve was measured")[0]
@@ -106,7 +126,7 @@ def draw(curves: pd.DataFrame, tolerance: float, looks: Looks) -> Figure:
 
 
 def _look(looks: Looks, compression: str) -> dict[str, Any]:
-    """Return the colour of a compression's first step, and the line of its curve: solid for a technique alone."""
+    """Return the line of a compression's curve: colour of the first step, dashes for pipelines."""
     steps = looks.steps(compression)
     if len(steps) == 1:
         return {"color": looks.colour(compression)}
@@ -120,7 +140,7 @@ def _look(looks: Looks, compression: str) -> dict[str, Any]:
 
 
 def _compressions(curves: pd.DataFrame, looks: Looks) -> list[list[Line2D]]:
-    """Return the legend entries of the techniques, and of the pipelines."""
+    """Return the legend entries of the techniques and of the pipelines, in rows."""
     names = looks.ordered("compression", curves["compression"])
     alone = [name for name in names if len(looks.steps(name)) == 1]
     lines = [
@@ -128,8 +148,8 @@ def _compressions(curves: pd.DataFrame, looks: Looks) -> list[list[Line2D]]:
         for name in names
         if name not in alone
     ]
-    # The names of pipelines are long.
     techniques = looks.handles("compression", alone)
+    # The names of pipelines are long.
     return [*_rows(techniques, 4 if lines else 5), *_rows(lines, 3)]
 
 
@@ -139,10 +159,20 @@ def _rows(entries: list[Line2D], length: int) -> list[list[Line2D]]:
 
 
 def relative(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return the curves with factor (compression), change, error and validation_change (points).
+    """Return the curves relative to the uncompressed network.
 
-    The changes are from the uncompressed network's top-1 on the same split; the error is the
-    standard error of the test top-1. Levels that could not be made have none, and are left out.
+    Parameters
+    ----------
+    curves : DataFrame
+        accuracy_curves.csv.
+
+    Returns
+    -------
+    DataFrame
+        The levels that could be made, with further columns. `factor` is the bytes of the
+        uncompressed model over those of the level. `change` and `validation_change` are changes of
+        top-1 on the test and the validation split, `error` is the standard error of the test top-1,
+        all in percentage points.
     """
     curves = curves.dropna(subset=["top1"])
     baseline = curves[curves["compression"] == "none"].set_index(MODEL)
@@ -168,10 +198,10 @@ def _panel(axis: Axes, curves: pd.DataFrame, tolerance: float, looks: Looks) -> 
             if line == look:
                 axis.plot(curve["factor"], curve["validation_change"], ":", linewidth=0.8, **look)
             chosen = curve[curve["chosen"]]
-            # Two may be chosen alike.
+            # Rings differ in size, as two chosen levels may coincide.
             ring = {**look, **RING, "markersize": 7 + 1.5 * (rank % 2)}
             axis.plot(chosen["factor"], chosen["change"], "o", **ring)
-            # The uncompressed network, or a pipeline's other step alone, has a point of its own.
+            # Level 0 is drawn as another compression: none, or a pipeline's other step alone.
             curve = curve[curve["level"] != 0]
         axis.errorbar(
             curve["factor"],

@@ -1,8 +1,8 @@
 """Ratios of latencies, taken round by round, with their errors.
 
-The libraries of one timing job are sampled in turns. A ratio of two is taken within each round, so
-that a drift of the machine cancels. Ratios stand as natural logarithms here, so that they can be
-added, subtracted and averaged.
+The libraries of one timing job are sampled in turns. A ratio of two is taken within each round,
+which cancels a drift of the machine. Ratios are natural logarithms here, and can be added,
+subtracted and averaged.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from statsmodels.stats.robust_compare import TrimmedMean
 from dlas.analysis import statistics
 from dlas.analysis.columns import CONFIGURATION, MEASURED, MODEL
 
-# Share of the rounds that is left out at either end: interrupted samples.
+# Share of the rounds that is trimmed at either end: samples may be interrupted.
 TRIMMED = 0.2
 # A single round has no error.
 FEWEST_ROUNDS = 2
 
 
 class Limits(NamedTuple):
-    """Ratios and the limits of their intervals: arrays of one shape."""
+    """Ratios and the limits of their intervals: float64 arrays of one shape."""
 
     estimate: np.ndarray
     low: np.ndarray
@@ -34,25 +34,52 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True)
 class Effect:
-    """Logarithms of ratios with their standard errors and degrees of freedom: arrays of one shape."""
+    """Logarithms of ratios with their errors.
+
+    Attributes
+    ----------
+    log, error, freedom : np.ndarray
+        Natural logarithms, their standard errors and degrees of freedom: float64 arrays of one
+        shape.
+    """
 
     log: np.ndarray
     error: np.ndarray
     freedom: np.ndarray
 
     def interval(self, comparisons: int = 1) -> Limits:
-        """Return the ratios with Student's t limits: 95 % for all of so many comparisons at once (Bonferroni)."""
+        """Return the ratios with Student's t limits.
+
+        Parameters
+        ----------
+        comparisons : int
+            How many comparisons hold at once with 95 % confidence (Bonferroni).
+        """
         level = statistics.ERROR_RATE / 2 / max(1, comparisons)
         reach = stats.t.isf(level, self.freedom) * self.error
         return Limits(np.exp(self.log), np.exp(self.log - reach), np.exp(self.log + reach))
 
     def orders(self, floor: float, comparisons: int) -> np.ndarray:
-        """Return 1 for a ratio clearly above the noise floor, -1 for one clearly below its inverse, else 0."""
+        """Return the clear orders of ratios.
+
+        Parameters
+        ----------
+        floor : float
+            The noise floor, a factor of at least 1.
+        comparisons : int
+            See `interval`.
+
+        Returns
+        -------
+        np.ndarray
+            int: 1 for a ratio clearly above the noise floor, -1 for one clearly below its inverse,
+            else 0.
+        """
         _, low, high = self.interval(comparisons)
         return (low > floor).astype(int) - (high < 1 / floor)
 
     def times(self, factor: float) -> "Effect":
-        """Return these logarithms times a factor: -1 for the inverse of each ratio."""
+        """Return the logarithms times a factor; -1 inverts each ratio."""
         return Effect(factor * self.log, abs(factor) * self.error, self.freedom)
 
 
@@ -60,10 +87,10 @@ class Effect:
 class Rounds:
     """The samples of the rows of a study.
 
-    Parameters
+    Attributes
     ----------
     log : np.ndarray
-        float64 [rows, rounds]: the logarithm of each latency, NaN where there is no sample.
+        float64 [rows, rounds]: the logarithm of each latency in ms, NaN where there is no sample.
     job : np.ndarray
         int64 [rows]: the timing job of each row. Samples of one job and round are a pair.
     """
@@ -72,9 +99,17 @@ class Rounds:
     job: np.ndarray
 
     def ratios(self, over: npt.ArrayLike, under: npt.ArrayLike) -> np.ndarray:
-        """Return the logarithm of each ratio of two rows' latencies in each round: float64 [pairs, rounds].
+        """Return the logarithm of the ratio of two rows' latencies in each round.
 
-        `over` and `under` are positions of rows. Rows of different jobs have no ratio: NaN.
+        Parameters
+        ----------
+        over, under : array-like
+            int [pairs]: positions of the rows in the numerator and in the denominator.
+
+        Returns
+        -------
+        np.ndarray
+            float64 [pairs, rounds]; NaN for rows of different jobs, and where a sample is missing.
         """
         first, second = (np.asarray(rows, int) for rows in (over, under))
         ratios = self.log[first] - self.log[second]
@@ -83,7 +118,20 @@ class Rounds:
 
 
 def rounds_of(study: pd.DataFrame, samples: pd.DataFrame) -> Rounds:
-    """Return the rounds of the rows of study.csv from the table of all samples, see `dlas.analysis.rows`."""
+    """Return the rounds of the rows of study.csv.
+
+    Parameters
+    ----------
+    study : DataFrame
+        study.csv.
+    samples : DataFrame
+        samples.csv.gz, the raw samples of all timing jobs.
+
+    Returns
+    -------
+    Rounds
+        In the order of `study`.
+    """
     keys = pd.MultiIndex.from_frame(study[CONFIGURATION])
     own = samples[samples["role"] == MEASURED]
     wide = own.pivot_table(index=CONFIGURATION, columns="round", values="latency_ms")
@@ -97,10 +145,17 @@ def rounds_of(study: pd.DataFrame, samples: pd.DataFrame) -> Rounds:
 
 
 def effects(series: np.ndarray) -> Effect:
-    """Return the trimmed mean over the rounds of each series [series, rounds] (Wilcox 2012, section 3.3).
+    """Return the trimmed mean over the rounds of each series (Wilcox 2012, section 3.3).
 
-    Rounds in which a series has no value are left out of it. NaN for a series of fewer than
-    `FEWEST_ROUNDS`.
+    Parameters
+    ----------
+    series : np.ndarray
+        float64 [series, rounds]: logarithms of ratios. Rounds with NaN are left out of a series.
+
+    Returns
+    -------
+    Effect
+        Arrays [series]; NaN for a series of fewer than `FEWEST_ROUNDS` rounds.
     """
     log, error, freedom = (np.full(len(series), np.nan) for _ in range(3))
     there = np.isfinite(series)
@@ -115,9 +170,23 @@ def effects(series: np.ndarray) -> Effect:
 
 
 def combined(series: np.ndarray, jobs: npt.ArrayLike, weights: npt.ArrayLike) -> Effect:
-    """Return the weighted sum of series [series, rounds]: an effect of single numbers.
+    """Return the weighted sum of series.
 
-    Those of one job are added round by round. Jobs are independent of each other.
+    Series of one job are added round by round. Jobs are independent of each other.
+
+    Parameters
+    ----------
+    series : np.ndarray
+        float64 [series, rounds]: logarithms of ratios.
+    jobs : array-like
+        int [series]: the timing job of each series.
+    weights : array-like
+        float [series].
+
+    Returns
+    -------
+    Effect
+        Of scalars.
     """
     names, by = np.asarray(jobs), np.asarray(weights, float)
     sums = np.array([by[names == job] @ series[names == job] for job in np.unique(names)])
@@ -127,7 +196,22 @@ def combined(series: np.ndarray, jobs: npt.ArrayLike, weights: npt.ArrayLike) ->
 def by_group(
     series: np.ndarray, jobs: npt.ArrayLike, groups: Sequence[object]
 ) -> tuple[list, Effect]:
-    """Return the names of the groups, in order, and the mean of the series of each."""
+    """Return the mean of the series of each group.
+
+    Parameters
+    ----------
+    series, jobs : array-like
+        See `combined`.
+    groups : sequence
+        [series]: the name of each one's group.
+
+    Returns
+    -------
+    names : list
+        The groups, sorted.
+    means : Effect
+        Arrays [groups].
+    """
     names, jobs = pd.Series(list(groups)), np.asarray(jobs)
     found = {}
     for name, own in names.groupby(names, sort=True).indices.items():
@@ -136,17 +220,27 @@ def by_group(
 
 
 def stacked(found: Sequence[Effect]) -> Effect:
-    """Return effects of single numbers as one of arrays."""
+    """Return effects of scalars as one effect of arrays."""
     values = [[getattr(one, name) for one in found] for name in ("log", "error", "freedom")]
     return Effect(*(np.array(value, float) for value in values))
 
 
 def of_networks(networks: Sequence[Effect]) -> tuple[Limits, Limits]:
-    """Return the mean of each of several groups of networks: on the grid, and with the networks as a sample.
+    """Return the mean of each group of networks, on the grid and as a sample.
 
     On the study's fixed grid the only error is that of the measurements. As a random sample of
-    others, the error is that of drawing them, and the limits are at least as wide. All groups'
-    limits hold at once (Bonferroni).
+    others, the error is that of drawing the networks, and the limits are at least as wide.
+
+    Parameters
+    ----------
+    networks : sequence of Effect
+        One for each group, of arrays [networks].
+
+    Returns
+    -------
+    grid, others : Limits
+        Arrays [groups]. The limits of all groups hold at once (Bonferroni). Those of `others` are
+        NaN for a single network.
     """
     grid, sample = (
         stacked([make(one) for one in networks]).interval(len(networks))
@@ -169,7 +263,7 @@ def _sample_mean(found: Effect) -> Effect:
 
 
 def _sum(found: Effect) -> Effect:
-    """Return the sum of independent effects, with the degrees of freedom of Welch and Satterthwaite."""
+    """Return the sum of independent effects, with Welch-Satterthwaite degrees of freedom."""
     variance = found.error**2
     total = variance.sum()
     freedom = found.freedom.min()

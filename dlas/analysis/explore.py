@@ -1,8 +1,9 @@
-"""results/explore.html: every configuration of a study as a point and as a row, to choose, filter and compare.
+"""The page results/explore.html: choose, filter and compare the configurations of a study.
 
-Bokeh draws the points and comes with the page, which loads nothing from outside. Controls and table
-are HTML's own: all of them can be reached and used by keyboard and are named to screen readers,
-which Bokeh's DataTable does not offer. explore.html is the page, explore.js what it does.
+Every configuration is a point and a row of a table. Bokeh draws the points and comes with the page,
+which loads nothing from outside. Controls and table are plain HTML: all of them can be reached by
+keyboard and are named to screen readers, which Bokeh's DataTable does not offer. explore.html is
+the page, explore.js its behaviour.
 """
 
 import json
@@ -43,6 +44,11 @@ def html(data: Mapping[str, Any]) -> str:
     ----------
     data : mapping
         That of `dlas.analysis.explore_data.content`.
+
+    Returns
+    -------
+    str
+        HTML.
     """
     environment = Environment(
         loader=FileSystemLoader(PARTS), autoescape=True, undefined=StrictUndefined
@@ -57,7 +63,15 @@ def html(data: Mapping[str, Any]) -> str:
 
 
 def plot(data: Mapping[str, Any]) -> figure:
-    """Return the plot without a point. Each direction has a linear and a logarithmic axis; explore.js shows one."""
+    """Return the plot without points.
+
+    Each direction has a linear and a logarithmic axis, of which explore.js shows one.
+
+    Parameters
+    ----------
+    data : mapping
+        That of `dlas.analysis.explore_data.content`.
+    """
     drawn = figure(
         name="plot",
         output_backend="webgl",
@@ -80,7 +94,7 @@ def plot(data: Mapping[str, Any]) -> figure:
             drawn.add_layout(one, side)
             drawn.add_layout(grid)
     points = drawn.add_glyph(_points("points"), _mark(size=9, alpha=0.8))
-    # Not Bokeh's selection: with WebGL it gives the points of several markers those of others.
+    # Bokeh's own selection is not used: with WebGL it swaps points of different markers.
     drawn.add_glyph(_points("chosen"), _mark(size=16, alpha=1.0, edge=2.5))
     titles = {column["name"]: column["title"] for column in data["columns"]}
     drawn.add_tools(
@@ -114,5 +128,5 @@ def _mark(size: float, alpha: float, edge: float = 0.5) -> Scatter:
 
 
 def _embedded(value: Any) -> str:
-    """Return JSON that can stand in a script element."""
+    """Return JSON that is safe within a script element."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c")

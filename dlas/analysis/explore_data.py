@@ -1,7 +1,7 @@
-"""What results/explore.html embeds: every row of the study, its raw samples, and how methods are shown.
+"""Data that results/explore.html embeds: rows, raw samples, and looks of methods.
 
-Arrays are base64 of their little-endian bytes: a tenth of the time to load, and a third of the
-size, of JSON numbers.
+Arrays are base64 of their little-endian bytes. They load in a tenth of the time of JSON numbers and
+take a third of their size.
 """
 
 import base64
@@ -32,7 +32,7 @@ LAYERS = {
     "dtype": "Type",
     "status": "Status",
 }
-# The columns that can be an axis.
+# Columns that can be an axis.
 AXES = {
     "top1": "Accuracy: top-1 (%)",
     "top1_compiled": "Accuracy, compiled: top-1 (%)",
@@ -57,12 +57,12 @@ TITLES = {
     "threads": "Threads",
     "native": "Native",
 }
-# Columns of the table that stand before all others.
+# The first columns of the table.
 FIRST = (*list(LAYERS)[:-1], "level", *LATENCY, "top1", "status")
 STATUSES = (status.OK, status.WIDENED, status.SIMULATED, *status.KINDS)
 TEXTS = (*LAYERS, "native")
 
-# matplotlib's markers that Bokeh has too. explore.js knows their shapes.
+# Bokeh's names of matplotlib's markers. explore.js knows their shapes.
 MARKERS = {
     "o": "circle",
     "s": "square",
@@ -80,12 +80,12 @@ MARKERS = {
 def content(
     study: pd.DataFrame, noise_floor: pd.DataFrame, samples: pd.DataFrame, looks: Looks
 ) -> dict[str, Any]:
-    """Return the page's data as values that JSON has.
+    """Return the data of the page as values that JSON has.
 
     Parameters
     ----------
     study, noise_floor, samples : DataFrame
-        The tables of the study, see docs/reference/columns.md.
+        study.csv, noise_floor.csv and samples.csv.gz, see docs/reference/columns.md.
     looks : Looks
         Labels, order and looks of the methods.
 
@@ -94,12 +94,12 @@ def content(
     dict
         "columns" has one entry for each column of study.csv, in its order: its "name" and "title",
         and either "numbers", float64 [rows], or "codes", int32 [rows], that index its "names" and
-        "labels". "layers" says for each layer how it is shown: "kinds" maps a code of its column to
-        an index of its "labels", "colours" and "markers". "measured", uint8 [rows], marks the rows
-        that are points. "latencies", float32 [rows, "rounds"], has NaN where there is no sample;
-        rows of equal "jobs", int32 [rows], are pairs in each round. "floors", float64 [rows], is
-        the noise floor of the row's platform and dataset. "axes", "table" and "tooltip" are names
-        of columns.
+        "labels". "layers" has one entry for each layer: "kinds" maps a code of its column to an
+        index of its "labels", "colours" and "markers". "measured", uint8 [rows], marks the rows
+        that are points. "latencies", float32 [rows, "rounds"], is in ms, with NaN where there is no
+        sample; rows of equal "jobs", int32 [rows], are pairs in each round. "floors", float64
+        [rows], is the noise floor of the row's platform and dataset. "axes", "table" and "tooltip"
+        are names of columns.
     """
     columns = [_column(study, name, looks) for name in STUDY_COLUMNS]
     by_name = {column["name"]: column for column in columns}
@@ -122,7 +122,7 @@ def content(
 
 
 def _rounds(study: pd.DataFrame, samples: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return the latencies of each row, [rows, rounds], and its job."""
+    """Return the latencies of each row in ms, [rows, rounds], and its timing job."""
     if study.empty or samples.empty:
         return np.empty((len(study), 0)), np.zeros(len(study))
     rounds = rounds_of(study, samples)
@@ -150,14 +150,14 @@ def _ordered(kind: str, texts: Iterable[str], looks: Looks) -> list[str]:
 
 
 def _layer(kind: str, names: list[str], looks: Looks) -> dict[str, Any]:
-    """Return how the values of a layer are shown; reasons of one kind of status are one value."""
+    """Return the look of each value of a layer; a kind of status is one value."""
     values = [status.kind(name) if kind == "status" else name for name in names]
     shown = list(dict.fromkeys(values))
     colours, markers = palette(len(shown)), list(islice(cycle(MARKERS.values()), len(shown)))
     if kind == "compression":
         colours = [looks.colour(value) for value in shown]
     if kind == "primitive":
-        # A look of a plugin's own may be one that Bokeh lacks.
+        # Bokeh may lack the marker that a plugin describes.
         own = [MARKERS.get(str(looks.marker(value))) for value in shown]
         every = list(MARKERS.values())
         free = cycle([marker for marker in every if marker not in own] or every)

@@ -21,9 +21,22 @@ def intervals(
     names: Sequence[str] = LATENCY,
     **look: Any,
 ) -> None:
-    """Draw estimates along x with their intervals, at these heights; `names` are the three columns.
+    """Draw estimates along x with their intervals.
 
-    Rows of widened arithmetic have pale marks.
+    Marks of rows with widened arithmetic are pale.
+
+    Parameters
+    ----------
+    axis : Axes
+        The panel.
+    rows : DataFrame
+        The estimates; a column `status` is optional.
+    at : sequence of float
+        The y coordinate of each row.
+    names : sequence of str
+        The columns of the estimate and its lower and upper limit.
+    **look
+        Keywords of `Axes.errorbar`, among them `color`.
     """
     style: dict[str, Any] = {
         "linestyle": "",
@@ -44,20 +57,52 @@ def intervals(
 
 
 def peers(axis: Axes, looks: Looks, rows: pd.DataFrame, low: float, high: float) -> None:
-    """Draw the latency of each peer, rows of peers.csv, as a line over these heights, behind all marks."""
+    """Draw the latency of each peer as an upright line behind all marks.
+
+    Parameters
+    ----------
+    axis : Axes
+        The panel.
+    looks : Looks
+        Lines of the runtimes.
+    rows : DataFrame
+        Rows of peers.csv.
+    low, high : float
+        y coordinates of the ends of the lines.
+    """
     for peer in rows.itertuples():
         axis.vlines(peer.latency_ms, low, high, zorder=1.5, **looks.runtime(peer.runtime))
 
 
 def no_level(axis: Axes, height: float, colour: str) -> None:
-    """Mark in a row that no level of the compression of this colour was within the tolerance."""
+    """Mark at the left end of a row that no level of a compression was within the tolerance.
+
+    Parameters
+    ----------
+    axis : Axes
+        The panel.
+    height : float
+        The y coordinate of the row.
+    colour : str
+        The colour of the compression.
+    """
     where = axis.get_yaxis_transform()
     look: dict[str, Any] = {"color": colour, "markersize": 3, "clip_on": False}
     axis.plot(0.025, height, "x", transform=where, **look)
 
 
 def absent(axis: Axes, height: float, text: str = "not measured") -> None:
-    """Say in a row that it has no data in this panel."""
+    """Write in a row why it has no data in this panel.
+
+    Parameters
+    ----------
+    axis : Axes
+        The panel.
+    height : float
+        The y coordinate of the row.
+    text : str
+        The reason.
+    """
     axis.text(
         0.5,
         height,
@@ -67,13 +112,13 @@ def absent(axis: Axes, height: float, text: str = "not measured") -> None:
         fontsize=6,
         ha="center",
         va="center",
-        # Lines of the axis pass behind it.
+        # The outline keeps the lines of the axis apart from the text.
         path_effects=[withStroke(linewidth=2, foreground="white")],
     )
 
 
 def note(axis: Axes, text: str) -> None:
-    """Say in an otherwise empty panel why it is empty."""
+    """Write in an otherwise empty panel why it is empty, without ticks."""
     axis.set_xticks([])
     axis.set_yticks([])
     axis.text(
@@ -88,12 +133,24 @@ def note(axis: Axes, text: str) -> None:
 
 
 def not_measured(axis: Axes, text: str = "not measured") -> None:
-    """Say in an empty panel that shares its axes with others why it is empty."""
+    """Write in a panel that shares its axes with others why it is empty."""
     axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", color=GREY)
 
 
 def remark(axis: Axes, height: float, text: str, strong: bool) -> None:
-    """Write a short result at the right end of a row, bold where it is clear."""
+    """Write a short result at the right end of a row.
+
+    Parameters
+    ----------
+    axis : Axes
+        The panel.
+    height : float
+        The y coordinate of the row.
+    text : str
+        The result.
+    strong : bool
+        Whether the result is clear: it is bold then, and grey otherwise.
+    """
     axis.text(
         0.985,
         height,
@@ -115,11 +172,24 @@ def name_points(
     others: Sequence[tuple[float, float]] = (),
     gap: float = 4.0,
 ) -> None:
-    """Write a name of two lines beside each point, where it covers least of the points and of the other names.
+    """Write a name of two lines beside each point, where it covers least of points and other names.
 
-    The axes' limits and scales must be final; `panel` is the panel's width and height in points,
-    roughly. `others` are points that have no name and are not to be covered either. `gap` are the
-    points between a name and the middle of its mark.
+    The names are placed one after another, each at the cheapest of its possible places.
+
+    Parameters
+    ----------
+    axis : Axes
+        The panel, with its final limits and scales.
+    points : sequence of (float, float)
+        The points in data coordinates.
+    names : sequence of str
+        The name of each point.
+    panel : (float, float)
+        Width and height of the panel in points of print, roughly.
+    others : sequence of (float, float)
+        Points without a name, which are not to be covered either.
+    gap : float
+        Points of print between a name and the middle of its mark.
     """
 
     def place(point: tuple[float, float]) -> np.ndarray:
@@ -157,7 +227,7 @@ def name_points(
 
 
 def size_in_points(axis: Axes) -> tuple[float, float]:
-    """Return a panel's width and height in points; the figure must have been drawn, which gives it its size."""
+    """Return the width and height in points of a panel whose figure has been drawn."""
     box, points = axis.get_window_extent(), 72 / axis.figure.dpi
     return box.width * points, box.height * points
 

@@ -1,4 +1,4 @@
-"""What an observation is, how it is stored, and the selections that the observations share."""
+"""Observations: their input, their record, and the selections of rows that they share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
     from dlas.analysis.style import Looks
 
-# How a record names `Observation.others`.
+# The keys of `Observation.others` in a record.
 GENERALIZES = ("generalizes", "generalizes_low", "generalizes_high")
 NUMBERS = ("estimate", "ci_low", "ci_high", *GENERALIZES[1:])
 
 
 @dataclass(frozen=True)
 class Tables:
-    """What an observation takes.
+    """Input of an observation.
 
-    Parameters
+    Attributes
     ----------
     study, noise_floor, curves : DataFrame
         study.csv, noise_floor.csv and accuracy_curves.csv.
     rounds : Rounds
         The samples of each row of `study`, in its order.
     answers : Answers
-        What each network answers to each test image.
+        Predictions of each network on each test image.
     groups : mapping of str to str
         The group of each model that is in one: "compact" or "large".
     steps : mapping of str to sequence of str
@@ -62,30 +62,30 @@ class Tables:
 
 @dataclass(frozen=True)
 class Observation:
-    """What the study's measurements say on one claim.
+    """The verdict of the study's measurements on one claim.
 
     Methods have their plain names everywhere, in texts in backquotes: see `dlas.analysis.words`.
 
-    Parameters
+    Attributes
     ----------
     verdict : {"supported", "contradicted", "inconclusive"}
         On the study's own grid of networks, platforms and techniques.
     reason : str
-        One sentence on how the verdict came about; where data is missing it begins with "needs".
+        One sentence on how the verdict came about; it begins with "needs" if data is missing.
     statistic : str
         The name of the effect size.
     estimate, ci_low, ci_high : float
-        The effect size with its 95 % interval, whose error is that of the measurements; NaN where
+        The effect size with its 95 % interval, whose error is that of the measurements; NaN if
         there is none.
     n : int
-        What was counted for it.
+        The number of networks, pairs or other units that the effect size comes from.
     others : Generalization
-        Whether the claim holds for other networks, with the interval of the effect size as a
-        sample's.
+        Whether the claim holds for other networks, with the interval of the effect size with the
+        networks as a sample.
     evidence : DataFrame
-        What was compared; its columns are the observation's own.
+        The comparisons behind the verdict, with columns that each observation defines.
     shown : mapping of str to DataFrame
-        What the figure shows besides. Cells are numbers, texts and tuples of texts; an index is not
+        Further tables for the figure. Cells are numbers, texts and tuples of texts; an index is not
         kept.
     """
 
@@ -102,13 +102,13 @@ class Observation:
 
     @property
     def headline(self) -> str:
-        """The verdict, with what is missing, "inconclusive: needs a second platform", or what it says of others."""
+        """The verdict with the missing data, or with the answer for other networks."""
         if self.reason.startswith("needs"):
             return f"{self.verdict}: {self.reason}"
         return f"{self.verdict} on this grid; for other networks: {self.others}"
 
     def showing(self, **tables: pd.DataFrame) -> "Observation":
-        """Return the same observation with these tables for its figure."""
+        """Return the same observation with these tables as `shown`."""
         return replace(self, shown=tables)
 
     def names(self, kind: str) -> list[str]:
@@ -116,7 +116,7 @@ class Observation:
         return list(self.shown[kind][kind])
 
     def record(self) -> dict[str, Any]:
-        """Return the observation as values that JSON has."""
+        """Return the observation as values that JSON has, see `restored`."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         generalizes, *limits = values.pop("others")
         values |= dict(zip(GENERALIZES, (generalizes, *limits), strict=True))
@@ -132,7 +132,13 @@ class Observation:
 
 
 def restored(record: Mapping[str, Any]) -> Observation:
-    """Return an observation from its record, whatever else that has."""
+    """Return the observation of a record.
+
+    Parameters
+    ----------
+    record : mapping
+        Values of `Observation.record`; further keys are ignored.
+    """
     record = dict(record)
     for name in NUMBERS:
         record[name] = float("nan") if record[name] is None else record[name]
@@ -148,7 +154,7 @@ def _number(value: float) -> float | None:
 
 
 def _stored(table: pd.DataFrame) -> dict[str, Any]:
-    """Return a table column by column with its types; cells without a value are None."""
+    """Return a table column by column with its dtypes; missing cells are None."""
     return {
         name: {
             "type": str(column.dtype),
@@ -159,7 +165,7 @@ def _stored(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _table(stored: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a table from what `_stored` returned."""
+    """Return the table of what `_stored` returned."""
     return pd.DataFrame(
         {
             name: pd.Series(
@@ -174,10 +180,18 @@ def _table(stored: Mapping[str, Any]) -> pd.DataFrame:
 class Module(Protocol):
     """The module of an observation.
 
-    It describes itself in PLUGIN, see `dlas.plugins.ObservationPlugin`. RULE says what makes the
-    claim supported, contradicted or inconclusive, READING how its figure is read, DATA which rows
-    of which tables it takes. RULE_VERSION counts the changes of the rule;
-    docs/explanation/verdicts.md has their reasons.
+    It describes itself in PLUGIN, see `dlas.plugins.ObservationPlugin`.
+
+    Attributes
+    ----------
+    RULE_VERSION : int
+        Counts the changes of the rule; docs/explanation/verdicts.md has their reasons.
+    RULE : str
+        When the claim is supported, contradicted or inconclusive.
+    READING : str
+        How to read the figure.
+    DATA : str
+        Which rows of which tables the observation takes.
     """
 
     RULE_VERSION: int
@@ -186,10 +200,36 @@ class Module(Protocol):
     DATA: str
 
     def observe(self, tables: Tables) -> Observation:
-        """Return the verdict under RULE, whatever rows there are and whatever became of them."""
+        """Return the verdict under RULE.
+
+        Parameters
+        ----------
+        tables : Tables
+            Any rows, with any status, or none. The tables are not changed.
+
+        Returns
+        -------
+        Observation
+            Its `shown` has all that `draw` needs.
+        """
 
     def draw(self, observation: Observation, looks: "Looks") -> "tuple[Figure, list[Line2D]]":
-        """Return the figure of what was observed, and the entries of its legend."""
+        """Return the figure of an observation.
+
+        Parameters
+        ----------
+        observation : Observation
+            A result of `observe`, for any study.
+        looks : Looks
+            Labels, order and looks of the methods.
+
+        Returns
+        -------
+        figure : Figure
+            The panels without claim, verdict and rule, see `dlas.analysis.panels.finish`.
+        legend : list of Line2D
+            The entries of the legend.
+        """
 
 
 PARTS = ("RULE_VERSION", "RULE", "READING", "DATA", "observe", "draw")
@@ -197,6 +237,11 @@ PARTS = ("RULE_VERSION", "RULE", "READING", "DATA", "observe", "draw")
 
 def load(name: str) -> Module:
     """Return the module of an observation.
+
+    Parameters
+    ----------
+    name : str
+        The name of its file in dlas/analysis/observations, without suffix.
 
     Raises
     ------
@@ -211,25 +256,33 @@ def load(name: str) -> Module:
 
 
 def needs(what: str, statistic: str) -> Observation:
-    """Return the verdict on a claim whose data is not in the study's grid."""
+    """Return the verdict on a claim whose data is not in the study.
+
+    Parameters
+    ----------
+    what : str
+        The missing data, to follow the word "needs".
+    statistic : str
+        The name of the effect size.
+    """
     return Observation("inconclusive", f"needs {what}", statistic)
 
 
 def distinct_names(table: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Return the methods of a kind that a table has, once each, for `Observation.names`."""
+    """Return the distinct methods of a kind in a table, for `Observation.names`."""
     return table[[kind]].drop_duplicates(ignore_index=True)
 
 
 def measured(study: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that stand for a measurement with an interval."""
+    """Return the rows with a measurement that has an interval."""
     return study[study["status"].isin(MEASURED) & study["latency_ms_low"].notna()]
 
 
 def untuned(study: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of default schedules.
 
-    Only some configurations have other ways to schedule: what compares networks with one another
-    compares these, so that no difference comes from the choice of what was tuned.
+    Only some configurations have other ways to schedule. Comparisons of networks take these rows,
+    and do not depend on which configurations were tuned.
     """
     return study[study["tuning"] == "untuned"]
 
@@ -237,8 +290,8 @@ def untuned(study: pd.DataFrame) -> pd.DataFrame:
 def unreached(study: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of compressions without a level within the tolerance.
 
-    Their level is 0: the network is the uncompressed one once more, not a compressed one, or that
-    of a pipeline's other step alone.
+    Their level is 0: the network is the uncompressed one once more, or that of a pipeline's other
+    step alone.
     """
     return study[(study["compression"] != "none") & (study["level"] == 0)]
 
@@ -249,17 +302,35 @@ def distinct(study: pd.DataFrame) -> pd.DataFrame:
 
 
 def log_errors(rows: pd.DataFrame, names: list[str] = LATENCY) -> np.ndarray:
-    """Return the standard error of the logarithm of each row's latency, or other estimate, from its interval."""
+    """Return the standard error of the logarithm of each row's estimate, from its 95 % interval.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows with an interval.
+    names : list of str
+        The columns of the estimate and its lower and upper limit.
+
+    Returns
+    -------
+    np.ndarray
+        float64 [rows].
+    """
     _, low, high = (rows[name].to_numpy(float) for name in names)
     errors: np.ndarray = np.log(high / low) / (2 * statistics.REACH)
     return errors
 
 
 def timed(tables: Tables) -> pd.DataFrame:
-    """Return the measured rows of the study with `row`, their position in `Tables.rounds`.
+    """Return the measured rows of the study that have paired samples.
 
-    Any two of them that are of one job share `FEWEST_ROUNDS` rounds or more. Left out are rows with
-    samples of half of their job's rounds or fewer: they may have no pair.
+    Any two rows of one job share `FEWEST_ROUNDS` rounds or more. Rows with samples of half of their
+    job's rounds or fewer may have no pair and are left out.
+
+    Returns
+    -------
+    DataFrame
+        With `row`, the position of each row in `Tables.rounds`.
     """
     sampled = pd.DataFrame(np.isfinite(tables.rounds.log))
     rounds = sampled.groupby(tables.rounds.job).transform("any").sum(axis=1)
@@ -268,7 +339,20 @@ def timed(tables: Tables) -> pd.DataFrame:
 
 
 def assess(module: Module, tables: Tables) -> Observation:
-    """Return what a module observes; where it needs data, the reason also counts the rows without paired samples."""
+    """Return the observation of a module, with a note on unpaired samples.
+
+    Parameters
+    ----------
+    module : Module
+        The module of the observation.
+    tables : Tables
+        The tables of the study.
+
+    Returns
+    -------
+    Observation
+        If it needs data, its reason also counts the measured rows without paired samples.
+    """
     found = module.observe(tables)
     unpaired = len(measured(tables.study)) - len(timed(tables))
     if not found.reason.startswith("needs") or not unpaired:
@@ -281,9 +365,23 @@ def assess(module: Module, tables: Tables) -> Observation:
 
 
 def compared(over: pd.DataFrame, under: pd.DataFrame, rounds: Rounds) -> tuple[Effect, np.ndarray]:
-    """Return the ratios of the latencies of two tables' rows, one by one, and which of them are of paired samples.
+    """Return the ratios of the latencies of two tables, row by row.
 
     Latencies of different timing jobs have no pairs: their intervals are taken as independent.
+
+    Parameters
+    ----------
+    over, under : DataFrame
+        LATENCY and row of the numerators and of the denominators, equally many.
+    rounds : Rounds
+        The samples of the rows.
+
+    Returns
+    -------
+    ratios : Effect
+        Arrays [rows].
+    paired : np.ndarray
+        bool [rows]: whether a ratio is of paired samples.
     """
     logs = [np.log(rows["latency_ms"].to_numpy(float)) for rows in (over, under)]
     found = Effect(
@@ -301,37 +399,83 @@ def compared(over: pd.DataFrame, under: pd.DataFrame, rounds: Rounds) -> tuple[E
 
 
 def intervals(found: Effect, index: pd.Index, names: list[str] = SPEEDUP) -> pd.DataFrame:
-    """Return the ratios of effects with their 95 % limits as columns."""
+    """Return the ratios of effects with their 95 % limits as a table.
+
+    Parameters
+    ----------
+    found : Effect
+        Arrays [rows].
+    index : Index
+        The index of the table.
+    names : list of str
+        The columns of the ratio and its lower and upper limit.
+    """
     return pd.DataFrame(dict(zip(names, found.interval(), strict=True)), index=index)
 
 
 def paired(rows: pd.DataFrame, series: np.ndarray, names: list[str] = SPEEDUP) -> pd.DataFrame:
-    """Return rows with the trimmed mean ratio of each one's series [rows, rounds] and its 95 % limits."""
+    """Return rows with the trimmed mean of their ratios over the rounds.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row for each ratio.
+    series : np.ndarray
+        float64 [rows, rounds]: logarithms of the ratios.
+    names : list of str
+        The new columns of the ratio and its lower and upper 95 % limit.
+    """
     return rows.join(intervals(effects(series), rows.index, names))
 
 
 def macs_done(rows: pd.DataFrame) -> pd.Series:
-    """Return the MACs of one inference that are computed: in CSR those of non-zero weights only.
+    """Return the MACs that one inference computes: in CSR those of non-zero weights only.
 
-    They are what `table.study_row` counts for gflops.
+    They follow from gflops, see `dlas.analysis.rows.study_row`.
     """
     return rows["gflops"] * rows["latency_ms"] * 1e6 / 2
 
 
 def fastest(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Return the row of the lowest latency of each group."""
+    """Return the row of the lowest latency of each group of equal values in columns `by`."""
     return rows.loc[rows.groupby(by, sort=False)["latency_ms"].idxmin()]
 
 
 def floor_of(rows: pd.DataFrame, noise_floor: pd.DataFrame) -> np.ndarray:
-    """Return the noise floor of each row's platform and data set, infinite where there is none."""
+    """Return the noise floor of each row's platform and data set.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows with platform and dataset.
+    noise_floor : DataFrame
+        noise_floor.csv.
+
+    Returns
+    -------
+    np.ndarray
+        float64 [rows]; infinite where there is no noise floor.
+    """
     known = floors(noise_floor)
     places = zip(rows["platform"], rows["dataset"], strict=True)
     return np.array([known.get(place, np.inf) for place in places], float)
 
 
 def floors(noise_floor: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """Return for each (platform, dataset) the noise floor: the largest factor of its models' A/A pairs."""
+    """Return the noise floor of each platform and data set.
+
+    It is the largest factor of the A/A pairs of its models, see `statistics.noise_floor`.
+
+    Parameters
+    ----------
+    noise_floor : DataFrame
+        noise_floor.csv.
+
+    Returns
+    -------
+    dict of (platform, dataset) to float
+        Factors of at least 1.
+    """
     found: dict[tuple[str, str], float] = {}
     for row in noise_floor.itertuples():
         factor = statistics.noise_floor(Interval(row.ratio, row.low, row.high))

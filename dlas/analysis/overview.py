@@ -1,4 +1,4 @@
-"""The study at a glance: every latency that was measured."""
+"""Figure of the study at a glance: every latency that was measured."""
 
 from itertools import product
 from typing import Any
@@ -14,7 +14,7 @@ from dlas.analysis.style import GREY, Looks, no_level_handle, style
 from dlas.status import MEASURED
 
 LINE = ["compression", "format", "tuning"]
-# Of print, for one line.
+# Heights in print, of a line and of the heading of a data set.
 LINE_INCHES = 0.145
 HEADING_INCHES = 0.22
 SMALL: dict[str, Any] = {
@@ -28,11 +28,18 @@ SMALL: dict[str, Any] = {
 
 @style()
 def draw(study: pd.DataFrame, peers: pd.DataFrame, looks: Looks) -> Figure:
-    """Return the latency of every network by compression, format, primitive and platform, with intervals.
+    """Return the figure of the latency of every configuration, with its interval.
 
-    A model has one line for each compression and format of its weights, and on it one mark for each
-    primitive, a little lower each. A grey line over all of them is the uncompressed network in
-    another runtime, from peers.csv. How many rows are no measurement stands above.
+    A model has one line for each compression, format and tuning. On a line the marks of the
+    primitives stand a little lower each. A grey line over all of them is the uncompressed network
+    in another runtime. The title counts the rows that are no measurement.
+
+    Parameters
+    ----------
+    study, peers : DataFrame
+        study.csv and peers.csv.
+    looks : Looks
+        Labels, order and looks of the methods.
     """
     rows, no_level = distinct(measured(study)), unreached(study)
     peers = peers[peers["status"].isin(MEASURED)]
@@ -44,7 +51,7 @@ def draw(study: pd.DataFrame, peers: pd.DataFrame, looks: Looks) -> Figure:
         if line in there
     ]
     places = looks.sort(study[MODEL].drop_duplicates(), MODEL)
-    # Of one model, with a gap to the next.
+    # The height of a model, with a gap to the next one.
     inches = LINE_INCHES * (len(lines) + 0.8)
     headings = HEADING_INCHES * places["dataset"].nunique()
     figure, axes = panels.columns(

@@ -1,4 +1,4 @@
-"""A table as a page that people read: one HTML file without anything from outside."""
+"""Tables as pages for readers: one HTML file each, which loads nothing from outside."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,13 +10,14 @@ import pandas as pd
 
 from dlas.analysis.words import Words
 
-# The classes of a cell: bold, tinted, and grey.
+# CSS classes of cells: bold, tinted and grey.
 BEST, TIED, QUIET = "best", "tied", "quiet"
 _STYLE = """
 body { margin: 1.2em; color: #202020; font: 12px/1.45 system-ui, "DejaVu Sans", sans-serif; }
 h1 { margin: 0 0 0.3em; font-size: 16px; }
 p { max-width: 62em; margin: 0 0 1em; color: #404040; }
-table { border-collapse: collapse; border-bottom: 1px solid #202020; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; border-bottom: 1px solid #202020; \
+font-variant-numeric: tabular-nums; }
 th, td { padding: 0.2em 0.5em; text-align: right; white-space: pre; font-weight: normal; }
 thead th { font-weight: bold; vertical-align: bottom; }
 thead tr:first-child th { border-top: 1px solid #202020; }
@@ -34,11 +35,18 @@ tbody tr:hover td { background: #F2F5F8; }
 
 @dataclass(frozen=True)
 class Page:
-    """A table with what its reader needs.
+    """A table with its heading, its explanation and its formats.
 
-    The names of the columns and of the index stand in its head, with their units. `formats` says
-    how a column's numbers are written, in Python's format specifications; columns of text need
-    none. `classes` has a class, or nothing, for each cell: some of BEST, TIED and QUIET.
+    Attributes
+    ----------
+    title, note : str
+        The heading and the paragraph above the table.
+    table : DataFrame
+        The names of its columns and of its index are the head, with their units.
+    formats : mapping
+        A format string such as "{:.1f}" for each column of numbers.
+    classes : DataFrame, optional
+        The CSS classes of each cell: any of BEST, TIED and QUIET, separated by spaces.
     """
 
     title: str
@@ -49,7 +57,7 @@ class Page:
 
 
 def html(page: Page) -> str:
-    """Return a page as HTML. Numbers stand at the right, text at the left; an empty cell has no number."""
+    """Return a page as HTML, numbers at the right, text at the left, missing numbers empty."""
     styler = page.table.style.set_uuid("table")
     styler.cell_ids = False
     styler.format(dict(page.formats), na_rep="", escape="html")
@@ -70,15 +78,16 @@ def html(page: Page) -> str:
 
 
 def _is_text(column: pd.Series) -> bool:
-    """Return whether a column has words: text without a digit at its front is no number with its interval."""
+    """Return whether a column has words: texts that do not begin with a number."""
     texts = column[column.map(lambda cell: isinstance(cell, str) and cell != "")]
     return len(texts) > 0 and not texts.str.match(r"[-+\d]").any()
 
 
 def estimate(value: float, low: float = np.nan, high: float = np.nan) -> str:
-    """Return an estimate with its interval in three significant digits of the estimate: "0.481 [0.472, 0.490]".
+    """Return an estimate with its interval, e.g. "0.481 [0.472, 0.490]".
 
-    Nothing where there is no estimate, and no interval where there is none.
+    All numbers have the decimals of three significant digits of the estimate. An estimate of NaN
+    gives an empty text, limits of NaN give no interval.
     """
     if np.isnan(value):
         return ""
@@ -88,17 +97,27 @@ def estimate(value: float, low: float = np.nan, high: float = np.nan) -> str:
 
 
 def estimates(rows: pd.DataFrame, names: list[str]) -> list[str]:
-    """Return the `estimate` of each row from its columns of the value and its limits."""
+    """Return the `estimate` of each row from the columns of the value and its two limits."""
     return [estimate(*row) for row in rows[names].astype(float).itertuples(index=False)]
 
 
 def level_text(level: float) -> str:
-    """Return the level of a compression; nothing where it has none."""
+    """Return the level of a compression as text, empty for NaN."""
     return "" if np.isnan(level) else f"{level:g}"
 
 
 def labelled(rows: pd.DataFrame, columns: list[str], words: Words) -> pd.DataFrame:
-    """Return rows with the labels of methods in these columns; a cell without a name is empty."""
+    """Return rows with the labels of methods in place of their names.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of a table.
+    columns : list of str
+        The columns of methods; a cell without a name becomes empty.
+    words : Words
+        Labels of the methods.
+    """
     return rows.assign(
         **{
             name: rows[name].map(lambda cell: words.label(cell) if isinstance(cell, str) else "")

@@ -1,4 +1,4 @@
-"""Panels of figures: their axes and rows, their legends, what stands around them, and how they are written."""
+"""Layout of figures: panels and rows, legends, texts around them, and files."""
 
 import textwrap
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -25,11 +25,11 @@ from dlas.files import atomic_write
 
 Name = TypeVar("Name", bound=Hashable)
 
-# The widths of print: of one column, of two, and what each platform after the second one adds.
+# Widths of print: one column, two columns, and each platform after the second one.
 COLUMN_INCHES = 3.5
 PAGE_INCHES = 7.2
 PLATFORM_INCHES = 1.5
-# Of a legend's text in points, and of its handle with the space around it in multiples of that.
+# The size of a legend's text in points, and of a handle and its space in multiples of that.
 LEGEND_POINTS, HANDLE_SIZE = 7, 3.3
 
 
@@ -41,9 +41,27 @@ def columns(
     width: float = COLUMN_INCHES,
     **share: Any,
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure and its axes [rows, platforms], one column for each platform, titled with its name.
+    """Return a figure with a column of panels for each platform, titled with its name.
 
-    It is at least this many inches wide.
+    Parameters
+    ----------
+    looks : Looks
+        Labels of the platforms.
+    platforms : sequence of str
+        The platforms, in order. There is one column if it is empty.
+    rows : int
+        The lines of panels.
+    height, width : float
+        In inches; many platforms need a larger width.
+    **share
+        Keywords of `Figure.subplots`.
+
+    Returns
+    -------
+    figure : Figure
+        Its layout is constrained.
+    axes : np.ndarray
+        Axes [rows, platforms].
     """
     needed = COLUMN_INCHES + PLATFORM_INCHES * max(0, len(platforms) - 2)
     figure = Figure(figsize=(max(width, needed), height), layout="constrained")
@@ -55,7 +73,17 @@ def columns(
 
 
 def empty(looks: Looks, platforms: Sequence[str], text: str) -> tuple[Figure, list[Line2D]]:
-    """Return a figure whose panels say why they are empty, and no legend."""
+    """Return a figure with a text in each panel, and no entries of a legend.
+
+    Parameters
+    ----------
+    looks : Looks
+        Labels of the platforms.
+    platforms : sequence of str
+        See `columns`.
+    text : str
+        Why the panels are empty.
+    """
     figure, axes = columns(looks, platforms, height=1.2)
     for axis in axes[0]:
         marks.note(axis, text)
@@ -64,7 +92,19 @@ def empty(looks: Looks, platforms: Sequence[str], text: str) -> tuple[Figure, li
 
 @style()
 def draw(module: Module, observation: Observation, claim: str, looks: Looks) -> Figure:
-    """Return the figure of an observation, with its claim, verdict and rule."""
+    """Return the figure of an observation, with its claim, verdict and rule.
+
+    Parameters
+    ----------
+    module : Module
+        The module of the observation.
+    observation : Observation
+        The observation, as its module returned it.
+    claim : str
+        The claim in words.
+    looks : Looks
+        Labels, order and looks of the methods.
+    """
     figure, legend = module.draw(observation, looks)
     return finish(figure, claim, observation, module.RULE, legend, looks)
 
@@ -77,7 +117,31 @@ def finish(
     legend: Sequence[Line2D],
     looks: Looks,
 ) -> Figure:
-    """Put claim and verdict above a figure, and legend, reason and decision rule below it, wrapped to its width."""
+    """Add the texts and the legend around a figure, and enlarge it by their height.
+
+    Claim and verdict stand above the panels; the legend, the reason and the rule stand below. All
+    texts are wrapped to the figure's width.
+
+    Parameters
+    ----------
+    figure : Figure
+        The panels, in a constrained layout.
+    claim : str
+        The claim in words.
+    observation : Observation
+        The verdict.
+    rule : str
+        The decision rule.
+    legend : sequence of Line2D
+        The entries of the legend, possibly none.
+    looks : Looks
+        Labels of the methods.
+
+    Returns
+    -------
+    Figure
+        The same figure.
+    """
     width, height = figure.get_size_inches()
     title = _wrapped(claim[0].upper() + claim[1:], int(16.5 * width))
     verdict = _wrapped(looks.text(observation.headline), int(15.5 * width))
@@ -121,7 +185,7 @@ def finish(
 
 
 def _legend_columns(labels: Sequence[str], width: float) -> int:
-    """Return the number of legend columns that fit into a width in inches; matplotlib fills column by column."""
+    """Return how many legend columns fit into a width in inches, filled column by column."""
     sizes = [TextPath((0, 0), label, size=LEGEND_POINTS).get_extents().width for label in labels]
     for columns in range(min(len(labels), int(width / 1.15)), 1, -1):
         longest = sum(max(column) for column in np.array_split(sizes, columns))
@@ -139,9 +203,16 @@ def _wrapped(text: str, width: int) -> str:
 
 
 def log_axis(axis: Any, low: float, high: float, fine: float = 1.6) -> None:
-    """Make an x- or y-axis logarithmic over at least this range, with plain numbers.
+    """Make an axis logarithmic, with plain numbers as ticks.
 
-    They stand at 1, 2 and 5 up to this many decades, beyond at 1 only.
+    Parameters
+    ----------
+    axis : XAxis or YAxis
+        The axis of a panel.
+    low, high : float
+        The range that it shows at least.
+    fine : float
+        Up to this many decades ticks are at 1, 2 and 5, beyond at 1 only.
     """
     margin = max((high / low) ** 0.06, 1.03)
     limits = low / margin, high * margin
@@ -166,11 +237,19 @@ def _fine_ticks(low: float, high: float) -> list[float]:
 
 
 def legend_below(figure: Figure, *rows: Sequence[Artist]) -> None:
-    """Put a legend below a figure whose lines are these."""
+    """Put a legend below a figure.
+
+    Parameters
+    ----------
+    figure : Figure
+        The figure.
+    *rows : sequence of Artist
+        The entries of each line of the legend; a line without entries is left out.
+    """
     longest = max(map(len, rows))
     blank = Line2D([], [], linestyle="", label=" ")
     filled = [[*row, *[blank] * (longest - len(row))] for row in rows if row]
-    # As matplotlib fills.
+    # matplotlib fills a legend column by column.
     by_column = [row[column] for column in range(longest) for row in filled]
     figure.legend(
         handles=by_column,
@@ -187,11 +266,26 @@ def rows_of(
     naming: Callable[[str], str],
     heading: float = 0.8,
 ) -> dict[tuple[str, str], float]:
-    """Lay out one row a model on the shared y-axis of one line of panels, and return the rows' heights.
+    """Lay out one row for each model on the shared y-axis of a line of panels.
 
-    `places` are the distinct (dataset, model), sorted; data sets stand apart, with their name as a
-    heading. Other groups and members can take their place; `naming` gives the text of both. A
-    heading has this part of a row's height.
+    Data sets stand apart, each below a heading with its name. Other groups and members can take the
+    place of data sets and models.
+
+    Parameters
+    ----------
+    axes : np.ndarray
+        Axes [1, panels] with a shared y-axis.
+    places : DataFrame
+        The distinct (dataset, model), sorted.
+    naming : callable
+        Returns the text of a data set or model.
+    heading : float
+        The height of a heading, in rows.
+
+    Returns
+    -------
+    dict of (dataset, model) to float
+        The y coordinate of each row.
     """
     heights: dict[tuple[str, str], float] = {}
     first = axes[0, 0]
@@ -223,10 +317,29 @@ def rows_of(
 def model_rows(
     looks: Looks, platforms: Sequence[str], rows: pd.DataFrame, inches: float, **options: Any
 ) -> tuple[Figure, np.ndarray, dict[tuple[str, str], float]]:
-    """Return a figure, its axes [1, platforms], and the height of each model that `rows` have in them.
+    """Return a figure with one row for each model.
 
-    A model takes this many inches. The keys of the heights are (dataset, model); `options` are
-    those of `columns`.
+    Parameters
+    ----------
+    looks : Looks
+        Labels and order of the methods.
+    platforms : sequence of str
+        The columns of panels.
+    rows : DataFrame
+        Its distinct (dataset, model) get a row.
+    inches : float
+        The height of a row.
+    **options
+        Keywords of `columns`; `height` is added to that of the rows.
+
+    Returns
+    -------
+    figure : Figure
+        The figure.
+    axes : np.ndarray
+        Axes [1, platforms].
+    heights : dict of (dataset, model) to float
+        The y coordinate of each row.
     """
     places = looks.sort(rows[MODEL].drop_duplicates(), MODEL)
     height = options.pop("height", 0.0) + inches * len(places)
@@ -237,7 +350,28 @@ def model_rows(
 def network_rows(
     looks: Looks, platforms: Sequence[str], rows: pd.DataFrame, inches: float, below: float = 0.0
 ) -> tuple[Figure, np.ndarray, dict[tuple[str, str], float]]:
-    """Return the figure of `network_sections` with one section, its axes, and the height of each network in them."""
+    """Return a figure of one section of networks.
+
+    Parameters
+    ----------
+    looks, platforms : Looks, sequence of str
+        See `network_sections`.
+    rows : DataFrame
+        The networks of the section.
+    inches : float
+        The height of a line.
+    below : float
+        See `network_sections`.
+
+    Returns
+    -------
+    figure : Figure
+        The figure.
+    axes : np.ndarray
+        Axes [1, platforms].
+    heights : dict of (network, variant) to float
+        The y coordinate of each line, by the keys that `at` takes.
+    """
     figure, axes, (heights,) = network_sections(looks, platforms, [(rows, inches)], below)
     return figure, axes, heights
 
@@ -248,11 +382,28 @@ def network_sections(
     sections: Sequence[tuple[pd.DataFrame, float]],
     below: float = 0.0,
 ) -> tuple[Figure, np.ndarray, list[dict[tuple[str, str], float]]]:
-    """Return a figure of the width of a page, its axes [sections, platforms], and the heights of networks in each.
+    """Return a figure as wide as a page, with one line for each compression and format of a model.
 
-    A section is made of rows and inches. Models stand apart, with a line of these inches for each
-    of their compressions and formats that the rows have; `below` are the inches that the axes'
-    labels take beyond one line. The keys of the heights are as `at` takes them.
+    Parameters
+    ----------
+    looks : Looks
+        Labels and order of the methods.
+    platforms : sequence of str
+        The columns of panels.
+    sections : sequence of (DataFrame, float)
+        For each line of panels, the rows whose networks it shows, and the height of a line in
+        inches.
+    below : float
+        Inches that the labels of the x-axis take beyond one line.
+
+    Returns
+    -------
+    figure : Figure
+        The figure.
+    axes : np.ndarray
+        Axes [sections, platforms].
+    heights : list of dict of (network, variant) to float
+        The y coordinate of each line of each section, by the keys that `at` takes.
     """
     kinds = [*NETWORK, "format"]
     named = []
@@ -283,12 +434,37 @@ def network_sections(
 
 
 def set_title(axis: Axes, looks: Looks, platform: str, ways: Sequence[str]) -> None:
-    """Title a panel with its platform and with the two ways to schedule that it compares."""
+    """Title a panel with its platform and the ways to schedule that it compares.
+
+    Parameters
+    ----------
+    axis : Axes
+        The panel.
+    looks : Looks
+        Labels of the methods.
+    platform : str
+        The platform.
+    ways : sequence of str
+        The ways to schedule, in order.
+    """
     axis.set_title(f"{looks.label(platform)}\n{' to '.join(map(looks.label, ways))}")
 
 
 def of(rows: pd.DataFrame, platform: str, dataset: str, model: str) -> pd.Series:
-    """Return which rows are of a model on a platform."""
+    """Return which rows are of a model on a platform.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows with platform, dataset and model.
+    platform, dataset, model : str
+        The names to look for.
+
+    Returns
+    -------
+    Series
+        bool [rows].
+    """
     return (rows["platform"] == platform) & (rows["dataset"] == dataset) & (rows["model"] == model)
 
 
@@ -301,10 +477,24 @@ def technique_marks(
     offsets: Mapping[tuple[str, ...], float],
     limits: Sequence[str],
 ) -> None:
-    """Draw a platform's marks of each technique and primitive in the rows of `model_rows`.
+    """Draw the marks of a platform in the rows of `model_rows`.
 
-    `offsets` are by compression and primitive, `limits` the columns of the estimate and its
-    interval.
+    Parameters
+    ----------
+    axis : Axes
+        The panel of the platform.
+    looks : Looks
+        Looks of the methods.
+    rows : DataFrame
+        One row for each mark.
+    platform : str
+        The platform whose rows are drawn.
+    heights : mapping of (dataset, model) to float
+        See `model_rows`.
+    offsets : mapping of (compression, primitive) to float
+        The distance of a mark from the middle of its row.
+    limits : sequence of str
+        The columns of the estimate and its lower and upper limit.
     """
     for (dataset, model), height in heights.items():
         here = rows[of(rows, platform, dataset, model)]
@@ -323,7 +513,22 @@ def technique_marks(
 
 
 def at(rows: pd.DataFrame, network: str, variant: str) -> pd.Series:
-    """Return which rows are of a line of `network_sections`."""
+    """Return which rows are of a line of `network_sections`.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows with model, dataset, compression and format.
+    network : str
+        The key's "model, dataset".
+    variant : str
+        The key's "compression" or "compression, format", the former for dense.
+
+    Returns
+    -------
+    Series
+        bool [rows].
+    """
     model, dataset = network.split(", ")
     compression, weight_format = (*variant.split(", "), "dense")[:2]
     return (
@@ -335,15 +540,20 @@ def at(rows: pd.DataFrame, network: str, variant: str) -> pd.Series:
 
 
 def spread(names: Sequence[Name]) -> dict[Name, float]:
-    """Return an offset from a row's height for each name, so that their marks stand one above another."""
+    """Return each name's offset from the middle of a row; their marks stand one above another."""
     step = min(0.24, 0.75 / max(1, len(names)))
     return {name: step * ((len(names) - 1) / 2 - index) for index, name in enumerate(names)}
 
 
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:
-    """Write a figure to each path atomically; the suffix (pdf, svg, png) is the format.
+    """Write a figure to each path atomically; the same figure gives the same bytes.
 
-    The same figure gives the same bytes.
+    Parameters
+    ----------
+    figure : Figure
+        The figure.
+    paths : iterable of path
+        The suffix (pdf, svg, png) is the format.
     """
     for path in map(Path, paths):
         metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix)

@@ -1,9 +1,9 @@
-"""Which networks are worth choosing: the Pareto front of accuracy, latency and size on every platform.
+"""The Pareto front of accuracy, latency and size on every platform.
 
-A network is a model with a compression, in its fastest configuration. It is on the front if no
-other one of the data set and platform is at least as good in top-1, latency and bytes and better in
-one of them. The medians and the top-1 of the test split decide, as they are: a front of what is
-clearly better only would leave out hardly a network. The figure draws the errors of both.
+A network is a model with a compression, in its fastest configuration. It is on the front unless
+another one of the data set and platform is at least as good in top-1, latency and bytes and better
+in one of them. Medians and the top-1 of the test split decide without their errors: a front of
+clear differences alone would leave out hardly a network. The figure draws the errors of both.
 """
 
 from collections.abc import Sequence
@@ -23,23 +23,32 @@ from dlas.analysis.observation import distinct, fastest, measured
 from dlas.analysis.style import Looks, style
 
 FRONT = "#404040"
-# Points across, of the largest model and at least.
+# Diameters in points, of the largest model and of the smallest mark.
 LARGEST_MARK, SMALLEST_MARK = 9.0, 1.8
 ROW_INCHES = 2.6
-# That the ring around a mark is wider than it.
+# Points between a mark and the ring around it.
 RING_POINTS = 2.6
-# From the middle of a ring to a name.
+# Points between the middle of a ring and a name.
 NAME_POINTS = 6.5
-# Above marks and names.
+# Rings are drawn above marks and names.
 RING_ORDER = 4
 RING: dict[str, Any] = {"marker": "o", "fillstyle": "none", "markeredgewidth": 0.9, "color": FRONT}
 
 
 def networks(study: pd.DataFrame) -> pd.DataFrame:
-    """Return the fastest configuration of each network, with accuracy and error, and whether it is on the front.
+    """Return the fastest configuration of each network, with its accuracy.
 
-    `accuracy` is the top-1 of the compiled network in percent, `error` its binomial standard error
-    in points, `front` is that of `front` among the networks of the data set and platform.
+    Parameters
+    ----------
+    study : DataFrame
+        study.csv.
+
+    Returns
+    -------
+    DataFrame
+        Rows of study.csv with three more columns. `accuracy` is the top-1 of the compiled network
+        in percent, `error` its binomial standard error in percentage points. `front` says whether
+        the network is on the front of its data set and platform.
     """
     rows = fastest(distinct(measured(study)), DEPLOYED)
     images = rows.groupby("dataset")["top1"].transform(statistics.fewest_images)
@@ -55,9 +64,19 @@ def networks(study: pd.DataFrame) -> pd.DataFrame:
 
 
 def front(*costs: pd.Series) -> np.ndarray:
-    """Return which of some points are not dominated, by several quantities of which less is better.
+    """Return which points are on the Pareto front.
 
     One point dominates another if it is nowhere worse and somewhere better.
+
+    Parameters
+    ----------
+    *costs : Series
+        Quantities of the points, of which less is better.
+
+    Returns
+    -------
+    np.ndarray
+        bool [points]: not dominated.
     """
     values = np.column_stack(costs)
     no_worse = (values[:, None] <= values).all(axis=2)
@@ -67,9 +86,17 @@ def front(*costs: pd.Series) -> np.ndarray:
 
 @style()
 def draw(study: pd.DataFrame, looks: Looks) -> Figure:
-    """Return top-1 over latency of every network, a line of panels for each data set, one for each platform.
+    """Return the figure of top-1 over latency of every network.
 
-    The area of a mark is the model's bytes. Networks on the front are ringed and named.
+    There is a line of panels for each data set, and in it a panel for each platform. The area of a
+    mark is the model's bytes. Networks on the front are ringed and named.
+
+    Parameters
+    ----------
+    study : DataFrame
+        study.csv.
+    looks : Looks
+        Labels, order and looks of the methods.
     """
     rows = networks(study)
     platforms, datasets = (looks.ordered(kind, study[kind]) for kind in ("platform", "dataset"))
@@ -94,7 +121,7 @@ def draw(study: pd.DataFrame, looks: Looks) -> Figure:
     for axis in axes[:, 0]:
         axis.set_ylabel("top-1 (%)")
     panels.legend_below(figure, *_legend(looks, rows, largest))
-    # The panels get their size, which the names are placed by.
+    # Drawing gives the panels the size that the places of the names depend on.
     figure.canvas.draw()
     for (line, dataset), (column, platform) in product(enumerate(datasets), enumerate(platforms)):
         here = rows[(rows["dataset"] == dataset) & (rows["platform"] == platform)]
@@ -113,12 +140,12 @@ def _scales(axis: Axes, rows: pd.DataFrame) -> None:
 
 
 def _across(size: float, largest: float) -> float:
-    """Return how many points a mark of a model of this size is across: its area is in proportion."""
+    """Return the diameter of a mark in points; its area is in proportion to the bytes."""
     return max(SMALLEST_MARK, LARGEST_MARK * float(np.sqrt(size / largest)))
 
 
 def _mark(axis: Axes, looks: Looks, rows: pd.DataFrame, row: Any, largest: float) -> None:
-    """Draw one network with the errors of its latency and its top-1, and a ring if it is on the front."""
+    """Draw a network with the errors of latency and top-1, ringed if it is on the front."""
     colour, size = looks.colour(row.compression), _across(row.model_bytes, largest)
     reach = [[row.accuracy - row.error], [row.accuracy + row.error]]
     axis.plot(
@@ -160,7 +187,7 @@ def _names(axis: Axes, looks: Looks, here: pd.DataFrame) -> None:
 
 
 def _bytes(size: float) -> str:
-    """Return a size in a unit of three digits or fewer before the point."""
+    """Return a size in bytes as text, in the largest unit that gives 1 or more."""
     power = min(3, int(np.log10(size) // 3))
     return f"{size / 1000**power:.3g} {('B', 'kB', 'MB', 'GB')[power]}"
 

@@ -1,7 +1,7 @@
-"""Published speedups of compression, and those of the study beside them.
+"""Published speedups of compression beside those of the study.
 
-The published figures are in published.csv, next to this module, with their source. Their columns
-begin with `published_`; all other numbers are the study's own.
+published.csv next to this module has the published figures and their source. Their columns begin
+with `published_`; all other numbers are the study's own.
 """
 
 from pathlib import Path
@@ -36,7 +36,7 @@ PUBLISHED_COLUMNS = [
 
 
 def published_speedups(tables: Tables, words: Words) -> pd.DataFrame:
-    """Return one row for each published speedup, platform and data set with its model: PUBLISHED_COLUMNS.
+    """Return the published speedups beside those of the study.
 
     Parameters
     ----------
@@ -48,10 +48,11 @@ def published_speedups(tables: Tables, words: Words) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The own speedup is the latency of the uncompressed network over that of the compressed one,
-        each untuned and in its fastest primitive, the compressed one in the format of the published
-        figure. A row without an own speedup has the reason as its status; where no data set has the
-        model, `dataset` is empty.
+        PUBLISHED_COLUMNS; one row for each published speedup, platform and data set with its model.
+        The study's own speedup is the latency of the uncompressed network over that of the
+        compressed one. Each is untuned and in its fastest primitive, the compressed one in the
+        format of the published figure. A row without one has the reason as its status. If no data
+        set has the model, `dataset` is empty.
     """
     study, asked = tables.study, untuned(tables.rows)
     names = words.ordered("platform", study["platform"])
@@ -73,7 +74,7 @@ def published_speedups(tables: Tables, words: Words) -> pd.DataFrame:
 
 
 def _status(asked: pd.DataFrame, row: pd.Series) -> str:
-    """Return OK, or why there is no speedup of the network that a row is about."""
+    """Return OK, or why the study has no speedup of the network of a row."""
     here = having(asked, row[PLACE].to_dict())
     compressed = having(here, {"compression": row["compression"]})
     if len(unreached(compressed)):
@@ -85,14 +86,14 @@ def _status(asked: pd.DataFrame, row: pd.Series) -> str:
 
 
 def _unmeasured(network: pd.DataFrame) -> str:
-    """Return why no row of a network is measured, and nothing where one is."""
+    """Return why no row of a network is measured, or an empty text if one is."""
     if len(measured(network)):
         return ""
     return ", ".join(sorted(network["status"].unique())) or ABSENT
 
 
 def published_page(rows: pd.DataFrame, words: Words) -> Page:
-    """Return the page of `published_speedups`: a published figure stands once, with all that is beside it."""
+    """Return the page of `published_speedups`, each published figure once."""
     methods = ["model", "compression", "format", "platform", "dataset"]
     figures = [
         "published_top1_before",
@@ -106,7 +107,7 @@ def published_page(rows: pd.DataFrame, words: Words) -> Page:
         level=rows["level"].map(level_text),
         speedup=pd.Series(estimates(rows, LIMITS), rows.index).where(found, rows["status"]),
     )
-    # White space counts in the head of a page.
+    # Line breaks in the head of a page are kept.
     index = {
         "model": "model",
         "compression": "compression",

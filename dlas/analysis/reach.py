@@ -1,4 +1,4 @@
-"""How far a network can be compressed before it loses accuracy."""
+"""Compression at equal accuracy: how far each network can be compressed."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -11,9 +11,9 @@ from dlas.analysis import statistics
 from dlas.analysis.answers import Answers, level_name
 from dlas.analysis.columns import NETWORK
 
-# Percentage points of test top-1 that an equally accurate network may lose.
+# Percentage points of test top-1 that a network of equal accuracy may lose.
 LOSS = 1.0
-# For the rules.
+# Stands in the rules.
 ALLOWED = f"top-1 on the test split at most {LOSS:g} point below the uncompressed network's"
 # A smaller ratio of two compressions may come from the spacing of the levels.
 FURTHER = 1.25
@@ -22,17 +22,18 @@ RESAMPLES = 999
 
 @dataclass(frozen=True, eq=False)
 class Reaches:
-    """How far each ladder compresses at equal accuracy.
+    """Compressions at equal accuracy of some ladders.
 
-    Parameters
+    A ladder has the levels of one compression on one network.
+
+    Attributes
     ----------
     table : DataFrame
         NETWORK, factor, low, high and bound. `factor` is the parameters of the uncompressed network
         over the non-zero ones that are left, see `reach`, with the limits of its 95 % bootstrap
-        interval. `bound` says that the strongest level still holds, so that the factor is a lower
-        bound.
+        interval. `bound` is true if the strongest level still holds: the factor is a lower bound.
     factors, bounds : np.ndarray
-        float64 and bool [ladders, RESAMPLES]: the same with the test images drawn anew.
+        float64 and bool [ladders, RESAMPLES]: the same on resampled test images.
     """
 
     table: pd.DataFrame
@@ -40,7 +41,7 @@ class Reaches:
     bounds: np.ndarray
 
     def of(self, chosen: npt.ArrayLike) -> "Reaches":
-        """Return the ladders at these positions, or where a mask says so."""
+        """Return the ladders at some positions, or where a mask is true."""
         rows = np.asarray(chosen)
         return Reaches(self.table.iloc[rows], self.factors[rows], self.bounds[rows])
 
@@ -59,16 +60,18 @@ class Reaches:
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """Logarithms of the compressions of some ladders: float64 [ladders, 1 + RESAMPLES], first as measured.
+    """Compressions of some ladders that can be compared.
 
-    Parameters
+    All arrays are float64 [ladders, 1 + RESAMPLES], natural logarithms, the first column as
+    measured.
+
+    Attributes
     ----------
     log : np.ndarray
-        None is beyond the smallest at which one of the ladders ended that still held. Up to there
-        every compression is known; a difference beyond it is not, and counts as none.
+        The compressions, cut at the smallest lower bound of the ladders. Up to there each one is
+        known. Differences beyond it are unknown and count as none.
     least, most : np.ndarray
-        What each could be at least and at most: of a ladder that still held at its end, more than
-        any number.
+        The smallest and the largest possible compression; `most` is infinite for a lower bound.
     """
 
     log: np.ndarray
@@ -77,12 +80,25 @@ class Counted:
 
 
 def reaches(curves: pd.DataFrame, answers: Answers) -> Reaches:
-    """Return how far each ladder compresses, from its levels in accuracy_curves.csv and their answers.
+    """Return how far each ladder compresses at equal accuracy.
 
+    Parameters
+    ----------
+    curves : DataFrame
+        Rows of accuracy_curves.csv, with level 0 of each ladder.
+    answers : Answers
+        Predictions of the networks on the test images.
+
+    Returns
+    -------
+    Reaches
+        Without levels that could not be made, and without ladders of unknown answers.
+
+    Notes
+    -----
     The test images of a data set are drawn with replacement, the same ones for all of its networks
-    and levels: a bootstrap of pairs (Efron and Tibshirani 1993), in which the images that all get
-    right drop out. Levels that could not be made are left out, and so are ladders of which the
-    answers are not known.
+    and levels: a bootstrap of pairs (Efron and Tibshirani 1993). Images that all networks classify
+    correctly drop out of their differences.
     """
     curves = curves.dropna(subset=["top1"])
     draws = {name: _draws(len(labels)) for name, labels in answers.labels.items()}
@@ -111,7 +127,7 @@ def reaches(curves: pd.DataFrame, answers: Answers) -> Reaches:
 
 @cache
 def _draws(images: int) -> np.ndarray:
-    """Return which share of a resample each image is: float64 [RESAMPLES, images]."""
+    """Return the share of each image in each resample, float64 [RESAMPLES, images]."""
     return (
         np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), RESAMPLES)
         / images
@@ -119,7 +135,7 @@ def _draws(images: int) -> np.ndarray:
 
 
 def _correct(answers: Answers, name: tuple[str, ...], level: float) -> np.ndarray | None:
-    """Return which images a level gets right; level 0 of a ladder is the uncompressed network."""
+    """Return which images a level classifies correctly; level 0 is the uncompressed network."""
     dataset, model, compression = name
     if level == 0:
         return answers.correct(dataset, model, "none", level_name(None))
@@ -129,10 +145,24 @@ def _correct(answers: Answers, name: tuple[str, ...], level: float) -> np.ndarra
 def reach(factors: npt.ArrayLike, top1: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return the largest compression at equal accuracy, and whether it is only a lower bound.
 
-    `factors` [levels] and `top1` [..., levels], in percent, are those of the levels from the
-    uncompressed network on; the results are arrays [...]. The last level that loses no more than
-    allowed counts, and what the straight line to the next level's top-1, over the logarithm of the
-    compression, adds to it. If that is the strongest level, it is a lower bound.
+    Parameters
+    ----------
+    factors : array-like
+        float [levels]: the compressions of the levels, from the uncompressed network on.
+    top1 : array-like
+        float [..., levels]: the top-1 of the levels in percent.
+
+    Returns
+    -------
+    factor : np.ndarray
+        float64 [...].
+    bound : np.ndarray
+        bool [...]: whether the strongest level still holds.
+
+    Notes
+    -----
+    The last level that loses at most `LOSS` counts. Between it and the next level, top-1 is
+    interpolated over the logarithm of the compression.
     """
     steps, accuracy = np.log(np.asarray(factors, float)), np.asarray(top1, float)
     # Positive where a level loses too much.
@@ -148,8 +178,14 @@ def reach(factors: npt.ArrayLike, top1: npt.ArrayLike) -> tuple[np.ndarray, np.n
 
 
 def interval(logs: np.ndarray) -> statistics.Interval:
-    """Return the ratio of a logarithm, the first of `logs`, with the 95 % percentile interval of the others."""
+    """Return a ratio with its 95 % bootstrap percentile interval.
+
+    Parameters
+    ----------
+    logs : np.ndarray
+        float64 [1 + resamples]: logarithms of the ratio, first as measured.
+    """
     levels = [statistics.ERROR_RATE / 2, 1 - statistics.ERROR_RATE / 2]
-    # The larger of two neighbours, between which infinity has no mean.
+    # One of two neighbours may be infinite, so the larger one is taken instead of their mean.
     limits = np.quantile(logs[1:], levels, method="higher")
     return statistics.Interval(*(float(np.exp(value)) for value in (logs[0], *limits)))

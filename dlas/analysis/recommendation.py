@@ -1,7 +1,8 @@
-"""Which configuration to take where so much accuracy is needed, and what each layer's choice contributes to it.
+"""The recommended configuration at an accuracy floor, and the contribution of each layer's choice.
 
-The default of a layer is what its choice is put back to: the most accurate uncompressed network
-that meets the floor (the faster one of equals), and else the default of `choices.default`.
+A contribution compares with the default of a layer. The default model is the most accurate
+uncompressed network that meets the floor, and the faster one of equals; `choices.default` gives all
+other defaults.
 """
 
 import re
@@ -32,18 +33,31 @@ COLUMNS = [
     *("layer_by_layer", "layer_by_layer_ms", "layer_by_layer_status", *JOINT),
 ]
 BELOW, UNMEASURED = "below the floor", "not measured"
-# Percent: a share of images is no exact number.
+# In percentage points: a share of images has rounding errors.
 ROUNDING = 1e-9
 
 
 def recommend(tables: Tables, top1_floor: Mapping[str, float]) -> pd.DataFrame:
-    """Return one row for each platform and data set: COLUMNS. `top1_floor` is in percent, by data set.
+    """Return the fastest configuration of each platform and data set that meets the accuracy floor.
 
-    Recommended is the measured configuration of lowest latency among the candidates: those whose
-    compiled top-1 on the test split is at least the floor. A contribution is the latency with that
-    layer's choice put back to its default over the recommended one; NaN where that was not
-    measured. The joint speedup is that of the recommended configuration over what is chosen layer
-    by layer, see `choices.gains`; NaN where that is no candidate.
+    Parameters
+    ----------
+    tables : Tables
+        The tables of the study.
+    top1_floor : mapping of str to float
+        Top-1 in percent by data set.
+
+    Returns
+    -------
+    DataFrame
+        COLUMNS; one row for each platform and data set.
+
+        - Candidates: measured configurations with a compiled top-1 on the test split of at least
+          the floor. The one of lowest latency is recommended.
+        - Contribution: latency with that layer's choice put back to its default, over the
+          recommended one. NaN if that was not measured.
+        - Joint speedup: of the recommended configuration over the one chosen layer by layer, see
+          `choices.gains`. NaN if the latter is no candidate.
     """
     study = tables.study
     rows = distinct(measured(tables.rows))
@@ -84,7 +98,7 @@ def _reason(asked: pd.DataFrame, here: pd.DataFrame) -> str:
 
 
 def _default(candidates: pd.DataFrame, usual: dict[str, str]) -> dict[str, str]:
-    """Return the default of each layer, the model included where an uncompressed one is a candidate."""
+    """Return the default of each layer; the model needs an uncompressed candidate."""
     if "primitive" not in usual:
         return usual
     plain = choices.having(candidates, usual)
@@ -97,7 +111,7 @@ def _default(candidates: pd.DataFrame, usual: dict[str, str]) -> dict[str, str]:
 def _contributions(
     here: pd.DataFrame, best: pd.Series, usual: Mapping[str, str]
 ) -> dict[str, float]:
-    """Return for each layer the latency with its choice at the default over the best latency, where measured."""
+    """Return the contribution of each layer whose default was measured, by column."""
     chosen = {name: str(best[name]) for layer in LAYERS.values() for name in layer}
     found = {}
     for layer, names in LAYERS.items():
@@ -126,7 +140,7 @@ def _layer_by_layer(
 
 
 def page(rows: pd.DataFrame, words: Words) -> Page:
-    """Return the page of recommendations: a column for each platform and data set."""
+    """Return the page of the recommendations, a column for each platform and data set."""
     if rows.empty:
         return Page("The recommended configuration", "No configuration takes part.", rows)
     columns = [(words.label(row.platform), words.label(row.dataset)) for row in rows.itertuples()]

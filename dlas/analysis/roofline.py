@@ -1,14 +1,13 @@
-"""How close each network comes to what its platform allows: the roofline.
+"""The roofline: how close each network comes to the limits of its platform.
 
 The model is that of Williams, Waterman and Patterson, "Roofline: An Insightful Visual Performance
 Model for Multicore Architectures", CACM 52(4), 2009: at most min(peak, intensity x bandwidth), both
 measured, see dlas/hardware/peak.py.
 
-The intensity is an upper bound, because only what has to be moved in any case is in its
-denominator: every weight, once an inference. Feature maps are not counted, as they may stay in the
-caches, and neither are the copies that a primitive makes (im2col, packing) nor what is read again.
-Where the weights themselves stay in a cache from one inference to the next the memory does not
-limit, and a network may lie above the slope.
+The intensity is an upper bound: its denominator has only the bytes that must be moved, each weight
+once an inference. Feature maps may stay in the caches and are not counted. Neither are the copies
+that a primitive makes (im2col, packing), nor repeated reads. Where the weights stay in a cache from
+one inference to the next, the memory does not limit, and a network may lie above the slope.
 """
 
 import textwrap
@@ -29,23 +28,31 @@ from dlas.analysis.style import DARK, Looks, face, style
 from dlas.status import OK
 
 DTYPES = ("float32", "float16", "int8")
-# Of a non-zero's place in CSR.
+# CSR stores an index with each non-zero weight.
 INDEX_BYTES = np.dtype("int32").itemsize
-# Of the peak, which lines stand for.
+# Percentages of the peak at which lines are drawn.
 PERCENTAGES = (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1)
 LINE = "#D0D4D8"
 ROW_INCHES = 2.3
-# Of networks in a panel; where there are more, uncompressed ones only are named.
+# In a panel of more networks only the uncompressed ones are named.
 MAX_NAMES = 8
-# Of the axes, beyond the marks and the ceilings.
+# Factor by which the axes extend beyond marks and ceilings.
 MARGIN = 1.6
 
 
 def networks(study: pd.DataFrame) -> pd.DataFrame:
-    """Return the fastest configuration of each network where a peak is known, with `intensity`, in operations a byte.
+    """Return the fastest configuration of each network on each platform whose peak is known.
 
-    Operations are those of gflops: two for each MAC, in CSR of non-zero weights only; bytes are
-    `weight_bytes`.
+    Parameters
+    ----------
+    study : DataFrame
+        study.csv.
+
+    Returns
+    -------
+    DataFrame
+        With `intensity`, operations over `weight_bytes`. As in gflops, a MAC has two operations,
+        and CSR computes only the MACs of non-zero weights.
     """
     rows = distinct(measured(study))
     rows = fastest(rows[rows["peak_fraction"].notna()], DEPLOYED)
@@ -53,12 +60,11 @@ def networks(study: pd.DataFrame) -> pd.DataFrame:
 
 
 def weight_bytes(rows: pd.DataFrame) -> pd.Series:
-    """Return the bytes of each configuration's parameters in the format and type that its kernels read.
+    """Return the bytes of each configuration's parameters, as its kernels read them.
 
-    Dense: all parameters in the type of the network. Sparse: those that are not zero, each with a
-    32-bit index; row pointers are not counted. Biases and the scales of integers are wider than is
-    counted, batch normalizations that are folded into convolutions smaller: together at most a few
-    per cent.
+    Dense: all parameters in the dtype of the network. Sparse: non-zero parameters, each with a
+    32-bit index, without row pointers. Biases and the scales of integers are wider than counted,
+    batch normalizations that are folded into convolutions smaller: together at most a few per cent.
     """
     size = rows["dtype"].map(lambda dtype: np.dtype(dtype).itemsize)
     sparse = rows["nonzero_params"] * (size + INDEX_BYTES)
@@ -66,19 +72,32 @@ def weight_bytes(rows: pd.DataFrame) -> pd.Series:
 
 
 def ceiling(intensity: np.ndarray, peak: float, bandwidth: float) -> np.ndarray:
-    """Return the 10^9 operations/s that a platform allows at most at these operations a byte.
+    """Return the largest 10^9 operations/s that a platform allows.
 
-    `peak` is in 10^9 operations/s, `bandwidth` in 10^9 bytes/s.
+    Parameters
+    ----------
+    intensity : np.ndarray
+        Operations a byte.
+    peak : float
+        In 10^9 operations/s.
+    bandwidth : float
+        In 10^9 bytes/s.
     """
     return np.minimum(peak, intensity * bandwidth)
 
 
 @style()
 def draw(study: pd.DataFrame, platforms: Mapping[str, Mapping[str, Any]], looks: Looks) -> Figure:
-    """Return GFLOP/s over intensity of every network, a line of panels for each type of numbers.
+    """Return the figure of 10^9 operations/s over intensity, a line of panels for each dtype.
 
-    `platforms` are the records of `dlas.hardware.peak.measure_platform` by name. Lines stand for
-    shares of the platform's peak in the panel's type.
+    Parameters
+    ----------
+    study : DataFrame
+        study.csv.
+    platforms : mapping of str to mapping
+        The records of `dlas.hardware.peak.measure_platform` by platform.
+    looks : Looks
+        Labels, order and looks of the methods.
     """
     rows = networks(study)
     names = looks.ordered("platform", platforms)
@@ -106,7 +125,7 @@ def draw(study: pd.DataFrame, platforms: Mapping[str, Mapping[str, Any]], looks:
             axis.set_xlabel("operations a byte, at most (log scale)")
         line[0].set_ylabel("10\N{SUPERSCRIPT NINE} operations/s (log scale)")
     panels.legend_below(figure, *_legend(looks, rows))
-    # The panels get their size, which the names are placed by.
+    # Drawing gives the panels the size that the places of the names depend on.
     figure.canvas.draw()
     for axis, here in filled.items():
         _names(axis, looks, here)
@@ -114,12 +133,12 @@ def draw(study: pd.DataFrame, platforms: Mapping[str, Mapping[str, Any]], looks:
 
 
 def _limits(platform: Mapping[str, Any], dtype: str) -> tuple[float, float]:
-    """Return a platform's peak in a type of numbers and its bandwidth."""
+    """Return a platform's peak in a dtype, in 10^9 operations/s, and its bandwidth in GB/s."""
     return platform["peak_gflops"][dtype], platform["bandwidth_gbs"]
 
 
 def _absent(axis: Axes, platform: Mapping[str, Any]) -> None:
-    """Say in an empty panel why it is empty; its axes belong to its neighbours as well."""
+    """Write in an empty panel why it is empty."""
     status, reason = platform["status"], "not measured"
     if status != OK:
         reason += f": {status}"
@@ -129,7 +148,7 @@ def _absent(axis: Axes, platform: Mapping[str, Any]) -> None:
 
 
 def _scales(axis: Axes, rows: pd.DataFrame, limits: list[tuple[float, float]]) -> None:
-    """Give the panels of a type their shared axes, over all marks and `limits`, which are those of the platforms."""
+    """Set the axes that the panels of a dtype share, over all marks and ceilings."""
     ridges = [peak / bandwidth for peak, bandwidth in limits]
     low, high = min(rows["intensity"].min(), *ridges), max(rows["intensity"].max(), *ridges)
     top = max(peak for peak, _ in limits)
@@ -138,7 +157,7 @@ def _scales(axis: Axes, rows: pd.DataFrame, limits: list[tuple[float, float]]) -
 
 
 def _ceilings(axis: Axes, peak: float, bandwidth: float) -> None:
-    """Draw what a platform allows at most, and lines at shares of its peak."""
+    """Draw the ceiling of a platform, and lines at percentages of its peak."""
     (low, high), bottom = axis.get_xlim(), axis.get_ylim()[0]
     at = np.array([low / 10, peak / bandwidth, high * 10])
     axis.plot(at, ceiling(at, peak, bandwidth), color=DARK, linewidth=1.2, zorder=1)
@@ -172,7 +191,7 @@ def _mark(axis: Axes, looks: Looks, row: Any) -> None:
 
 
 def _names(axis: Axes, looks: Looks, here: pd.DataFrame) -> None:
-    """Name the networks of a panel, or, where they are many, the uncompressed ones."""
+    """Name the networks of a panel, only the uncompressed ones if there are many."""
     some = here if len(here) <= MAX_NAMES else here[here["compression"] == "none"]
     marks.name_points(
         axis,

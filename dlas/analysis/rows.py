@@ -1,4 +1,4 @@
-"""Rows of the study's tables, each made of the records of its jobs."""
+"""Rows of the tables of the study, each from the records of its jobs."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -42,7 +42,7 @@ def study_row(
     configuration : mapping
         The choice on each layer of the stack.
     summary, target, platform, build, check : record
-        Those of the network, the platform's target, the platform, the library and its check.
+        Of the network, the platform's target, the platform, the library and its check.
     timed : str
         The status of the library in its timing.
     samples : DataFrame
@@ -52,8 +52,8 @@ def study_row(
     -------
     dict
         The values of `STUDY_COLUMNS`. The status is the first reason of any stage against a
-        measurement, from the compression of the network on; the measurements that come after that
-        stage are None. A simulated platform has a latency, and nothing that is derived of it.
+        measurement, from the compression of the network on. Measurements of later stages are None.
+        A simulated platform has a latency, but no gflops and no peak_fraction.
     """
     row: dict[str, Any] = dict.fromkeys(STUDY_COLUMNS) | dict(configuration)
     for name in "level dtype params nonzero_params macs model_bytes top1".split():
@@ -80,7 +80,7 @@ def study_row(
     row["repeats"] = len(latencies)
     if row["status"] == status.SIMULATED:
         return row
-    # Kernels of sparse formats multiply non-zeros only.
+    # Kernels of sparse formats skip zeros.
     done = summary["macs" if configuration["format"] == "dense" else "nonzero_macs"]
     row["gflops"] = 2 * done / latency.estimate / 1e6
     if platform["peak_gflops"] is not None:
@@ -98,7 +98,7 @@ def _measured(configuration: Mapping[str, str], samples: pd.DataFrame) -> pd.Ser
 def peer_rows(
     place: Mapping[str, str], threads: int, samples: pd.DataFrame, statuses: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Return one row of peers.csv for each peer of a model on a platform.
+    """Return the rows of peers.csv of a model on a platform, one for each peer.
 
     Parameters
     ----------
@@ -110,6 +110,11 @@ def peer_rows(
         The raw samples of the model on the platform.
     statuses : mapping of str to str
         Why a peer was not timed, by its name.
+
+    Returns
+    -------
+    list of dict
+        The values of `PEERS_COLUMNS`.
     """
     shared = {name: place[name] for name in ("platform", "dataset", "model")}
     rows = []
@@ -124,10 +129,22 @@ def peer_rows(
 
 
 def noise_floor_row(place: Mapping[str, str], samples: pd.DataFrame) -> dict[str, Any] | None:
-    """Return one row of noise_floor.csv: the A/A pair that differs most among a model's timings on a platform.
+    """Return one row of noise_floor.csv: the A/A pair of a model on a platform that differs most.
 
-    A pair is a library and its replicate; its ratio is that of the replicate's latency by the
-    library's in paired samples, with the 95 % interval. None without a pair.
+    A pair is a library and its replicate. Its ratio is the replicate's latency over the library's
+    in paired samples, with the 95 % interval.
+
+    Parameters
+    ----------
+    place : mapping
+        The "platform", "dataset" and "model".
+    samples : DataFrame
+        The raw samples of the model on the platform.
+
+    Returns
+    -------
+    dict or None
+        The values of `NOISE_FLOOR_COLUMNS`; None without a pair.
     """
     both = samples[samples["role"].isin([MEASURED, AA_REPLICATE])]
     table = both.pivot_table(index=[*VARIANT, "round"], columns="role", values="latency_ms")
@@ -150,8 +167,13 @@ def samples_table(
     Parameters
     ----------
     timings : iterable of (mapping, DataFrame)
-        The "dataset", "model" and "machine" of each timing job, and its raw samples as they were
-        taken. Samples that have these columns need no such names.
+        The "dataset", "model" and "machine" of each timing job, and its raw samples. The mapping
+        may be empty if the samples have these columns.
+
+    Returns
+    -------
+    DataFrame
+        SAMPLES_COLUMNS.
     """
     named = [
         samples.assign(**{name: place[name] for name in SAMPLES_COLUMNS[:3] if name in place})[

@@ -1,4 +1,4 @@
-"""Estimates with intervals, and when a difference counts as clear."""
+"""Estimates with intervals, and tests of clear differences."""
 
 import math
 from fractions import Fraction
@@ -17,12 +17,10 @@ from dlas.errors import StudyError
 Samples = npt.ArrayLike
 
 CONFIDENCE = 0.95
-# Of a verdict, all of its comparisons taken together.
+# Family-wise, over all comparisons of a verdict.
 ERROR_RATE = 1 - CONFIDENCE
-REACH = float(
-    ndtri((1 + CONFIDENCE) / 2)
-    # Standard errors from an estimate to a limit of its interval.
-)
+# Standard errors from an estimate to a limit of its interval.
+REACH = float(ndtri((1 + CONFIDENCE) / 2))
 
 
 class Interval(NamedTuple):
@@ -34,7 +32,20 @@ class Interval(NamedTuple):
 
 
 def finite(samples: Samples, above: float = -np.inf) -> np.ndarray:
-    """Return samples as float64; raise a StudyError unless all are finite, and above a limit."""
+    """Return samples as float64.
+
+    Parameters
+    ----------
+    samples : array-like
+        Numbers.
+    above : float
+        The samples have to be above this limit.
+
+    Raises
+    ------
+    StudyError
+        If a sample is not finite, or not above the limit.
+    """
     values = np.asarray(samples, float)
     wrong = values[~(np.isfinite(values) & (values > above))]
     if wrong.size:
@@ -46,8 +57,21 @@ def finite(samples: Samples, above: float = -np.inf) -> np.ndarray:
 def median(samples: Samples, confidence: float = CONFIDENCE, seed: int = 0) -> Interval:
     """Return the median with its percentile bootstrap interval (Efron and Tibshirani 1993).
 
-    Percentile, because the bias correction of BCa is not defined for a median. A single sample has
-    no interval: NaN.
+    The bias correction of BCa is not defined for a median.
+
+    Parameters
+    ----------
+    samples : array-like
+        float [samples].
+    confidence : float
+        Of the interval, between 0 and 1.
+    seed : int
+        Of the resamples.
+
+    Returns
+    -------
+    Interval
+        Its limits are NaN for a single sample.
     """
     values = finite(samples)
     if len(values) < 2:
@@ -69,7 +93,19 @@ def geometric_mean_ratio(
 ) -> Interval:
     """Return the geometric mean of paired ratios, with Student's t interval of the mean logarithm.
 
-    The interval holds for few pairs, where a bootstrap is too narrow. One pair has none: NaN.
+    The interval holds for few pairs, where a bootstrap is too narrow.
+
+    Parameters
+    ----------
+    numerators, denominators : array-like
+        float [pairs], above 0.
+    confidence : float
+        Of the interval, between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        Its limits are NaN for a single pair.
     """
     logarithms = np.log(finite(numerators, above=0) / finite(denominators, above=0))
     mean = float(logarithms.mean())
@@ -82,14 +118,16 @@ def geometric_mean_ratio(
 def group_difference(
     values: np.ndarray, first: Samples, blocks: Samples
 ) -> tuple[np.ndarray, Interval]:
-    """Return the difference of two groups' means within blocks, by least squares with one constant for each block.
+    """Return the difference of two groups' means within blocks.
+
+    Least squares with one constant for each block.
 
     Parameters
     ----------
     values : np.ndarray
         float64 [members, columns].
     first : array-like
-        bool [members]: which are in the group that comes first in the difference.
+        bool [members]: whether a member is in the group that comes first in the difference.
     blocks : array-like
         [members]: conditions that members share and that change all their values alike, such as the
         data set.
@@ -99,8 +137,8 @@ def group_difference(
     differences : np.ndarray
         float64 [columns].
     interval : Interval
-        That of the first column, with Student's t limits. NaN where the members do not suffice for
-        an error.
+        That of the first column, with Student's t limits; NaN if the members do not suffice for an
+        error.
     """
     design = pd.get_dummies(pd.Series(np.asarray(blocks)), dtype=float).to_numpy()
     design = np.column_stack([np.asarray(first, float), design])
@@ -114,8 +152,18 @@ def group_difference(
 def rank_correlation(first: Samples, second: Samples, seed: int = 0) -> Interval:
     """Return Spearman's rho with its percentile bootstrap interval over the pairs.
 
-    NaN where a variable is constant or there are fewer than three pairs. Resamples in which a
-    variable is constant have no rho and are left out.
+    Parameters
+    ----------
+    first, second : array-like
+        float [pairs].
+    seed : int
+        Of the resamples.
+
+    Returns
+    -------
+    Interval
+        NaN if a variable is constant or there are fewer than three pairs. Resamples with a constant
+        variable have no rho and are left out.
     """
     x, y = finite(first), finite(second)
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -130,7 +178,7 @@ def rank_correlation(first: Samples, second: Samples, seed: int = 0) -> Interval
 
 
 def proportion(count: int, total: int) -> Interval:
-    """Return a share with its exact interval (Clopper and Pearson 1934); NaN of nothing."""
+    """Return a share with its exact interval (Clopper and Pearson 1934); NaN if `total` is 0."""
     if total == 0:
         return Interval(np.nan, np.nan, np.nan)
     limits = stats.binomtest(count, total).proportion_ci(CONFIDENCE, method="exact")
@@ -138,18 +186,24 @@ def proportion(count: int, total: int) -> Interval:
 
 
 def accuracy_order(first: np.ndarray | None, second: np.ndarray | None, comparisons: int) -> int:
-    """Return 1 if a network answers clearly more images correctly than another, -1 if clearly fewer, else 0.
+    """Return which of two networks clearly classifies more images correctly.
 
     Parameters
     ----------
     first, second : np.ndarray or None
-        bool [images]: which images each gets right. None, where that is not known, decides nothing.
+        bool [images]: the correct images of each network; None if they are not known.
     comparisons : int
-        How many tests err at most once in 20 studies (Bonferroni).
+        The number of tests with a family-wise error of 5 % (Bonferroni).
+
+    Returns
+    -------
+    int
+        1 for the first network, -1 for the second one, 0 if neither is clear or known.
 
     Notes
     -----
-    Exact McNemar test: of the images that one of the two alone gets right, each does so for half.
+    Exact McNemar test. Under its null hypothesis an image that one network alone classifies
+    correctly is as likely one's as the other's.
     """
     if first is None or second is None:
         return 0
@@ -160,10 +214,15 @@ def accuracy_order(first: np.ndarray | None, second: np.ndarray | None, comparis
 
 
 def fewest_images(percentages: Samples) -> int:
-    """Return the fewest test images that explain these unrounded top-1 percentages.
+    """Return the fewest test images that explain these top-1 percentages.
 
-    Each is a whole number of images; the smallest common denominator divides the true number, so
-    that what is concluded from it is never too bold.
+    Each share is a whole number of images. Their smallest common denominator divides the true
+    number of images, and conclusions from it are never too bold.
+
+    Parameters
+    ----------
+    percentages : array-like
+        Top-1 in percent, not rounded.
     """
     limit = 100_000
     shares = [
@@ -174,5 +233,11 @@ def fewest_images(percentages: Samples) -> int:
 
 
 def noise_floor(ratio: Interval) -> float:
-    """Return the factor, at least 1, by which two runs of one library may differ: the far limit of an A/A ratio."""
+    """Return the factor, at least 1, by which two timings of one library may differ.
+
+    Parameters
+    ----------
+    ratio : Interval
+        The ratio of an A/A pair. Its limit farther from 1 counts.
+    """
     return float(np.exp(np.max(np.abs(np.log(ratio)))))

@@ -1,4 +1,4 @@
-"""What became of the rows of a study, in a few lines."""
+"""Counts of the rows without a measurement, by reason."""
 
 import re
 
@@ -7,15 +7,26 @@ import pandas as pd
 from dlas import status
 from dlas.status import MEASURED
 
-# The status that tables give a compression of a network, instead of its rows' own.
+# Tables give this status to a compression without a level, instead of its rows' own.
 UNREACHED = "no level within the tolerance"
 
 
 def summary(study: pd.DataFrame) -> list[str]:
-    """Return how many rows of study.csv are not ok, and why: a line for all, and one for each reason.
+    """Return lines that count the rows of study.csv that are not ok, by reason.
 
-    Widened rows are measurements and count as ok. Reasons that differ in nothing but their numbers
-    are one; the first stands for them. Where all rows are ok there is no line.
+    Widened rows are measurements and count as ok. Reasons that differ only in numbers are one,
+    named by the first of them.
+
+    Parameters
+    ----------
+    study : DataFrame
+        study.csv.
+
+    Returns
+    -------
+    list of str
+        A line for all rows, one for each reason, and one on devices to probe again; none if all
+        rows are ok.
     """
     wrong = study.loc[~study["status"].isin(MEASURED), "status"].astype(str)
     if wrong.empty:
@@ -26,7 +37,7 @@ def summary(study: pd.DataFrame) -> list[str]:
         key=lambda reason: (-reason[0], reason[1]),
     )
     again = "Once the device is back: snakemake --forcerun probe_platform_remotely -- all"
-    # No probe makes a bundle complete.
+    # A new probe adds nothing to a bundle.
     gone = wrong.str.match(rf"{status.UNREACHABLE}: (?!(in )?the bundle )").any()
     return [
         f"{len(wrong)} of {len(study)} rows are not ok:",
@@ -36,7 +47,7 @@ def summary(study: pd.DataFrame) -> list[str]:
 
 
 def counted(study: pd.DataFrame) -> str:
-    """Return the same in one short line for a figure: "not measured: 9 unsupported, 3 wrong"."""
+    """Return the counts by kind in one line, such as "not measured: 9 unsupported, 3 wrong"."""
     kinds = study.loc[~study["status"].isin(MEASURED), "status"].map(status.kind)
     counts = [f"{count} {kind}" for kind, count in kinds.value_counts().items()]
     return f"not measured: {', '.join(counts)}" if counts else ""

@@ -1,12 +1,16 @@
 """The one visual language of all figures.
 
-Colour is the compression, marker the primitive, line style of a curve and fill of a marker the
-tuning, edge of a marker the format of the weights, column the platform. A pale marker stands for
-arithmetic that is widened. A grey line is a peer, its style the runtime.
+- Colour: the compression.
+- Marker: the primitive.
+- Line style of a curve, and fill of a marker: the tuning.
+- Edge of a marker: the format of the weights.
+- Column of panels: the platform.
+- Pale marker: widened arithmetic.
+- Grey line: a peer; its style is the runtime.
 
-A method may describe its look. Each one that does not gets a look that no other has. The colours
-are those of Okabe and Ito (2008), which colour-blind readers can tell apart; behind them come
-colours that are farthest from all others.
+A method may describe its look. Any other method gets a look that no other has. The colours are
+those of Okabe and Ito (2008), which colour-blind readers can tell apart, and after them the colours
+that are farthest from all others.
 """
 
 import colorsys
@@ -25,18 +29,18 @@ from matplotlib.lines import Line2D
 from dlas.analysis.words import Words
 from dlas.status import OK, WIDENED
 
-# Else it logs each glyph of a PDF.
+# It logs each glyph of a PDF.
 logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 VERDICT_COLOURS = {"supported": "#007A5A", "contradicted": "#B34700", "inconclusive": "#5A5A5A"}
 GREY = "#8C8C8C"
 DARK = "#404040"
-# The share of the colour that is left where arithmetic is widened.
+# The share of its colour that a mark of widened arithmetic keeps.
 PALE = 0.5
 _SETTINGS = {
     "font.size": 7.5,
-    # DejaVu Sans comes with matplotlib: the same on every machine. A browser without it takes the
-    # next for an SVG.
+    # DejaVu Sans comes with matplotlib and is the same on every machine. A browser without it
+    # shows an SVG in the next font.
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
     "axes.titlesize": 7.5,
@@ -51,7 +55,7 @@ _SETTINGS = {
     "lines.markersize": 4.0,
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
-    # Else every SVG has random identifiers.
+    # Without a salt every SVG has random identifiers.
     "svg.hashsalt": "dlas",
     "savefig.dpi": 300,
 }
@@ -65,37 +69,45 @@ def style() -> Iterator[None]:
 
 
 class Looks(Words):
-    """The words of methods, and how their marks look."""
+    """The words of methods, and the looks of their marks."""
 
     def colour(self, compression: str) -> str:
         """Return the colour of a compression."""
         return str(self._look("compression", "colour", compression, _colours))
 
     def marker(self, primitive: str) -> Any:
-        """Return the marker of a primitive."""
+        """Return the matplotlib marker of a primitive."""
         return self._look("primitive", "marker", primitive, _markers)
 
     def line(self, tuning: str) -> Any:
-        """Return the line style of a tuning."""
+        """Return the matplotlib line style of a tuning."""
         return self._look("tuning", "line", tuning, _lines)
 
     def fill(self, tuning: str) -> Any:
-        """Return the marker fill of a tuning."""
+        """Return the matplotlib marker fill of a tuning."""
         return self._look("tuning", "fill", tuning, _fills)
 
     def edge(self, weight_format: str) -> dict[str, Any]:
-        """Return the edge of a mark: of a dense format as its style says, of each sparse one a colour of its own."""
+        """Return the edge of a mark as a keyword: a colour for a sparse format, else nothing."""
         if not self.methods.get("format", {}).get(weight_format, {}).get("sparse"):
             return {}
         return {"markeredgecolor": self._look("format", "edge", weight_format, _edges)}
 
     def runtime(self, name: str) -> dict[str, Any]:
-        """Return the line of a peer."""
+        """Return the line of a peer as keywords."""
         line = self._look("runtime", "line", name, _lines)
         return {"color": GREY, "linestyle": line, "linewidth": 0.9}
 
     def handles(self, kind: str, names: Sequence[str]) -> list[Line2D]:
-        """Return legend entries for compressions, primitives, formats, tunings or runtimes."""
+        """Return legend entries of methods of one kind.
+
+        Parameters
+        ----------
+        kind : {"compression", "primitive", "format", "tuning", "runtime"}
+            The kind of the methods.
+        names : sequence of str
+            The methods, in order.
+        """
         dark = {"color": DARK, "linestyle": ""}
         looks: dict[str, Callable[[str], dict[str, Any]]] = {
             "compression": lambda name: {**dark, "color": self.colour(name), "marker": "o"},
@@ -107,10 +119,15 @@ class Looks(Words):
         return [Line2D([], [], label=self.label(name), **looks[kind](name)) for name in names]
 
     def legend(self, rows: pd.DataFrame, *kinds: str) -> list[Line2D]:
-        """Return the legend entries of what rows have in these columns, in their order.
+        """Return the legend entries of the methods in columns of rows.
 
-        Formats and tunings have some only where a mark differs from the usual one; so has the
-        column status.
+        Parameters
+        ----------
+        rows : DataFrame
+            The rows that are drawn.
+        *kinds : str
+            Columns. Format, tuning and status get entries only if a mark differs from the usual
+            one.
         """
         entries = []
         for kind in kinds:
@@ -128,7 +145,7 @@ class Looks(Words):
     def _look(
         self, kind: str, attribute: str, name: str, others: Callable[[list[Any]], Iterator[Any]]
     ) -> Any:
-        """Return the look that a method describes, or else one of `others`, which no other method of its kind has."""
+        """Return the look that a method describes, or one of `others` that is free in its kind."""
         known = self.methods.get(kind, {})
         described = {
             other: _plain(look[attribute]) for other, look in known.items() if attribute in look
@@ -141,18 +158,18 @@ class Looks(Words):
 
 
 def _plain(look: Any) -> Any:
-    """Return a look as matplotlib takes it: dashes, which may have come as lists, as tuples."""
+    """Return a look as matplotlib takes it, with lists (of dashes) as tuples."""
     return tuple(map(_plain, look)) if isinstance(look, list | tuple) else look
 
 
 def palette(count: int) -> list[str]:
-    """Return as many colours that colour-blind readers can tell apart: those of Okabe and Ito, then the farthest."""
+    """Return as many colours that colour-blind readers can tell apart, as hex codes."""
     named = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442"]
     return list(islice(chain(named, _colours(named)), count))
 
 
 def _colours(used: list[str]) -> Iterator[str]:
-    """Yield colours that are not used: the rest of the palette, then those that are farthest from all others."""
+    """Yield unused colours: the rest of the palette, then those farthest from all others."""
     used = list(map(str.upper, used))
     for colour in ("#56B4E9", "#F0E442"):
         if colour not in used:
@@ -169,7 +186,7 @@ def _colours(used: list[str]) -> Iterator[str]:
 
 
 def _distance(colour: Sequence[float], others: Sequence[Sequence[float]]) -> float:
-    """Return the distance of a colour from the nearest of others, red, green and blue weighted as the eye does."""
+    """Return the distance to the nearest of other colours, weighted as the eye does."""
     weights = (0.30, 0.59, 0.11)
     return min(
         sum(w * (a - b) ** 2 for w, a, b in zip(weights, colour, other, strict=True))
@@ -178,30 +195,40 @@ def _distance(colour: Sequence[float], others: Sequence[Sequence[float]]) -> flo
 
 
 def _edges(used: list[str]) -> Iterator[str]:
-    """Yield colours of edges that are not used."""
+    """Yield unused colours of edges."""
     return (colour for colour in chain(["#000000"], _colours(used)) if colour not in used)
 
 
 def _markers(used: list[Any]) -> Iterator[Any]:
-    """Yield markers that are not used: matplotlib's own, then stars of ever more points."""
+    """Yield unused markers: matplotlib's own, then stars of ever more points."""
     every = chain("DvPXph<>d*8", ((points, 1, 0) for points in count(6)))
     return (marker for marker in every if marker not in used)
 
 
 def _lines(used: list[Any]) -> Iterator[Any]:
-    """Yield line styles that are not used: matplotlib's own, then ever longer dashes."""
+    """Yield unused line styles: matplotlib's own, then ever longer dashes."""
     every = chain((":", "-.", "-", "--"), ((0, (dash, 1)) for dash in count(6)))
     return (line for line in every if line not in used)
 
 
 def _fills(used: list[Any]) -> Iterator[Any]:
-    """Yield fills of marks that are not used; matplotlib has few, so that they repeat."""
+    """Yield unused fills of marks; matplotlib has few, and they repeat."""
     every = ["left", "right", "top", "bottom"]
     return cycle([fill for fill in every if fill not in used] or every)
 
 
 def face(colour: str, status: str = OK, fill: str = "full") -> dict[str, Any]:
-    """Return the face of a mark, or the edge of an open one: pale for widened arithmetic, else as its style says."""
+    """Return the face of a mark as a keyword: pale for widened arithmetic, else nothing.
+
+    Parameters
+    ----------
+    colour : str
+        The colour of the mark.
+    status : str
+        The status of its row.
+    fill : str
+        The fill of the mark; an open one, "none", has a pale edge instead.
+    """
     if status != WIDENED:
         return {}
     pale = [PALE * part + 1 - PALE for part in to_rgb(colour)]

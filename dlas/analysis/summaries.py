@@ -1,6 +1,6 @@
-"""The study in tables, as a paper shows them.
+"""Summary tables of the study, as a paper shows them.
 
-Each is a pure function of the study's tables; its page is for readers and says how it is read.
+Each one is a pure function of the study's tables; its page explains it to readers.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ ACCURACY_COLUMNS = (
 ).split()
 TIMED = ["platform", *NETWORK, "level", "format"]
 CODE = ["primitive", "tuning"]
-# The columns that the table of latencies has of each CODE.
+# Columns of each CODE in the table of latencies.
 CELL = [*LATENCY, "status"]
 RANKED = ["fastest", "tied"]
 OVER_DEFAULT = ["speedup", "speedup_low", "speedup_high"]
@@ -51,9 +51,15 @@ CHOICES = {"fastest": "fastest", "fastest_accurate": "fastest of equal accuracy"
 
 
 class Summary(NamedTuple):
-    """A table and its page: rows(tables, words) for the CSV, page(rows, words) for readers.
+    """A summary table and its page.
 
-    The CSV has plain names; the words give the order of its rows.
+    Attributes
+    ----------
+    rows : callable
+        Returns the table from `Tables` and `Words`, for a CSV. It has plain names; the words give
+        the order of its rows.
+    page : callable
+        Returns the `Page` from the table and `Words`.
     """
 
     rows: Callable[[Tables, Words], pd.DataFrame]
@@ -61,10 +67,21 @@ class Summary(NamedTuple):
 
 
 def accuracy_and_compression(tables: Tables, words: Words) -> pd.DataFrame:
-    """Return one row for each network: ACCURACY_COLUMNS.
+    """Return the accuracy and the size of each network.
 
-    `top1_change` is in percentage points and `factor` the bytes of the uncompressed network over
-    its own. A network that could not be made has its reason.
+    Parameters
+    ----------
+    tables : Tables
+        The tables of the study.
+    words : Words
+        The order of the methods.
+
+    Returns
+    -------
+    DataFrame
+        ACCURACY_COLUMNS. `top1_change` is in percentage points, `factor` is the bytes of the
+        uncompressed network over those of the network. A network that could not be made has the
+        reason as its status.
     """
     study = tables.study
     networks = _sorted(study.drop_duplicates(NETWORK), NETWORK, words)
@@ -81,11 +98,22 @@ def accuracy_and_compression(tables: Tables, words: Words) -> pd.DataFrame:
 
 
 def latencies(tables: Tables, words: Words) -> pd.DataFrame:
-    """Return one row for each network, platform and format of its weights: TIMED, CELL of each variant, and RANKED.
+    """Return the latencies of each network, platform and format in all primitives and tunings.
 
-    The columns of a primitive and tuning begin with both: direct_untuned_latency_ms. They are empty
-    where the study does not ask for it. `fastest` names the variant of lowest latency, `tied` those
-    that are not clearly slower in paired samples, with a family-wise error of 5 % in each row.
+    Parameters
+    ----------
+    tables : Tables
+        The tables of the study.
+    words : Words
+        The order of the methods.
+
+    Returns
+    -------
+    DataFrame
+        TIMED, CELL of each primitive and tuning, and RANKED. The columns of a variant begin with
+        its primitive and tuning, as in direct_untuned_latency_ms, and are empty if the study does
+        not ask for it. `fastest` names the variant of lowest latency, `tied` the others that are
+        not clearly slower in paired samples, with a family-wise error of 5 % in each row.
     """
     rows = _sorted(tables.rows, [*TIMED, *CODE], words)
     floor = floors(tables.noise_floor)
@@ -96,7 +124,7 @@ def latencies(tables: Tables, words: Words) -> pd.DataFrame:
         line: dict[str, Any] = dict(zip(TIMED, place, strict=True))
         for row in group.itertuples():
             line |= {f"{_variant(row)}_{name}": getattr(row, name) for name in CELL}
-        # nothing is measured where there is no noise floor
+        # Without a noise floor nothing is measured.
         equal = _not_clearly_slower(group, tables, floor.get(place[:2], 1.0))
         line |= {"fastest": equal[0] if equal else None, "tied": ", ".join(equal[1:])}
         lines.append(line)
@@ -108,7 +136,7 @@ def _variant(row: Any) -> str:
 
 
 def _not_clearly_slower(rows: pd.DataFrame, tables: Tables, floor: float) -> list[str]:
-    """Return the variant of lowest latency, and the others that are not clearly slower."""
+    """Return the variant of lowest latency, then the others that are not clearly slower."""
     timed = measured(rows).sort_values("latency_ms")
     best = timed.iloc[[0] * len(timed)]
     effect, _ = compared(timed, best, tables.rounds)
@@ -117,10 +145,20 @@ def _not_clearly_slower(rows: pd.DataFrame, tables: Tables, floor: float) -> lis
 
 
 def best_configurations(tables: Tables, words: Words) -> pd.DataFrame:
-    """Return two rows for each network of a platform: BEST_COLUMNS of its configuration of each of CHOICES.
+    """Return the fastest configuration of each network and platform, of all and at equal accuracy.
 
-    Equal accuracy is that of `choices.accurate`. The speedup is over the default: see
-    `choices.default`.
+    Parameters
+    ----------
+    tables : Tables
+        The tables of the study.
+    words : Words
+        The order of the methods.
+
+    Returns
+    -------
+    DataFrame
+        BEST_COLUMNS; one row for each of CHOICES. Equal accuracy is that of `choices.accurate`. The
+        speedup is over the default, see `choices.default`.
     """
     rows = distinct(measured(tables.rows))
     usual = {platform: choices.default(own) for platform, own in rows.groupby("platform")}
@@ -143,7 +181,7 @@ def best_configurations(tables: Tables, words: Words) -> pd.DataFrame:
 
 
 def _speedup(rows: pd.DataFrame, default: pd.DataFrame, tables: Tables) -> dict[str, float]:
-    """Return OVER_DEFAULT of one configuration; of the default itself it is 1 without error."""
+    """Return OVER_DEFAULT of one configuration; the default has 1 without error."""
     if list(rows["row"]) == list(default["row"]):
         return dict.fromkeys(OVER_DEFAULT, 1.0)
     effect, _ = compared(default, rows, tables.rounds)
@@ -153,7 +191,7 @@ def _speedup(rows: pd.DataFrame, default: pd.DataFrame, tables: Tables) -> dict[
 
 
 def _sorted(table: pd.DataFrame, names: list[str], words: Words) -> pd.DataFrame:
-    """Return a table sorted by these columns but the level, each in the order of its methods."""
+    """Return a table sorted by these columns except the level, in the order of methods."""
     kinds = [name for name in names if name != "level"]
     return words.sort(table, kinds).reset_index(drop=True)
 
@@ -195,7 +233,7 @@ def accuracy_page(rows: pd.DataFrame, words: Words) -> Page:
 
 
 def latency_page(rows: pd.DataFrame, words: Words) -> Page:
-    """Return the page of `latencies`: primitive and tuning are its columns."""
+    """Return the page of `latencies`, with primitives and tunings as columns."""
     variants = [name.removesuffix("_status") for name in rows if name.endswith("_status")]
     cells: dict[str, list[str]] = {variant: [] for variant in variants}
     classes: dict[str, list[str]] = {variant: [] for variant in variants}
@@ -232,7 +270,7 @@ def latency_page(rows: pd.DataFrame, words: Words) -> Page:
 
 
 def _parts(variant: str, words: Words) -> tuple[str, str]:
-    """Return primitive and tuning of a variant in words."""
+    """Return the labels of the primitive and the tuning of a variant."""
     tunings = words.methods["tuning"]
     tuning = next(name for name in tunings if variant.endswith(f"_{name}"))
     return words.label(variant.removesuffix(f"_{tuning}")), words.label(tuning)

@@ -1,4 +1,4 @@
-"""The tables that everything else is drawn from: study, noise_floor, peers, accuracy_curves and observations."""
+"""Tables of the study as files: assembled from rows, written and read."""
 
 import gzip
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ TUNING_CURVE = (
     "trial layer latency_ms best_layer_ms default_layer_ms network_ms default_network_ms"
 ).split()
 TUNING_LAYERS = ["layer", "calls", "trials", "default_ms", "latency_ms", "ratio"]
-# Empty for a network that could not be made.
+# They are empty for a network that could not be made.
 SIZES = ["params", "nonzero_params", "macs", "model_bytes"]
 
 
@@ -51,7 +51,15 @@ def noise_floor_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def tuning_curves_table(
     configurations: Sequence[Mapping[str, str]], curves: Sequence[pd.DataFrame]
 ) -> pd.DataFrame:
-    """Return the table of all searched configurations and their curves, each with the columns TUNING_CURVE."""
+    """Return the table of tuning_curves.csv.
+
+    Parameters
+    ----------
+    configurations : sequence of mapping
+        The configurations that were searched.
+    curves : sequence of DataFrame
+        TUNING_CURVE of each one.
+    """
     named = [
         curve.assign(**{name: configuration[name] for name in CONFIGURATION})
         for configuration, curve in zip(configurations, curves, strict=True)
@@ -66,8 +74,17 @@ def tuning_layers_table(
 ) -> pd.DataFrame:
     """Return the table of the layers of all searched configurations, one row each.
 
-    `records` are what each search wrote, with what it found for a layer under "layers". What a
-    layer lacks is empty.
+    Parameters
+    ----------
+    configurations : sequence of mapping
+        The configurations that were searched.
+    records : sequence of mapping
+        The record of each search, with the result of each layer under "layers".
+
+    Returns
+    -------
+    DataFrame
+        CONFIGURATION and TUNING_LAYERS; a value that a layer lacks is empty.
     """
     rows = [
         {**configuration, **{name: layer.get(name) for name in TUNING_LAYERS}}
@@ -82,9 +99,14 @@ def tuning_layers_table(
 def curves_table(
     networks: Sequence[Mapping[str, str]], curves: Sequence[pd.DataFrame]
 ) -> pd.DataFrame:
-    """Return accuracy_curves.csv's table from the curve of each network.
+    """Return the table of accuracy_curves.csv.
 
-    `networks` have dataset, model and compression; `curves` the columns of dlas.compression.elbow.
+    Parameters
+    ----------
+    networks : sequence of mapping
+        The dataset, model and compression of each curve.
+    curves : sequence of DataFrame
+        CURVE_COLUMNS of `dlas.compression.elbow` of each network.
     """
     named = [
         curve.assign(**{name: network[name] for name in ("dataset", "model", "compression")})
@@ -95,15 +117,30 @@ def curves_table(
 
 
 def observation_row(record: Mapping[str, Any], claim: Mapping[str, str]) -> dict[str, Any]:
-    """Return one row of observations.csv from the record of an observation and what it claims.
+    """Return one row of observations.csv.
 
-    `record` is that of `observation_record`, `claim` that of `dlas.study.descriptions.claim`.
+    Parameters
+    ----------
+    record : mapping
+        The record of `observation_record`.
+    claim : mapping of str to str
+        The claim and its origin, see `dlas.study.descriptions.claim`.
     """
     return {name: {**claim, **record}[name] for name in OBSERVATION_COLUMNS}
 
 
 def observation_record(number: str, module: Module, observation: Observation) -> dict[str, Any]:
-    """Return everything about what was observed under a number, but the claim: values that JSON has."""
+    """Return an observation as values that JSON has, with its number, rule and version of the rule.
+
+    Parameters
+    ----------
+    number : str
+        The observation's number, e.g. "07".
+    module : Module
+        The module of the observation.
+    observation : Observation
+        The observation, as its module returned it.
+    """
     rule = " ".join(module.RULE.split())
     version = {"rule_version": module.RULE_VERSION, "rule": rule}
     return {"observation": number, **version, **observation.record()}
@@ -116,9 +153,14 @@ def observations_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV atomically, compressed where `path` ends in .gz.
+    """Write a table as CSV, atomically; equal tables are equal files.
 
-    A cell without a number is empty. Equal tables are equal files.
+    Parameters
+    ----------
+    path : path
+        A path that ends in .gz is compressed.
+    table : DataFrame
+        Missing values are empty cells.
 
     Raises
     ------
@@ -133,7 +175,7 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
             )
     with atomic_write(path) as temporary:
         if temporary.suffix == ".gz":
-            # Without the file's name and time.
+            # The archive has no file name and no time.
             with open(temporary, "wb") as file, gzip.GzipFile("", "wb", 9, file, 0) as packed:
                 table.to_csv(packed, index=False, mode="wb")
         else:
@@ -145,7 +187,7 @@ def read_tables(
     groups: Mapping[str, str] | None = None,
     steps: Mapping[str, Sequence[str]] | None = None,
 ) -> Tables:
-    """Read what observations take.
+    """Read the input of observations.
 
     Parameters
     ----------
@@ -167,5 +209,5 @@ def read_tables(
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table; names such as "none" and numbers such as "01" stay text."""
+    """Read a CSV; names such as "none" and observation numbers such as "01" stay text."""
     return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"observation": str})

@@ -1,4 +1,4 @@
-"""Trace the rows of the study back to the jobs that made them."""
+"""Trace of the rows of the study back to the jobs that made them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,12 +11,12 @@ def trace_rows(
 
     Parameters
     ----------
-    records : sequence of dict
-        The provenance records of the jobs (`dlas.provenance.record`).
-    rows : sequence of dict
-        The layers of each row, with "made", the artifacts that are its own and are traced through
-        all inputs, and "shared", artifacts of jobs that take many rows at once, whose inputs belong
-        to other rows too.
+    records : sequence of mapping
+        The provenance records of the jobs, see `dlas.provenance.record`.
+    rows : sequence of mapping
+        The layers of each row, with two lists of files. "made" has the artifacts of this row alone,
+        traced through all their inputs. "shared" has the artifacts of jobs that take many rows at
+        once, whose inputs belong to other rows too and are not traced.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What the searches for schedules find, and when, as a figure."""
+"""Figure of the searches for schedules: the speed found over the trials."""
 
 from typing import Any
 
@@ -14,14 +14,23 @@ from dlas.analysis import marks, panels
 from dlas.analysis.columns import MODEL, VARIANT
 from dlas.analysis.style import GREY, Looks, style
 
-# Of panels.
+# Panels in a line.
 COLUMNS = 4
 
 
 def relative(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return the trials since every layer has a time, with `speed`: that of the network over default schedules.
+    """Return the trials of searches with the speed relative to the default schedules.
 
-    Where it is above 1, the fastest schedules so far are faster than the default ones.
+    Parameters
+    ----------
+    curves : DataFrame
+        tuning_curves.csv.
+
+    Returns
+    -------
+    DataFrame
+        The trials from which on every layer has a time. `speed` is the network's latency with
+        default schedules over that with the fastest schedules so far.
     """
     timed = curves.dropna(subset=["network_ms", "default_network_ms"])
     timed = timed.sort_values("trial", kind="stable")
@@ -30,10 +39,17 @@ def relative(curves: pd.DataFrame) -> pd.DataFrame:
 
 @style()
 def draw(curves: pd.DataFrame, looks: Looks) -> Figure:
-    """Return the speed of each network's layers over the trials of its searches, a panel for each network and platform.
+    """Return the figure of the speed of each search over its trials.
 
-    It is relative to the default schedules. A line has the style of its way to schedule, and ends
-    with the mark of its primitive.
+    There is a panel for each network and platform. Speeds are relative to the default schedules. A
+    line has the style of its way to schedule, and ends with the mark of its primitive.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        tuning_curves.csv.
+    looks : Looks
+        Labels, order and looks of the methods.
     """
     platforms = looks.ordered("platform", curves["platform"])
     lines = [
@@ -76,7 +92,7 @@ def draw(curves: pd.DataFrame, looks: Looks) -> Figure:
 
 
 def _searches(curves: pd.DataFrame, looks: Looks) -> list[Line2D]:
-    """Return the legend entries of the ways to schedule, with the styles of their lines."""
+    """Return the legend entries of the ways to schedule, in their line styles."""
     ways = looks.ordered("tuning", curves["tuning"])
     entries = looks.handles("tuning", ways)
     for entry, way in zip(entries, ways, strict=True):

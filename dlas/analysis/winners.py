@@ -1,9 +1,9 @@
-"""What it costs to use one primitive under several conditions: networks, tunings or precisions.
+"""The cost of one primitive under several conditions: networks, tunings or precisions.
 
-Under each condition every two primitives are compared in paired samples. A primitive loses the
-largest factor by which another one is faster under any of the conditions. The loss of a set of
-conditions is that of the primitive that loses least: whoever uses one primitive throughout loses
-this much somewhere. It is 1 where one is the fastest throughout.
+Under each condition every two primitives are compared in paired samples. The loss of a primitive is
+the largest factor by which another one is faster under any of the conditions. The loss of a set of
+conditions is that of the primitive that loses least. It is the cost of using one primitive
+throughout, and 1 where one is the fastest throughout.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ from dlas.analysis.judging import Generalization, Verdict, any_beyond, for_other
 from dlas.analysis.statistics import Interval
 from dlas.analysis.style import GREY, Looks
 
-# By condition: LATENCY, status and row, see `observation.timed`; a row is a primitive, the same
-# ones in each.
+# Rows of `observation.timed` by condition: LATENCY, status and row, indexed by primitive. All
+# conditions have the same primitives in the same order.
 Latencies = Mapping[str, pd.DataFrame]
 
-# The smallest loss that counts, where the noise floor is smaller.
+# The smallest loss that counts, unless the noise floor is larger.
 COUNTS = 1.03
-# Of a panel's width, kept free for the names of the fastest.
+# The share of a panel's width that is kept free for the names of the fastest.
 NAMES_SHARE = 0.25
 
 
@@ -36,15 +36,27 @@ def fastest(latencies: Latencies) -> dict[str, str]:
 
 
 def comparisons(networks: Sequence[Latencies]) -> int:
-    """Return how many pairs of primitives are compared in these networks."""
+    """Return the number of pairs of primitives that are compared in some networks."""
     counts = [len(rows) for latencies in networks for rows in latencies.values()]
     return sum(count * (count - 1) // 2 for count in counts)
 
 
 def losses(latencies: Latencies, rounds: Rounds, comparisons: int) -> Limits:
-    """Return the factor that each primitive loses at most.
+    """Return the loss of each primitive.
 
-    The limits of so many comparisons hold at once.
+    Parameters
+    ----------
+    latencies : mapping of str to DataFrame
+        The rows of the primitives under each condition.
+    rounds : Rounds
+        The samples of the rows.
+    comparisons : int
+        The number of comparisons whose limits hold at once.
+
+    Returns
+    -------
+    Limits
+        Arrays [primitives], factors of at least 1, in the order of the rows.
     """
     rows = np.array([own["row"].to_numpy(int) for own in latencies.values()])
     conditions, primitives = rows.shape
@@ -58,7 +70,13 @@ def losses(latencies: Latencies, rounds: Rounds, comparisons: int) -> Limits:
 
 
 def loss(latencies: Latencies, rounds: Rounds, comparisons: int) -> Interval:
-    """Return the loss of the primitive that loses least, with its limits, see `losses`."""
+    """Return the loss of the primitive that loses least.
+
+    Parameters
+    ----------
+    latencies, rounds, comparisons : mapping, Rounds, int
+        See `losses`.
+    """
     return Interval(*(float(each.min()) for each in losses(latencies, rounds, comparisons)))
 
 
@@ -68,11 +86,25 @@ def changes(
     rounds: Rounds,
     floor: Mapping[tuple[str, str], float],
 ) -> pd.DataFrame:
-    """Return one row for each network on whether its fastest primitive changes with its condition.
+    """Return for each network whether its fastest primitive changes with its condition.
 
-    Its columns are `names`, loss with its limits low and high, floor, and outcome: changes (the
-    loss is above COUNTS and the noise floor), stays (it is below COUNTS, and so is the floor) or
-    unclear. `floor` is that of `observation.floors`, by the first two of `names`.
+    Parameters
+    ----------
+    networks : mapping of tuple to Latencies
+        By network, whose key begins with platform and data set.
+    names : list of str
+        The columns of a network's key.
+    rounds : Rounds
+        The samples of the rows.
+    floor : mapping of (platform, dataset) to float
+        Noise floors, see `observation.floors`.
+
+    Returns
+    -------
+    DataFrame
+        `names`, loss, low, high, floor and outcome. The outcome is "changes" if the loss is clearly
+        above COUNTS and the noise floor. It is "stays" if the loss is clearly below COUNTS, and so
+        is the noise floor. It is "unclear" otherwise.
     """
     pairs = comparisons(list(networks.values()))
     found = [
@@ -88,13 +120,26 @@ def changes(
 
 
 def judge(changes: pd.DataFrame) -> tuple[Verdict, Interval]:
-    """Return whether the fastest primitive changes on some network, and the largest loss."""
+    """Return whether the fastest primitive changes on some network, and the largest loss.
+
+    Parameters
+    ----------
+    changes : DataFrame
+        The table of `changes`.
+
+    Returns
+    -------
+    verdict : Verdict
+        The verdict on the grid.
+    loss : Interval
+        The largest loss, lower and upper limit over the networks.
+    """
     verdict = any_beyond(changes["low"], changes["high"], COUNTS, changes["floor"])
     return verdict, Interval(*(float(changes[name].max()) for name in ("loss", "low", "high")))
 
 
 def in_words(changes: pd.DataFrame, verb: str) -> str:
-    """Return on how many networks the fastest primitive changes and stays: `verb` is "changes" or "varies"."""
+    """Return on how many networks the fastest primitive changes and stays, as text."""
     counts = {name: int((changes["outcome"] == name).sum()) for name in ("changes", "stays")}
     return (
         f"the fastest primitive {verb} clearly on {counts['changes']} and stays on "
@@ -103,14 +148,14 @@ def in_words(changes: pd.DataFrame, verb: str) -> str:
 
 
 def for_others(changes: pd.DataFrame) -> Generalization:
-    """Return whether it changes on more than a share of other networks, by the models on which it clearly does."""
+    """Return whether it changes on more than a share of other networks, counted by models."""
     models = changes.groupby(MODEL)["outcome"].agg(lambda outcomes: (outcomes == "changes").any())
     return for_others_by_share(int(models.sum()), len(models))
 
 
 def changing(evidence: pd.DataFrame, names: list[str]) -> set[tuple[str, ...]]:
-    """Return the networks, by these columns, whose outcome in a table is "changes"."""
-    # Nothing could be judged.
+    """Return the networks, by these columns, with the outcome "changes" in the evidence."""
+    # Without a judged network the evidence has no columns.
     if evidence.empty:
         return set()
     rows = evidence.loc[evidence["outcome"] == "changes", names]
@@ -120,10 +165,21 @@ def changing(evidence: pd.DataFrame, names: list[str]) -> set[tuple[str, ...]]:
 def table(
     networks: Mapping[tuple[str, ...], Latencies], names: list[str], kind: str
 ) -> pd.DataFrame:
-    """Return the latencies of networks in one table.
+    """Return the latencies of networks in one table, see `by_network`.
 
-    Its columns are `names`, those of a network's key, `kind`, that of the condition, primitive,
-    LATENCY and status.
+    Parameters
+    ----------
+    networks : mapping of tuple to Latencies
+        The latencies by network.
+    names : list of str
+        The columns of a network's key.
+    kind : str
+        The column of the condition.
+
+    Returns
+    -------
+    DataFrame
+        `names`, `kind`, primitive, LATENCY and status.
     """
     parts = [
         rows.reset_index().assign(**dict(zip(names, network, strict=True)), **{kind: condition})
@@ -137,7 +193,22 @@ def table(
 def by_network(
     rows: pd.DataFrame, names: list[str], kind: str
 ) -> dict[tuple[str, ...], dict[str, pd.DataFrame]]:
-    """Return the latencies of each network by condition from what `table` returned."""
+    """Return the latencies of each network by condition, the inverse of `table`.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The table of `table`.
+    names : list of str
+        The columns of a network's key.
+    kind : str
+        The column of the condition.
+
+    Returns
+    -------
+    dict of tuple to dict of str to DataFrame
+        LATENCY and status by primitive, without row.
+    """
     return {
         network: {
             str(condition): own.set_index("primitive")[[*LATENCY, "status"]]
@@ -157,12 +228,34 @@ def draw(
     clear: bool,
     apart: float = 0.0,
 ) -> tuple[float, float]:
-    """Draw each primitive's latency over the lowest of its condition, and return the limits of what was drawn.
+    """Draw each primitive's latency over the lowest of its condition.
 
-    A condition has its height and its style; its primitives lie `apart` by this much, one above
-    another. Lines of the colour `joined` run from a primitive's mark to its next: where they cross
-    the order changes. The fastest are named at the right, bold where it is `clear` that they
-    change.
+    The fastest primitives are named at the right.
+
+    Parameters
+    ----------
+    axis : Axes
+        The panel.
+    looks : Looks
+        Labels, order and looks of the methods.
+    latencies : Latencies
+        The latencies of a network.
+    heights : mapping of str to float
+        The y coordinate of each condition.
+    styles : mapping of str to dict
+        Keywords of the marks of each condition.
+    joined : str
+        The colour of the lines from a primitive's mark to its next. Where they cross, the order
+        changes.
+    clear : bool
+        Whether the fastest primitive clearly changes: its names are bold.
+    apart : float
+        The distance of the primitives of a condition, which stand one above another.
+
+    Returns
+    -------
+    tuple of float
+        The smallest lower and the largest upper limit of the intervals.
     """
     relative = {
         condition: rows.assign(**rows[LATENCY] / rows["latency_ms"].min())
@@ -189,7 +282,17 @@ def draw(
 
 
 def scale(axes: np.ndarray, limits: Sequence[float], text: str) -> None:
-    """Give panels of `draw` an axis of these limits, with room for the names, and this text."""
+    """Set the x-axes of panels of `draw`, with room for the names.
+
+    Parameters
+    ----------
+    axes : np.ndarray
+        The panels.
+    limits : sequence of float
+        The smallest and the largest value.
+    text : str
+        The label of the axes.
+    """
     low, high = limits
     names = (high / low) ** (NAMES_SHARE / (1 - NAMES_SHARE))
     for axis in axes.flat:

@@ -1,7 +1,7 @@
-"""How methods are called when people read of them, and in which order they stand.
+"""Labels and order of methods, for readers.
 
 Tables, records and verdicts have plain names. A text names a method in backquotes, `gemm`; figures,
-pages and captions show its label. So a new label changes what is shown and nothing that was found.
+pages and captions show its label. A new label therefore changes no result.
 """
 
 import re
@@ -18,28 +18,28 @@ from dlas.plugins import LAST
 class Words:
     """The labels and the order of methods.
 
-    Parameters
+    Attributes
     ----------
     methods : mapping
-        What is shown of each method by kind and name, see `dlas.study.descriptions.words`. A kind
-        has the name of its column in tables. A method without a label is called by its name.
+        The description of each method by kind and name, see `dlas.study.descriptions.words`. A kind
+        has the name of its column in tables.
     """
 
     methods: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     def label(self, name: str) -> str:
-        """Return the name that readers know a method by."""
+        """Return the label of a method, or its name with spaces if it has none."""
         for named in self.methods.values():
             if "label" in named.get(name, {}):
                 return str(named[name]["label"])
         return name.replace("_", " ")
 
     def labels(self, names: str) -> str:
-        """Return the labels of several methods, which ", " separates."""
+        """Return the labels of several methods, in a text that separates them with ", "."""
         return ", ".join(map(self.label, names.split(", ")))
 
     def steps(self, compression: str) -> list[str]:
-        """Return the techniques of a compression in their order; one without such a word is a technique itself."""
+        """Return the techniques of a compression in order; itself if it describes none."""
         word = self.methods.get("compression", {}).get(compression, {})
         return list(word.get("steps", [compression]))
 
@@ -53,7 +53,15 @@ class Words:
         return sorted(set(names), key=lambda name: (known.get(name, {}).get("order", LAST), name))
 
     def sort(self, rows: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-        """Return rows sorted by columns, each of which is named after its kind; equals stay as they are."""
+        """Return rows sorted by columns of methods, each in the order of its kind.
+
+        Parameters
+        ----------
+        rows : DataFrame
+            The rows.
+        columns : sequence of str
+            Columns with the names of kinds. Rows of equal values keep their order.
+        """
         places = {
             kind: {name: place for place, name in enumerate(self.ordered(kind, rows[kind]))}
             for kind in columns

@@ -1,13 +1,14 @@
 """Channel pruning comes closer to the speedup its MACs promise than weight pruning.
 
-What a pruned network promises is the uncompressed network's MACs over those that are left: all of a
-network with fewer channels, those of non-zero weights after weight pruning. How much of it is
-reached is compared between the two techniques with the same primitive on the same platform, in
-paired samples, so that the uncompressed network's latency drops out. A weight-pruned network counts
-in the faster of its two formats: zeros that CSR cannot use do not have to be run in CSR, and the
-claim is on the techniques, not on a format. Of one network the primitives and platforms are
-averaged, because they are no independent witnesses. Auto-tuned code has no part in it: some
-configurations only have it. See RULE.
+A pruned network promises the ratio of the uncompressed network's MACs to its remaining ones: all
+MACs of a network with fewer channels, those of non-zero weights after weight pruning. The reached
+share of it is compared between the two techniques, with the same primitive on the same platform, in
+paired samples: the uncompressed network's latency drops out.
+
+A weight-pruned network counts in the faster of its two formats. The claim is on the techniques and
+not on a format, and zeros that CSR cannot use do not have to be run in CSR. Primitives and
+platforms of one network are averaged, because they are no independent witnesses. Auto-tuned code
+has no part in it, as only some configurations have it. See RULE.
 """
 
 from itertools import product
@@ -70,22 +71,30 @@ results/study.csv: the measured untuned rows of weight and channel pruning, a we
 in the faster of its formats, and the uncompressed rows of the same model, primitive and platform.
 results/noise_floor.csv: the largest noise floor of each platform and data set.
 """
-STATISTIC = "geometric mean ratio of the shares of the promised speedup that channel and weight pruning reach"
+STATISTIC = (
+    "geometric mean ratio of the shares of the promised speedup that channel and weight pruning "
+    "reach"
+)
 TECHNIQUES = ("channel_pruning", "weight_pruning")
 SAME = [*PLACE, "primitive"]
 LIMITS = ["share", "low", "high"]
 
 
 def shares(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return one row for each pruned network, primitive and platform, and its share's logarithm in each round.
+    """Return the share of the promised speedup that each pruned network reaches.
 
-    Its columns are SAME, compression, format, row and LIMITS: what is reached of the promised
-    speedup, with a 95 % interval.
+    Returns
+    -------
+    table : DataFrame
+        One row for each pruned network, primitive and platform: SAME, compression, format, row and
+        LIMITS, the share with its 95 % interval.
+    series : np.ndarray
+        float64 [rows, rounds]: the logarithm of the share in each round.
     """
     rows = untuned(distinct(timed(tables)))
     uncompressed = rows.loc[rows["compression"] == "none", [*SAME, "macs", "row"]]
     pruned = rows[rows["compression"].isin(TECHNIQUES)]
-    # In CSR zeros are no work; channels that were cut out are none in any format.
+    # Only CSR saves the work of zeros; removed channels are no work in any format.
     least = pruned[(pruned["compression"] == "channel_pruning") | (pruned["format"] == "csr")]
     least = least.assign(left=macs_done(least))[[*SAME, "compression", "left"]]
     both = (
@@ -99,7 +108,13 @@ def shares(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each network and its mean share by technique."""
+    """Return the verdict under RULE.
+
+    Returns
+    -------
+    Observation
+        The evidence has one row for each network, with its mean share by technique.
+    """
     study = untuned(tables.study)
     (found, series), missing = shares(tables), unreached(study)
     return _verdict(found, series, tables).showing(
@@ -156,7 +171,7 @@ def _verdict(found: pd.DataFrame, series: np.ndarray, tables: Tables) -> Observa
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return the share of its promised speedup that each pruned network reaches; 1 is the promise."""
+    """Return the figure of the share of its promised speedup that each network reaches."""
     found, missing = observation.shown["shares"], observation.shown["no_level"]
     platforms = looks.ordered("platform", observation.names("platform"))
     if found.empty:

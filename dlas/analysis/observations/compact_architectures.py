@@ -1,11 +1,12 @@
-"""Compact architectures (MobileNets, EfficientNet) tolerate less weight pruning than VGG-16 and the ResNets.
+"""Compact architectures tolerate less weight pruning than VGG-16 and the ResNets.
 
 The compression that a network tolerates comes from its accuracy curve. The networks are on
 different data, some of which are harder: the data sets are blocks of the comparison. On the grid
-its interval comes from the test images. For other networks it is Student's t with the few degrees
-of freedom that are left; an exact permutation within the data sets could not reach 5 % with so few.
-Each model says itself in which group it is, if in any. The claim is on weight pruning; the same of
-channel pruning is reported beside it. See RULE.
+its interval comes from the test images. For other networks it is Student's t with the few remaining
+degrees of freedom. An exact permutation within the data sets could not reach 5 % with so few.
+
+The plugin of each model names its group, if it is in one. The claim is on weight pruning; the same
+comparison for channel pruning is reported beside it. See RULE.
 """
 
 from collections.abc import Mapping
@@ -68,7 +69,19 @@ GROUPS = ("compact", "large", "neither")
 
 @dataclass(frozen=True)
 class Ratio:
-    """How much further the large group can be compressed: on the grid, there at most, and as a sample of networks."""
+    """The factor by which the large group can be compressed further than the compact one.
+
+    Attributes
+    ----------
+    grid : Interval
+        On the grid.
+    highest : Interval
+        The largest factor that the lower bounds of compressions allow on the grid.
+    others : Interval
+        With the networks as a sample.
+    networks : int
+        The number of networks in both groups.
+    """
 
     grid: Interval
     highest: Interval
@@ -77,9 +90,14 @@ class Ratio:
 
 
 def tolerated(tables: Tables) -> tuple[pd.DataFrame, dict[str, Ratio]]:
-    """Return `reach.Reaches.table` with group and counted, the compression that counts, and the ratio by technique.
+    """Return the compression that each network tolerates, and the ratio of the groups.
 
-    There is a ratio where each group has two networks.
+    Returns
+    -------
+    table : DataFrame
+        `reach.Reaches.table` with group and counted, the compression that counts.
+    ratios : dict of str to Ratio
+        By technique, if each group has two networks or more.
     """
     pruned = tables.curves[tables.curves["compression"].isin(TECHNIQUES)]
     found = reach.reaches(pruned, tables.answers)
@@ -94,7 +112,7 @@ def tolerated(tables: Tables) -> tuple[pd.DataFrame, dict[str, Ratio]]:
         rows = table[chosen]
         if (rows["group"].value_counts().reindex(["compact", "large"], fill_value=0) >= 2).all():
             large = (rows["group"] == "large").to_numpy()
-            # At most, where the large networks could be compressed most and the compact ones least.
+            # The highest ratio: large networks compressed most, compact ones least.
             most = np.where(large[:, None], counted.most, counted.least)
             unknown = np.isinf(most)
             (effect, others), (highest, _) = (
@@ -117,7 +135,13 @@ def _group(models: pd.Series, groups: Mapping[str, str]) -> pd.Series:
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is the table of `tolerated`."""
+    """Return the verdict under RULE.
+
+    Returns
+    -------
+    Observation
+        The evidence is the table of `tolerated`.
+    """
     found, ratios = tolerated(tables)
     members = tables.curves[MODEL].drop_duplicates()
     return _verdict(found, ratios).showing(
@@ -165,7 +189,7 @@ def _text(ratio: float, low: float, high: float) -> str:
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return the compression that each network tolerates, by group and technique; an arrow is a lower bound."""
+    """Return the figure of the compression that each network tolerates; arrows are lower bounds."""
     found, members = observation.evidence, observation.shown["members"]
     techniques = looks.ordered("compression", found["compression"]) or list(TECHNIQUES)
     height = 0.7 + 0.2 * (len(members) + 2)

@@ -1,12 +1,14 @@
 """The speedups that compression techniques give are very hardware dependent.
 
 The speedup of a compression on a platform is the latency of the uncompressed network over that of
-the compressed one, each in its fastest untuned configuration there, in paired samples. For every
+the compressed one. Each is in its fastest untuned configuration there, in paired samples. For every
 compression and pair of platforms the two speedups of each model are divided, round by round where
-the platforms are one machine. Their geometric mean over the models says by which factor the
-hardware changes what the compression is worth. Auto-tuned code has no part in it: some networks
-only have it, and each is to count once. A network whose compression has no level within the
-tolerance was not compressed and has no speedup; a widened one was measured and has. See RULE.
+the platforms are one machine. Their geometric mean over the models is the factor by which the
+hardware changes the worth of the compression.
+
+Auto-tuned code has no part in it: only some networks have it, and each is to count once. A network
+whose compression has no level within the tolerance was not compressed and has no speedup. A widened
+one was measured and has one. See RULE.
 """
 
 from itertools import combinations
@@ -43,7 +45,7 @@ PLUGIN = ObservationPlugin(
 )
 
 THRESHOLD = 1.25
-# Compressions whose marks and legend fit into one column of print.
+# So many compressions fit into one column of print with their marks and legend.
 MAX_LABELS = 5
 RULE_VERSION = 2
 RULE = f"""
@@ -83,7 +85,13 @@ COLUMNS = [
 
 
 def compressed(tables: Tables) -> pd.DataFrame:
-    """Return one row for each compressed network and platform: LEVEL, platform, status, row and row_baseline."""
+    """Return the fastest untuned row of each compressed network on each platform.
+
+    Returns
+    -------
+    DataFrame
+        LEVEL, platform, status, row and row_baseline, the row of the uncompressed network.
+    """
     rows = untuned(distinct(timed(tables))).assign(level=lambda table: table["level"].fillna(0))
     best = fastest(rows, [*LEVEL, "platform"])
     baseline = best.loc[best["compression"] == "none", [*PLACE, "row"]]
@@ -92,7 +100,13 @@ def compressed(tables: Tables) -> pd.DataFrame:
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each compression and pair of platforms: COLUMNS."""
+    """Return the verdict under RULE.
+
+    Returns
+    -------
+    Observation
+        The evidence has one row for each compression and pair of platforms: COLUMNS.
+    """
     study = untuned(tables.study)
     rows = compressed(tables)
     series = tables.rounds.ratios(rows["row_baseline"], rows["row"])
@@ -170,7 +184,7 @@ def _comparisons(rows: pd.DataFrame, series: np.ndarray, tables: Tables) -> pd.D
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return the speedup of each compressed network by platform; 1 is the uncompressed network."""
+    """Return the figure of the speedup of each compressed network by platform."""
     found, missing = observation.shown["speedups"], observation.shown["no_level"]
     platforms = looks.ordered("platform", observation.names("platform"))
     compressions = looks.ordered("compression", observation.names("compression"))

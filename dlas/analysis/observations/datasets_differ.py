@@ -1,20 +1,20 @@
 """Conclusions from the small-input dataset do not carry over to the large-input one.
 
 A conclusion is that one configuration (compression, format, primitive) of a model is clearly faster
-than another on a platform. On the other data set it can hold, be reversed, or stay unclear.
-Compared are models that both data sets have, so that nothing but the data set and what follows from
-it, such as the level of pruning, differs; the geometric means over all models of each data set,
-whose models differ too, are drawn beside them and not judged.
+than another on a platform. On the other data set it can hold, be reversed, or stay unclear. Models
+that both data sets have are compared: nothing differs but the data set and its consequences, such
+as the level of pruning. The geometric means over all models of each data set, whose models differ
+too, are drawn beside them and not judged.
 
 study.csv does not say which images are larger, and MACs do not tell: networks for small images keep
-their resolution longer. So conclusions of either data set count, in whichever direction they are
+their resolution longer. Conclusions of either data set count, in whichever direction they are
 carried.
 
-The interval of the share that is reversed: with a family-wise error of 5 % all clear orders are
-true at once with 95 % confidence, so that at least those are reversed which clearly are, and at
-most those too which are unclear on one of the data sets. It holds for the configurations of the
-study, and needs no independence of its pairs. Configurations of a model are compared in paired
-samples. See RULE.
+With a family-wise error of 5 % all clear orders are true at once with 95 % confidence. This gives
+the interval of the share that is reversed. Its lower limit counts the clearly reversed conclusions
+alone, its upper limit also the ones that are unclear on one of the data sets. The interval holds
+for the configurations of the study, and needs no independence of their pairs. Configurations of a
+model are compared in paired samples. See RULE.
 """
 
 from itertools import combinations
@@ -79,26 +79,35 @@ and data set.
 """
 STATISTIC = "share of conclusions that are reversed on another data set, among those clear on both"
 METHOD = ["compression", "format", "primitive"]
-# In the place of a model: the means, which are not judged.
+# Stands in place of a model for the means, which are not judged.
 EVERY = "all models"
 COLUMNS = ["platform", "model", "first", "second", "one", "other", "outcome"]
 REVERSED = "#B34700"
-# Of reversed pairs in a panel: more would hide the points.
+# The lines of more reversed pairs in a panel would hide the points.
 MAX_LINES = 10
 # The width of the figure, and the height of a row of panels.
 LEAST_INCHES, ROW_INCHES = 5.2, 2.4
 
 SHOWN = [*LATENCY, "status"]
 
-# A platform, a model and two data sets; and the model on one and on the other of them.
+# (platform, model, first data set, second data set), and the rows of the model on each of both.
 Place = tuple[str, str, str, str]
 Sides = tuple[pd.DataFrame, pd.DataFrame]
 
 
 def pairs(rows: pd.DataFrame) -> dict[Place, Sides]:
-    """Return the `timed` rows of the same configurations of a model on two data sets: LATENCY, status, row by METHOD.
+    """Return the rows of the same configurations of a model on two data sets.
 
-    EVERY stands for the geometric mean over all models of a data set, which has no row.
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of `observation.timed`.
+
+    Returns
+    -------
+    dict of (platform, model, data set, data set) to (DataFrame, DataFrame)
+        LATENCY, status and row by METHOD. The model EVERY has the geometric means over all models
+        of a data set, without row.
     """
     rows = untuned(distinct(rows))[[*PLACE, *METHOD, *SHOWN, "row"]]
     found: dict[Place, Sides] = {}
@@ -119,7 +128,7 @@ def pairs(rows: pd.DataFrame) -> dict[Place, Sides]:
 
 
 def _means(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the geometric mean of the latencies over the models, for each configuration that all of them have."""
+    """Return the geometric mean latency over the models of each configuration that all have."""
     values = rows.assign(logarithm=np.log(rows["latency_ms"]), variance=np.square(log_errors(rows)))
     groups = values.groupby(METHOD)
     models, logarithm = groups.size(), groups["logarithm"].mean()
@@ -130,10 +139,13 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each conclusion, with COLUMNS.
+    """Return the verdict under RULE.
 
-    `first` and `second` are the data sets, `one` and `other` the configurations, `outcome` is
-    reversed, holds or unclear.
+    Returns
+    -------
+    Observation
+        The evidence has one row for each conclusion: COLUMNS. `first` and `second` are the data
+        sets, `one` and `other` the configurations. `outcome` is "reversed", "holds" or "unclear".
     """
     found = pairs(timed(tables))
     return _verdict(found, tables).showing(
@@ -142,7 +154,7 @@ def observe(tables: Tables) -> Observation:
 
 
 def _table(found: dict[Place, Sides]) -> pd.DataFrame:
-    """Return the latencies of `pairs` in one table: COLUMNS of the place, METHOD, LATENCY of both sides, and status."""
+    """Return the latencies of `pairs` in one table: place, METHOD, LATENCY twice, and status."""
     parts = [
         one[SHOWN]
         .join(other[LATENCY].add_suffix("_other"))
@@ -188,7 +200,7 @@ def _verdict(found: dict[Place, Sides], tables: Tables) -> Observation:
 
 
 def _counts(outcomes: pd.Series) -> tuple[int, int, int]:
-    """Return how many conclusions are reversed, hold, and are there at all."""
+    """Return the numbers of conclusions that are reversed, that hold, and of all."""
     return int((outcomes == "reversed").sum()), int((outcomes == "holds").sum()), len(outcomes)
 
 
@@ -221,7 +233,7 @@ def _conclusions(
 
 
 def _cost(shared: dict[Place, Sides]) -> str:
-    """Return in words what it costs at most to choose the fastest configuration on the other data set."""
+    """Return in words the highest cost of the choice made on the other data set."""
     costs = {}
     for (platform, model, first, second), (one, other) in shared.items():
         for chosen, used, here, there in ((first, second, one, other), (second, first, other, one)):
@@ -237,9 +249,10 @@ def _cost(shared: dict[Place, Sides]) -> str:
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return the latency of each configuration on one data set over that on the other, each over the fastest there.
+    """Return the figure of the latencies on one data set over those on the other.
 
-    On the line the data sets agree. Dotted lines join the reversed pairs, unless they are many.
+    Each latency is relative to the fastest of its data set. On the diagonal the data sets agree.
+    Dotted lines join the reversed pairs, unless they are many.
     """
     shown = observation.shown["latencies"]
     platforms = looks.ordered("platform", observation.names("platform"))
@@ -272,7 +285,7 @@ def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
 
 
 def _count(conclusions: pd.DataFrame) -> str:
-    """Return how a panel's conclusions are carried over, in words."""
+    """Return the outcomes of the conclusions of a panel in words."""
     if conclusions.empty:
         return "no conclusion"
     turned, held = ((conclusions["outcome"] == name).sum() for name in ("reversed", "holds"))

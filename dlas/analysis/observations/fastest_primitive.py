@@ -1,9 +1,9 @@
 """Untuned, no one primitive is fastest for all models and platforms.
 
 For each model on each platform all primitives of the study are compared, uncompressed, dense and
-untuned: the claim varies models and platforms, and what compression does to the order of the
-primitives is another claim. The effect is what the best single primitive loses on the network where
-it loses most, see `dlas.analysis.winners` and RULE.
+untuned. The claim varies models and platforms; the effect of compression on the order of the
+primitives is another claim. The effect is the loss of the best single primitive on the network
+where it loses most, see `dlas.analysis.winners` and RULE.
 """
 
 import numpy as np
@@ -60,7 +60,7 @@ STATISTIC = (
 
 
 def candidates(study: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that the claim is about, measured or not."""
+    """Return the dense, untuned rows without compression, measured or not."""
     chosen = (
         (study["compression"] == "none")
         & (study["format"] == "dense")
@@ -70,7 +70,13 @@ def candidates(study: pd.DataFrame) -> pd.DataFrame:
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each network with its clear winner, or "none"."""
+    """Return the verdict under RULE.
+
+    Returns
+    -------
+    Observation
+        The evidence has one row for each network, with its clear winner, or "none".
+    """
     rows = candidates(tables.study)
     primitives = sorted(set(rows["primitive"]))
     shown = candidates(timed(tables))[[*PLACE, "primitive", *LATENCY, "status", "row"]]
@@ -122,14 +128,14 @@ def _verdict(tables: Tables, timed: pd.DataFrame, primitives: list[str]) -> Obse
 
 
 def _clear_winner(group: pd.DataFrame, tables: Tables, pairs: int, floor: float) -> str:
-    """Return the primitive that is faster than each other one by more than the noise floor, or "none"."""
+    """Return the primitive that is faster than any other by more than `floor`, else "none"."""
     rest = winners.losses({"": group}, tables.rounds, pairs)
     winner = int(np.argmin(rest.estimate))
     return str(group.index[winner]) if (np.delete(rest.low, winner) > floor).all() else "none"
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return each primitive's latency over the network's lowest; the clear winner is named at the right."""
+    """Return the figure of each primitive's latency over the lowest of its network."""
     rows, members = observation.shown["latencies"], observation.shown["members"]
     platforms = looks.ordered("platform", observation.names("platform"))
     primitives = looks.ordered("primitive", observation.names("primitive"))

@@ -3,12 +3,11 @@
 A pair is a pipeline of two steps, such as pruning and then int8. If its steps do not disturb each
 other, its speedup is the product of the speedups of the two alone. The ratio of the two is 1 then,
 and lower where the pair gains less. All four latencies are of one network, primitive and platform,
-in paired samples. Each compression counts in its fastest format, so that a pair is not held back by
-a format that one of its steps cannot use.
+in paired samples. Each compression counts in its fastest format: a format that one step cannot use
+does not hold the pair back.
 
 The level of pruning is chosen again for a pair, and can differ from that of the step alone. Such a
-pair does another amount of work than its steps, so that the ratio is drawn and not judged. See
-RULE.
+pair does another amount of work than its steps; its ratio is drawn and not judged. See RULE.
 """
 
 from typing import Any
@@ -80,10 +79,16 @@ SHOWN = [*SAME, "compression", "same_level", *LIMITS]
 
 
 def pairs(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return one row for each pair, network, platform and primitive, and its ratio's logarithm in each round.
+    """Return the ratio of each pair's speedup and the product of its steps' speedups.
 
-    Its columns are SHOWN, row and floor. `same_level` says whether the pair's pruning has the level
-    of the step alone.
+    Returns
+    -------
+    table : DataFrame
+        One row for each pair, network, platform and primitive: SHOWN, row and floor, the square of
+        the noise floor. `same_level` says whether the pair's pruning has the level of the step
+        alone.
+    series : np.ndarray
+        float64 [rows, rounds]: the logarithm of the ratio in each round.
     """
     rows = untuned(distinct(timed(tables))).astype({"level": float})
     best = fastest(rows, [*SAME, "compression"])[[*SAME, "compression", "level", "row"]]
@@ -95,7 +100,7 @@ def pairs(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
         return empty.astype({"same_level": bool, "floor": float}), np.zeros((0, 0))
     found = pd.concat(parts, ignore_index=True)
     found = found.sort_values([*SAME, "compression"], ignore_index=True)
-    # The level that is chosen again is that of the last step with a ladder.
+    # A pair chooses again the level of its last step with a ladder.
     alone = found["level_second"].fillna(found["level_first"])
     found["same_level"] = (found["level"] == alone) | (found["level"].isna() & alone.isna())
     found["floor"] = floor_of(found, tables.noise_floor) ** 2
@@ -110,7 +115,7 @@ def _of_two_steps(tables: Tables) -> list[str]:
 
 
 def _beside_steps(best: pd.DataFrame, pipeline: str, first: str, second: str) -> pd.DataFrame:
-    """Return the rows of a pipeline with the level and row of each step alone, and of the uncompressed network."""
+    """Return the rows of a pipeline with the rows of each step alone and of no compression."""
     found = best[best["compression"] == pipeline]
     for place, name in {"first": first, "second": second, "none": "none"}.items():
         alone = best[best["compression"] == name].drop(columns="compression")
@@ -119,7 +124,13 @@ def _beside_steps(best: pd.DataFrame, pipeline: str, first: str, second: str) ->
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each network and its mean ratio."""
+    """Return the verdict under RULE.
+
+    Returns
+    -------
+    Observation
+        The evidence has one row for each network, with its mean ratio.
+    """
     study = untuned(tables.study)
     found, series = pairs(tables)
     judged = (found["same_level"] & np.isfinite(found["floor"])).to_numpy(bool)
@@ -173,14 +184,14 @@ def _verdict(rows: pd.DataFrame, series: np.ndarray, left_out: int, tables: Tabl
 
 
 def _multiplies(ratio: Interval, floor: float) -> Verdict:
-    """Return the verdict: the claim holds where no shortfall is beyond the threshold."""
+    """Return the verdict: the claim holds if no shortfall is beyond the threshold."""
     short = judging.any_beyond(1 / ratio.high, 1 / ratio.low, THRESHOLD, floor)
     opposite: dict[Verdict, Verdict] = {"supported": "contradicted", "contradicted": "supported"}
     return opposite.get(short, short)
 
 
 def _means(rows: pd.DataFrame, series: np.ndarray, tables: Tables) -> pd.DataFrame:
-    """Return the mean ratio over the networks of each platform and primitive: GROUP and LIMITS, which hold at once."""
+    """Return the mean ratio of each platform and primitive: GROUP, and LIMITS that hold at once."""
     groups = rows.groupby(GROUP).indices
     if not groups:
         return pd.DataFrame(columns=[*GROUP, *LIMITS])
@@ -190,7 +201,7 @@ def _means(rows: pd.DataFrame, series: np.ndarray, tables: Tables) -> pd.DataFra
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return the ratio of each pair by platform; at 1 the speedups of its steps multiply."""
+    """Return the figure of the ratio of each pair by platform; at 1 the speedups multiply."""
     found, missing = observation.shown["ratios"], observation.shown["no_level"]
     platforms = looks.ordered("platform", observation.names("platform"))
     if found.empty:

@@ -1,8 +1,7 @@
 """The best joint configuration beats the one chosen layer by layer: co-design is needed.
 
-What is compared on each network and platform, and how its interval comes about, is in
-dlas/analysis/choices.py. The interval of the mean holds for the networks of the study, it says
-nothing on others. See RULE.
+`dlas.analysis.choices` has the two choices on each network and platform, and the interval of their
+ratio. The interval of the mean holds for the networks of the study and not for others. See RULE.
 """
 
 import numpy as np
@@ -68,18 +67,22 @@ STATISTIC = (
 )
 COLUMNS = [*PLACE, "configurations", "combination", "joint", *SPEEDUP]
 CHOICES = ("combination", "joint")
-# From the middle of a network's line to the marks of combination and joint optimum.
+# Offsets of both marks from the middle of a network's row.
 STEPS = dict(zip(CHOICES, (0.2, -0.2), strict=True))
-# The way to schedule that combines the others.
+# This way to schedule combines the others.
 BEST = "best_of"
-# Of a panel's width, kept free for the speedup.
+# The share of a panel's width that is kept free for the speedup.
 TEXT_SHARE = 0.15
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each network whose combination was measured: COLUMNS.
+    """Return the verdict under RULE.
 
-    `low` and `high` are the limits of its speedup, `configurations` is how many there were.
+    Returns
+    -------
+    Observation
+        The evidence has one row for each network whose combination was measured: COLUMNS. `low` and
+        `high` are the limits of its speedup, `configurations` is the number of its configurations.
     """
     rows = distinct(timed(tables))
     found = choices.by_network(rows[rows["tuning"] != BEST])
@@ -133,7 +136,7 @@ def _ways(found: dict[Place, Choice]) -> list[str]:
 
 
 def _speedups(found: dict[Place, Choice], tables: Tables) -> pd.DataFrame:
-    """Return COLUMNS of the networks whose combination was measured and that have a noise floor."""
+    """Return COLUMNS of the networks with a measured combination and a noise floor."""
     lines = []
     gains = choices.gains(found, floors(tables.noise_floor), tables.rounds)
     for place, gain in gains.items():
@@ -144,7 +147,7 @@ def _speedups(found: dict[Place, Choice], tables: Tables) -> pd.DataFrame:
 
 
 def _over_default(found: dict[Place, Choice]) -> pd.DataFrame:
-    """Return PLACE, `choice` of CHOICES, VARIANT, status and SPEEDUP over the default's median latency."""
+    """Return PLACE, `choice` of CHOICES, VARIANT, status, and SPEEDUP over the default."""
     columns = [*PLACE, "choice", *VARIANT, "status", *SPEEDUP]
     parts = []
     for choice in found.values():
@@ -160,7 +163,7 @@ def _over_default(found: dict[Place, Choice]) -> pd.DataFrame:
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return the speedups of combination and joint optimum over the default, and their ratio where it is clear."""
+    """Return the figure of the speedups of combination and joint optimum over the default."""
     shown = observation.shown["speedups"]
     platforms = looks.ordered("platform", observation.names("platform"))
     if shown.empty:

@@ -6,9 +6,9 @@ multiply in it, the column `native` of study.csv. Elsewhere they widen numbers f
 float32 and int8 to int32. GPUs whose kernels widen are left out: their hardware may be able to do
 without.
 
-Not every primitive can use what the hardware has (direct has no neighbouring channels for a dot
-product), so a technique pays off on a platform if it does with one of them. The intervals are those
-of the measurements and hold for the networks of the study. See RULE.
+A technique pays off on a platform if it does with one of the primitives. Not every primitive can
+use the hardware: direct has no neighbouring channels for a dot product. The intervals are those of
+the measurements and hold for the networks of the study. See RULE.
 """
 
 import numpy as np
@@ -75,7 +75,15 @@ OTHERS_INTERVAL = ["others_low", "others_high"]
 
 
 def speedups(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the rows of TECHNIQUES with `native`, `floor` and SPEEDUP, and the speedup's logarithm in each round."""
+    """Return the speedup of each network in float16 and int8.
+
+    Returns
+    -------
+    table : DataFrame
+        The rows of TECHNIQUES, with `native`, `floor` and SPEEDUP.
+    series : np.ndarray
+        float64 [rows, rounds]: the logarithm of the speedup in each round.
+    """
     rows = untuned(distinct(timed(tables)))
     rows = rows[(rows["format"] == "dense") & rows["native"].notna()]
     rows = rows.assign(native=rows["native"].astype(bool))
@@ -90,10 +98,13 @@ def speedups(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each technique, platform and primitive.
+    """Return the verdict under RULE.
 
-    Its columns are MEANS, SPEEDUP, OTHERS_INTERVAL, floor, networks and outcome: "pays off", "does
-    not" or "unclear".
+    Returns
+    -------
+    Observation
+        The evidence has one row for each technique, platform and primitive: MEANS, SPEEDUP,
+        OTHERS_INTERVAL, floor, networks and outcome, which is "pays off", "does not" or "unclear".
     """
     rows, series = speedups(tables)
     return _verdict(_means(rows, series)).showing(
@@ -149,7 +160,7 @@ def _outcomes(means: pd.DataFrame, low: str, high: str) -> np.ndarray:
 def _means(rows: pd.DataFrame, series: np.ndarray) -> pd.DataFrame:
     """Return the evidence, of the techniques that are native on some platforms and not on others.
 
-    Without a noise floor there is no mean.
+    There is no mean without a noise floor.
     """
     known = rows.assign(at=np.arange(len(rows)))[np.isfinite(rows["floor"])]
     kinds = known.groupby("compression")["native"].nunique()
@@ -183,10 +194,9 @@ def _text(means: pd.DataFrame, native: bool) -> str:
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return the speedup of each network by platform; pale marks where the type is not native there.
+    """Return the figure of the speedup of each network by platform; marks are pale if not native.
 
-    Below a panel are the geometric means that are judged, or, where a technique is not, that it is
-    not.
+    Below a panel are the geometric means that are judged, or a note that a technique is not judged.
     """
     rows = observation.shown["speedups"]
     platforms = looks.ordered("platform", observation.names("platform"))

@@ -1,10 +1,10 @@
 """The fastest primitive varies with the level of quantization.
 
 A model on a platform has a fastest primitive in float32, one in float16 and one on 8-bit integers,
-all dense and untuned. That they differ says nothing where two primitives are about equally fast. So
-the effect is what it costs to use one primitive in all precisions, see `dlas.analysis.winners`.
-That the choice can depend on the precision needs one network on which that clearly costs something.
-Float16 that a platform widens is what its user gets there, and counts. See RULE.
+all dense and untuned. A difference means nothing if two primitives are about equally fast. So the
+effect is the cost of one primitive for all precisions, see `dlas.analysis.winners`. The claim needs
+one network on which this clearly costs something. Float16 that a platform widens counts as well:
+its user gets no other. See RULE.
 """
 
 from collections.abc import Mapping
@@ -59,14 +59,25 @@ where every primitive was measured. results/noise_floor.csv: the largest noise f
 platform and data set.
 """
 STATISTIC = "what one primitive for all precisions costs, on the network where it costs most"
-# The type that each compression computes in.
+# The dtype that each compression computes in.
 PRECISIONS = {"none": "float32", "float16": "float16", "int8": "int8"}
 
 
 def networks(rows: pd.DataFrame, primitives: list[str]) -> dict[tuple[str, ...], winners.Latencies]:
-    """Return the latencies of each network by compression, of PRECISIONS those with every primitive.
+    """Return the latencies of the networks that were measured in several precisions.
 
-    Networks with two or more of them only; the rows are `timed` ones.
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of `observation.timed`.
+    primitives : list of str
+        All primitives of the study.
+
+    Returns
+    -------
+    dict of (platform, dataset, model) to Latencies
+        By compression, the PRECISIONS in which every primitive was measured; networks with two of
+        them or more.
     """
     columns = [*LATENCY, "status", "row"]
     chosen = untuned(rows)
@@ -86,9 +97,13 @@ def networks(rows: pd.DataFrame, primitives: list[str]) -> dict[tuple[str, ...],
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each network, see `winners.changes`.
+    """Return the verdict under RULE.
 
-    Besides, it has the fastest primitive of each of PRECISIONS, empty where it was not measured.
+    Returns
+    -------
+    Observation
+        The evidence has one row for each network, see `winners.changes`, and the fastest primitive
+        in each of PRECISIONS, empty if not measured.
     """
     primitives = sorted(set(tables.study["primitive"]))
     found = networks(timed(tables), primitives)
@@ -129,9 +144,9 @@ def _verdict(found: Mapping[tuple[str, ...], winners.Latencies], tables: Tables)
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return each primitive's latency over the lowest of its precision, a line for each precision.
+    """Return the figure of each primitive's latency over the lowest of its precision.
 
-    Lines join the marks of a primitive: where they cross the order changes. The fastest ones are
+    Lines join the marks of a primitive: where they cross, the order changes. The fastest ones are
     named at the right, bold where the network varies clearly.
     """
     shown = observation.shown["latencies"]

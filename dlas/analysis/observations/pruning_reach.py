@@ -1,9 +1,9 @@
 """At equal accuracy weight pruning compresses further than channel pruning.
 
-For each network: how far each technique compresses it before it loses accuracy, from its accuracy
-curve; the effect size is the geometric mean of the two factors' ratio over the networks. Its
+The accuracy curve of each network shows how far each technique compresses it before it loses
+accuracy. The effect size is the geometric mean of the two factors' ratio over the networks. Its
 interval comes from the test images, which are the same for all levels. A ladder whose strongest
-level still holds says only "at least so far". See RULE.
+level still holds gives a lower bound. See RULE.
 """
 
 from dataclasses import replace
@@ -56,9 +56,13 @@ TECHNIQUES = ("weight_pruning", "channel_pruning")
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each network and technique, see `reach.Reaches`.
+    """Return the verdict under RULE.
 
-    Its column `counted` is the compression that counts.
+    Returns
+    -------
+    Observation
+        The evidence has one row for each network and technique, see `reach.Reaches`, with
+        `counted`, the compression that counts.
     """
     pruned = tables.curves[tables.curves["compression"].isin(TECHNIQUES)]
     members = tables.curves[MODEL].drop_duplicates()
@@ -108,7 +112,7 @@ def _verdict(found: reach.Reaches) -> Observation:
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return the compression that each network tolerates by technique; an arrow is a lower bound."""
+    """Return the figure of the compression that each network tolerates; arrows are lower bounds."""
     found, places = observation.evidence, looks.sort(observation.shown["members"], MODEL)
     figure, axes = panels.columns(looks, [], height=0.9 + 0.22 * max(1, len(places)))
     axis = axes[0, 0]

@@ -1,13 +1,14 @@
 """Model size, accuracy and inference time are not guaranteed to be correlated.
 
-A guarantee falls with one clear counterexample, so the rule looks for pairs of networks that are
-ordered the other way round, and for nothing else; Spearman's rho on the figure says how close the
-orders are on the whole. A network is a model with a compression; its latency on a platform is that
-of its fastest untuned configuration there, so that no counterexample comes from an unsuitable
-primitive, nor from tuning one network and not the other. A compression of which no level was within
-the tolerance gives no network of its own. Networks of one model are timed in one job and compared
-in paired samples, those of different models by their intervals. Accuracies are compared on the same
-images. See RULE.
+A guarantee falls with one clear counterexample. So the rule looks for pairs of networks that are
+ordered the other way round, and for nothing else. Spearman's rho on the figure says how close the
+orders are on the whole.
+
+A network is a model with a compression. Its latency on a platform is that of its fastest untuned
+configuration there: no counterexample comes from an unsuitable primitive, nor from tuning one
+network and not the other. A compression without a level within the tolerance gives no network.
+Networks of one model are timed in one job and compared in paired samples, those of different models
+by their intervals. Accuracies are compared on the same images. See RULE.
 """
 
 from itertools import product
@@ -74,10 +75,10 @@ PLACE = ["platform", "dataset"]
 RELATIONS = (("size", "latency"), ("size", "accuracy"), ("accuracy", "latency"))
 NETWORK = ["model", "compression"]
 SHOWN = [*PLACE, *NETWORK, "primitive", "model_bytes", "top1", *LATENCY, "status"]
-# By the product of two orders.
+# The outcome by the product of two orders.
 OUTCOMES = {1: "concordant", -1: "discordant", 0: "unclear"}
 DISCORDANT = "#B34700"
-# Of discordant pairs in a panel: more would hide the points.
+# The lines of more discordant pairs in a panel would hide the points.
 MAX_LINES = 10
 
 
@@ -87,9 +88,13 @@ def networks(tables: Tables) -> pd.DataFrame:
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each pair that is clearly ordered in a relation.
+    """Return the verdict under RULE.
 
-    `paired` says whether its latencies were compared in paired samples.
+    Returns
+    -------
+    Observation
+        The evidence has one row for each pair that is clearly ordered in a relation. `paired` says
+        whether its latencies were compared in paired samples.
     """
     rows = networks(tables)
     return _verdict(rows, tables).showing(
@@ -102,7 +107,7 @@ def observe(tables: Tables) -> Observation:
 
 def _verdict(rows: pd.DataFrame, tables: Tables) -> Observation:
     floor = floors(tables.noise_floor)
-    # Sorted, so that a pair has the same name on every platform.
+    # Sorting gives a pair the same name on every platform.
     groups = {
         place: group
         for place, group in rows.sort_values(NETWORK).groupby(PLACE)
@@ -130,7 +135,10 @@ def _verdict(rows: pd.DataFrame, tables: Tables) -> Observation:
     )
     timed_apart = int((~discordant["paired"]).sum())
     if timed_apart:
-        reason += f"; {timed_apart} of these are of two models, timed in different jobs and not in paired samples"
+        reason += (
+            f"; {timed_apart} of these are of two models, timed in different jobs and not in "
+            "paired samples"
+        )
     models = {(place[1], model) for place, group in groups.items() for model in group["model"]}
     taking_part = {
         (row.dataset, name[0])
@@ -155,8 +163,7 @@ def _pairs(
 ) -> pd.DataFrame:
     """Return the pairs of networks in each relation: discordant, concordant or unclear.
 
-    Size and accuracy are the same on every platform, so their relation is counted on one platform
-    only.
+    Size and accuracy are the same on every platform, so their relation counts on one platform only.
     """
     # Each pair is compared in latency and in accuracy.
     comparisons = sum(len(group) * (len(group) - 1) for group in groups.values())
@@ -189,7 +196,7 @@ def _pairs(
 def _accuracy_orders(
     group: pd.DataFrame, one: np.ndarray, two: np.ndarray, answers: Answers, comparisons: int
 ) -> np.ndarray:
-    """Return 1 where the first network of a pair clearly answers more images correctly, -1 where fewer, else 0."""
+    """Return 1 if the first network of a pair is clearly more accurate, -1 if less, else 0."""
     correct = [
         answers.correct(row.dataset, row.model, row.compression, level_name(row.level))
         for row in group.itertuples()
@@ -214,9 +221,10 @@ def _correlations(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return latency over size, with top-1 beside each model.
+    """Return the figure of latency over size.
 
-    Lines join the pairs that are discordant in size and latency, unless they are many.
+    Dotted lines join the pairs that are discordant in size and latency, unless they are many. A
+    panel without compressed networks names its models, with their top-1.
     """
     rows, correlations = observation.shown["networks"], observation.shown["correlations"]
     platforms, datasets = (looks.ordered(kind, observation.names(kind)) for kind in PLACE)

@@ -1,12 +1,13 @@
 """Sparse code after weight pruning stays short of the speedup its sparsity promises.
 
-What a pruned network promises is its MACs over those of non-zero weights; what it reaches is the
-latency of the uncompressed network in dense over its own in CSR, with the same primitive, tuning
-and platform, in paired samples. The claim is on that. Reported beside it is where CSR breaks even:
-networks are pruned to different densities, so that a straight line through their relative latencies
-says at which density CSR takes as long as dense. What else networks differ in is left out of the
-line and makes its error. Where two lines are compared they are of the same networks, and what makes
-a network an exception in both drops out. See RULE.
+A pruned network promises the ratio of its MACs to those of non-zero weights. It reaches the latency
+of the uncompressed network in dense over that of the pruned one in CSR, with the same primitive,
+tuning and platform, in paired samples. The claim is on these two.
+
+Reported beside it is where CSR breaks even. Networks are pruned to different densities, and a
+straight line through their relative latencies gives the density at which CSR takes as long as
+dense. All other differences of networks are left out of the line and make its error. Two lines are
+compared on the same networks, and the peculiarities of a network in both drop out. See RULE.
 """
 
 from itertools import combinations, product
@@ -88,10 +89,15 @@ Group = tuple[str, ...]
 
 
 def networks(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return one row for each pruned network in CSR, and its shortfall's logarithm in each round.
+    """Return the latency of each weight-pruned network in CSR relative to dense.
 
-    Its columns are GROUP, MODEL, density, floor, row and RELATIVE: its latency over that of the
-    uncompressed network in dense, with a 95 % interval.
+    Returns
+    -------
+    table : DataFrame
+        GROUP, MODEL, density, floor, row and RELATIVE: the latency over that of the uncompressed
+        network in dense, with its 95 % interval.
+    series : np.ndarray
+        float64 [rows, rounds]: the logarithm of promised over reached speedup in each round.
     """
     rows = distinct(timed(tables))
     rows = rows[rows["tuning"].isin(WITH_TEMPLATE.ways)]
@@ -110,10 +116,22 @@ def networks(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
 def break_even(
     density: np.ndarray | pd.Series, relative: np.ndarray | pd.Series
 ) -> statistics.Interval:
-    """Return the density at which the least-squares line of relative latencies is 1, with Fieller's 95 % interval.
+    """Return the density at which CSR takes as long as dense, with Fieller's 95 % interval.
 
-    NaN where there is no such place: where the latency does not clearly rise with the density, or
-    where CSR would take longer than dense with nothing left to compute.
+    It is where the least-squares line of relative latency over density is 1.
+
+    Parameters
+    ----------
+    density : np.ndarray or Series
+        float [networks]: non-zero MACs over MACs.
+    relative : np.ndarray or Series
+        float [networks]: latencies in CSR over those of the uncompressed networks in dense.
+
+    Returns
+    -------
+    Interval
+        NaN if latency does not clearly rise with density, or if CSR would take longer than dense
+        with nothing left to compute.
     """
     freedom = len(density) - 2
     nowhere = statistics.Interval(np.nan, np.nan, np.nan)
@@ -123,12 +141,12 @@ def break_even(
     slope = common / spread
     intercept = relative.mean() - slope * density.mean()
     error = np.sqrt(max(0.0, scatter - slope * common) / spread / freedom)
-    # Of the slope.
+    # The half-width of the slope's interval.
     reach = stdtrit(freedom, (1 + statistics.CONFIDENCE) / 2) * error
     if not slope > reach or intercept > 1:
         return nowhere
-    # The line's own interval reaches 1 from here to there: the roots of a parabola, counted from
-    # the mean density.
+    # The confidence band of the line contains 1 between the roots of a parabola, relative to the
+    # mean density.
     centre, above = density.mean(), relative.mean() - 1
     parabola = [
         slope**2 - reach**2,
@@ -141,11 +159,14 @@ def break_even(
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each group: SHORTFALLS.
+    """Return the verdict under RULE.
 
-    Of the break-evens, `comparisons` has one row for each two groups that could be compared:
-    COLUMNS. A group is named there by its primitive, tuning and platform. The difference is NaN
-    where one has no clear break-even.
+    Returns
+    -------
+    Observation
+        The evidence has one row for each group: SHORTFALLS. Of `shown`, `comparisons` has one row
+        for each two groups whose break-evens could be compared: COLUMNS. A group is named there by
+        its primitive, tuning and platform. The difference is NaN if one has no clear break-even.
     """
     rows, series = networks(tables)
     groups = {name: group for name, group in rows.groupby(GROUP) if len(group) >= MIN_COUNT}
@@ -159,7 +180,7 @@ def observe(tables: Tables) -> Observation:
 
 
 def _lines(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
-    """Return the line of each group, and its break-even, NaN where there is none."""
+    """Return the line of each group and its break-even, NaN where there is none."""
     found = []
     for name, group in groups.items():
         at = break_even(group["density"], group["relative"])
@@ -171,7 +192,7 @@ def _lines(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _shortfalls(rows: pd.DataFrame, series: np.ndarray) -> pd.DataFrame:
-    """Return the evidence. Without a noise floor there is no shortfall."""
+    """Return the evidence; without a noise floor there is no shortfall."""
     known = np.isfinite(rows["floor"].to_numpy())
     rows, series = rows[known].reset_index(drop=True), series[known]
     found, networks = [], []
@@ -222,7 +243,7 @@ def _verdict(evidence: pd.DataFrame, comparisons: pd.DataFrame) -> Observation:
 
 
 def _comparisons(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
-    """Return COLUMNS for each two groups that can be compared; the first breaks even at the higher density."""
+    """Return COLUMNS for each two comparable groups, that of the higher break-even first."""
     found = []
     values = {name: _values(group) for name, group in groups.items()}
     for (first, one), (second, other) in combinations(values.items(), 2):
@@ -250,14 +271,15 @@ def _values(rows: pd.DataFrame) -> dict[tuple[str, ...], np.ndarray]:
 
 
 def _difference(both: np.ndarray) -> tuple[float, float, float]:
-    """Return by how much the break-even exceeds the other's, the standard error, and what noise can move it.
+    """Return the difference of two break-evens, its standard error, and its shift by noise.
 
-    `both` is [networks, groups, values], with the first group's density: the network is the same in
-    both. Delta method: each network's distance from the line moves the break-even by so much. The
-    two distances of a network are taken together, because what makes it an exception in one group
-    mostly does in the other. Each line's error is taken at the other's break-even: without a
-    difference they are the same, and a line that is too steep by chance crosses 1 early, where its
-    error seems small.
+    `both` is [networks, groups, (density, relative, floor)]; the density of the first group counts,
+    as the networks are the same.
+
+    Delta method: each network's distance from a line moves the break-even in proportion. The two
+    distances of a network are taken together, because an exception in one group is mostly one in
+    the other. Each line's error is taken at the other's break-even. Without a difference they are
+    the same, and a line that is too steep by chance crosses 1 early, where its error seems small.
     """
     density, relative, floor = both[:, 0, 0], both[:, :, 1], both[:, :, 2].max(axis=0)
     if any(np.isnan(break_even(density, values).low) for values in relative.T):
@@ -272,7 +294,7 @@ def _difference(both: np.ndarray) -> tuple[float, float, float]:
 
 
 def _name(group: Group) -> str:
-    """Return a group's name in words."""
+    """Return the name of a group in words."""
     primitive, tuning, platform = group
     return f"`{primitive}`, `{tuning}`, on `{platform}`"
 
@@ -292,7 +314,7 @@ def _text(comparisons: pd.DataFrame, factor: str) -> str:
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return relative latency over density with the line of each group; a bar at 1 is its break-even."""
+    """Return the figure of relative latency over density, with the line of each group."""
     rows, lines = observation.shown["networks"], observation.shown["lines"].set_index(GROUP)
     platforms = looks.ordered("platform", observation.names("platform"))
     if rows.empty:
@@ -331,7 +353,7 @@ def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
             linespacing=1.15,
             color="#202020" if texts else GREY,
         )
-    # With room for the texts.
+    # The panels have room for the texts.
     top = max(1.4, 1.4 * rows["relative"].max(), rows["high"].max())
     axes[0, 0].set(xlim=(0, 1.1), ylim=(0, top))
     for axis in axes[-1]:
@@ -361,7 +383,7 @@ def _marks(axis: Axes, looks: Looks, group: pd.DataFrame) -> None:
 
 
 def _break_even(axis: Axes, looks: Looks, tuning: str, group: pd.DataFrame, line: pd.Series) -> str:
-    """Draw the line and the break-even of a group, and return that in words."""
+    """Draw the line and the break-even of a group, and return the break-even in words."""
     if len(group) < MIN_COUNT:
         return f"fewer than {MIN_COUNT} networks"
     if np.isnan(line["at"]):

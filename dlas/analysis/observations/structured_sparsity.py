@@ -1,14 +1,13 @@
 """At equal accuracy structured sparsity is faster than unstructured.
 
-Unstructured is weight pruning: any weight can become zero, so that more of them can go. Structured
-are techniques whose zeros lie together, so that kernels use whole vectors. Each network is at the
-level that was chosen for it, the strongest one that keeps the accuracy, and in its fastest format,
-sparse or dense, with the same primitive on the same platform. So the comparison holds both sides of
-the trade: how many weights go, and what their absence is worth.
+Weight pruning is unstructured: any weight can become zero, and more of them can go. In structured
+techniques zeros lie together, and kernels use whole vectors. Each network is at the level that was
+chosen for it, the strongest one that keeps the accuracy. It is in its fastest format, sparse or
+dense, with the same primitive on the same platform. The comparison thus has both sides of the
+trade: the number of weights that go, and the worth of their absence.
 
-Two structured techniques are shipped. Block sparsity decides the claim, as its blocks are what a
-format of the study stores. N:M sparsity, made for instructions of GPUs, is reported beside it. See
-RULE.
+Two structured techniques are shipped. Block sparsity decides the claim, as a format of the study
+stores its blocks. N:M sparsity, made for instructions of GPUs, is reported beside it. See RULE.
 """
 
 from itertools import product
@@ -73,7 +72,7 @@ each platform and data set.
 """
 STATISTIC = "geometric mean ratio of the latencies after unstructured and structured pruning"
 UNSTRUCTURED = "weight_pruning"
-# The first that was measured is judged.
+# The first one that was measured is judged.
 STRUCTURED = ("block_sparsity", "n_m_sparsity")
 SAME = [*PLACE, "primitive"]
 LIMITS = ["ratio", "low", "high"]
@@ -81,9 +80,14 @@ SHOWN = [*SAME, "compression", "format", *LIMITS]
 
 
 def ratios(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return one row for each structured network, primitive and platform, and its ratio's logarithm in each round.
+    """Return the latency after weight pruning over that after each structured technique.
 
-    Its columns are SHOWN, row and floor.
+    Returns
+    -------
+    table : DataFrame
+        One row for each structured network, primitive and platform: SHOWN, row and floor.
+    series : np.ndarray
+        float64 [rows, rounds]: the logarithm of the ratio in each round.
     """
     rows = untuned(distinct(timed(tables)))
     best = fastest(rows, [*SAME, "compression"])
@@ -98,7 +102,13 @@ def ratios(tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each structured network and its mean ratio."""
+    """Return the verdict under RULE.
+
+    Returns
+    -------
+    Observation
+        The evidence has one row for each structured network, with its mean ratio.
+    """
     study = untuned(tables.study)
     found, series = ratios(tables)
     missing = unreached(study)
@@ -162,7 +172,7 @@ def _of_networks(
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return the ratio of the latencies of each structured network; 1 is that of weight pruning."""
+    """Return the figure of the latency after weight pruning over that of structured networks."""
     found, missing = observation.shown["ratios"], observation.shown["no_level"]
     platforms = looks.ordered("platform", observation.names("platform"))
     if found.empty:

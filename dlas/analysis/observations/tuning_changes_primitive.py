@@ -1,11 +1,12 @@
-"""Auto-scheduling unscheduled code can significantly alter which primitive is best for a configuration.
+"""Auto-scheduling unscheduled code can significantly alter which primitive is best.
 
 A network (model, compression, format) on a platform has a fastest primitive before a search for
-schedules and one after it. That they differ says nothing where two primitives are about equally
-fast. So the effect is what it costs to keep one primitive both ways, see `dlas.analysis.winners`.
-That a search can alter the choice needs one network on which that clearly costs something. The
-claim is on a search without a template, from unscheduled to auto-scheduled code; the one with a
-template, from untuned to auto-tuned code, is judged too and reported beside it. See RULE.
+schedules and one after it. A difference means nothing if two primitives are about equally fast. So
+the effect is the cost of one primitive for both ways, see `dlas.analysis.winners`. The claim needs
+one network on which this clearly costs something.
+
+The claim is on a search without a template, from unscheduled to auto-scheduled code. The search
+with a template, from untuned to auto-tuned code, is judged too and reported beside it. See RULE.
 """
 
 import pandas as pd
@@ -61,7 +62,7 @@ untuned and auto-tuned. results/noise_floor.csv: the largest noise floor of each
 set.
 """
 STATISTIC = "what one primitive for both ways to schedule costs, on the network where it costs most"
-# From the middle of a network's line to the marks of each.
+# Offsets of the marks of both ways from the middle of a network's row.
 STEPS = (0.2, -0.2)
 
 
@@ -69,7 +70,22 @@ Networks = dict[tuple[str, ...], winners.Latencies]
 
 
 def networks(rows: pd.DataFrame, primitives: list[str], contrast: Contrast) -> Networks:
-    """Return the latencies of each network with every primitive among `timed` rows, by the ways of a contrast."""
+    """Return the latencies of the networks that were measured both ways with every primitive.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Rows of `observation.timed`.
+    primitives : list of str
+        All primitives of the study.
+    contrast : Contrast
+        The two ways to schedule.
+
+    Returns
+    -------
+    dict of tuple to Latencies
+        The latencies of each network by way; its key has the values of STORED.
+    """
     columns = [*LATENCY, "row"]
     return {
         network: {
@@ -84,9 +100,13 @@ def networks(rows: pd.DataFrame, primitives: list[str], contrast: Contrast) -> N
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each network and contrast, see `winners.changes`.
+    """Return the verdict under RULE.
 
-    Besides, `first` and `last` are the fastest primitives before and after the search.
+    Returns
+    -------
+    Observation
+        The evidence has one row for each network and contrast, see `winners.changes`. `first` and
+        `last` are the fastest primitives before and after the search.
     """
     primitives, rows = sorted(set(tables.study["primitive"])), timed(tables)
     found = {contrast: networks(rows, primitives, contrast) for contrast in CONTRASTS}
@@ -135,10 +155,11 @@ def _verdict(found: Networks, tables: Tables, contrast: Contrast) -> Observation
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return each primitive's latency over the lowest of its way to schedule: before the search above, after it below.
+    """Return the figure of each primitive's latency over the lowest of its way to schedule.
 
-    A contrast is a line of panels. Lines join the two marks of a primitive: where they cross the
-    order changes. The fastest ones are named at the right, bold where the network changes clearly.
+    A contrast is a line of panels. In a row, the marks before the search stand above those after
+    it. Lines join the two marks of a primitive: where they cross, the order changes. The fastest
+    ones are named at the right, bold where the network changes clearly.
     """
     shown = observation.shown["latencies"]
     platforms = looks.ordered("platform", observation.names("platform"))

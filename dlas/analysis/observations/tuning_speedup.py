@@ -1,15 +1,17 @@
-"""The speedup from auto-scheduling unscheduled code differs strongly between primitives, models and platforms.
+"""Speedups from auto-scheduling differ strongly between primitives, models and platforms.
 
 The speedup of a configuration is its latency before a search for schedules over the one after it,
 in paired samples. The claim is on a search without a template, from unscheduled to auto-scheduled
-code; the one with a template, from untuned to auto-tuned code, is reported beside it. For every two
-primitives (models, platforms) the speedups of configurations that are alike in all else are
-divided, so that it does not matter which configurations were searched, and the ratios' geometric
-mean is taken. Primitives, and platforms of one machine, are divided round by round. The interval
-holds for the configurations of the study and the schedules that the search found for them, not for
-what another search would find; what chance in a search could add is why only a factor of THRESHOLD
-counts. All pairs are compared at a family-wise level, so that the interval of the largest ratio,
-which is picked afterwards, holds too. See RULE.
+code. The search with a template, from untuned to auto-tuned code, is reported beside it.
+
+For every two primitives (models, platforms) the speedups of configurations that are alike in all
+else are divided: it does not matter which configurations were searched. The geometric mean of these
+ratios is taken. Primitives, and platforms of one machine, are divided round by round.
+
+The interval holds for the configurations of the study and the schedules that the search found for
+them, not for those of another search. Chance in a search could add to the effect, and so only a
+factor of THRESHOLD counts. All pairs are compared at a family-wise level. The interval of the
+largest ratio, which is picked afterwards, holds too. See RULE.
 """
 
 from collections.abc import Mapping, Sequence
@@ -90,7 +92,7 @@ OTHERS_INTERVAL = ("others_low", "others_high")
 COLUMNS = ["factor", "first", "second", "ratio", "low", "high", *OTHERS_INTERVAL, "floor", "pairs"]
 
 
-# Of each contrast, the ways whose speedup over its first the figure shows, and the inches of a row.
+# For each contrast, the ways in the figure beside its first one, and the inches of a row.
 SHOWN = {
     WITHOUT_TEMPLATE: (("untuned", "autotuned", "auto_scheduled"), 0.4),
     WITH_TEMPLATE: (("autotuned",), 0.24),
@@ -98,7 +100,14 @@ SHOWN = {
 
 
 def observe(tables: Tables) -> Observation:
-    """Return the verdict under RULE; the evidence is one row for each two primitives, models or platforms."""
+    """Return the verdict under RULE.
+
+    Returns
+    -------
+    Observation
+        The evidence has one row for each two primitives, models or platforms, and contrast:
+        COLUMNS.
+    """
     measured = timed(tables)
 
     def speedups(contrast: Contrast) -> tuple[pd.DataFrame, np.ndarray]:
@@ -123,7 +132,7 @@ def observe(tables: Tables) -> Observation:
 
 
 def _means(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the geometric mean speedup of each primitive on each platform, by the two ways to schedule."""
+    """Return the geometric mean speedup of each primitive, by platform and ways to schedule."""
     logarithms = rows.assign(mean=np.log(rows["speedup"].astype(float)))
     names = ["before", "tuning", "platform", "primitive"]
     means = logarithms.groupby(names, as_index=False)["mean"].mean()
@@ -158,7 +167,7 @@ def _verdict(
 
 
 def _judged(evidence: pd.DataFrame, low: str, high: str) -> judging.Verdict:
-    """Return the verdict on all factors, each of which has to have a pair beyond its threshold."""
+    """Return the verdict on all factors, each of which needs a pair beyond its threshold."""
     return judging.every(
         [
             judging.any_beyond(own[low], own[high], THRESHOLD, own["floor"])
@@ -168,9 +177,9 @@ def _judged(evidence: pd.DataFrame, low: str, high: str) -> judging.Verdict:
 
 
 def _comparisons(rows: pd.DataFrame, series: np.ndarray, tables: Tables) -> pd.DataFrame:
-    """Return COLUMNS for each two values of a factor that can be compared; the first has the larger speedup.
+    """Return COLUMNS for each two comparable values of a factor; the first has the larger speedup.
 
-    Two models are no sample of others. Without a noise floor there is no comparison.
+    Two models are no sample of others. There is no comparison without a noise floor.
     """
     floor = floor_of(rows, tables.noise_floor)
     jobs = tables.rounds.job[rows["row"].to_numpy(int)]
@@ -208,7 +217,7 @@ def _comparisons(rows: pd.DataFrame, series: np.ndarray, tables: Tables) -> pd.D
 
 
 def _ratio(series: np.ndarray, jobs: np.ndarray, pairs: np.ndarray) -> Effect:
-    """Return the mean logarithm of the ratio of two speedups over pairs of positions [pairs, 2]."""
+    """Return the mean ratio of two speedups over `pairs`, positions [pairs, 2]."""
     weights = np.repeat([[1, -1]], len(pairs), axis=0) / len(pairs)
     rows = pairs.ravel()
     return combined(series[rows], jobs[rows], weights.ravel())
@@ -226,14 +235,15 @@ def _text(comparisons: pd.DataFrame, factor: str) -> str:
 
 
 def _names(value: str) -> str:
-    """Return a value of a factor, which may be several names, with each in backquotes."""
+    """Return a value of a factor with each of its names in backquotes."""
     return ", ".join(f"`{name}`" for name in value.split(", "))
 
 
 def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
-    """Return the speedup of each configuration, a line of panels for each contrast and a column for each platform.
+    """Return the figure of the speedup of each configuration.
 
-    Below a panel are its primitives' geometric means.
+    There is a line of panels for each contrast, and in it a panel for each platform, with the
+    geometric means of its primitives below.
     """
     rows, means = observation.shown["speedups"], observation.shown["means"]
     platforms = looks.ordered("platform", observation.names("platform"))
@@ -279,7 +289,7 @@ def _panel(
     heights: Mapping[tuple[str, str], float],
     primitives: Sequence[str],
 ) -> None:
-    """Draw the speedups of a contrast on a platform: the ways of a primitive stand one above another."""
+    """Draw the speedups of a contrast on a platform, with the ways of a primitive apart."""
     ways = looks.ordered("tuning", rows["tuning"])
     offsets = panels.spread([(primitive, way) for primitive in primitives for way in ways])
     for place, height in heights.items():
