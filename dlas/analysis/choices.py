@@ -58,7 +58,7 @@ def accurate(rows: pd.DataFrame) -> pd.DataFrame:
 
     Equal accuracy: the compiled top-1 on the test split is at most `reach.LOSS` points lower.
     Libraries of one compression may differ by an image or so, and the least accurate one counts.
-    Unscheduled libraries have no compiled top-1 and count only without others.
+    Unscheduled libraries have no compiled top-1 and count only if their compression has no others.
 
     Parameters
     ----------
@@ -188,8 +188,8 @@ def gains(
     those of the gain.
 
     All intervals hold at once, family-wise 95 % over all pairs of configurations, because the same
-    samples chose the combination. Ratios are of paired samples; those of different models are of the
-    latencies' own intervals.
+    samples chose the combination. Ratios are of paired samples; those of different models are of
+    the latencies' own intervals.
     """
     complete = {
         place: choice

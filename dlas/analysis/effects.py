@@ -53,7 +53,7 @@ class Effect:
         Parameters
         ----------
         comparisons : int
-            How many comparisons hold at once with 95 % confidence (Bonferroni).
+            The number of comparisons that hold at once with 95 % confidence (Bonferroni).
         """
         level = statistics.ERROR_RATE / 2 / max(1, comparisons)
         reach = stats.t.isf(level, self.freedom) * self.error

@@ -32,7 +32,7 @@ def draw(study: pd.DataFrame, peers: pd.DataFrame, looks: Looks) -> Figure:
 
     A model has one line for each compression, format and tuning. On a line the marks of the
     primitives stand a little lower each. A grey line over all of them is the uncompressed network
-    in another runtime. The title counts the rows that are no measurement.
+    in another runtime. The title counts the rows without a measurement.
 
     Parameters
     ----------

@@ -540,7 +540,7 @@ def at(rows: pd.DataFrame, network: str, variant: str) -> pd.Series:
 
 
 def spread(names: Sequence[Name]) -> dict[Name, float]:
-    """Return each name's offset from the middle of a row; their marks stand one above another."""
+    """Return the offset of each name from the middle of a row, one above another."""
     step = min(0.24, 0.75 / max(1, len(names)))
     return {name: step * ((len(names) - 1) / 2 - index) for index, name in enumerate(names)}
 

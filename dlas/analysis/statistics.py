@@ -57,7 +57,7 @@ def finite(samples: Samples, above: float = -np.inf) -> np.ndarray:
 def median(samples: Samples, confidence: float = CONFIDENCE, seed: int = 0) -> Interval:
     """Return the median with its percentile bootstrap interval (Efron and Tibshirani 1993).
 
-    The bias correction of BCa is not defined for a median.
+    It is not BCa, whose bias correction is not defined for a median.
 
     Parameters
     ----------

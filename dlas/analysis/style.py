@@ -29,7 +29,7 @@ from matplotlib.lines import Line2D
 from dlas.analysis.words import Words
 from dlas.status import OK, WIDENED
 
-# It logs each glyph of a PDF.
+# fontTools logs each glyph of a PDF.
 logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 VERDICT_COLOURS = {"supported": "#007A5A", "contradicted": "#B34700", "inconclusive": "#5A5A5A"}
@@ -63,7 +63,7 @@ _SETTINGS = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw in the study's style; serves as a decorator too."""
+    """Draw in the study's style, inside the context or in a decorated function."""
     with seaborn.axes_style("whitegrid"), matplotlib.rc_context(_SETTINGS):
         yield
 

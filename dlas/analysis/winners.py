@@ -148,7 +148,7 @@ def in_words(changes: pd.DataFrame, verb: str) -> str:
 
 
 def for_others(changes: pd.DataFrame) -> Generalization:
-    """Return whether it changes on more than a share of other networks, counted by models."""
+    """Return whether the fastest primitive changes on other networks, from the share of models."""
     models = changes.groupby(MODEL)["outcome"].agg(lambda outcomes: (outcomes == "changes").any())
     return for_others_by_share(int(models.sum()), len(models))
 

@@ -39,7 +39,7 @@ class Words:
         return ", ".join(map(self.label, names.split(", ")))
 
     def steps(self, compression: str) -> list[str]:
-        """Return the techniques of a compression in order; itself if it describes none."""
+        """Return the techniques of a compression in order, itself alone if it lists none."""
         word = self.methods.get("compression", {}).get(compression, {})
         return list(word.get("steps", [compression]))
 
