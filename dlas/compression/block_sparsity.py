@@ -1,6 +1,6 @@
-"""Block sparsity: blocks of 1 x 4 weights of least importance in the whole network become zero.
+"""Block sparsity: the least important blocks of 1 x 4 weights of the whole network become zero.
 
-A block is the weights of four neighbouring output channels at one tap of one input channel, so that
+A block is the weights of four neighbouring output channels at one tap of one input channel, so
 kernels compute with vectors of output channels. Magnitude pruning of blocks (Narang et al.,
 arXiv:1711.02782), level by level with fine-tuning after each.
 """
@@ -36,17 +36,25 @@ PLUGIN = TechniquePlugin(
 def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     """Return the network with a share `level` of its prunable blocks exactly zero, fine-tuned.
 
-    Settings: `exclude`, the layers that `pruning.prunable` leaves out, and `score`, by which the
-    blocks of the whole network are ranked, see `weight_pruning.compress`: a block has the sum of
-    its weights' scores. Weights that are zero already stay zero, and blocks of zeros count. Raises
-    StudyError for a level outside (0, 1) and for unknown settings, UnsupportedError for output
-    channels that do not divide into blocks, and PassedError for a level below what is zero already.
+    The setting `score` ranks the blocks of the whole network: a block's score is the sum of its
+    weights' scores, see `weight_pruning.compress`. Blocks that are zero already stay zero and
+    count. The setting `exclude` lists layers that `pruning.prunable` leaves out. Parameters and
+    result are those of `Technique.compress`.
+
+    Raises
+    ------
+    StudyError
+        For a level outside (0, 1), and for unknown settings.
+    UnsupportedError
+        If the output channels of a layer do not divide into blocks.
+    PassedError
+        If more weights are zero already than the level asks for.
     """
     share = check_level("sparsity", level)
     score = pruning.score_function(task.settings["score"])
     layers = pruning.prunable(model, task.settings["exclude"])
     pruning.check_divides(layers, 0, PLUGIN.block)
-    # [O / block, block, I, ...] of each layer, summed over its blocks.
+    # Each has the shape [O / block, I, ...]: scores summed over each block.
     scores = [
         score(layer.weight.detach()).unflatten(0, (-1, PLUGIN.block)).sum(1)
         for layer in layers.values()
@@ -55,7 +63,7 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     zeros = round(share * len(ranked))
     pruning.check_sparsity(layers, share, zeros * PLUGIN.block)
     kept = torch.ones(len(ranked), dtype=torch.bool)
-    # Blocks of zeros have the score 0 and are the first.
+    # Blocks of zeros have the score 0, so they rank first.
     kept[ranked[:zeros]] = False
     parts = kept.split([each.numel() for each in scores])
     for layer, blocks, part in zip(layers.values(), scores, parts, strict=True):

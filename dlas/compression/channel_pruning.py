@@ -1,7 +1,7 @@
-"""Channel pruning: the channels of smallest L1 norm leave the network, which becomes narrower.
+"""Channel pruning: remove the channels of smallest L1 norm, which narrows the network.
 
-Filter pruning by L1 norm (Li et al., arXiv:1608.08710). Which channels of which layers have to go
-together is Torch-Pruning's knowledge (Fang et al., arXiv:2301.12900), as is their importance.
+Filter pruning by L1 norm (Li et al., arXiv:1608.08710). Torch-Pruning (Fang et al.,
+arXiv:2301.12900) finds the channels that must be removed together, and scores them.
 """
 
 import math
@@ -41,11 +41,18 @@ SCOPES = ("uniform", "global")
 
 @dataclass(frozen=True)
 class Group:
-    """Channels that go together in several layers, e.g. in all that a residual path joins.
+    """Channels that must be removed together, for example all that a residual connection joins.
 
-    `order` are the channels of the root layer, those of least importance first, and `importance`
-    [channels] is theirs in that order. Per channel, each layer loses as many output and input
-    channels as `outputs` and `inputs` say.
+    Attributes
+    ----------
+    root : nn.Module
+        The layer whose output channels `order` lists.
+    order : list of int
+        The channels of the root layer, least important first.
+    importance : Tensor
+        float32 [channels], in the same order.
+    outputs, inputs : mapping of nn.Module to float
+        Output and input channels that each layer loses for one channel of the group.
     """
 
     root: nn.Module
@@ -56,12 +63,17 @@ class Group:
 
 
 def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
-    """Return the network without a share `level` of the MACs of the uncompressed one, fine-tuned.
+    """Return the fine-tuned network after removing a share `level` of the uncompressed MACs.
 
-    Settings: `scope`, "uniform" for the same share of each layer's channels or "global" for those
-    of least importance anywhere, and `channel_multiple`, of which the channels that a pruned layer
-    keeps are a multiple. Raises StudyError for a level outside (0, 1) and an unknown scope, and
-    UnsupportedError for a level that the network cannot reach.
+    Parameters and result are those of `Technique.compress`. The settings `scope` and
+    `channel_multiple` are those of `narrow`.
+
+    Raises
+    ------
+    StudyError
+        For a level outside (0, 1), and for an unknown scope.
+    UnsupportedError
+        For a level that the network cannot reach.
     """
     share = check_level("share of MACs removed", level)
     image_shape = (1, 3, *task.dataset.train.images.shape[1:3])
@@ -87,11 +99,30 @@ def narrow(
     scope: str,
     multiple: int,
 ) -> None:
-    """Remove as few channels as leave at most (1 - share) * baseline_macs on `image_shape` [B, 3,
-    H, W].
+    """Remove the fewest channels that leave at most (1 - share) * baseline_macs.
 
-    `scope` and `multiple` are those of `compress`. Raises StudyError for an unknown scope and
-    UnsupportedError for a share that cannot be reached; the model is unchanged then.
+    Parameters
+    ----------
+    model : nn.Module
+        The network. It is changed in place, and unchanged after an error.
+    image_shape : sequence of int
+        Shape of the input: [B, 3, H, W].
+    share : float
+        Share of `baseline_macs` to remove, in (0, 1).
+    baseline_macs : int
+        Multiply-accumulate operations of the uncompressed network on that input.
+    scope : str
+        "uniform" removes the same share of each layer's channels, "global" the least important
+        channels of the whole network.
+    multiple : int
+        A pruned layer keeps a multiple of this number of channels.
+
+    Raises
+    ------
+    StudyError
+        For an unknown scope.
+    UnsupportedError
+        For a share that the network cannot reach.
     """
     if scope not in SCOPES:
         raise unknown("scope", scope, SCOPES)
@@ -113,8 +144,7 @@ def narrow(
             f"{reachable:g}, which leaves {multiple} channels in each layer and the most MACs in "
             f"{max(least, key=lambda name: least[name])}"
         )
-    # How many blocks have to go is found without removing any: a pass over DenseNet161 takes
-    # seconds.
+    # The search counts MACs without removing channels: one pass over DenseNet161 takes seconds.
     count = bisect_left(
         range(len(blocks)), -target, key=lambda number: -sum(remaining(number).values())
     )
@@ -127,7 +157,8 @@ def narrow(
 def restore_architecture(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     """Narrow the layers of the uncompressed architecture to the tensors of a checkpoint.
 
-    Tensors that fit no narrower form of the model are left alone; `checkpoint.fill` reports them.
+    Layers that cannot be narrowed to their tensors keep their shape; `checkpoint.fill` reports
+    them. Parameters are those of `ReshapingTechnique.restore_architecture`.
     """
     for name, layer in model.named_modules():
         weight, found = getattr(layer, "weight", None), state.get(f"{name}.weight")
@@ -154,7 +185,7 @@ def restore_architecture(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Mo
 
 
 def _groups(model: nn.Module, graph: torch_pruning.DependencyGraph) -> list[Group]:
-    """Return all groups of channels that can be removed; the classifier's outputs are classes."""
+    """Return all groups of removable channels; the classifier's outputs are classes and stay."""
     classifier = [layer for layer in model.modules() if isinstance(layer, nn.Linear)][-1]
     importance = torch_pruning.importance.MagnitudeImportance(p=1)
     groups = []
@@ -181,10 +212,10 @@ def _groups(model: nn.Module, graph: torch_pruning.DependencyGraph) -> list[Grou
 
 
 def _blocks(groups: Sequence[Group], scope: str, multiple: int) -> list[tuple[int, int]]:
-    """Return (group, channels) in the order in which blocks of channels are to be removed.
+    """Return (group, channels) for each block of channels, in the order of removal.
 
-    The first block of a group leaves a multiple of `multiple` channels, each further one takes
-    `multiple`; the last `multiple` channels stay.
+    The first block of a group leaves a multiple of `multiple` channels, each further block has
+    `multiple` channels, and the last `multiple` channels stay.
     """
     ranked = []
     for number, group in enumerate(groups):
@@ -216,7 +247,7 @@ def _kept(
             outputs[layer] += rate * removed
         for layer, rate in groups[number].inputs.items():
             inputs[layer] += rate * removed
-    # A depthwise convolution has one input channel for each output and loses them as outputs alone.
+    # A depthwise convolution has one input channel per output channel: it loses outputs only.
     return {
         name: (1 - outputs[layer] / layer.weight.shape[0])
         * (1 - inputs[layer] / layer.weight.shape[1])

@@ -1,4 +1,7 @@
-"""The elbow: the strongest level of a compression that keeps the accuracy. Knows no torch."""
+"""The elbow: the strongest level of a compression that keeps the accuracy.
+
+This module does not import torch.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,17 +21,17 @@ def curve(baseline: Record, points: Sequence[Record], tolerance: float) -> list[
     baseline : record
         The uncompressed network.
     points : sequence of records
-        The levels in any order, among them level 0, or one with level None of a compression without
-        a ladder. A record has level, MEASURES and status.
+        The levels in any order. They include level 0, or a single level None for a technique
+        without a ladder. A record has level, MEASURES and status.
     tolerance : float
         Percentage points of validation top-1 that the chosen level may lose against the baseline.
 
     Returns
     -------
     list of dict
-        Rows with the keys CURVE_COLUMNS, the levels ascending. `chosen` marks the strongest level
-        within the tolerance, or the first where there is none. The test split has no part in it. A
-        level whose status is a reason against it has no accuracy and is no candidate.
+        Rows with the keys CURVE_COLUMNS, in ascending order of level. `chosen` marks the strongest
+        level within the tolerance, or the first level if there is none. The test split is not used.
+        A level whose status is an error has no accuracy and is never chosen.
     """
     rows = sorted(points, key=lambda point: float(point["level"] or 0))
     lowest = baseline["validation_top1"] - tolerance

@@ -1,7 +1,7 @@
 """float16 end to end: weights, biases and activations are IEEE 754 binary16.
 
-Sums are kept as the platform keeps them. torch's kernels for CPUs add the products of a convolution
-or linear layer in float32 and round once, to the output; a compiled network states its own way.
+The platform sets the precision of sums. torch's CPU kernels add the products of a convolution or
+linear layer in float32 and round the output once; a compiled network states its own precision.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ PLUGIN = TechniquePlugin(label="float16", order=3, dtype="float16", folds=True, 
 
 
 def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
-    """Return the network in float16, after batch normalizations were folded in float32."""
+    """Return the network in float16, with batch normalizations folded in float32."""
     return fold(model).to(torch.float16)
 
 

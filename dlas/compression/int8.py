@@ -1,7 +1,7 @@
 """Static quantization to 8-bit integers, after training or with quantization-aware fine-tuning.
 
-Weights are signed and symmetric with one scale for each output channel, activations unsigned with
-one scale and zero point for each tensor; sums are 32-bit integers (Jacob et al., arXiv:1712.05877).
+Weights are signed and symmetric with one scale per output channel. Activations are unsigned with
+one scale and zero point per tensor. Sums are 32-bit integers (Jacob et al., arXiv:1712.05877).
 """
 
 from collections.abc import Callable, Mapping
@@ -49,7 +49,7 @@ PLUGIN = TechniquePlugin(
 
 # The range of uint8.
 ACTIVATIONS = (0, 255)
-# The range of int8 without -128, so that a weight and its negative are equally exact.
+# The range of int8 without -128: a weight and its negative are equally exact.
 WEIGHTS = (-127, 127)
 # Images that calibration holds in memory at a time.
 BATCH_SIZE = 32
@@ -58,11 +58,10 @@ BATCH_SIZE = 32
 class Quantized(nn.Module):
     """A convolution or linear layer on 8-bit integers.
 
-    Computes what integer arithmetic computes: round(input / input_scale) + input_zero_point, held
-    within 0..255, less the zero point, times the integer weights, summed exactly, times
-    input_scale * weight_scale, plus the bias. Inside torch, the integers are held in float32, which
-    rounds the sums; a compiler reads the quantize and dequantize operations as the integers that
-    they stand for.
+    Inputs are quantized to round(input / input_scale) + input_zero_point, clamped to 0..255. The
+    layer sums the products of (integer - zero point) and integer weight exactly, multiplies by
+    input_scale * weight_scale and adds the bias. torch holds the integers in float32, which rounds
+    the sums; a compiler turns the quantize and dequantize operations into integer arithmetic.
     """
 
     weight_scale: Tensor
@@ -71,7 +70,7 @@ class Quantized(nn.Module):
     input_zero_point: Tensor
 
     def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
-        """Take the form of a float32 layer, not its values."""
+        """Copy the configuration of a float32 layer, not its values."""
         super().__init__()
         channels = layer.weight.shape[0]
         self.convolution = isinstance(layer, nn.Conv2d)
@@ -90,6 +89,7 @@ class Quantized(nn.Module):
         self.register_buffer("input_zero_point", torch.tensor(0, dtype=torch.uint8))
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Return float32 outputs [B, O, ...] of float32 inputs [B, I, ...]."""
         operations = torch.ops.quantized_decomposed
         form = (self.input_scale, self.input_zero_point, *ACTIVATIONS, torch.uint8)
         integers = operations.quantize_per_tensor.tensor(inputs, *form)
@@ -105,13 +105,21 @@ class Quantized(nn.Module):
 def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     """Return the network with every convolution and linear layer on 8-bit integers.
 
-    Ranges come from `settings["calibration_images"]` training images, drawn by the seed (all of
-    them if there are fewer), by torch's observer `settings["observer"]`: "minmax" takes the
-    smallest and largest value, "histogram" the range with the least squared error. With
-    `settings["epochs"]` the network is fine-tuned on rounded numbers after that. The result is the
-    same for the same seed, thread count and machine. Raises StudyError for an empty calibration
-    set and an unknown observer, UnsupportedError for a layer that integers cannot express, and
-    FailedError for an activation or a scale that is not finite.
+    The activation ranges come from `settings["calibration_images"]` training images, drawn by the
+    seed, or from all if there are fewer. torch's observer `settings["observer"]` finds them:
+    "minmax" takes the smallest and largest value, "histogram" the range of least squared error.
+    With `settings["epochs"]` above 0, quantization-aware fine-tuning follows. The result is
+    deterministic for a seed, thread count and machine. Parameters and result are those of
+    `Technique.compress`.
+
+    Raises
+    ------
+    StudyError
+        For an empty calibration set, and for an unknown observer.
+    UnsupportedError
+        For a layer that integers cannot express.
+    FailedError
+        For an activation or a scale that is not finite.
     """
     folded = fold(model)
     layers = _expressible(folded)
@@ -134,7 +142,7 @@ def restore_architecture(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Mo
 
 
 def _expressible(folded: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
-    """Return the layers to quantize by name; UnsupportedError for one that integers cannot express."""
+    """Return the layers to quantize by name; raise UnsupportedError for any other with weights."""
     layers: dict[str, nn.Conv2d | nn.Linear] = {}
     for parameter, _ in folded.named_parameters():
         name = parameter.rpartition(".")[0]
@@ -154,7 +162,7 @@ def _zero_padded(layer: nn.Conv2d) -> bool:
 
 
 def _calibration_images(task: Task) -> np.ndarray:
-    """Return float32 [N, 3, H, W], normalized as for inference."""
+    """Return float32 images [N, 3, H, W], normalized as for inference."""
     wanted, split = task.settings["calibration_images"], task.dataset.train
     count = min(wanted, len(split.images))
     if count < 1:
@@ -169,14 +177,14 @@ def _calibration_images(task: Task) -> np.ndarray:
 def _calibrate(
     folded: nn.Module, layers: Mapping[str, nn.Module], images: np.ndarray, task: Task
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return scale and zero point of each layer's input, as `calculate_qparams` gives them."""
+    """Return the scale and zero point of each layer's input."""
     kinds = {"histogram": observer.HistogramObserver, "minmax": observer.MinMaxObserver}
     kind = task.settings["observer"]
     if kind not in kinds:
         raise unknown("observer", kind, kinds)
     low, high = ACTIVATIONS
     form = {"dtype": torch.uint8, "qscheme": torch.per_tensor_affine}
-    # One for each layer: layers that read the same tensor come to the same range.
+    # Layers that read the same tensor get the same range, each from its own observer.
     observers = {name: kinds[kind](quant_min=low, quant_max=high, **form) for name in layers}
 
     def watch(name: str) -> RemovableHandle:
@@ -205,7 +213,7 @@ def _calibrate(
 
 
 class _Masked(nn.Module):
-    """A weight of which some elements stay zero."""
+    """A parametrization that keeps masked weights at zero."""
 
     mask: Tensor
 
@@ -223,10 +231,10 @@ def _fine_tune(
     ranges: Mapping[str, tuple[Tensor, Tensor]],
     task: Task,
 ) -> None:
-    """Train with weights and layer inputs rounded to integers in each forward pass, zeros kept.
+    """Train with weights and layer inputs rounded to integers in each forward pass; keep zeros.
 
-    Gradients pass the rounding as if it were not there (Jacob et al., section 3.1). The ranges of
-    the activations stay as they were calibrated.
+    Gradients ignore the rounding (straight-through estimator; Jacob et al., section 3.1). The
+    calibrated ranges of the activations stay fixed.
     """
     low, high = WEIGHTS
     hooks = []
@@ -243,7 +251,7 @@ def _fine_tune(
         parametrize.register_parametrization(layer, "weight", _Masked(layer.weight.ne(0)))
         parametrize.register_parametrization(layer, "weight", rounding)
         hooks.append(layer.register_forward_pre_hook(_rounded_input(*ranges[name])))
-    # Rounding to 8 bits needs the float32 that it starts from.
+    # bfloat16 would round values before they are rounded to 8 bits.
     recipe = replace(task.recipe, bfloat16=False)
     training.train(
         folded, task.dataset, recipe, task.seed, task.threads, task.progress, task.resume_from
@@ -264,7 +272,7 @@ def _rounded_input(scale: Tensor, zero_point: Tensor) -> Callable[..., Tensor]:
 
 
 def _check_scales(layer: Quantized, name: str) -> None:
-    """Raise a FailedError unless all scales of a layer are finite numbers above 0."""
+    """Raise FailedError unless all scales of a layer are finite and above 0."""
     for kind in ("input_scale", "weight_scale"):
         scales = layer.get_buffer(kind).flatten()
         wrong = scales[~(scales.isfinite() & (scales > 0))]

@@ -1,4 +1,7 @@
-"""When a ladder ends: a level is not made where the one before it could not be, or lost too much. Knows no torch."""
+"""The end of a ladder: stop after a level that failed or lost too much accuracy.
+
+This module does not import torch.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,17 +18,17 @@ def check_previous(
     Parameters
     ----------
     baseline, previous : mapping
-        The records of the uncompressed network and of the level before, each with level, status and
-        validation_top1. One that the network had passed already, "passed", says nothing of the
-        next.
+        The records of the uncompressed network and of the previous level, each with level, status
+        and validation_top1. A previous level marked "passed" never ends the ladder: the network was
+        sparser than that level before.
     give_up : float
-        Points of validation top-1 that the level before may have lost.
+        Percentage points of validation top-1 that the previous level may have lost.
 
     Raises
     ------
     RowError
-        With the status of the level before, if it could not be made, so that all further levels
-        have the same; UnsupportedError if it lost too much.
+        If the previous level could not be made, with its status, so all further levels have the
+        same status. UnsupportedError if it lost too much.
     """
     if previous.get("passed"):
         return

@@ -31,11 +31,19 @@ PLUGIN = TechniquePlugin(
 def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     """Return the network with a share `level` of each group of weights exactly zero, fine-tuned.
 
-    Settings: `exclude`, the layers that `pruning.prunable` leaves out, and `group`, the channels of
-    a group. Weights that are zero already stay zero and count. Raises StudyError for a level
-    outside (0, 1), for one that is no whole number of weights of a group, and for unknown layers,
-    UnsupportedError for channels that do not divide into groups, and PassedError for a level below
-    what is zero already.
+    The setting `group` is the number of channels in a group; `exclude` lists layers that
+    `pruning.prunable` leaves out. Weights that are zero already stay zero and count. Parameters and
+    result are those of `Technique.compress`.
+
+    Raises
+    ------
+    StudyError
+        For a level outside (0, 1) or not a whole number of weights of a group, and for unknown
+        layers.
+    UnsupportedError
+        If the input channels of a layer do not divide into groups.
+    PassedError
+        If more weights are zero already than the level asks for.
     """
     group = task.settings["group"]
     share = check_level("sparsity", level)
@@ -55,21 +63,21 @@ def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
 
 
 def largest(weight: Tensor, group: int, count: int) -> Tensor:
-    """Return which weights are the largest of their group of neighbouring input channels.
+    """Return a mask of the largest weights in each group of neighbouring input channels.
 
     Parameters
     ----------
     weight : Tensor
         float32 [O, I, ...]; I is a multiple of `group`.
     group : int
-        Channels of a group.
+        Channels per group.
     count : int
-        How many of each group stay.
+        Weights to keep per group.
 
     Returns
     -------
     Tensor
-        bool, in the shape of the weight; `count` of each group.
+        bool, in the shape of the weight; `count` True per group.
     """
     groups = weight.abs().unflatten(1, (-1, group))
     order = groups.argsort(dim=2, descending=True, stable=True)

@@ -9,5 +9,5 @@ PLUGIN = TechniquePlugin(label="no compression", order=0, colour="#0072B2")
 
 
 def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
-    """Return the trained network as it is."""
+    """Return the trained network unchanged, in evaluation mode."""
     return model.eval()

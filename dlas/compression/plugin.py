@@ -1,4 +1,4 @@
-"""The functions that the file of a technique has beside its description, and their input."""
+"""The interface of a technique's file, and the input of its functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 from dlas import registry
 from dlas.errors import StudyError
 
-# The elbow, in the same package, is chosen by jobs that do not import torch.
+# Jobs that only choose the elbow, which is in this package, do not import torch.
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -27,11 +27,11 @@ class Task:
     dataset : Dataset
         Techniques choose on `train` and `validation`, never on `test`.
     settings : mapping
-        The technique's own section of the config without its levels.
+        The technique's section of the config without its levels.
     recipe : Recipe
-        How to fine-tune.
+        Fine-tuning recipe.
     seed : int
-        Seed of everything that is drawn.
+        Seed of all random draws.
     threads : int
         CPU threads.
     progress : bool
@@ -40,7 +40,7 @@ class Task:
         Multiply-accumulate operations of the uncompressed network for one image, to which levels
         refer.
     resume_from : Path, optional
-        File of the state of fine-tuning, see `training.train`.
+        File with the state of fine-tuning, see `training.train`.
     """
 
     dataset: Dataset
@@ -62,12 +62,12 @@ class Technique(Protocol):
         Parameters
         ----------
         model : nn.Module
-            The float32 network of the ladder's previous level, or what the first level starts from:
-            the trained network, or that of the step before. It may be changed in place.
+            The float32 network of the ladder's previous level. The first level starts from the
+            trained network, or from the network of the previous step. It may be changed in place.
         level : float or None
             The level; None for a technique without a ladder.
         task : Task
-            All else.
+            Data set, settings and fine-tuning recipe.
 
         Returns
         -------
@@ -87,15 +87,20 @@ class ReshapingTechnique(Technique, Protocol):
     """A technique whose checkpoints do not fit the uncompressed architecture."""
 
     def restore_architecture(self, model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-        """Change the uncompressed architecture so that the tensors of a checkpoint fit.
+        """Change the uncompressed architecture to fit the tensors of a checkpoint.
 
         Parameters
         ----------
         model : nn.Module
-            The uncompressed architecture (`models.build`), as the steps before leave it and folded
-            if any step folds. It may be changed in place.
+            The uncompressed architecture (`models.build`), changed by the previous steps, and
+            folded if any step folds. It may be changed in place.
         state : mapping of str to Tensor
             The tensors of the checkpoint by name.
+
+        Returns
+        -------
+        nn.Module
+            The changed architecture.
         """
 
 
@@ -115,7 +120,7 @@ def restore(steps: Sequence[str], model: nn.Module, path: str | Path) -> nn.Modu
     Parameters
     ----------
     steps : sequence of str
-        The techniques in their order; none for the trained network.
+        The techniques in order; empty for the trained network.
     model : nn.Module
         The uncompressed architecture (`models.build`), which may be changed in place.
     path : str or Path
@@ -132,10 +137,10 @@ def restore(steps: Sequence[str], model: nn.Module, path: str | Path) -> nn.Modu
         For an unknown technique, and for a checkpoint that is missing, truncated or of another
         model.
     RowError
-        For a checkpoint that has no network but the reason why, and for tensors that are not
+        For a checkpoint that has an error instead of a network, and for tensors that are not
         finite.
     """
-    # It imports torch.
+    # These modules import torch.
     from dlas.models import checkpoint
     from dlas.models.folding import fold
 
@@ -155,7 +160,7 @@ def check_level(meaning: str, level: float | None) -> float:
     Parameters
     ----------
     meaning : str
-        What the share is of, for the message: e.g. "sparsity".
+        The quantity for the message, e.g. "sparsity".
     level : float or None
         The level.
     """

@@ -1,4 +1,4 @@
-"""The parts that techniques with zero weights share: layers, scores and fine-tuning with masks."""
+"""Functions that the sparsity techniques share: layers, scores and fine-tuning with masks."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,11 +14,21 @@ Layer = nn.Conv2d | nn.Linear
 
 
 def lamp(weight: Tensor) -> Tensor:
-    """Return the layer-adaptive magnitude of each weight (Lee et al., arXiv:2010.07611).
+    """Return each weight's layer-adaptive magnitude score (LAMP, Lee et al., arXiv:2010.07611).
 
-    That is its square over the sum of all squares in its layer that are not smaller, float64 in the
-    weight's shape: comparable between layers whose weights have another scale, which batch
-    normalization makes arbitrary.
+    A weight's score is its square over the sum of all squares in its layer that are not smaller.
+    Batch normalization makes the scale of a layer's weights arbitrary. These scores are comparable
+    between layers all the same.
+
+    Parameters
+    ----------
+    weight : Tensor
+        float32, in any shape.
+
+    Returns
+    -------
+    Tensor
+        float64 scores in the weight's shape.
     """
     squares = weight.detach().double().flatten() ** 2
     order = squares.argsort(descending=True, stable=True)
@@ -89,16 +99,16 @@ def check_divides(layers: Mapping[str, Layer], dim: int, size: int) -> None:
     Parameters
     ----------
     layers : mapping of str to Layer
-        Those of `prunable`.
+        The layers of `prunable`.
     dim : int
-        The dimension of the weights that is divided: 0 (output channels) or 1 (input channels).
+        The dimension of the weights to divide: 0 (output channels) or 1 (input channels).
     size : int
-        Channels of a group.
+        Channels per group.
 
     Raises
     ------
     UnsupportedError
-        With the first layer that does not divide.
+        For the first layer that does not divide.
     """
     for name, layer in layers.items():
         channels = layer.weight.shape[dim]
@@ -115,7 +125,7 @@ def check_sparsity(layers: Mapping[str, Layer], share: float, most: float) -> No
     Parameters
     ----------
     layers : mapping of str to Layer
-        Those of `prunable`.
+        The layers of `prunable`.
     share : float
         The level, for the message.
     most : float
@@ -135,14 +145,14 @@ def check_sparsity(layers: Mapping[str, Layer], share: float, most: float) -> No
 
 
 def mask(layer: Layer, kept: Tensor) -> None:
-    """Mask the weights of a layer, so that only those in `kept` that are not zero yet remain.
+    """Mask the weights of a layer: only the nonzero weights in `kept` remain.
 
     Parameters
     ----------
     layer : Layer
-        The layer.
+        The layer, which is changed in place.
     kept : Tensor
-        bool, in the shape of its weight.
+        bool, in the shape of the layer's weight.
     """
     prune.custom_from_mask(layer, "weight", kept & (layer.weight != 0))
 
@@ -159,7 +169,7 @@ def fine_tune(model: nn.Module, layers: Mapping[str, Layer], task: Task) -> nn.M
     layers : mapping of str to Layer
         The layers with a mask of `torch.nn.utils.prune` on their weights.
     task : Task
-        The task of the technique.
+        Data set, recipe, seed and threads of the fine-tuning.
 
     Returns
     -------

@@ -33,11 +33,17 @@ PLUGIN = TechniquePlugin(
 def compress(model: nn.Module, level: float | None, task: Task) -> nn.Module:
     """Return the network with a share `level` of its prunable weights exactly zero, fine-tuned.
 
-    Settings: `exclude`, the layers that `pruning.prunable` leaves out, and `score`, by which the
-    weights of the whole network are ranked: "lamp", or "magnitude", which empties layers whose
-    weights are small throughout. Weights that are zero already stay zero and count. Raises
-    StudyError for a level outside (0, 1) and for unknown settings, and PassedError for a level
-    below what is zero already.
+    The setting `score` ranks the weights of the whole network: "lamp" (see `pruning.lamp`), or
+    "magnitude", which can empty layers whose weights are all small. The setting `exclude` lists
+    layers that `pruning.prunable` leaves out. Weights that are zero already stay zero and count.
+    Parameters and result are those of `Technique.compress`.
+
+    Raises
+    ------
+    StudyError
+        For a level outside (0, 1), and for unknown settings.
+    PassedError
+        If more weights are zero already than the level asks for.
     """
     share = check_level("sparsity", level)
     score = pruning.score_function(task.settings["score"])
