@@ -1,6 +1,6 @@
 """The config: config.yaml with its overlays, checked and typed.
 
-Only what plans a study imports this package: pydantic takes a fifth of a second, which no job pays.
+Importing pydantic takes a fifth of a second, so only code that plans a study imports this package.
 Jobs receive plain values as parameters of their rules.
 """
 

@@ -1,6 +1,6 @@
-"""The JSON Schema of the config and the tables of docs/reference/configuration.md, made from its classes.
+"""Generate config/schema.json and the tables of docs/reference/configuration.md.
 
-`python -m dlas.config.documentation` writes both.
+Both describe the pydantic classes of the config. `python -m dlas.config.documentation` writes them.
 """
 
 import json
@@ -15,7 +15,7 @@ from dlas.config.sections import Config
 
 SCHEMA = ROOT / "config/schema.json"
 PAGE = ROOT / "docs/reference/configuration.md"
-# A table of the page: between two lines, of which the first has the dotted key of a section.
+# A table lies between two marker lines; the first has the dotted key of its section.
 TABLE = re.compile(r"(<!-- keys of (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
@@ -23,7 +23,7 @@ Schema = dict[str, Any]
 
 
 class _Generator(GenerateJsonSchema):
-    """Describe what may be in one file: an overlay has any part of the keys, and no key is null."""
+    """Describe a config file: an overlay may have any part of the keys, and no key is null."""
 
     def nullable_schema(self, schema: Any) -> Schema:
         return self.generate_inner(schema["schema"])
@@ -46,7 +46,7 @@ def schema() -> Schema:
 
 
 def page(text: str) -> str:
-    """Return a page with the tables between its markers made anew."""
+    """Return the text of a page with new tables between its markers."""
     root = schema()
     return TABLE.sub(
         lambda found: found[1] + "\n".join(_table(root, found[2])) + "\n" + found[3], text
@@ -54,7 +54,7 @@ def page(text: str) -> str:
 
 
 def _table(root: Schema, key: str) -> Iterator[str]:
-    """Yield the lines of the table of a section; * in its key stands for any name."""
+    """Yield the lines of a section's table; * in the key stands for any name."""
     part = root
     for name in key.split("."):
         part = _resolved(root, part)
@@ -66,7 +66,7 @@ def _table(root: Schema, key: str) -> Iterator[str]:
 
 
 def _of_pattern(part: Schema) -> Schema:
-    """Return the section of all names that match the one pattern of a schema."""
+    """Return the section of all names that match the single pattern of a schema."""
     return next(iter(part.get("patternProperties", {}).values()), {})
 
 
@@ -82,7 +82,7 @@ def _rows(root: Schema, part: Schema, place: str) -> Iterator[str]:
 
 
 def _resolved(root: Schema, part: Schema) -> Schema:
-    """Return a part of the schema itself; of several sections, one with the keys of all."""
+    """Resolve references in a part of the schema, and merge the keys of alternative sections."""
     if "$ref" in part:
         return _resolved(root, root["$defs"][part["$ref"].rpartition("/")[2]])
     kinds = [_resolved(root, kind) for kind in part.get("oneOf", [])]
@@ -93,7 +93,7 @@ def _resolved(root: Schema, part: Schema) -> Schema:
 
 
 def _value(root: Schema, part: Schema) -> str:
-    """Return in words which values a key may have."""
+    """Describe the allowed values of a key in words."""
     part = _resolved(root, part)
     if "oneOf" in part:
         return " or ".join(_value(root, kind) for kind in part["oneOf"])

@@ -1,4 +1,4 @@
-"""What the sections of the config are made of: the base of their classes, and types of their values."""
+"""Building blocks of the config's classes: their base class, and the types of their values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Plain = dict[str, Any]
 
 
 class Section(BaseModel):
-    """A mapping of the config whose keys are known."""
+    """A mapping of the config with known keys."""
 
     model_config = ConfigDict(
         allow_inf_nan=False, extra="forbid", frozen=True, protected_namespaces=(), strict=True
@@ -28,7 +28,7 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _check_keys(cls, value: Any) -> Any:
-        """Say of all unknown keys and of all missing ones in one error each, with the keys that are allowed."""
+        """Report all unknown or all missing keys in a single error, with the allowed keys."""
         if isinstance(value, dict):
             allowed = sorted(cls.model_fields)
             required = {name for name, field in cls.model_fields.items() if field.is_required()}
@@ -40,12 +40,12 @@ class Section(BaseModel):
         return value
 
     def plain(self, *without: str) -> Plain:
-        """Return the section as it stands in the files, some keys left out."""
+        """Return the section as it stands in the files, without the named keys."""
         return self.model_dump(exclude_unset=True, exclude=set(without))
 
 
 class Single(Section):
-    """A mapping with one of its keys."""
+    """A mapping with exactly one of its keys."""
 
     @model_validator(mode="after")
     def _check_number(self) -> Self:
@@ -57,7 +57,17 @@ class Single(Section):
 def section(
     name: str, settings: Mapping[str, Setting], base: type[Section] = Section
 ) -> type[Section]:
-    """Return the class of a plugin's section."""
+    """Return the class of a plugin's section.
+
+    Parameters
+    ----------
+    name : str
+        Name of the class.
+    settings : mapping of str to Setting
+        The keys of the section; a setting whose type is a mapping is a nested section.
+    base : type of Section
+        Base class.
+    """
     fields: dict[str, Any] = {}
     for key, setting in settings.items():
         nested = isinstance(setting.type, Mapping)
@@ -68,7 +78,15 @@ def section(
 
 
 def optional(base: type[Section], name: str) -> type[Section]:
-    """Return the class of a section that may lack any key of another one."""
+    """Return a class with the keys of another section, all of them optional.
+
+    Parameters
+    ----------
+    base : type of Section
+        The section.
+    name : str
+        Name of the class.
+    """
     types = get_type_hints(base, include_extras=True)
     fields: dict[str, Any] = {
         key: (types[key], Field(None, description=field.description))
@@ -78,7 +96,7 @@ def optional(base: type[Section], name: str) -> type[Section]:
 
 
 def plugin_changes(kind: Kind) -> type[Section]:
-    """Return the class of a mapping that has, for one plugin of a kind, keys of its section that differ."""
+    """Return the class of a mapping from one plugin of a kind to changed keys of its section."""
     fields: dict[str, Any] = {
         name: (
             optional(section(f"{kind}_{name}", plugin.settings), f"{kind}_{name}_changes"),
@@ -90,7 +108,15 @@ def plugin_changes(kind: Kind) -> type[Section]:
 
 
 def plugin_sections(kind: Kind, base: type[Section] = Section) -> type[Section]:
-    """Return the class of a mapping that may have a section for each plugin of a kind."""
+    """Return the class of a mapping that may have a section for each plugin of a kind.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of plugin, see `dlas.registry`.
+    base : type of Section
+        Base class of the plugins' sections.
+    """
     fields: dict[str, Any] = {
         name: (
             section(f"{kind}_{name}", plugin.settings, base),
@@ -103,12 +129,12 @@ def plugin_sections(kind: Kind, base: type[Section] = Section) -> type[Section]:
 
 @dataclass(frozen=True)
 class Like:
-    """Mark a plain mapping that must be like a section of a class made at run time."""
+    """Mark a plain mapping that is checked against a section class made at run time."""
 
     section: Any
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        """Check the mapping as the section, and keep what is in the files."""
+        """Check the mapping as the section, and keep the content of the files."""
         return core_schema.no_info_after_validator_function(
             lambda checked: checked.plain(),
             handler.generate_schema(self.section),
@@ -118,24 +144,34 @@ class Like:
 
 @dataclass(frozen=True)
 class Known(Rule):
-    """The text is the name of a plugin of a kind."""
+    """A rule: the text is the name of a plugin of a kind."""
 
     kind: Kind
 
     def check(self, value: str) -> str:
+        """Return the name; raise ValueError for an unknown one."""
         if value in registry.names(self.kind):
             return value
         raise ValueError(f"allowed: {', '.join(registry.names(self.kind))}")
 
     def json_schema(self) -> Plain:
+        """Return the keys of JSON Schema that express the rule."""
         return {"enum": list(registry.names(self.kind))}
 
 
 def choice(allowed: str, kind: type, *words: str) -> Discriminator:
-    """Return how pydantic chooses between two types of a value, and what it says where none fits.
+    """Return the discriminator by which pydantic chooses between two types of a value.
 
-    A value of `kind` has the tag <value>; one of the words, any text if there are none, has the tag
-    <word>.
+    A value of `kind` has the tag <value>. A word has the tag <word>.
+
+    Parameters
+    ----------
+    allowed : str
+        The allowed values in words, for the error message.
+    kind : type
+        Type of values that are not words.
+    *words : str
+        The allowed words; none allows any text.
     """
 
     def tag(value: Any) -> str | None:

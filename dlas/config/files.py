@@ -1,4 +1,4 @@
-"""Config files and the command line: what is in them, before it has types."""
+"""Read config files and values of the command line, before they have types."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[2]
 def read(*overlays: str | Path | Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of config.yaml with overlays on it, merged as Snakemake merges them.
 
-    An overlay is a file, or what would be in one.
+    Parameters
+    ----------
+    *overlays : str, Path or mapping
+        Files, or the content of files, in the order of merging.
 
     Raises
     ------
@@ -31,7 +34,7 @@ def read(*overlays: str | Path | Mapping[str, Any]) -> dict[str, Any]:
 def check_file(file: str | Path) -> dict[str, Any]:
     """Return the content of a config file.
 
-    YAML lets the last of equal keys win without a word, and Snakemake reads its config files so.
+    YAML and Snakemake silently let the last of equal keys win; this function rejects them.
 
     Raises
     ------
@@ -72,9 +75,9 @@ def _check_keys(node: yaml.Node | None, file: str, place: str) -> None:
 
 
 def of_command_line(value: Any) -> Any:
-    """Return a value of --config as it would be read from a file.
+    """Return a value of --config as a file would give it.
 
-    Snakemake leaves what is inside of a mapping or list as text: {width: 0.5} is {"width": "0.5"}.
+    Snakemake leaves the values in a mapping or list as text: {width: 0.5} is {"width": "0.5"}.
     """
     if isinstance(value, Mapping):
         return {key: of_command_line(each) for key, each in value.items()}

@@ -1,4 +1,4 @@
-"""Whether a config has the right form; if not, one line that names the key, its value and what is allowed."""
+"""Check a config and report an error in one line: the key, its value and the allowed values."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from dlas.config.sections import Config
 from dlas.errors import StudyError
 
-# Keys that have another name now; * stands for any one key.
+# Renamed keys; * stands for any one key.
 MOVED = {
     "compression.techniques.weight_pruning.spared": "compression.techniques.weight_pruning.exclude",
     "datasets.photos.minimum_deviation": "datasets.photos.minimum_std",
@@ -20,7 +20,7 @@ MOVED = {
     "tuning.trials.network": "tuning.trials.autotuned.network",
 }
 
-# What is allowed, by pydantic's kind of error and in its terms.
+# The allowed values by pydantic's error type, with the fields of its context.
 ALLOWED = {
     "bool_type": "must be true or false",
     "dict_type": "must be a section with keys",
@@ -46,6 +46,11 @@ NUMBERS = {"int_type", "float_type"}
 def typed(config: Mapping[str, Any]) -> Config:
     """Return a merged config as an object.
 
+    Parameters
+    ----------
+    config : mapping
+        The content of config.yaml with overlays, see `files.read`.
+
     Raises
     ------
     StudyError
@@ -59,7 +64,7 @@ def typed(config: Mapping[str, Any]) -> Config:
 
 
 def _check_yaml(value: Any, place: str) -> None:
-    """Check that YAML read each key as text, and no value as a date or as nothing."""
+    """Check that YAML read each key as text, and no value as a date or null."""
     name = place or "the top level"
     if value is None:
         raise StudyError(
@@ -84,15 +89,15 @@ def _check_yaml(value: Any, place: str) -> None:
 
 
 def _kind(value: Any) -> str:
-    """Return what YAML takes a value for."""
+    """Return the type that YAML gives a value, in words."""
     kinds = {bool: "yes or no", int: "a number", float: "a number", date: "a date"}
     return next((name for kind, name in kinds.items() if isinstance(value, kind)), "nothing")
 
 
 def _explain(error: ErrorDetails) -> str:
-    """Return an error of pydantic in one line."""
+    """Return a pydantic error in one line."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
-    # Pydantic adds which of several types it tried, in angle brackets here.
+    # Pydantic adds the tag of the union member that it tried, which is in angle brackets here.
     parts = [str(part) for part in error["loc"] if not re.fullmatch("<.*>", str(part))]
     if parts[-1:] == ["[key]"]:
         parts, value = parts[:-2], parts[-2]
@@ -121,7 +126,7 @@ def _name(parts: list[str]) -> str:
 
 
 def _moved(parts: list[str]) -> str | None:
-    """Return where a key is now that had another name before."""
+    """Return a message with the new name of a renamed key, or None."""
     for before, after in MOVED.items():
         if re.fullmatch(re.escape(before).replace(r"\*", "[^.]+"), ".".join(parts)):
             names = iter(
@@ -133,7 +138,7 @@ def _moved(parts: list[str]) -> str | None:
 
 
 def _hint(kind: str, value: Any) -> str:
-    """Return how to write a value that YAML reads as another type."""
+    """Return a hint on quoting a value that YAML reads as another type."""
     if kind in TEXT and isinstance(value, bool | int | float):
         return f"; YAML reads it as {_kind(value)} unless it is in quotes"
     if (

@@ -1,4 +1,4 @@
-"""The sections of the config, in the order of config.yaml: keys, types, bounds and what each key means."""
+"""The sections of the config, in the order of config.yaml: keys, types, bounds and meanings."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -33,12 +33,12 @@ from dlas.plugins import Count, Distinct, Expanded, Location, Matches, Name, Poi
 
 # The source of a data set whose archive is downloaded.
 DOWNLOAD = "download"
-# Weights; anything else is a file that they are in.
+# Sources of weights; any other value is the path of a weight file.
 TRAIN, PUBLISHED = "train", "imagenet1k"
 
 
 class Study(Section):
-    """What takes part, layer by layer."""
+    """The values that take part, layer by layer."""
 
     datasets: Names[Dataset] = Field(description="data sets; each has a section in `datasets`")
     models: dict[Dataset, Names[Model]] = Field(description="the models of each data set")
@@ -66,7 +66,7 @@ class Study(Section):
 
 
 class DatasetSection(Section):
-    """The settings of a data set, which its plugin lists."""
+    """The settings of a data set, as its plugin lists them."""
 
     @model_validator(mode="after")
     def _check_download(self) -> Self:
@@ -80,7 +80,7 @@ class DatasetSection(Section):
 
 
 class Recipe(Section):
-    """How networks are trained."""
+    """The hyperparameters of training."""
 
     optimizer: Literal["sgd", "adamw"] = Field(description="sgd (Nesterov, momentum 0.9) or adamw")
     schedule: Literal["one_cycle", "cosine"] = Field(
@@ -106,7 +106,7 @@ RecipeChanges = optional(Recipe, "RecipeChanges")
 
 
 class Training(Recipe):
-    """How the networks of a data set are trained."""
+    """The training recipe of a data set, and the changes for single models."""
 
     models: dict[Model, Annotated[Plain, Like(RecipeChanges)]] = Field(
         {}, description="the keys that differ for a model"
@@ -178,7 +178,7 @@ class Compression(Section):
 
 
 class Tolerance(Section):
-    """How far the outputs of a library may be from the framework's."""
+    """The largest error of a library's outputs against the framework's."""
 
     float32: Error = Field(description="largest error of a logit, relative to the largest logit")
     float16: Error = Field(description="norm of the error of the logits, relative to their norm")
@@ -193,7 +193,7 @@ TOP1 = (
 
 
 class Top1Tolerance(Section):
-    """How far the top-1 of a library may be from the framework's."""
+    """The largest difference between a library's top-1 and the framework's."""
 
     float32: Points = Field(description=TOP1)
     float16: Points = Field(description=TOP1)
@@ -201,7 +201,7 @@ class Top1Tolerance(Section):
 
 
 class Check(Section):
-    """How each library is compared with the framework."""
+    """The comparison of each library with the framework."""
 
     images: Count = Field(description="test images whose logits are compared")
     tolerance: Tolerance = Field(description="by the type that the network computes in")
@@ -215,7 +215,7 @@ class Compiler(Section):
 
 
 class Selector(Section):
-    """Choices of layers; it selects the configurations that agree with all of them."""
+    """Names of some layers; it selects the configurations that match all of them."""
 
     dataset: OneOrMore[Dataset] | None = Field(None, description="data sets")
     model: OneOrMore[Model] | None = Field(None, description="models")
@@ -232,7 +232,7 @@ class Selector(Section):
         return self
 
     def layers(self) -> dict[str, list[str]]:
-        """Return the names that it selects, by layer."""
+        """Return the selected names by layer."""
         return {
             layer: [names] if isinstance(names, str) else names
             for layer, names in self.plain().items()
@@ -240,7 +240,7 @@ class Selector(Section):
 
 
 class Trials(Section):
-    """How many candidates are measured at most."""
+    """The most candidates to measure."""
 
     layer: Count = Field(description="most candidates of a layer that are measured")
     network: Count = Field(
@@ -249,7 +249,7 @@ class Trials(Section):
 
 
 class Measurement(Section):
-    """How a candidate is measured."""
+    """The measurement of a candidate."""
 
     repeats: Count = Field(
         description="samples of a candidate, of which the lower quartile counts: "
@@ -263,7 +263,7 @@ class Measurement(Section):
 
 
 class Confirmation(Section):
-    """How the fastest candidates of a layer are measured again."""
+    """The second measurement of a layer's fastest candidates."""
 
     finalists: Count = Field(
         description="candidates of a layer that are measured again, in the network, beside the "
@@ -275,7 +275,7 @@ class Confirmation(Section):
 
 
 class TuningSettings(Section):
-    """Layer 5: how schedules are found."""
+    """Layer 5: the search for schedules."""
 
     select: Annotated[
         Annotated[Literal["all"], Tag("<word>")]
@@ -309,7 +309,7 @@ class Target(Section):
 
 
 class Timing(Section):
-    """How the libraries of a platform are timed."""
+    """The timing of a platform's libraries."""
 
     warmup: Annotated[int, Ge(0)] = Field(
         description="runs of each library before the first sample"
@@ -321,7 +321,7 @@ class Timing(Section):
 
 
 class ConnectionSection(Section):
-    """The settings of a connection, which its plugin lists, and those that all have."""
+    """The settings that all connections share; plugins add their own."""
 
     timeout_s: Positive = Field(
         60, description="most seconds to wait for a free device and for each reply"
@@ -329,7 +329,7 @@ class ConnectionSection(Section):
 
 
 def _connections() -> Any:
-    """Return the type of a connection: the section of the one kind that it names."""
+    """Return the type of a connection: a section with the key of one kind."""
     kinds = registry.all_of("connection")
 
     def tag(value: Any) -> str | None:
@@ -389,7 +389,7 @@ class Platform(Section):
 
     @model_validator(mode="after")
     def _check_devices(self) -> Self:
-        """Check what a GPU and a device behind a connection need."""
+        """Check the requirements of GPUs and of devices behind a connection."""
         gpu = self.target == "cuda" or (
             isinstance(self.target, Target) and self.target.kind != "llvm"
         )
@@ -414,7 +414,7 @@ class Platform(Section):
 
 
 class BundledPlatform(Section):
-    """A platform of layer 6 that another machine has measured."""
+    """A platform of layer 6 that was measured on another machine."""
 
     label: Text | None = Field(
         None, description="the name that readers know it by; its own name by default"
@@ -435,7 +435,7 @@ class BundledPlatform(Section):
 
     @property
     def folders(self) -> list[str]:
-        """The folders of its bundles."""
+        """The folders of the bundles."""
         return [self.bundle] if isinstance(self.bundle, str) else self.bundle
 
 
@@ -451,7 +451,7 @@ AnyPlatform = Annotated[
 
 
 class BundleSettings(Section):
-    """What `make bundle` packs."""
+    """The content of the bundle that `make bundle` packs."""
 
     platform: Name = Field(description="the platform whose measurements are packed")
 
