@@ -1,6 +1,6 @@
 """Layer 1 of the stack: image classification data sets, one file each, in one shared form.
 
-A data set is found by the name of its file. Each file describes itself (`PLUGIN`, see
+The name of a data set is the name of its file. Each file describes itself (`PLUGIN`, see
 `dlas.plugins`) and has the function of `dlas.datasets.plugin.DatasetModule`.
 """
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky, 2009) from its official binary archive, packed or not: 60000 images of ten classes."""
+"""CIFAR-10 (Krizhevsky, 2009): 60000 images of ten classes, from the official binary archive."""
 
 import tarfile
 import zlib
@@ -56,9 +56,23 @@ RECORD = 1 + 3 * 32 * 32
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     """Return CIFAR-10 as uint8 [N, 32, 32, 3] with its official test set.
 
-    `settings` gives `source`, the path of cifar-10-binary.tar.gz, of the folder that it unpacks to
-    or of one that holds this folder, and `validation_images`, how many are cut from the training
-    images. Raises StudyError where the archive is missing, truncated or has a file of a wrong size.
+    Parameters
+    ----------
+    settings : mapping
+        `source`, the path of cifar-10-binary.tar.gz, of its unpacked folder, or of the folder above
+        it, and `validation_images`, the number of training images to hold out.
+    seed : int
+        Seed of the validation split.
+
+    Returns
+    -------
+    Dataset
+        With the colour statistics of the training split.
+
+    Raises
+    ------
+    StudyError
+        If the archive is missing or truncated, or a file in it has a wrong size.
     """
     source = Path(settings["source"])
     if not source.exists():
@@ -79,7 +93,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
 
 
 def _in_folder(source: Path) -> dict[str, bytes]:
-    """Return the files of the unpacked archive by name, as far as they are there."""
+    """Return the files of the unpacked archive that exist, by name."""
     folder = source / FOLDER if (source / FOLDER).is_dir() else source
     try:
         return {
@@ -97,7 +111,7 @@ def _in_archive(source: Path) -> dict[str, bytes]:
     """Return the files of the archive by name."""
     try:
         with tarfile.open(source, "r:gz") as archive:
-            # In the order of the archive: going back in a gzip stream means to unpack it again.
+            # Read in the order of the archive: seeking back in a gzip stream decompresses it again.
             return {
                 Path(member.name).name: content.read()
                 for member in archive

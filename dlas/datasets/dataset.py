@@ -1,4 +1,4 @@
-"""The form that all data sets share, and the normalization of their images."""
+"""The common form of all data sets, and the normalization of their images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,13 +38,13 @@ class Dataset:
     class_names : tuple of str
         The name of each class, in the order of the labels.
     mean, std : np.ndarray
-        float32 [3], mean and standard deviation of each colour channel in units of 0..1. They come
-        from the training split alone, or from the literature on the data set.
+        float32 [3], mean and standard deviation of each colour channel in units of 0..1, from the
+        training split alone or from the literature.
 
     Raises
     ------
     StudyError
-        For a mean or std that images cannot be standardized by.
+        If a mean is not finite, or a std is not finite and above 0.
     """
 
     train: Split
@@ -88,7 +88,7 @@ def normalize(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarr
 
 @dataclass(frozen=True)
 class Normalized:
-    """Images that are normalized when they are read: as float32 a large set would fill the memory.
+    """A sequence of images that are normalized on reading, as uint8 takes a quarter of float32.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class Normalized:
 
 
 def normalized(split: Split, dataset: Dataset) -> Normalized:
-    """Return the images of a split of `dataset`, each normalized when it is read."""
+    """Return the images of a split of `dataset`, normalized on reading."""
     return Normalized(split.images, dataset.mean, dataset.std)
 
 
@@ -123,14 +123,14 @@ def top1(logits: np.ndarray, labels: np.ndarray) -> float:
     Parameters
     ----------
     logits : np.ndarray
-        Any float type, [N, classes].
+        [N, classes], of any float type.
     labels : np.ndarray
         int64 [N].
 
     Raises
     ------
     WrongError
-        For logits that are not finite, of which argmax would make a class.
+        For logits that are not finite: argmax would turn them into a class.
     """
     if not np.isfinite(logits).all():
         raise WrongError("logits are not finite")

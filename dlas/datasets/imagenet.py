@@ -1,7 +1,7 @@
-"""ImageNet (ILSVRC 2012) from folders or from the official archives, the same number of images for each class.
+"""ImageNet (ILSVRC 2012), with the same number of images for each class.
 
-The official validation images are this study's test split; its validation split is cut from the
-official training images.
+The official validation images are this study's test split. Its validation split is held out from
+the official training images.
 """
 
 import io
@@ -28,7 +28,7 @@ PLUGIN = DatasetPlugin(
     stem="large_input",
     size="size",
     classes="classes",
-    # Threads that decode at most.
+    # Most threads that decode.
     threads=16,
     settings={
         "source": Setting(
@@ -55,28 +55,42 @@ PLUGIN = DatasetPlugin(
 LOG = logging.getLogger("dlas")
 
 
-# Mean and standard deviation of the colours as the literature has them, which published weights
-# rely on.
+# Mean and standard deviation of the colours in the literature; published weights rely on them.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-# Images that are decoded before all others.
+# Images to decode as a check before all others.
 SAMPLE_IMAGES = 32
-# Images that wait in memory at most.
+# Most images that wait in memory.
 BLOCK_IMAGES = 512
-# Pixels of an image, as it is stored and with its shorter side resized: 200 MB, in each thread.
+# Most pixels of an image, as stored and resized: 200 MB in each thread.
 LARGEST_IMAGE = 2**26
 
 
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
-    """Return the images as uint8 [N, size, size, 3], with WordNet's numbers of the classes, or the names of their
-    folders, and the usual mean and standard deviation.
+    """Return ImageNet as uint8 [N, size, size, 3], with the usual mean and standard deviation.
 
-    `settings` gives `source`, a folder as in `ilsvrc.sources`; `classes`, how many it must have;
-    `images_per_class` with `train`, `validation` and `test`; `resize`, the length of the shorter
-    side; `size`, the side of the centre crop; `corrupt_images`, "fail" or "skip", which takes
-    another image of the class instead; and, if not 1, `threads` that decode. The source is checked
-    before, and a sample of images decoded; StudyError tells what is missing. The images of the
-    splits are decoded when they are iterated, not before: they need not fit into memory.
+    The source is checked and a sample of images decoded before this function returns. The images of
+    the splits are decoded when they are iterated; they need not fit into memory.
+
+    Parameters
+    ----------
+    settings : mapping
+        `source`, a folder as in `ilsvrc.sources`; `classes`, the number that it must have;
+        `images_per_class`, with `train`, `validation` and `test`; `resize`, pixels of the shorter
+        side; `size`, pixels of the centre crop; `corrupt_images`, "fail" or "skip", which takes
+        another image of the class; and `threads` that decode, by default 1.
+    seed : int
+        Seed of the draws of images.
+
+    Returns
+    -------
+    Dataset
+        Class names are the WordNet IDs, or the names of the class folders.
+
+    Raises
+    ------
+    StudyError
+        If images are missing or damaged, and if `size` is above `resize`.
     """
     if settings["size"] > settings["resize"]:
         raise StudyError(
@@ -98,8 +112,8 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
             "%s: %d images of %d classes", one.place, sum(count for count, _ in listed), len(names)
         )
 
-    # What is left stands in for corrupt images; each split has its own, so that the others do not
-    # change.
+    # The remaining images replace corrupt ones. Each split has its own spares, so a corrupt image
+    # changes no other split.
     splits = [
         _Decoded(for_training, trained, slice(cut), slice(end, None, 2), settings),
         _Decoded(for_training, trained, slice(cut, end), slice(end + 1, None, 2), settings),
@@ -107,7 +121,7 @@ def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     ]
     _check_sample([image for split in splits for image in split.chosen], settings, seed)
     train, validation, test = (
-        # A duck array, which is all that numpy and `datasets.save` ask for.
+        # numpy and `datasets.save` only need a duck array.
         Split(cast(np.ndarray, split), split.labels)
         for split in splits
     )
@@ -135,7 +149,7 @@ def _class_problems(training: Source, official: Source, expected: int) -> list[s
 
 @dataclass(frozen=True)
 class _Draw:
-    """The images of each class in the order in which they are drawn, by a seed of their own for each class."""
+    """A random order of each class's images, with a seed for each class."""
 
     source: Source
     names: tuple[str, ...]
@@ -147,7 +161,7 @@ class _Draw:
         return [images[at] for at in order]
 
     def listed(self, wanted: int, threads: int) -> list[tuple[int, list[Encoded]]]:
-        """Return for each class how many images it has, and the first of them; a million are not kept."""
+        """Return the number of images and the first `wanted` images of each class."""
 
         def first(label: int) -> tuple[int, list[Encoded]]:
             images = self(label)
@@ -159,7 +173,7 @@ class _Draw:
             return list(tqdm(found, desc="listing", total=len(labels), unit="class", disable=None))
 
     def problems(self, listed: Sequence[tuple[int, list[Encoded]]], wanted: int) -> Iterator[str]:
-        """Yield what is wrong with the numbers of images."""
+        """Yield messages on classes with too few images."""
         counts = [count for count, _ in listed]
         named = zip(self.names, counts, strict=True)
         if short := [f"{count} of {name}" for name, count in named if count < wanted]:
@@ -168,7 +182,7 @@ class _Draw:
             yield f"images_per_class needs {wanted} {place}; it has {some(short)}{names}"
 
     def compare(self, listed: Sequence[tuple[int, list[Encoded]]]) -> None:
-        """Tell the log where there are not as many images as the devkit says."""
+        """Log classes whose number of images differs from the devkit's."""
         expected = self.source.expected
         for name, (count, _) in zip(self.names, listed, strict=True):
             if count != expected.get(name, count):
@@ -177,7 +191,7 @@ class _Draw:
 
 
 class _Decoded:
-    """The images of a split, uint8 [N, size, size, 3], decoded when they are iterated, class by class."""
+    """The images of a split, uint8 [N, size, size, 3], decoded on iteration, class by class."""
 
     dtype = np.dtype(np.uint8)
 
@@ -189,7 +203,7 @@ class _Decoded:
         spare: slice,
         settings: Mapping[str, Any],
     ) -> None:
-        """Take the part `own` of each class's images as they are drawn; `spare` are those that may replace them."""
+        """Take the slice `own` of each class's drawn images; `spare` may replace corrupt ones."""
         self.draw, self.spare, self.settings = draw, spare, settings
         chosen = [images[own] for _, images in listed]
         self.chosen = [image for images in chosen for image in images]
@@ -200,7 +214,7 @@ class _Decoded:
         return np.stack(list(self)).astype(dtype or self.dtype)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Decode with threads: Pillow leaves Python's lock to the others for most of the time."""
+        """Decode in threads: Pillow releases the interpreter lock most of the time."""
         attempt, skipped = partial(_attempt, settings=self.settings), list[int]()
         with (
             ThreadPoolExecutor(self.settings.get("threads", 1)) as pool,
@@ -220,7 +234,7 @@ class _Decoded:
             LOG.warning(message, len(skipped), len(self.chosen))
 
     def _instead(self, error: StudyError, label: int, number: int) -> Encoded:
-        """Return what stands in for a corrupt image, so many of whose class are; StudyError where nothing does."""
+        """Return the replacement of the class's corrupt image `number`, or raise StudyError."""
         if self.settings["corrupt_images"] == "fail":
             advice = "with datasets.imagenet.corrupt_images: skip another one of its class is taken"
             raise StudyError(f"{error}; {advice}") from error
@@ -232,7 +246,7 @@ class _Decoded:
 
 
 def _check_sample(images: Sequence[Encoded], settings: Mapping[str, Any], seed: int) -> None:
-    """Raise StudyError where a sample tells that images are corrupt: any of them, or half if they may be skipped."""
+    """Decode a sample; raise StudyError for a corrupt image, or for most if `skip`."""
     count = min(SAMPLE_IMAGES, len(images))
     chosen = np.random.default_rng(seed).choice(len(images), count, replace=False)
     found = [_attempt(images[at], settings) for at in chosen]
@@ -245,7 +259,7 @@ def _check_sample(images: Sequence[Encoded], settings: Mapping[str, Any], seed: 
 
 
 def _attempt(image: Encoded, settings: Mapping[str, Any]) -> np.ndarray | StudyError:
-    """Return the image, or why it cannot be decoded."""
+    """Return the decoded image, or the error."""
     try:
         with Image.open(io.BytesIO(image.read())) as file:
             if reason := _too_large(file.size, settings["resize"]):
@@ -253,14 +267,14 @@ def _attempt(image: Encoded, settings: Mapping[str, Any]) -> np.ndarray | StudyE
             decoded = file.convert("RGB")
     except UnidentifiedImageError:
         return StudyError(f"the image {image.name} cannot be decoded: it is none")
-    # Of many kinds, for what is damaged.
+    # Pillow raises errors of many types for a damaged image.
     except Exception as error:
         return StudyError(f"the image {image.name} cannot be decoded: {error}")
     return cropped(decoded, settings["resize"], settings["size"])
 
 
 def _too_large(size: tuple[int, int], resize: int) -> str | None:
-    """Return why an image of this width and height takes too much memory."""
+    """Return the reason if an image of this width and height takes too much memory."""
     short, long = min(size), max(size)
     for stage, pixels in (("", short * long), ("resized ", resize * resize * long // short)):
         if pixels > LARGEST_IMAGE:
@@ -272,11 +286,25 @@ def _too_large(size: tuple[int, int], resize: int) -> str | None:
 
 
 def cropped(image: Image.Image, resize: int, size: int) -> np.ndarray:
-    """Return the centre crop of the resized image, uint8 [size, size, 3], as torchvision evaluates its weights.
+    """Return the centre crop of the resized image, as torchvision evaluates its weights.
 
-    `torchvision.transforms` does the same on an image of Pillow, to the pixel: the longer side is
-    cut off to a whole number, the border rounded, halves to the even one. Pillow's bilinear filter
-    is antialiased.
+    The pixels equal those of `torchvision.transforms` on a Pillow image: the longer side is
+    truncated to an integer, and the offset of the crop is rounded, halves to even. Pillow's
+    bilinear filter is antialiased.
+
+    Parameters
+    ----------
+    image : Image.Image
+        An RGB image.
+    resize : int
+        Pixels of the shorter side after resizing.
+    size : int
+        Pixels of each side of the crop.
+
+    Returns
+    -------
+    np.ndarray
+        uint8 [size, size, 3].
     """
     short = min(image.size)
     width, height = (int(resize * side / short) for side in image.size)

@@ -1,4 +1,4 @@
-"""Uncompressed .npz files of arrays that need not fit into memory, which numpy neither writes nor reads."""
+"""Uncompressed .npz files of arrays larger than memory, which numpy can neither write nor read."""
 
 import math
 import mmap
@@ -15,16 +15,26 @@ from numpy.lib import format as npy
 
 from dlas.errors import StudyError
 
-# Offset, in the local header of a file in a .zip, of the lengths of its name and its extra field,
-# which follow.
+# Offset of two lengths in the local header of a .zip member: of its name and of its extra field.
 LENGTHS_OFFSET = 26
 
 
 def write(arrays: Mapping[str, Any], temporary: Path, path: str | Path) -> None:
-    """Write arrays as `np.savez` does to `temporary`, which will be `path`.
+    """Write arrays as `np.savez` does, to a temporary file.
 
-    What is not an array, but has the `shape` and `dtype` of one, is iterated for its rows. Raises
-    StudyError, before that, where the disk has too little space.
+    Parameters
+    ----------
+    arrays : mapping of str to array
+        Arrays, or objects with `shape` and `dtype` that are iterated for their rows.
+    temporary : Path
+        The file to write.
+    path : str or Path
+        The final path, for messages.
+
+    Raises
+    ------
+    StudyError
+        If the disk has too little space; nothing is written then.
     """
     needed = sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays.values())
     free = shutil.disk_usage(temporary.parent).free
@@ -50,10 +60,26 @@ def _write_rows(file: IO[bytes], rows: Any) -> None:
 
 
 def mapped(path: str | Path, name: str) -> np.ndarray:
-    """Return an array that stays in the file until it is used; what is written to it stays in memory.
+    """Map an array of an .npz file into memory; writes to it stay in memory.
 
-    Raises ValueError where the array is compressed or of objects, KeyError where there is none of
-    this name.
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    name : str
+        Name of the array.
+
+    Returns
+    -------
+    np.ndarray
+        The array, which is read from disk when it is used.
+
+    Raises
+    ------
+    ValueError
+        If the array is compressed or has objects.
+    KeyError
+        If there is no array of this name.
     """
     with zipfile.ZipFile(path) as archive:
         member = archive.getinfo(f"{name}.npy")
@@ -72,10 +98,10 @@ def mapped(path: str | Path, name: str) -> np.ndarray:
 
 
 def content(file: IO[bytes]) -> mmap.mmap:
-    """Return the content of a file, mapped into memory: what is written to it is this process's own.
+    """Map the content of a file into memory; writes to it stay in this process.
 
-    The system counts that as memory that may be needed. Where it is more than there is, the content
-    can only be read.
+    The system counts a writable mapping as memory that may be needed. If that is more than it has,
+    the mapping is read-only.
     """
     try:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)

@@ -1,9 +1,8 @@
 """Tiles of photographs: the embedded stand-in for ImageNet.
 
-The class of a tile is the photograph that it was cut from: twelve photographs, all shipped inside
-scikit-image and scikit-learn. Tiles come from one grid without overlap, so no pixel is in two
-splits. Training and test tiles do come from the same photographs: this is the recognition of
-textures, not of objects.
+The class of a tile is its photograph: twelve photographs that scikit-image and scikit-learn ship.
+Tiles come from one grid without overlap, so no pixel is in two splits. Training and test tiles
+come from the same photographs, though: the task is to recognize textures, not objects.
 """
 
 from collections.abc import Mapping
@@ -36,8 +35,8 @@ PLUGIN = DatasetPlugin(
 
 
 def photographs() -> dict[str, np.ndarray]:
-    """Return the photographs by name, each uint8 [height, width, 3]; none is downloaded."""
-    # Slow to import; the stem is known without them.
+    """Return the photographs by name, each uint8 [height, width, 3]; nothing is downloaded."""
+    # Slow to import, and callers that only read PLUGIN do not need them.
     from skimage import color, data
     from sklearn.datasets import load_sample_image
 
@@ -62,10 +61,22 @@ def photographs() -> dict[str, np.ndarray]:
 
 
 def tiles(photograph: np.ndarray, size: int, minimum_std: float) -> np.ndarray:
-    """Cut uint8 [height, width, 3] into its grid of whole tiles, uint8 [N, size, size, 3].
+    """Cut a photograph into a grid of whole tiles.
 
-    Tiles whose grey values have a standard deviation below `minimum_std` (of 255) are left
-    out: black margins and empty sky look the same in every photograph.
+    Parameters
+    ----------
+    photograph : np.ndarray
+        uint8 [height, width, 3].
+    size : int
+        Pixels of each side of a tile.
+    minimum_std : float
+        Smallest standard deviation of a tile's grey values (0 to 255). Others are dropped: black
+        margins and empty sky look the same in every photograph.
+
+    Returns
+    -------
+    np.ndarray
+        uint8 [N, size, size, 3].
     """
     rows, columns = photograph.shape[0] // size, photograph.shape[1] // size
     grid = photograph[: rows * size, : columns * size].reshape(rows, size, columns, size, 3)
@@ -76,8 +87,23 @@ def tiles(photograph: np.ndarray, size: int, minimum_std: float) -> np.ndarray:
 def prepare(settings: Mapping[str, Any], seed: int) -> Dataset:
     """Return the tiles as uint8 [N, size, size, 3].
 
-    `settings` gives `size`, `minimum_std`, `validation_fraction` and `test_fraction`. Raises
-    StudyError for bad fractions and where a photograph has too few tiles to be in every split.
+    Parameters
+    ----------
+    settings : mapping
+        `size` and `minimum_std` of `tiles`; `validation_fraction` and `test_fraction`, shares in
+        (0, 1).
+    seed : int
+        Seed of the splits.
+
+    Returns
+    -------
+    Dataset
+        With the colour statistics of the training split.
+
+    Raises
+    ------
+    StudyError
+        For fractions that leave a split too small, and for a photograph with fewer than 10 tiles.
     """
     size, minimum_std = settings["size"], settings["minimum_std"]
     cut = {name: tiles(picture, size, minimum_std) for name, picture in photographs().items()}

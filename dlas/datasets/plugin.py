@@ -1,4 +1,4 @@
-"""The function that the file of a data set has beside its description."""
+"""The interface of a data set's file."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
@@ -16,7 +16,7 @@ class DatasetModule(Protocol):
         Parameters
         ----------
         settings : mapping
-            The data set's section of the config, with `threads` to prepare it with if not 1.
+            The data set's section of the config, with the number of `threads` if not 1.
         seed : int
             Seed of the splits.
 
@@ -38,5 +38,18 @@ def load(name: str) -> DatasetModule:
 
 
 def prepare(name: str, settings: Mapping[str, Any], seed: int) -> Dataset:
-    """Prepare the data set `name`, see `DatasetModule.prepare`; raise StudyError for an unknown one."""
+    """Prepare a data set.
+
+    Parameters
+    ----------
+    name : str
+        The data set's plugin.
+    settings, seed
+        As in `DatasetModule.prepare`.
+
+    Raises
+    ------
+    StudyError
+        For an unknown name, and as in `DatasetModule.prepare`.
+    """
     return load(name).prepare(settings, seed)

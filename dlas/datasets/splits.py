@@ -10,7 +10,14 @@ from dlas.errors import StudyError
 
 
 def assemble(train: Split, validation: Split, test: Split, class_names: tuple[str, ...]) -> Dataset:
-    """Make a data set of three splits, with the colour statistics of its training images.
+    """Combine three splits into a data set, with the colour statistics of its training images.
+
+    Parameters
+    ----------
+    train, validation, test : Split
+        The splits.
+    class_names : tuple of str
+        The name of each class, in the order of the labels.
 
     Raises
     ------
@@ -24,14 +31,14 @@ def assemble(train: Split, validation: Split, test: Split, class_names: tuple[st
                 f"a label in the {name} split is {wrong[0]}; allowed: 0 to {len(class_names) - 1}, "
                 "the classes"
             )
-    # Sums by colour value: exact, and no float copy of a large data set.
+    # Histograms give exact sums without a float copy of a large data set.
     counts = [
         np.bincount(train.images[..., channel].ravel(), minlength=256) for channel in range(3)
     ]
     values = np.arange(256) / 255
     mean = np.array([np.average(values, weights=count) for count in counts])
     variance = np.array([np.average(values**2, weights=count) for count in counts]) - mean**2
-    # Rounding leaves a single value a little variance.
+    # Rounding would give a channel with a single value a variance above 0.
     varied = [np.count_nonzero(count) > 1 for count in counts]
     std = np.sqrt(np.maximum(variance, 0)) * varied
     return Dataset(
@@ -85,30 +92,30 @@ def split(
 
 
 def hold_out(images: Split, count: int, seed: int, key: str = "split") -> tuple[Split, Split]:
-    """Draw images for a split of their own, stratified by class.
+    """Hold out a random, stratified part of the images.
 
     Parameters
     ----------
     images : Split
         The images to draw from.
     count : int
-        How many are drawn.
+        Number of images to hold out.
     seed : int
         Seed of the draw.
     key : str
-        The setting that says how many, for the message.
+        Name of the setting for `count`, for the message.
 
     Returns
     -------
     rest, held : Split
-        The images that were not drawn, and those that were.
+        The other images, and the held-out images.
 
     Raises
     ------
     StudyError
         If there are too few images to be stratified.
     """
-    # Slow to import; whoever only loads a data set does not need it.
+    # Slow to import, and loading a data set does not need it.
     from sklearn.model_selection import train_test_split
 
     total = len(images.labels)

@@ -14,7 +14,12 @@ from dlas.files import atomic_write
 def save(dataset: Dataset, path: str | Path) -> None:
     """Write a data set atomically, as one uncompressed .npz file without pickles.
 
-    Images that are decoded when they are iterated are never in memory all at once.
+    Images that are decoded on iteration are written one by one and need not fit into memory.
+
+    Raises
+    ------
+    StudyError
+        If the disk has too little space.
     """
     arrays: dict[str, np.ndarray] = {
         "class_names": np.array(dataset.class_names),
@@ -31,7 +36,7 @@ def save(dataset: Dataset, path: str | Path) -> None:
 def load(path: str | Path) -> Dataset:
     """Read a data set that `save` wrote.
 
-    Its images stay on disk until they are used. They may be written to, in memory alone.
+    Its images stay on disk until they are used. Writes to them stay in memory.
 
     Raises
     ------
