@@ -1,1 +1,1 @@
-"""Layer 6, hardware: the platforms, what they can reach at most, and how a library is timed on one."""
+"""Layer 6, hardware: the platforms, their limits, and the timing of libraries."""

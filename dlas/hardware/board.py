@@ -1,13 +1,13 @@
-"""How a run is bound to the cores of a machine, and the server that makes a board of it.
+"""Bind kernels to cores, and serve a board to the study.
 
-This file and cpus.py are all that a board needs of the project, beside Python and TVM's runtime.
-Copy them there and run
+A board needs this file and cpus.py of the project, Python and TVM's runtime. Copy both files to the
+board and run
 
     taskset -c 4-7 python3 board.py            # listens on the board's loopback, port 9090
     python3 board.py --tracker 127.0.0.1:9190 --key hikey970
 
-TVM's RPC lets whoever reaches it run any code: it has neither passwords nor encryption. So the
-server listens on loopback, and is reached from elsewhere through a tunnel of SSH.
+TVM's RPC has neither passwords nor encryption: every client can run any code. So the server listens
+on loopback. Other machines reach it through an SSH tunnel.
 """
 
 import argparse
@@ -27,22 +27,34 @@ import tvm_ffi
 try:
     from dlas.hardware import cpus
 except ImportError:
-    # On a board the two files lie side by side.
+    # On a board the two files are side by side.
     import cpus  # type: ignore[no-redef,import-not-found]
 
-# Bytes, of which the last two are the machine's number.
+# Bytes; the last two are the machine number.
 _ELF_HEADER = 20
-# In which a session ends by itself when its client is gone.
+# Time for a session to end by itself after its client disconnected.
 _GRACE_S = 1.0
-# TVM's thread pool can never grow beyond the size that it starts with, by default half the CPUs.
+# TVM's thread pool never grows beyond its initial size, by default half of the CPUs.
 os.environ.setdefault("TVM_NUM_THREADS", str(len(cpus.ALLOWED)))
 
 
 def bind(threads: int) -> tuple[int, ...]:
-    """Run TVM's kernels on `threads` threads, each bound to a physical core of its own, and return those cores.
+    """Run TVM's kernels on `threads` threads, each bound to a physical core.
 
-    Raises a ValueError, in one line, if there are fewer cores, or if TVM_NUM_THREADS holds TVM to
-    fewer threads.
+    Parameters
+    ----------
+    threads : int
+        Number of threads.
+
+    Returns
+    -------
+    tuple of int
+        The CPU numbers of the cores.
+
+    Raises
+    ------
+    ValueError
+        In one line, if there are fewer cores, or if TVM_NUM_THREADS allows fewer threads.
     """
     if not 1 <= threads <= len(cpus.cores()):
         raise ValueError(
@@ -60,16 +72,16 @@ def bind(threads: int) -> tuple[int, ...]:
             f"{threads} or unset"
         )
     if hasattr(os, "sched_setaffinity"):
-        # TVM lets the calling thread wander over all of them.
+        # TVM lets the calling thread move between all of them.
         os.sched_setaffinity(0, {bound[0]})
     return bound
 
 
 def facts() -> dict[str, Any]:
-    """Return what a board tells of itself.
+    """Return a board's description of itself.
 
-    "elf" is the class and the machine of its programs (Tool Interface Standard, ELF specification
-    1.2), which a library must have as well.
+    "elf" is the class and machine number of its programs (Tool Interface Standard, ELF
+    specification 1.2); a library must have the same.
     """
     return {
         "tvm_version": tvm.__version__,
@@ -84,14 +96,14 @@ def facts() -> dict[str, Any]:
 
 
 def elf(file: Path) -> list[int]:
-    """Return the class (1: 32 bits, 2: 64 bits) and the machine's number of an ELF file."""
+    """Return the class (1: 32 bits, 2: 64 bits) and the machine number of an ELF file."""
     with open(file, "rb") as content:
         header = content.read(_ELF_HEADER)
     return [header[4], int.from_bytes(header[18:20], "little" if header[5] == 1 else "big")]
 
 
 def _bind(threads: int) -> str:
-    """Return why the session cannot run on so many threads, nothing where it does."""
+    """Bind the session to `threads` threads; return the reason of a failure, or an empty text."""
     try:
         bind(threads)
     except ValueError as error:
@@ -100,7 +112,7 @@ def _bind(threads: int) -> str:
 
 
 def _digest(name: str) -> str:
-    """Return the SHA-256 of a file in the session's folder, nothing where there is none."""
+    """Return the SHA-256 of a file in the session's folder, or an empty text without one."""
     file = Path(str(tvm.get_global_func("tvm.rpc.server.workpath")(name)))
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
@@ -111,7 +123,7 @@ def _fill(tensor: Any, value: float) -> None:
     tensor.copyfrom(np.full(tensor.shape, value, str(tensor.dtype)))
 
 
-# What a client can ask for beyond what TVM's own server offers.
+# Functions for clients that TVM's own server lacks.
 SERVICES = {
     "dlas.facts": lambda: json.dumps(facts()),
     "dlas.bind": _bind,
@@ -123,16 +135,16 @@ SERVICES = {
 def serve(
     address: tuple[str, int], tracker: tuple[str, int] | None, key: str, custom_address: str
 ) -> None:
-    """Serve one client after the other, forever; report to a tracker, if any, that the board is at a host.
+    """Serve one client after the other, forever; announce the board to a tracker, if any.
 
     Parameters
     ----------
     address : (str, int)
-        Host and port to listen at.
+        Host and port to listen on.
     tracker : (str, int) or None
         Host and port of the tracker.
     key : str
-        The tracker's name of boards of this kind.
+        The tracker's name for boards of this kind.
     custom_address : str
         Host at which clients of the tracker reach this board; empty for the host that the tracker
         sees.
@@ -141,8 +153,8 @@ def serve(
 
     for name, function in SERVICES.items():
         tvm_ffi.register_global_func(name, function, override=True)
-    # TVM's own waits forever for a kernel whose client is gone, and ends itself with the first one
-    # that crashes.
+    # TVM's own function waits forever for a kernel whose client disconnected, and ends the server
+    # with the first kernel that crashes.
     server._serving = _serve_client
     with socket.create_server(address) as listening:
         port = listening.getsockname()[1]
@@ -151,7 +163,7 @@ def serve(
 
 
 def _serve_client(connection: socket.socket, address: Any, _: Any, load_library: Any) -> None:
-    """Serve one client in a process of its own, which ends when the client is gone, whatever it does."""
+    """Serve one client in a subprocess, which ends when the client disconnects."""
     from tvm.rpc import server
     from tvm.support import utils
 
@@ -181,7 +193,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Be a board's server, as the command line says."""
+    """Parse the command line and serve."""
     parser = argparse.ArgumentParser(description="Serve TVM's RPC to the DLAS study.")
     parser.add_argument(
         "--host", default="127.0.0.1", help="listen here; whoever reaches it can run any code"

@@ -1,4 +1,4 @@
-"""Check the libraries of a network on a platform, each in a process that may crash or hang without harm."""
+"""Check the libraries of a network on a platform, in a worker that may crash or hang."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -19,23 +19,23 @@ from dlas.hardware.devices import open_device
 from dlas.hardware.platforms import Platform, require_host
 from dlas.processes import Worker, WorkerError
 
-# How often a library is checked whose device vanished, and how often in a row a device may vanish.
+# Checks of one library whose device disconnects, and disconnections in a row before giving up.
 ATTEMPTS, LOSSES = 3, 3
-# For the first images; what follows may take a multiple of what they took.
+# Timeout of the first images; the rest may take SLOWER times as long per image.
 START_TIMEOUT_S = 600.0
 SLOWER = 20
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What the libraries of a network must compute.
+    """The expected results of a network's libraries.
 
-    Parameters
+    Attributes
     ----------
     dataset, reference : str or Path
         The data set, whose test split gives the top-1, and the framework's logits of a few images.
     dtype : str
-        What the network computes in.
+        Type that the network computes in.
     top1 : float
         The framework's top-1 on the test split in percent.
     tolerance, top1_tolerance : float
@@ -58,35 +58,35 @@ def check_libraries(
     threads: int,
     slow: Collection[str] = (),
 ) -> dict[str, dict[str, Any]]:
-    """Check each library that was built.
+    """Check each built library.
 
     Parameters
     ----------
     builds : mapping of str to record
-        The records of the builds by the libraries' names.
+        The build records by the libraries' names.
     folder : Path
-        Where the libraries lie, under their names.
+        Folder of the libraries, which have their names.
     platform : Platform
         The platform, resolved.
     expected : Expectation
-        What they must compute.
+        The expected results.
     threads : int
-        How many threads a library may use here; several checks run side by side.
+        Threads of a library; several checks run side by side.
     slow : collection of str
-        The libraries that would take too long on the test split: their top-1 is not taken.
+        Libraries that would take too long on the test split: their top-1 is skipped.
 
     Returns
     -------
     dict of str to record
-        For each library "status", "error" and "top1_compiled"; the last two are None where the
-        status speaks against the library, and so is the last one of a slow library.
+        For each library "status", "error" and "top1_compiled". The last two are None if the status
+        is an error; "top1_compiled" is None for a slow library too.
     """
     checks: dict[str, dict[str, Any]] = {
         name: {"status": status.of(build), "error": None, "top1_compiled": None}
         for name, build in builds.items()
     }
     remaining = [name for name, check in checks.items() if status.ran(check["status"])]
-    # Threads rest at once: other checks run on the same cores, and nothing is timed.
+    # Idle threads sleep at once: other checks run on the same cores, and nothing is timed.
     env = {"TVM_NUM_THREADS": str(threads), "TVM_THREAD_POOL_SPIN_COUNT": "0"}
     with (
         Worker(_checker, platform, expected, fresh=platform.fresh, env=env) as worker,
@@ -113,13 +113,13 @@ def _unreachable(check: Mapping[str, Any]) -> bool:
 
 
 def _check(worker: Worker, library: Path, top1: bool) -> dict[str, Any]:
-    """Return what the check of one library found."""
+    """Return the results of one library's check."""
     try:
-        # An error at the start of the process is not the library's.
+        # Errors at the start of the process, outside `_compared`, are not the library's.
         worker.open()
         return {"status": status.OK, **_compared(worker, library, top1)}
     except UnreachableError as error:
-        # The next library meets a new connection.
+        # The next library gets a new connection.
         worker.close()
         return {"status": error.status}
     except RowError as error:
@@ -127,7 +127,7 @@ def _check(worker: Worker, library: Path, top1: bool) -> dict[str, Any]:
 
 
 def _compared(worker: Worker, library: Path, top1: bool) -> dict[str, float]:
-    """Return the error of one library, and its top-1 if asked for; raise RowError for one that is not right."""
+    """Return the error and, if asked for, the top-1 of one library; raise RowError if wrong."""
     try:
         start = time.perf_counter()
         error = worker.call("outputs", library, timeout_s=START_TIMEOUT_S)
@@ -143,7 +143,7 @@ def _compared(worker: Worker, library: Path, top1: bool) -> dict[str, float]:
 
 
 class _Checker:
-    """The library whose turn it is, in the worker's process."""
+    """The checks of one library after the other, in the worker's process."""
 
     network: CompiledNetwork
 
@@ -160,7 +160,7 @@ class _Checker:
         return check_outputs(self.network, images, logits, expected.dtype, expected.tolerance)
 
     def batches(self) -> float:
-        """Return how often the images of the reference go into the test split."""
+        """Return the ratio of the test split's images to the reference's."""
         return len(self.dataset.test.labels) / len(self.reference["inputs"])
 
     def top1(self) -> float:

@@ -1,4 +1,4 @@
-"""What is timed on a machine, each in a process that may crash or hang without harm: libraries and peers."""
+"""Timed libraries and peers, each in a process that may crash or hang."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,10 +19,10 @@ from dlas.hardware.timing import Variant
 from dlas.processes import Worker, WorkerError
 from dlas.runtimes.peer import Peer, rest
 
-# Loading a library and its first run; what follows may take a multiple of what is expected.
+# Timeout for loading a library and its first run; later runs may take SLOWER times their last time.
 START_TIMEOUT_S, SLOWER = 120.0, 20
-# TVM's threads wait for more work in this many rounds, about 15 ms instead of 150, before they rest
-# and leave their core to others. Between two kernels of a network they wait for microseconds.
+# TVM's idle threads spin for this many rounds, about 15 ms instead of 150, before they sleep and
+# free their core. Between two kernels of a network they wait for microseconds.
 SPINNING = {"TVM_THREAD_POOL_SPIN_COUNT": "30000"}
 
 
@@ -30,16 +30,16 @@ class Machine:
     """A machine whose cores several processes share, one after the other."""
 
     def __init__(self) -> None:
-        # The one whose threads may wait for more work by spinning, on cores that others need.
+        # The worker whose idle threads may spin, on cores that others need.
         self.spinning: Worker | None = None
 
     def wait_for_rest(self, worker: Worker | None = None) -> None:
-        """Wait until no threads spin but those of a worker."""
+        """Wait until no threads spin, except those of `worker`."""
         other = self.spinning
         if other is None or other is worker:
             return
         self.spinning = None
-        # A process that ended has no threads, and must not be started for this.
+        # A process that ended has no threads, and a call would start it again.
         if other.pid is None:
             return
         try:
@@ -51,29 +51,47 @@ class Machine:
 
 @dataclass(frozen=True)
 class Bench:
-    """The worker that times libraries on a platform, and the machine that it shares with other workers and peers."""
+    """The worker that times a platform's libraries, and the machine that it shares.
+
+    Attributes
+    ----------
+    worker : Worker
+        The process that times libraries.
+    machine : Machine
+        The machine, shared with other workers and peers.
+    threads : int
+        Threads of a network.
+    """
 
     worker: Worker
     machine: Machine
     threads: int
 
     def take_turn(self) -> None:
-        """Wait until the threads of all others rest."""
+        """Wait until no other threads spin."""
         self.machine.wait_for_rest(self.worker)
-        # The calling thread alone never waits by spinning.
+        # A single thread has no pool, so nothing spins.
         if self.threads > 1:
             self.machine.spinning = self.worker
 
 
 @contextmanager
 def opened(platform: Platform, machine: Machine | None = None) -> Iterator[Bench]:
-    """Yield where libraries are timed on a platform, which is resolved; the device is opened on first use."""
+    """Yield the bench of a resolved platform; its device is opened on first use.
+
+    Parameters
+    ----------
+    platform : Platform
+        The platform, resolved.
+    machine : Machine, optional
+        The machine, if other processes share it.
+    """
     with Worker(_libraries, platform, fresh=platform.fresh, env=SPINNING) as worker:
         yield Bench(worker, machine or Machine(), threads(platform))
 
 
 class Contender:
-    """A method of the worker that runs something a number of times and returns the mean seconds of a run."""
+    """A method of the worker that runs something `number` times and returns the mean seconds."""
 
     def __init__(self, bench: Bench, method: str, *arguments: Any) -> None:
         self.bench, self.method, self.arguments = bench, method, arguments
@@ -81,18 +99,18 @@ class Contender:
 
     @property
     def worker(self) -> Worker:
-        """The process that runs it."""
+        """The process that runs the contender."""
         return self.bench.worker
 
     def time(self, number: int) -> Sequence[float]:
-        """Return samples of the mean seconds of a run, after one that does not count."""
+        """Return samples of the mean seconds of a run, after a discarded warm-up."""
         self.bench.take_turn()
         try:
-            # An error at the start of the process is not the library's.
+            # Errors at the start of the process, outside `_samples`, are not the library's.
             self.worker.open()
             found = self._samples(number)
         except UnreachableError:
-            # The next sample meets a new connection.
+            # The next sample gets a new connection.
             self.worker.close()
             raise
         self.seconds = max(found)
@@ -111,19 +129,31 @@ class Contender:
 
 
 def interruptions(platform: Platform) -> Callable[[], Any]:
-    """Return `host.interruptions`; on another machine they are not known."""
+    """Return `host.interruptions`, or for another machine a function that returns None."""
     return host.interruptions if platform.connection is None else lambda: None
 
 
 def library(bench: Bench, file: Path, reference: str | Path) -> Contender:
-    """Return a library on the first image of a reference. Each contender loads it anew."""
+    """Return the contender that runs a library on the first image of a reference.
+
+    Each contender loads the library anew.
+
+    Parameters
+    ----------
+    bench : Bench
+        The bench of the platform.
+    file : Path
+        The library.
+    reference : str or Path
+        The .npz file of the reference, with "inputs".
+    """
     contender = Contender(bench, "library")
     contender.arguments = (id(contender), file, Path(reference))
     return contender
 
 
 def reference_kernel(bench: Bench) -> Contender:
-    """Return the kernel whose samples show the drift of the machine."""
+    """Return the contender of a kernel whose samples show the drift of the machine."""
     return Contender(bench, "reference")
 
 
@@ -135,7 +165,26 @@ def name_of(variant: Variant) -> str:
 def checked_peers(
     machine: Machine, peers: Mapping[str, Peer], reference: str | Path, tolerance: float
 ) -> tuple[dict[str, "PeerContender"], dict[str, str]]:
-    """Return the peers that compute the logits of a reference, and the status of each other one."""
+    """Check peers against the logits of a reference.
+
+    Parameters
+    ----------
+    machine : Machine
+        The machine that peers share with workers.
+    peers : mapping of str to Peer
+        The peers by name.
+    reference : str or Path
+        The .npz file of the reference, with "outputs".
+    tolerance : float
+        As in `check_logits`.
+
+    Returns
+    -------
+    dict of str to PeerContender
+        The peers that compute the logits.
+    dict of str to str
+        The statuses of the others.
+    """
     with np.load(reference) as arrays:
         expected = arrays["outputs"]
     right, statuses = {}, {}
@@ -151,7 +200,7 @@ def checked_peers(
 
 
 class PeerContender:
-    """A peer, which runs while the threads of all workers rest."""
+    """A peer, which runs while no worker's threads spin."""
 
     def __init__(self, machine: Machine, peer: Peer) -> None:
         self.machine, self.peer = machine, peer
@@ -166,7 +215,7 @@ class PeerContender:
 
 
 class _Libraries:
-    """The libraries that are loaded, in the worker's process."""
+    """The loaded libraries, in the worker's process."""
 
     def __init__(self, device: Device, platform: Platform) -> None:
         self.device, self.platform = device, platform

@@ -1,6 +1,6 @@
-"""The CPUs of a machine: which of them a process may use, and what the system says of them.
+"""The CPUs of a machine: the ones that a process may use, and their properties.
 
-It uses the standard library alone, and is copied to boards beside board.py.
+This file uses only the standard library. It is copied to boards beside board.py.
 """
 
 import os
@@ -12,9 +12,9 @@ from pathlib import Path
 _SYSTEM = Path("/")
 _CPUS = _SYSTEM / "sys/devices/system/cpu"
 _UNKNOWN_CACHE = 64 << 20
-# Cores of one kind differ in the frequency that each can reach.
+# Cores of one kind differ slightly in capacity, by the frequency that each can reach.
 _SAME_KIND = 0.75
-# At import: TVM's thread pool binds this process to its own cores when it starts.
+# Read at import: TVM's thread pool later binds this process to its own cores.
 ALLOWED = sorted(
     os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
 )
@@ -24,8 +24,8 @@ ALLOWED = sorted(
 def cores() -> tuple[int, ...]:
     """Return the CPU numbers that this process may use, one for each physical core.
 
-    Of a processor with cores of several kinds these are the fastest ones. A quota of the process's
-    control groups limits their number.
+    On a processor with several kinds of cores they are the fastest ones. A CPU quota of the
+    process's control groups limits their number.
     """
     first_of_core: dict[str, int] = {}
     for cpu in ALLOWED:
@@ -36,14 +36,14 @@ def cores() -> tuple[int, ...]:
 
 
 def cores_for(threads: int) -> tuple[int, ...]:
-    """Return the cores for a number of threads: the last ones, as interrupts mostly land on core 0."""
+    """Return the cores for a number of threads: the last ones, as core 0 serves most interrupts."""
     return cores()[-threads:]
 
 
 def _fastest(cpus: tuple[int, ...]) -> tuple[int, ...]:
     """Return the CPUs of the fastest kind.
 
-    Linux lists the performance cores of Intel's hybrid processors, and gives the capacity of Arm's.
+    Linux lists the performance cores of Intel's hybrid processors, and the capacity of Arm's cores.
     """
     performance = _numbers(_read(_SYSTEM / "sys/devices/cpu_core/cpus") or "")
     if chosen := tuple(cpu for cpu in cpus if cpu in performance):
@@ -62,9 +62,9 @@ def _numbers(text: str) -> set[int]:
 
 
 def quota() -> float | None:
-    """Return how many CPUs the control groups of this process grant, None without a limit.
+    """Return the number of CPUs that this process's control groups grant, None without a limit.
 
-    The limit of a group holds for all groups below it. It is in `cpu.max` in version 2, in
+    The limit of a group holds for all groups below it. It is in `cpu.max` in version 2, and in
     `cpu.cfs_quota_us` and `cpu.cfs_period_us` in version 1 (Linux, admin-guide/cgroup-v2 and
     scheduler/sched-bwc).
     """
@@ -79,7 +79,7 @@ def quota() -> float | None:
 
 
 def throttled() -> int:
-    """Return how often a quota has stopped the processes of this process's control groups so far."""
+    """Return how often a quota has stopped the processes of this process's control groups."""
     statistics = [_read(group / "cpu.stat") or "" for group in _groups()]
     lines = [line.split() for text in statistics for line in text.splitlines()]
     return sum(int(value) for name, value in lines if name == "nr_throttled")
@@ -87,7 +87,7 @@ def throttled() -> int:
 
 @cache
 def _groups() -> tuple[Path, ...]:
-    """Return the folders of the control groups that limit this process's CPUs, the innermost first."""
+    """Return the folders of the control groups that limit this process's CPUs, innermost first."""
     own: dict[str, str] = {}
     for line in (_read(_SYSTEM / "proc/self/cgroup") or "").splitlines():
         _, controllers, group = line.split(":", 2)
@@ -96,7 +96,7 @@ def _groups() -> tuple[Path, ...]:
     for line in (_read(_SYSTEM / "proc/self/mountinfo") or "").splitlines():
         mounted, _, kind = line.partition(" - ")
         root, mount = mounted.split()[3:5]
-        # Version 2 has one tree for all controllers, version 1 one for those among its options.
+        # Version 2 has one tree for all controllers. In version 1 mount options list controllers.
         version, _, options = kind.split(" ", 2)
         if version == "cgroup2":
             controller = ""
@@ -108,7 +108,7 @@ def _groups() -> tuple[Path, ...]:
             continue
         top = _SYSTEM / mount.lstrip("/")
         group = own[controller]
-        # A container may see its own group as the root, and not those above it.
+        # A container may see its group as the root, without the groups above it.
         inside = group[len(root) :] if group.startswith(root) and ".." not in group else ""
         folder = top / inside.strip("/")
         found += [folder, *(above for above in folder.parents if above.is_relative_to(top))]
@@ -116,7 +116,7 @@ def _groups() -> tuple[Path, ...]:
 
 
 def suspended_s() -> float:
-    """Return how many seconds this machine has slept since it was started."""
+    """Return the seconds that this machine has slept since boot."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
@@ -126,7 +126,7 @@ def interruptions() -> tuple[int, int]:
 
 
 def caveats() -> list[str]:
-    """Return in sentences what this machine does not reveal about its cores."""
+    """Return sentences on the properties of its cores that this machine hides."""
     found = []
     cpuinfo = _read(_SYSTEM / "proc/cpuinfo") or ""
     if any(" hypervisor" in line for line in cpuinfo.splitlines() if line.startswith("flags")):
@@ -150,12 +150,12 @@ def cpu_model() -> str:
 
 
 def governor() -> str:
-    """Return the frequency governor of the first core, or "unreadable" (usual on virtual machines)."""
+    """Return the first core's frequency governor, or "unreadable" (usual on virtual machines)."""
     return _read(_CPUS / f"cpu{cores()[0]}/cpufreq/scaling_governor") or "unreadable"
 
 
 def last_level_cache_bytes() -> int:
-    """Return the size of the largest cache in bytes; 64 MiB where the system does not tell."""
+    """Return the size of the largest cache in bytes; 64 MiB if it is not readable."""
     texts = [_read(file) or "" for file in _CPUS.glob(f"cpu{cores()[0]}/cache/index*/size")]
     sizes = [
         int(text[:-1]) << {"K": 10, "M": 20}[text[-1]] for text in texts if text[-1:] in ("K", "M")

@@ -1,4 +1,4 @@
-"""Open the device of a platform: this machine, or one that is reached over a connection."""
+"""Open the device of a platform: this machine, or a device behind a connection."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,13 +20,13 @@ def open_device(platform: Platform, threads: int | None = None) -> Iterator[Devi
     platform : Platform
         The platform.
     threads : int, optional
-        Bind the device to this number of threads, each on a core of its own.
+        Bind the device to this number of threads, one per core.
 
     Raises
     ------
     StudyError
-        In one line, where no device is free in time, this machine cannot work with it, it is
-        another machine than the platform was found to be, or it has too few cores.
+        In one line, if no device is free in time, this machine cannot work with it, its CPU differs
+        from the resolved platform's, or it has too few cores.
     """
     if platform.connection is None:
         require_same_host(platform)
@@ -43,7 +43,7 @@ def open_device(platform: Platform, threads: int | None = None) -> Iterator[Devi
 
 
 def device_opener(platform: Platform) -> DeviceOpener:
-    """Return how another process opens the device of a platform, bound to the platform's threads."""
+    """Return an opener for other processes, bound to the platform's threads."""
     return DeviceOpener(
         partial(open_device, platform, threads_of(platform)),
         platform.linker,

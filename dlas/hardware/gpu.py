@@ -1,6 +1,6 @@
-"""What this machine's GPU is.
+"""Properties of this machine's GPU.
 
-Another process asks the driver: a process that has used a GPU cannot be forked, as tuning is.
+A subprocess asks the driver: a process that has used a GPU cannot be forked, and tuning forks.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def facts(kind: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        Attributes of TVM's target for the GPU, empty without one.
+        Attributes of TVM's target for the GPU; empty without a GPU.
 
     Raises
     ------

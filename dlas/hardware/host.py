@@ -1,4 +1,4 @@
-"""What this machine is: its cores, its instructions, its caches, and how a run is bound to it."""
+"""Properties of this machine, and the binding of a run to its cores."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -34,7 +34,7 @@ __all__ = [
     "use_threads",
 ]
 
-# Control and system instructions: a compiler never emits them for a network, and hypervisors often
+# Control and system instructions. A compiler never emits them for a network, and hypervisors often
 # mask them.
 _SYSTEM = frozenset(
     "cldemote clflushopt clwb clzero enqcmd fsgsbase hreset invpcid kl lwp mwaitx pconfig pku "
@@ -47,9 +47,9 @@ _SYSTEM = frozenset(
 
 @cache
 def features() -> Mapping[str, bool]:
-    """Return, for every instruction-set extension that LLVM can detect here, whether this host has it.
+    """Return for each instruction-set extension that LLVM can detect whether this host has it.
 
-    LLVM asks the processor itself (CPUID and XGETBV on x86), so what a hypervisor masks counts as
+    LLVM asks the processor (CPUID and XGETBV on x86), so extensions that a hypervisor masks are
     absent.
     """
     detected = tvm.get_global_func("tvm.codegen.llvm.GetHostCPUFeatures")()
@@ -67,9 +67,9 @@ def triple() -> str:
 
 
 def use_threads(threads: int) -> tuple[int, ...]:
-    """Run TVM's kernels on `threads` threads, each bound to a physical core of its own, and return those cores.
+    """Run TVM's kernels on `threads` threads, each bound to a physical core.
 
-    Raises a StudyError if there are fewer cores, or if TVM_NUM_THREADS holds TVM to fewer threads.
+    See `board.bind`, whose ValueError becomes a StudyError.
     """
     try:
         return bind(threads)

@@ -1,4 +1,4 @@
-"""Small TensorIR kernels that take a processor to its limits: arithmetic, and memory in two directions."""
+"""Small TensorIR kernels that reach a processor's limits of arithmetic and memory bandwidth."""
 
 # mypy: disable-error-code="valid-type, no-untyped-def"
 
@@ -12,9 +12,21 @@ def multiply_add(
 ) -> PrimFunc:
     """Return a kernel of 2 * threads * accumulators * lanes * steps floating-point operations.
 
-    Arguments: factor and addend [lanes], result [threads, accumulators, lanes]. The accumulators
-    are independent vectors in registers, so that the latency of one multiply-add hides behind the
-    others.
+    Its arguments are factor and addend [lanes], and result [threads, accumulators, lanes]. The
+    accumulators are independent vectors in registers, which hide the latency of a multiply-add.
+
+    Parameters
+    ----------
+    threads : int
+        Iterations of the parallel loop.
+    accumulators : int
+        Independent vectors per thread.
+    lanes : int
+        Elements of a vector.
+    steps : int
+        Multiply-adds per accumulator.
+    dtype : str
+        Type of the elements.
     """
     one = tirx.const(1, dtype)
 
@@ -46,10 +58,19 @@ def multiply_add(
 def dot_product(
     threads: int, accumulators: int, lanes: int, steps: int, instruction: str
 ) -> PrimFunc:
-    """Return a kernel of 2 * threads * accumulators * lanes * 4 * steps operations on 8-bit integers.
+    """Return a kernel of 8 * threads * accumulators * lanes * steps operations on 8-bit integers.
 
-    Arguments: data and weight int32 [lanes], each four numbers of 8 bits, result int32 [threads,
-    accumulators, lanes]. `instruction` is LLVM's intrinsic of the dot product of as many lanes.
+    Its arguments are data and weight int32 [lanes], each element four 8-bit integers, and result
+    int32 [threads, accumulators, lanes].
+
+    Parameters
+    ----------
+    threads, accumulators, steps : int
+        As in `multiply_add`.
+    lanes : int
+        32-bit sums of a vector.
+    instruction : str
+        LLVM's intrinsic of the dot product with `lanes` sums.
     """
     sums, factors = f"int32x{lanes}", f"int8x{4 * lanes}"
 
@@ -82,10 +103,17 @@ def dot_product(
 
 
 def read(threads: int, steps: int, accumulators: int, lanes: int) -> PrimFunc:
-    """Return a kernel that reads an array once from memory: its sums in `accumulators` vectors a thread.
+    """Return a kernel that reads an array once from memory and sums it.
 
-    Arguments: array float32 [threads, steps, accumulators, lanes], result float32 [threads,
-    accumulators, lanes].
+    Its arguments are array float32 [threads, steps, accumulators, lanes] and result float32
+    [threads, accumulators, lanes].
+
+    Parameters
+    ----------
+    threads, accumulators, lanes : int
+        As in `multiply_add`.
+    steps : int
+        Vectors that each accumulator adds up.
     """
 
     @T.prim_func
@@ -113,9 +141,16 @@ def read(threads: int, steps: int, accumulators: int, lanes: int) -> PrimFunc:
 
 
 def triad(threads: int, steps: int, lanes: int) -> PrimFunc:
-    """Return STREAM's triad, first = second + 3 * third (McCalpin 1995), which reads two arrays and writes one.
+    """Return STREAM's triad, first = second + 3 * third (McCalpin 1995): two reads and a write.
 
-    Arguments: first, second and third, float32 [threads, steps, lanes].
+    Its arguments are first, second and third, float32 [threads, steps, lanes].
+
+    Parameters
+    ----------
+    threads, lanes : int
+        As in `multiply_add`.
+    steps : int
+        Vectors per thread.
     """
 
     @T.prim_func

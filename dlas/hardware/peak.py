@@ -1,4 +1,4 @@
-"""What a platform can reach at most, measured: arithmetic and memory bandwidth."""
+"""Measure a platform's limits: arithmetic and memory bandwidth."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from dlas.primitives.instruction_sets import extension
 from dlas.primitives.vector import native
 from dlas.status import OK
 
-# Two of the 16 or 32 vector registers hold operands; which count is best depends on the CPU.
+# Two of the 16 or 32 vector registers hold operands. The best count depends on the CPU.
 _ACCUMULATORS = (8, 12, 14, 24, 28)
 _STEPS = 200_000
 _REPEATS = 30
@@ -29,7 +29,15 @@ _REPEATS = 30
 
 @dataclass(frozen=True)
 class Peak:
-    """A platform's measured limits: arithmetic by dtype in 10^9 operations/s, memory in 10^9 bytes/s."""
+    """A platform's measured limits.
+
+    Attributes
+    ----------
+    gflops : mapping of str to float
+        Arithmetic by dtype in 10^9 operations/s.
+    read_gbs, triad_gbs : float
+        Memory bandwidth of reading and of STREAM's triad in 10^9 bytes/s.
+    """
 
     gflops: Mapping[str, float]
     read_gbs: float
@@ -37,12 +45,26 @@ class Peak:
 
     @property
     def bandwidth_gbs(self) -> float:
-        """The higher of the two rates: what a kernel that only moves data can hope for."""
+        """The higher rate in 10^9 bytes/s: the limit of a kernel that only moves data."""
         return max(self.read_gbs, self.triad_gbs)
 
 
 class Kernel:
-    """A compiled kernel with its arguments, ready to be timed."""
+    """A compiled kernel with its arguments, ready to be timed.
+
+    Parameters
+    ----------
+    function : PrimFunc
+        The kernel.
+    target : mapping
+        A TVM target of a CPU.
+    *shapes : tuple of int
+        Shapes of its arguments, arrays whose elements are 0.5.
+    dtype : str
+        Type of the arguments.
+    device : Device, optional
+        The device whose CPU runs it; this machine by default.
+    """
 
     def __init__(
         self,
@@ -52,10 +74,7 @@ class Kernel:
         dtype: str = "float32",
         device: Device | None = None,
     ) -> None:
-        """Compile `function` for `target`, the CPU of `device` or of this machine.
-
-        Its arguments are arrays of these shapes, filled with 0.5.
-        """
+        """Compile the kernel and load it on the device."""
         self._device: Device = device or LocalDevice()
         self._tvm_device = self._device.devices[-1]
         library = tvm.compile(tvm.IRModule({"main": function}), target=Target(dict(target)))
@@ -67,7 +86,20 @@ class Kernel:
         self._arguments = [self._device.filled(shape, dtype, 0.5) for shape in shapes]
 
     def time(self, number: int, repeat: int = 1) -> list[float]:
-        """Return `repeat` samples in seconds a run, each the mean over `number` runs, after one that is not counted."""
+        """Time the kernel after a warm-up run.
+
+        Parameters
+        ----------
+        number : int
+            Runs of a sample.
+        repeat : int
+            Number of samples.
+
+        Returns
+        -------
+        list of float
+            The mean seconds of a run, for each sample.
+        """
         with self._device.guard():
             evaluate = self._module.time_evaluator(
                 "main", self._tvm_device, number=number, repeat=repeat
@@ -84,21 +116,21 @@ def microbenchmark(
 ) -> tuple[PrimFunc, int, str]:
     """Return the kernel whose rate is a CPU's arithmetic peak.
 
-    It repeats the instruction that the convolutions use in `dtype`, so that no kernel can exceed
-    the peak.
+    It repeats the instruction that the convolutions use in `dtype`, so no kernel can exceed the
+    peak.
 
     Parameters
     ----------
-    target
+    target : mapping
         A TVM target of a CPU.
-    threads, accumulators, steps
+    threads, accumulators, steps : int
         As in `kernels.multiply_add`.
-    dtype
+    dtype : str
         float32, float16 or int8.
 
     Returns
     -------
-    tuple
+    tuple of (PrimFunc, int, str)
         The kernel, and the length and dtype of its vectors.
     """
     used = extension(Target(dict(target)), dtype)
@@ -117,7 +149,15 @@ def arithmetic(
     dtype: str = "float32",
     device: Device | None = None,
 ) -> Kernel:
-    """Return `microbenchmark` compiled, for the CPU of `device` or of this machine."""
+    """Return the compiled `microbenchmark`.
+
+    Parameters
+    ----------
+    target, threads, accumulators, steps, dtype
+        As in `microbenchmark`.
+    device : Device, optional
+        The device whose CPU runs it; this machine by default.
+    """
     function, lanes, kind = microbenchmark(target, threads, accumulators, steps, dtype)
     shapes = (lanes,), (lanes,), (threads, accumulators, lanes)
     return Kernel(function, target, *shapes, dtype=kind, device=device)
@@ -126,9 +166,9 @@ def arithmetic(
 def measure_each_arithmetic(
     target: Mapping[str, Any], threads: int, device: Device | None = None
 ) -> dict[str, float]:
-    """Return `measure_arithmetic` of float32, float16 and int8.
+    """Return `measure_arithmetic` by dtype: float32, float16 and int8, in 10^9 operations/s.
 
-    A dtype that is widened has the rate of float32, the most that multiply-adds of 32 bits reach.
+    A widened dtype has the rate of float32, which its multiply-adds use.
     """
     measured = [dtype for dtype in DTYPES if native(Target(dict(target)), dtype)]
     rates = {dtype: measure_arithmetic(target, threads, dtype, device) for dtype in measured}
@@ -138,9 +178,20 @@ def measure_each_arithmetic(
 def measure_arithmetic(
     target: Mapping[str, Any], threads: int, dtype: str = "float32", device: Device | None = None
 ) -> float:
-    """Return the 10^9 operations a second that `threads` threads reach at most, multiply and add being two.
+    """Return the highest rate of `threads` threads in 10^9 operations/s.
 
-    In float16 sums are float16 as well. `dtype` is float32 or native on the target.
+    A multiply-add is two operations. Sums of float16 are float16 as well.
+
+    Parameters
+    ----------
+    target : mapping
+        A TVM target of a CPU.
+    threads : int
+        Number of threads.
+    dtype : str
+        float32, or a dtype that is native on the target.
+    device : Device, optional
+        The device whose CPU runs the kernel; this machine by default.
     """
     used = extension(Target(dict(target)), dtype)
     operations = 2 * threads * _STEPS * used.bits // DataType(used.dtype).bits
@@ -156,7 +207,24 @@ def measure_arithmetic(
 def reading(
     target: Mapping[str, Any], threads: int, size: int, device: Device | None = None
 ) -> tuple[Kernel, int]:
-    """Return the kernel of `kernels.read` on an array of about `size` bytes, and the array's exact size."""
+    """Return the compiled kernel `kernels.read`.
+
+    Parameters
+    ----------
+    target : mapping
+        A TVM target of a CPU.
+    threads : int
+        Number of threads.
+    size : int
+        Approximate size of the array in bytes.
+    device : Device, optional
+        The device whose CPU runs it; this machine by default.
+
+    Returns
+    -------
+    tuple of (Kernel, int)
+        The kernel, and the exact size of the array in bytes.
+    """
     lanes, accumulators = extension(Target(dict(target)), "float32").lanes, 8
     steps = max(1, size // (4 * threads * accumulators * lanes))
     shape = (threads, steps, accumulators, lanes)
@@ -171,12 +239,26 @@ def measure_peak(
     device: RemoteDevice | None = None,
     linker: Sequence[str] = (),
 ) -> Peak:
-    """Measure a CPU's limits, on `threads` threads of a board or of this host: the best of repeated runs of kernels.
+    """Measure a CPU's limits with kernels: the best of repeated runs.
 
-    For this host they are linked by the command `linker`, for a board by its own; see `Device`.
     Arrays are four times the last-level cache, as STREAM asks (McCalpin 1995), but at most an
-    eighth of the memory. Raises a StudyError if this host cannot run code for `target` or has fewer
-    cores than `threads`.
+    eighth of the memory.
+
+    Parameters
+    ----------
+    target : mapping
+        A TVM target of the CPU.
+    threads : int
+        Number of threads.
+    device : RemoteDevice, optional
+        The board; this host by default.
+    linker : sequence of str
+        The command that links kernels for this host. A board has its own.
+
+    Raises
+    ------
+    StudyError
+        If the machine has fewer cores than `threads`, or this host cannot run code for `target`.
     """
     if device is None:
         platforms.require_host("the peak kernel", target)
@@ -195,19 +277,19 @@ def measure_peak(
 
 
 def measure_platform(platform: platforms.Platform) -> dict[str, Any]:
-    """Find out once whether a platform can be measured, which machine it is, and its limits.
+    """Measure a platform's limits, and record which machine it is and if it can be measured.
 
     Returns
     -------
     dict
         "status", see `dlas.status`; "simulated"; the limits "peak_gflops" by dtype,
-        "bandwidth_gbs", "read_gbs" and "triad_gbs", None without a measurement, of a GPU, and of a
-        simulated platform; the facts of the machine.
+        "bandwidth_gbs", "read_gbs" and "triad_gbs", which are None for a GPU, a simulated platform,
+        or without a measurement; the facts of the machine.
 
     Raises
     ------
     StudyError
-        For another machine than the platform was found to be.
+        If this machine differs from the resolved platform's.
     """
     if platform.connection is None:
         platforms.require_same_host(platform)

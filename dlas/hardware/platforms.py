@@ -1,4 +1,4 @@
-"""Platforms: what a library is compiled for, how it is reached, and whether this host can run it."""
+"""Platforms: the target, the connection, and whether this host can run the code."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from dlas.status import OK, UNREACHABLE, UNSUPPORTED, because
 
 DTYPES = ("float32", "float16", "int8")
 
-# What code is compiled for where there is no GPU to ask: it builds, and runs nowhere here.
+# Without a GPU to ask, code is compiled for this one: it builds, but cannot run here.
 _NO_CUDA = {
     "arch": "sm_80",
     "max_threads_per_block": 1024,
@@ -27,14 +27,26 @@ _NO_CUDA = {
 class Platform:
     """One entry of the config's `platforms`.
 
-    `target` is "host", which means every instruction that this machine has, "cuda" for this
-    machine's GPU, or a TVM target such as {"kind": "llvm", "mcpu": "x86-64-v3"}, which limits the
-    code to that CPU's instructions. `host` is the target of the CPU beside a GPU, this machine's by
-    default. `threads` is a number, or "all" for one on each physical core. `linker` is a command,
-    in words; see `compiler.library.link`. `connection` is None for this machine, or says how
-    another one is reached; see `connections`. The latencies of a `simulated` platform, which an
-    emulator runs, say nothing of its processor. `cpu_model` is the processor that the platform was
-    found to be; the device that is opened must have the same one, unless it is None.
+    Attributes
+    ----------
+    name : str
+        Its key.
+    target : str or mapping
+        "host", with every instruction of this machine; "cuda", for this machine's GPU; or a TVM
+        target such as {"kind": "llvm", "mcpu": "x86-64-v3"}, limited to that CPU's instructions.
+    threads : int or "all"
+        Threads of a network; "all" is one per physical core.
+    host : mapping, optional
+        Target of the CPU beside a GPU, by default this machine's.
+    linker : sequence of str
+        Words of the linker's command, see `compiler.library.link`.
+    connection : mapping, optional
+        Connection to another machine, see `connections`; None for this machine.
+    simulated : bool
+        Whether an emulator runs the code; its latencies say nothing about the processor.
+    cpu_model : str, optional
+        The processor of the resolved platform. An opened device must have the same one; None skips
+        the check.
     """
 
     name: str
@@ -48,26 +60,26 @@ class Platform:
 
     @property
     def kind(self) -> str:
-        """TVM's name of the kind of device that code runs on: llvm for a CPU, else a GPU's."""
+        """TVM's device kind of the code: llvm for a CPU, else the kind of GPU."""
         if isinstance(self.target, str):
             return {"host": "llvm"}.get(self.target, self.target)
         return str(self.target["kind"])
 
     @property
     def fresh(self) -> bool:
-        """Whether only a new interpreter can open its device: the driver of this machine's GPU survives no fork."""
+        """Whether its device needs a new interpreter: a GPU driver does not survive a fork."""
         return self.kind != "llvm" and self.connection is None
 
 
 def resolve(platform: Platform) -> dict[str, Any]:
-    """Settle what every job of a platform relies on, once for all of them.
+    """Resolve the properties that every job of a platform needs, once for all of them.
 
     Returns
     -------
     dict
         "target", the complete TVM target; "threads", the number of threads; "native", for each
         dtype whether kernels compute in it without widening, see `dlas.primitives.vector.native`;
-        "cpu_model", this machine's processor where the platform is this machine, else None.
+        "cpu_model", this machine's processor if the platform is this machine, else None.
 
     Raises
     ------
@@ -86,9 +98,16 @@ def resolve(platform: Platform) -> dict[str, Any]:
 def resolved(
     platform: Platform, facts: Mapping[str, Any], found: Mapping[str, Any] | None = None
 ) -> Platform:
-    """Return a platform as `resolve` settled it, whatever this process finds out by itself.
+    """Return a platform with the facts that `resolve` recorded.
 
-    `found` is a record with the "cpu_model" that the platform must have, for jobs that measure.
+    Parameters
+    ----------
+    platform : Platform
+        The platform of the config.
+    facts : mapping
+        The record of `resolve`.
+    found : mapping, optional
+        For jobs that measure: a record with the "cpu_model" that the platform must have.
     """
     model = found["cpu_model"] if found else None
     return replace(
@@ -97,9 +116,21 @@ def resolved(
 
 
 def other_machine(platform: Platform, cpu_model: str) -> str | None:
-    """Return why a device is not the machine that a platform was found to be, None where it is.
+    """Check that a device is the resolved platform's machine.
 
     Measurements of two machines must not mix in one table.
+
+    Parameters
+    ----------
+    platform : Platform
+        The platform, resolved.
+    cpu_model : str
+        The device's processor.
+
+    Returns
+    -------
+    str or None
+        The reason if it is another machine.
     """
     if platform.cpu_model in (None, cpu_model):
         return None
@@ -112,7 +143,7 @@ def other_machine(platform: Platform, cpu_model: str) -> str | None:
 
 
 def require_same_host(platform: Platform) -> None:
-    """Raise a StudyError unless this machine is the one that a platform was found to be."""
+    """Raise StudyError unless this machine is the resolved platform's."""
     if reason := other_machine(platform, host.cpu_model()):
         raise StudyError(f"platform {platform.name!r}: {reason}")
 
@@ -125,12 +156,15 @@ def threads(platform: Platform) -> int:
 def target(platform: Platform) -> dict[str, Any]:
     """Return the platform's complete TVM target.
 
-    An explicit target keeps all that it names; what it leaves out is this host's triple, the vector
-    width in bits that its instructions allow (TVM's own guess is 512 on any x86 CPU) and the number
-    of cores that tuning may use. That of a GPU holds the target of its CPU as "host".
+    An explicit target keeps its attributes. Missing ones are filled in: this host's triple; the
+    vector width in bits of its instructions, as TVM guesses 512 on any x86 CPU; and the number of
+    cores for tuning. A GPU's target has the target of its CPU as "host".
 
-    Raises a StudyError for a kind, CPU or attribute that TVM or LLVM does not know: left alone,
-    LLVM falls back to a generic CPU without an error.
+    Raises
+    ------
+    StudyError
+        For a kind, CPU or attribute that TVM or LLVM does not know. LLVM itself would silently
+        compile for a generic CPU.
     """
     if platform.target == "host":
         return _complete(platform, _of_this_cpu())
@@ -143,7 +177,7 @@ def target(platform: Platform) -> dict[str, Any]:
 
 
 def cpu_target(platform: Platform) -> dict[str, Any]:
-    """Return the complete TVM target of a platform's CPU, which with a GPU is the one beside it."""
+    """Return the complete TVM target of a platform's CPU; with a GPU, of the CPU beside it."""
     complete = target(platform)
     return complete if complete["kind"] == "llvm" else complete.get("host", _of_this_cpu())
 
@@ -166,7 +200,7 @@ def _beside_gpu(platform: Platform) -> dict[str, Any]:
 
 
 def _complete(platform: Platform, described: dict[str, Any]) -> dict[str, Any]:
-    """Return a target with what it leaves out, if there is such a target."""
+    """Fill in a target's missing attributes; raise StudyError if there is no such target."""
     if described.get("kind") == "llvm":
         described.setdefault("mtriple", host.triple())
         described.setdefault("num-cores", threads(platform))
@@ -201,9 +235,18 @@ def _check_cpu(name: str, described: Mapping[str, Any]) -> None:
 
 
 def host_lacks(target: Mapping[str, Any]) -> list[str]:
-    """Return what code compiled for `target` needs and this host does not have, sorted; empty if it can run here.
+    """Return the requirements of code compiled for `target` that this host lacks.
 
-    That is the architecture where it is another one, else the missing instruction-set extensions.
+    Parameters
+    ----------
+    target : mapping
+        A TVM target.
+
+    Returns
+    -------
+    list of str
+        The other architecture, the missing GPU, or the missing instruction-set extensions, sorted;
+        empty if the code can run here.
     """
     if (kind := target["kind"]) != "llvm":
         return [] if gpu.facts(kind) else [f"a device of kind {kind}"]
@@ -219,9 +262,16 @@ def host_lacks(target: Mapping[str, Any]) -> list[str]:
 
 
 def require_host(library: str, target: Mapping[str, Any]) -> None:
-    """Raise a StudyError if a library compiled for `target` cannot run here; to be called before it is loaded.
+    """Raise StudyError if a library compiled for `target` cannot run here. Call it before loading.
 
-    It would load and then die with an illegal instruction.
+    The library would load and then die with an illegal instruction.
+
+    Parameters
+    ----------
+    library : str
+        Its name, for the message.
+    target : mapping
+        Its TVM target.
     """
     if lacking := host_lacks(target):
         cpu = target.get("mcpu", target["kind"])
@@ -235,7 +285,7 @@ def require_host(library: str, target: Mapping[str, Any]) -> None:
 def status(platform: Platform) -> str:
     """Return `ok`, or why this host cannot run the platform's code.
 
-    A platform with a connection is judged when it is reached.
+    A platform with a connection is always `ok`: its device is checked when it is opened.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Time compiled networks against each other on the platforms of one machine, in interleaved rounds."""
+"""Time compiled networks on the platforms of one machine, in interleaved rounds."""
 
 import logging
 import math
@@ -16,17 +16,17 @@ from dlas.errors import FailedError, RowError, UnreachableError
 LOG = logging.getLogger("dlas")
 COLUMNS = "platform compression primitive format tuning role round latency_ms".split()
 MEASURED, AA_REPLICATE, REFERENCE = "measured", "aa_replicate", "reference"
-# A sample that takes longer than `GAP_S` and `GAP` times as long as in the warm-up was interrupted,
-# as by a stopped process.
+# A sample was interrupted, for example by a stopped process, if it takes longer than GAP_S and than
+# GAP times the warm-up.
 GAP_S, GAP = 1.0, 20
-# How often an interrupted sample is taken again.
+# Attempts to take an interrupted sample again.
 RETAKES = 5
-# How often a device may vanish: under one contender, and in a row.
+# Lost connections before giving up: under one contender, and in a row.
 CONTENDER_LOSSES, LOSSES = 2, 3
 
 
 class Variant(NamedTuple):
-    """What distinguishes the libraries of one model on one platform."""
+    """The choices that distinguish the libraries of one model on one platform."""
 
     compression: str
     primitive: str
@@ -38,40 +38,41 @@ class Timeable(Protocol):
     """A loaded library, or anything else that can be run and timed."""
 
     def time(self, number: int) -> Sequence[float]:
-        """Run `number` times in a row and return the mean seconds a run, as one or more samples.
+        """Run `number` times in a row and return the mean seconds of a run, as one or more samples.
 
-        Raises `RowError` where it cannot be timed, and `UnreachableError` where the device
-        vanished.
+        Raises
+        ------
+        RowError
+            If it cannot be timed; `UnreachableError` if the device disconnected.
         """
 
 
 @dataclass(frozen=True)
 class Contenders:
-    """Everything that is timed on one platform, and how.
+    """Everything to time on one platform, and the settings.
 
-    Parameters
+    Attributes
     ----------
     libraries : mapping of Variant to callable
-        Returns the library, loaded.
+        Each callable returns the loaded library.
     reference : Timeable
         The reference kernel.
     rounds : int
-        Samples of each contender. It takes part in so many rounds from the first.
+        Samples of each contender, one in each of the first `rounds` rounds.
     min_repeat_ms : float
-        A sample is the mean over as many runs as fill this time, fixed for each contender after the
-        warm-up.
+        A sample is the mean over as many runs as fill this time. The number of runs is fixed for
+        each contender after the warm-up.
     warmup : int
         Runs before the first sample.
     peers : mapping of str to Timeable, optional
-        Other runtimes by their names, which are the role of their samples.
+        Other runtimes by name; the name is the role of their samples.
     replicates : int
-        How many libraries are loaded a second time, spread over the list.
+        Number of libraries to load a second time, spread over the list.
     unreplicated : collection of str
         The ways to schedule whose libraries are not loaded a second time.
     interruptions : callable
         Returns a value that changes when the device is interrupted, see `host.interruptions`. Such
-        samples are taken again, and so are those that take more than `GAP_S` and `GAP` times as
-        long as the warm-up.
+        samples are taken again, as are samples with a gap (`GAP_S`, `GAP`).
     """
 
     libraries: Mapping[Variant, Callable[[], Timeable]]
@@ -86,7 +87,15 @@ class Contenders:
 
 
 class Timing(NamedTuple):
-    """The raw samples, with the keys `COLUMNS`, and by platform the status of each library or peer without samples."""
+    """The raw samples and the failures.
+
+    Attributes
+    ----------
+    samples : list of dict
+        Rows with the keys `COLUMNS`.
+    statuses : dict of str to dict
+        By platform the status of each library or peer without samples.
+    """
 
     samples: list[dict[str, Any]]
     statuses: dict[str, dict[Variant | str, str]]
@@ -101,7 +110,7 @@ class _Contender:
     role: str
     library: Timeable
     runs: int = 1
-    # Of one run, in the warm-up.
+    # Seconds of a run in the warm-up.
     expected: float = math.inf
     losses: int = 0
     status: str | None = None
@@ -111,7 +120,7 @@ class _Contender:
         return self.variant or self.role
 
     def sample(self) -> float:
-        """Return a sample without interruption; raise RowError where there is none."""
+        """Return a sample without interruption; raise RowError if there is none."""
         for _ in range(1 + RETAKES):
             before = self.settings.interruptions()
             seconds = fmean(self.library.time(self.runs))
@@ -122,7 +131,7 @@ class _Contender:
                 return seconds
             LOG.warning("%s: a sample of %.3g ms was interrupted", self.name, 1e3 * seconds)
         if not interrupted:
-            # Always that slow, it is the speed of a machine that others use.
+            # A gap in every sample is the speed of a machine that others use.
             return seconds
         raise FailedError("each sample is interrupted: by a CPU quota or a machine that sleeps")
 
@@ -138,24 +147,23 @@ class _Contender:
 def time_libraries(platforms: Mapping[str, Contenders], *, seed: int) -> Timing:
     """Time all libraries of one model on the platforms of one machine and return every raw sample.
 
-    In each round each library of each platform is sampled once, in an order that is shuffled anew
-    for each round, so that a drift of the machine meets all of them alike: two samples of one round
-    are a pair, across platforms too. Peers take part, and on each platform so do two more: the same
-    small reference kernel everywhere, whose samples show the drift; and A/A replicates, libraries
-    loaded a second time, which differ from the first by noise alone, the placement in memory
-    included. A library that cannot be timed leaves the rounds, with its replicate.
+    Each round samples each library of each platform once. The order is shuffled anew in each round,
+    so drift affects all alike: two samples of a round are a pair, across platforms too. Peers take
+    part. Each platform adds the same small reference kernel, whose samples show the drift, and A/A
+    replicates: libraries loaded a second time, whose latencies differ only by noise, such as their
+    placement in memory. A library that cannot be timed leaves the rounds, with its replicate.
 
     Parameters
     ----------
     platforms : mapping of str to Contenders
-        What is timed on each platform.
+        The contenders of each platform.
     seed : int
-        Of the order.
+        Seed of the order.
 
     Returns
     -------
     Timing
-        Samples in rounds from 0, in milliseconds a run; statuses by platform, then by variant or
+        Samples in rounds from 0, in milliseconds per run; statuses by platform, then by variant or
         peer.
     """
     everyone = [each for name, chosen in platforms.items() for each in _lined_up(name, chosen)]
@@ -169,7 +177,7 @@ def time_libraries(platforms: Mapping[str, Contenders], *, seed: int) -> Timing:
 
 
 def _lined_up(platform: str, chosen: Contenders) -> Iterator[_Contender]:
-    """Yield all that takes turns on one platform."""
+    """Yield all contenders of one platform."""
     variants = [each for each in chosen.libraries if each.tuning not in chosen.unreplicated]
     count = min(chosen.replicates, len(variants))
     repeated = {variants[index] for index in np.linspace(0, len(variants) - 1, count).astype(int)}
@@ -184,7 +192,7 @@ def _lined_up(platform: str, chosen: Contenders) -> Iterator[_Contender]:
 
 
 class _Rounds:
-    """The contenders that are still sampled, and how often the device of each platform vanished in a row."""
+    """The contenders, and the lost connections in a row of each platform."""
 
     def __init__(self, contenders: Sequence[_Contender]) -> None:
         self.contenders = contenders
@@ -212,7 +220,7 @@ class _Rounds:
         return rows
 
     def seconds(self, contender: _Contender) -> float | None:
-        """Return one sample, None of a contender that cannot be timed or whose device vanished."""
+        """Return one sample, or None if the contender failed or its device disconnected."""
         if contender.status:
             return None
         platform = contender.platform

@@ -1,4 +1,4 @@
-"""Programs that bring a network into the form that a runtime loads."""
+"""Convert a network with a runtime's program."""
 
 import subprocess
 import sys
@@ -9,12 +9,19 @@ from dlas.errors import StudyError
 
 
 def convert(command: Sequence[str | Path], folder: str | Path) -> None:
-    """Run a program that comes with a package of this environment, in a folder.
+    """Run a program that a package of this environment installs, in a folder.
+
+    Parameters
+    ----------
+    command : sequence of str or Path
+        The program's name and its arguments.
+    folder : str or Path
+        The working folder.
 
     Raises
     ------
     StudyError
-        For one that is not there or fails, with the last line that it wrote.
+        If the program is missing, or fails; with the last line of its output.
     """
     program = Path(sys.executable).with_name(str(command[0]))
     try:

@@ -1,4 +1,4 @@
-"""MNN: an ONNX model, converted by its own program."""
+"""MNN: an ONNX model, converted by MNN's program."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ def open_network(path: Path, threads: int) -> Callable[[np.ndarray], Run]:
         options = ["--modelFile", str(path.resolve()), "--MNNModel", str(file), "--bizCode", "dlas"]
         convert(["mnnconvert", "-f", "ONNX", *options], folder)
         interpreter = MNN.Interpreter(str(file))
-    # High precision is float32; lower ones let it compute in bfloat16.
+    # High precision is float32; a lower one allows bfloat16.
     session = interpreter.createSession(
         {"numThread": threads, "backend": "CPU", "precision": "high"}
     )
@@ -44,5 +44,5 @@ def open_network(path: Path, threads: int) -> Callable[[np.ndarray], Run]:
 
 
 def tensor(values: np.ndarray) -> MNN.Tensor:
-    """Return an array as MNN's tensor, its axes in the order NCHW."""
+    """Return an array as an MNN tensor with the layout NCHW."""
     return MNN.Tensor(values.shape, MNN.Halide_Type_Float, values, MNN.Tensor_DimensionType_Caffe)

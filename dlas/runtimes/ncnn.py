@@ -19,7 +19,7 @@ def open_network(path: Path, threads: int) -> Callable[[np.ndarray], Run]:
     """Load an ONNX model. See `Runtime`."""
     net = ncnn.Net()
     net.opt.num_threads = threads
-    # Float32 throughout, as all others compute.
+    # All runtimes compute in float32.
     for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
         setattr(net.opt, f"use_{option}", False)
     with TemporaryDirectory() as folder:
@@ -27,7 +27,7 @@ def open_network(path: Path, threads: int) -> Callable[[np.ndarray], Run]:
         files = [converted.with_suffix(suffix) for suffix in (".ncnn.param", ".ncnn.bin")]
         shape = f"inputshape=[{','.join(map(str, input_shape(path)))}]f32"
         options = [f"ncnnparam={files[0]}", f"ncnnbin={files[1]}", "fp16=0"]
-        # Whatever else it writes goes to where the network is.
+        # The program writes more files beside its input, which is a link in the temporary folder.
         copied = converted.with_suffix(".onnx")
         copied.symlink_to(path.resolve())
         convert(["pnnx", copied, shape, *options], folder)
@@ -50,7 +50,7 @@ def open_network(path: Path, threads: int) -> Callable[[np.ndarray], Run]:
 
 
 def input_shape(path: Path) -> tuple[int, ...]:
-    """Return the shape [N, C, H, W] of the images that an ONNX model is for."""
+    """Return the shape [N, C, H, W] of an ONNX model's input."""
     model = onnx.load(path, load_external_data=False)
     (image,) = model.graph.input
     return tuple(int(extent.dim_value) for extent in image.type.tensor_type.shape.dim)

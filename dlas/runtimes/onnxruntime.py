@@ -20,7 +20,7 @@ def open_network(path: Path, threads: int) -> Callable[[np.ndarray], Run]:
     (given,), (wanted,) = session.get_inputs(), session.get_outputs()
 
     def bind(image: np.ndarray) -> Run:
-        # The runtime's own memory: an OrtValue made from an array does not keep it alive.
+        # The runtime owns this memory: an OrtValue does not keep the array alive that it is from.
         data = OrtValue.ortvalue_from_shape_and_type(image.shape, np.float32)
         data.update_inplace(image)
         logits = OrtValue.ortvalue_from_shape_and_type(wanted.shape, np.float32)

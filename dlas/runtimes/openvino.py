@@ -1,4 +1,4 @@
-"""OpenVINO: an ONNX model, or one in its own form, on its CPU plugin."""
+"""OpenVINO: an ONNX model, or one in OpenVINO's own format, on the CPU plugin."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ def open_network(path: Path, threads: int) -> Callable[[np.ndarray], Run]:
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
-        # Some CPUs would compute float32 networks in bfloat16.
+        # Without it, some CPUs compute float32 networks in bfloat16.
         "INFERENCE_PRECISION_HINT": "f32",
     }
     compiled = Core().compile_model(path, "CPU", options)

@@ -1,7 +1,7 @@
-"""A network in a peer runtime, run in a process of its own to be timed beside compiled networks.
+"""A network in a peer runtime, run in a subprocess to be timed beside compiled networks.
 
-The process that times has no other runtime in itself, and thus no other pool of threads. This
-module imports a runtime only in the peer's process, and TVM nowhere.
+The process that times has no other runtime and so no other thread pool. This module imports a
+runtime only in the subprocess, and never imports TVM.
 """
 
 import time
@@ -18,15 +18,15 @@ from dlas.errors import StudyError, UnsupportedError
 from dlas.processes import Worker, WorkerError
 from dlas.runtimes.plugin import Run, load
 
-# Importing PyTorch on a busy machine takes longest. Samples may take a multiple of those before.
+# Importing PyTorch on a busy machine takes longest. A sample may take SLOWER times the slowest run.
 TIMEOUT_S, SLOWER = 120.0, 20
 STEP_S = 0.005
-# Of a core, used by all threads of a process together while none of them spins.
+# Share of one core that all threads of a process use while none of them spins.
 IDLE_CPU_SHARE = 0.1
 
 
 class Peer:
-    """A network in a peer runtime, in a process of its own with one thread for each of its cores.
+    """A network in a peer runtime, in a subprocess with one thread for each of its cores.
 
     Parameters
     ----------
@@ -35,15 +35,15 @@ class Peer:
     network : str or Path
         The exported network that the runtime loads.
     reference : str or Path
-        A file with the array `inputs`, float32 [N, C, H, W]. The network runs on these images and
-        is timed on the first.
+        An .npz file with the array `inputs`, float32 [N, C, H, W]. The network runs on these images
+        and is timed on the first.
     cores : sequence of int
-        The cores that the process is bound to.
+        The cores that the subprocess is bound to.
 
     Raises
     ------
     StudyError
-        For an unknown runtime; in the methods, for one that fails, dies or gives no answer.
+        For an unknown runtime. Methods raise it if the runtime fails, dies or does not answer.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Peer:
     ) -> None:
         registry.describe("runtime", name)
         self.name = name
-        # Of one run, the slowest so far.
+        # Seconds of the slowest run so far.
         self.seconds = 0.0
         self.worker = Worker(
             _open,
@@ -69,8 +69,8 @@ class Peer:
     def time(self, number: int) -> Sequence[float]:
         """Return the mean seconds of a run over `number` runs in a row, after a warm-up run.
 
-        Idle threads spin for a while in wait for more work, and would take the cores from the
-        other process. So both processes wait until their threads rest before the other one runs.
+        Idle threads spin for a while and would occupy the cores of the other process. So each
+        process waits until its threads sleep before the other one runs.
         """
         rest()
         limit = TIMEOUT_S + SLOWER * (1 + number) * self.seconds
@@ -79,7 +79,7 @@ class Peer:
         return [seconds]
 
     def close(self) -> None:
-        """End the process at once."""
+        """Kill the subprocess."""
         self.worker.close()
 
     def _call(self, method: str, *arguments: Any, timeout_s: float) -> Any:
@@ -93,7 +93,15 @@ class Peer:
 def started(
     networks: Mapping[str, str | Path], reference: str | Path, cores: Sequence[int]
 ) -> Iterator[dict[str, Peer]]:
-    """Yield a `Peer` for each runtime and its network. They start side by side and end with the block."""
+    """Yield a `Peer` for each runtime; they start side by side and end with the block.
+
+    Parameters
+    ----------
+    networks : mapping of str to str or Path
+        The exported network of each runtime.
+    reference, cores
+        As in `Peer`.
+    """
     with ExitStack() as stack:
         peers = {
             name: stack.enter_context(closing(Peer(name, network, reference, cores)))
@@ -105,7 +113,7 @@ def started(
 
 
 def rest() -> None:
-    """Wait until no thread of this process spins any more."""
+    """Wait until no thread of this process spins."""
     used = STEP_S
     while used > IDLE_CPU_SHARE * STEP_S:
         before = time.process_time()
@@ -114,7 +122,7 @@ def rest() -> None:
 
 
 class _Network:
-    """A network that a runtime has loaded, in the peer's process."""
+    """A loaded network, in the peer's process."""
 
     def __init__(self, bind: Callable[[np.ndarray], Run], images: np.ndarray) -> None:
         self.bind, self.images, self.run = bind, images, bind(images[:1])

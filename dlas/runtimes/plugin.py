@@ -1,4 +1,4 @@
-"""What the file of a peer runtime offers beside its description."""
+"""The interface of a peer runtime's file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,23 +12,23 @@ Run = Callable[[], np.ndarray]
 
 
 class Runtime(Protocol):
-    """A peer runtime. Its file imports the runtime, so it is loaded in a process of its own only."""
+    """A peer runtime. Its file imports the runtime, so only a subprocess loads it."""
 
     def open_network(self, path: Path, threads: int) -> Callable[[np.ndarray], Run]:
-        """Load an exported network, to be run on a number of threads.
+        """Load an exported network.
 
         Parameters
         ----------
         path : Path
             The network, in the file format that the description names.
         threads : int
-            How many threads a run uses.
+            Threads of a run.
 
         Returns
         -------
         callable
-            Binds an image, float32 [1, C, H, W], and returns a function that runs the network on
-            it and returns the logits, float32 [1, classes].
+            Binds an image, float32 [1, C, H, W], and returns a function that runs the network on it
+            and returns the logits, float32 [1, classes].
         """
 
 

@@ -16,7 +16,7 @@ PLUGIN = RuntimePlugin(label="PyTorch", order=1, loads="pt2", line="--")
 def open_network(path: Path, threads: int) -> Callable[[np.ndarray], Run]:
     """Load a program of `torch.export`. See `Runtime`."""
     torch.set_num_threads(threads)
-    # torch.export.load would run the code in a pickle inside the file.
+    # torch.export.load would otherwise run pickled code in the file.
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     module = torch.export.load(path).module()
 

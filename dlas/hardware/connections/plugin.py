@@ -1,4 +1,4 @@
-"""What the file of a kind of connection offers beside its description."""
+"""The interface of a connection's file."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
@@ -10,7 +10,7 @@ from dlas.errors import StudyError
 
 
 class Connection(Protocol):
-    """A kind of connection. The key of the same name in a platform's `connection` chooses it."""
+    """A kind of connection. A platform chooses it with the key of its name in `connection`."""
 
     def connect(self, settings: Mapping[str, Any]) -> RPCSession:
         """Connect to a device.
@@ -18,12 +18,17 @@ class Connection(Protocol):
         Parameters
         ----------
         settings : mapping of str to Any
-            The connection of a platform in the config.
+            The platform's `connection` in the config.
+
+        Returns
+        -------
+        RPCSession
+            A session with the device.
 
         Raises
         ------
         ConnectionError
-            Where no device is free yet, in one line.
+            In one line, if no device is free yet.
         """
 
 
@@ -33,7 +38,7 @@ def load(name: str) -> Connection:
 
 
 def kind_of(settings: Mapping[str, Any]) -> str:
-    """Return the kind of a connection, which its settings name; raise StudyError unless they name one."""
+    """Return the kind that the settings of a connection name; raise StudyError unless it is one."""
     kinds = registry.names("connection")
     named = [kind for kind in kinds if kind in settings]
     if len(named) != 1:

@@ -1,4 +1,4 @@
-"""A device that is reached over TVM's RPC. Its server is the program `dlas/hardware/board.py`."""
+"""A device behind TVM's RPC. Its server is the program `dlas/hardware/board.py`."""
 
 import hashlib
 import json
@@ -23,24 +23,29 @@ from dlas.hardware import board
 from dlas.hardware.connections.plugin import kind_of, load
 from dlas.hardware.platforms import Platform
 
-# The default of the setting `timeout_s`.
+# Default of the setting `timeout_s`.
 TIMEOUT_S = 60.0
 RETRY_S = 1.0
-# The numbers of processors in ELF files.
+# Machine numbers in ELF files.
 _PROCESSORS = {3: "x86", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv"}
 
 
 class RemoteDevice:
-    """A device that is reached over the connection of a platform. See `Device`.
+    """A device behind the connection of a platform. See `Device`.
 
-    No wait is longer than the connection's `timeout_s`: the connection is cut then, and whatever
-    waited raises `LostError`.
+    No wait is longer than the connection's `timeout_s`. After that the connection is shut down, and
+    the waiting call raises `LostError`.
+
+    Parameters
+    ----------
+    platform : Platform
+        A platform with a connection.
 
     Raises
     ------
     DeviceError
-        In one line that begins with the platform, where this machine cannot work with the device;
-        `LostError` where no device is free in time.
+        In one line that begins with the platform, if this machine cannot work with the device.
+        `LostError` if no device is free in time.
     """
 
     observable = False
@@ -51,7 +56,7 @@ class RemoteDevice:
         self.linker: Sequence[str] = platform.linker
         self.timeout_s = float(platform.connection.get("timeout_s", TIMEOUT_S))
         self._names = (f"{number}.so" for number in count())
-        # Those opened from now on are the connection's.
+        # Sockets opened from now on belong to the connection.
         self._ours = _sockets()
         self._line: set[int] | None = None
         self.session = self._connect()
@@ -61,7 +66,7 @@ class RemoteDevice:
                 self.facts = self._introduced()
                 self.devices = _devices(self.session, self.kind)
         except DeviceError:
-            # For the next client.
+            # The next client can connect.
             self._cut()
             raise
 
@@ -69,7 +74,7 @@ class RemoteDevice:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The server ends the session and with it all that it holds.
+        # The server ends the session and frees all that it holds.
         self._cut()
 
     @contextmanager
@@ -88,7 +93,7 @@ class RemoteDevice:
             yield
         except StudyError:
             raise
-        # TVM's errors are of several kinds.
+        # TVM raises errors of several types.
         except Exception as error:
             if late.is_set():
                 raise self.error(
@@ -101,11 +106,11 @@ class RemoteDevice:
             watch.cancel()
 
     def error(self, reason: str, kind: type[DeviceError] = DeviceError) -> DeviceError:
-        """Return an error with the name of the platform."""
+        """Return an error whose message begins with the platform."""
         return kind(f"platform {self.name!r}: {reason}")
 
     def alive(self) -> bool:
-        """Return whether the other end has not hung up."""
+        """Return whether the connection still works."""
         try:
             self.session.get_function("dlas.facts")
         except Exception:
@@ -124,15 +129,20 @@ class RemoteDevice:
         return status.OK
 
     def use_threads(self, threads: int) -> None:
-        """Run kernels on a number of threads, each bound to a core of its own; raise DeviceError if it has fewer."""
+        """Run kernels on threads bound to a core each; raise DeviceError for too few cores."""
         with self.guard():
             if reason := str(self.session.get_function("dlas.bind")(threads)):
                 raise self.error(reason)
 
     def load(self, library: Path) -> Any:
-        """Upload a library for the device's kind of processor, load it there and return its module.
+        """Upload a library, load it on the device and return its module.
 
         No file stays on the device's disk.
+
+        Raises
+        ------
+        DeviceError
+            If the library is for another processor, or the device could not store it.
         """
         ours, theirs = board.elf(library), self.facts["elf"]
         if ours != theirs:
@@ -155,17 +165,27 @@ class RemoteDevice:
         return module
 
     def filled(self, shape: Sequence[int], dtype: str, value: float) -> Any:
-        """Return an array on the device's CPU, filled there."""
+        """Return an array on the device's CPU whose elements are all `value`.
+
+        Parameters
+        ----------
+        shape : sequence of int
+            Its shape.
+        dtype : str
+            Its type, e.g. "float32".
+        value : float
+            The value, which the device fills in itself: no data is transferred.
+        """
         with self.guard():
             array = tvm.runtime.empty(tuple(shape), dtype, self.devices[-1])
             self.session.get_function("dlas.fill")(array, value)
         return array
 
     def _connect(self) -> RPCSession:
-        """Try until a device is free, or no time left."""
+        """Retry until a device is free, or the timeout is over."""
         kind = kind_of(self.settings)
         deadline = time.monotonic() + self.timeout_s
-        # A busy server keeps its client waiting.
+        # A busy server makes its client wait without an answer.
         watch = threading.Timer(self.timeout_s, self._cut)
         watch.daemon = True
         watch.start()
@@ -188,7 +208,7 @@ class RemoteDevice:
             watch.cancel()
 
     def _introduced(self) -> dict[str, Any]:
-        """Return the device's description of itself; raise DeviceError for another version of TVM."""
+        """Return the device's facts; raise DeviceError for another version of TVM."""
         try:
             tell = self.session.get_function("dlas.facts")
         except Exception as error:
@@ -203,12 +223,12 @@ class RemoteDevice:
         return found
 
     def _cut(self) -> None:
-        """Cut the connection: whatever waits for an answer fails at once."""
+        """Shut the connection down: a waiting call fails at once."""
         for number in _sockets() - self._ours if self._line is None else self._line:
             with socket.socket(fileno=os.dup(number)) as line:
                 try:
                     line.shutdown(socket.SHUT_RDWR)
-                # It ended by itself.
+                # The connection ended by itself.
                 except OSError:
                     continue
 
@@ -224,19 +244,19 @@ def _processor(elf: Sequence[int]) -> str:
 
 
 def _release(version: str) -> str:
-    """Return a version without what packagers add to it."""
+    """Return a version without the suffix of packagers."""
     found = re.match(r"\d+\.\d+\.\d+", version)
     return found[0] if found else version
 
 
 def _sockets() -> set[int]:
-    """Return the numbers of this process's open sockets."""
+    """Return the file descriptors of this process's open sockets."""
     found = set()
     for entry in Path("/proc/self/fd").iterdir():
         try:
             if entry.is_socket():
                 found.add(int(entry.name))
-        # It was that of the listing itself.
+        # The descriptor of the listing itself is closed by now.
         except OSError:
             continue
     return found

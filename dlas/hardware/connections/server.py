@@ -1,4 +1,4 @@
-"""A server that listens at an address, `{server: "127.0.0.1:9090"}`."""
+"""A server at an address, `{server: "127.0.0.1:9090"}`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +20,6 @@ PLUGIN = ConnectionPlugin(
 
 
 def connect(settings: Mapping[str, Any]) -> rpc.RPCSession:
-    """Return a session with the server; it waits while the server has another client."""
+    """Return a session with the server; wait while it serves another client."""
     host, _, port = settings["server"].rpartition(":")
     return rpc.connect(host, int(port))

@@ -1,4 +1,4 @@
-"""A tracker that knows several boards, `{tracker: "127.0.0.1:9190", key: hikey970}`; `key` says of which kind."""
+"""A tracker of several boards, `{tracker: "127.0.0.1:9190", key: hikey970}`."""
 
 import socket
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ PLUGIN = ConnectionPlugin(
 
 
 def connect(settings: Mapping[str, Any]) -> rpc.RPCSession:
-    """Return a session with the next board of the kind that is free; it waits until there is one."""
+    """Return a session with the next free board of the kind; wait until one is free."""
     host, _, port = settings["tracker"].rpartition(":")
-    # TVM's own waits a minute for a tracker that is not there.
+    # TVM's own connection waits a minute for an absent tracker; this one fails at once.
     socket.create_connection((host, int(port))).close()
     tracker = rpc.connect_tracker(host, int(port))
     try:
