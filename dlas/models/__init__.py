@@ -1,6 +1,6 @@
 """Layer 2 of the stack: the neural architectures, one file each, and their training.
 
-An architecture is found by the name of its file, which has the function of
+The name of an architecture is the name of its file, which has the function of
 `dlas.models.plugin.Architecture`.
 """
 

@@ -1,4 +1,4 @@
-"""The outputs of a network in its training framework, and how accurate they are."""
+"""The outputs of a network in its training framework, and their accuracy."""
 
 import numpy as np
 import torch
@@ -11,17 +11,37 @@ from dlas.models import devices
 
 
 def top1(model: nn.Module, split: Split, dataset: Dataset) -> float:
-    """Return the top-1 in percent on a split of `dataset`; raise WrongError as `answers` does."""
+    """Return the top-1 accuracy of a network in percent.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network.
+    split : Split
+        Images and labels.
+    dataset : Dataset
+        The data set of the split, for its mean and standard deviation.
+
+    Raises
+    ------
+    WrongError
+        For logits that are not finite.
+    """
     return top1_of(answers(model, split, dataset), split)
 
 
 def top1_of(answers: np.ndarray, split: Split) -> float:
-    """Return the percentage of answers, integers [images], that are the labels of a split."""
+    """Return the percentage of answers, integers [images], that equal the labels of a split."""
     return 100.0 * float(np.mean(answers == split.labels))
 
 
 def answers(model: nn.Module, split: Split, dataset: Dataset) -> np.ndarray:
-    """Return the class that a network predicts for each image of a split of `dataset`.
+    """Return the class that a network predicts for each image.
+
+    Parameters
+    ----------
+    model, split, dataset
+        As in `top1`.
 
     Returns
     -------
@@ -42,16 +62,29 @@ def answers(model: nn.Module, split: Split, dataset: Dataset) -> np.ndarray:
 
 
 def logits(model: nn.Module, images: np.ndarray | Normalized, batch_size: int = 128) -> np.ndarray:
-    """Return float32 [N, classes] for normalized images, float32 [N, 3, H, W], in evaluation mode.
+    """Return the logits of normalized images in evaluation mode.
 
-    So many of them are in memory at a time. They are computed where the network lies, in full
-    precision on a GPU too; a network in half precision reads the images in half precision.
+    They are computed on the network's device, without TF32. A float16 network reads float16 images.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network.
+    images : np.ndarray or Normalized
+        float32 [N, 3, H, W].
+    batch_size : int
+        Images on the device at a time.
+
+    Returns
+    -------
+    np.ndarray
+        float32 [N, classes].
     """
     training = model.training
     model.eval()
     tensors = model.state_dict().values()
     dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
-    # Channels last is faster but for grouped convolutions in half precision.
+    # Channels last is faster, except for grouped convolutions in float16.
     grouped = any(getattr(module, "groups", 1) > 1 for module in model.modules())
     half = dtype == torch.float16
     layout = torch.contiguous_format if half and grouped else torch.channels_last
@@ -66,8 +99,7 @@ def logits(model: nn.Module, images: np.ndarray | Normalized, batch_size: int = 
 
 
 def _batch(images: np.ndarray | Normalized, chosen: slice, device: torch.device) -> Tensor:
-    """Return images, float32 [B, 3, H, W], on a device; a quarter of the bytes go there where they can be normalized
-    there."""
+    """Return images, float32 [B, 3, H, W], on a device. A GPU receives uint8 and normalizes it."""
     if device.type == "cpu" or isinstance(images, np.ndarray):
         return torch.from_numpy(images[chosen]).to(device)
     raw = torch.from_numpy(images.images[chosen]).to(device)

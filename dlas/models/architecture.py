@@ -1,4 +1,4 @@
-"""Build the networks of an architecture."""
+"""Build the networks of an architecture, and check the size of their images."""
 
 import math
 
@@ -25,10 +25,10 @@ def build(name: str, classes: int, width: float, stem: str, seed: int = 0) -> nn
         Multiplies the channels of all layers, which stay divisible by 8. 1 is the published
         network.
     stem : {"small_input", "large_input"}
-        "large_input" for the published first layers. "small_input" for the first layers in the
-        literature on CIFAR-10, which shrink the image less.
+        "large_input" for the published first layers; "small_input" for those in the literature on
+        CIFAR-10, which shrink the image less.
     seed : int
-        Seed of the weights; torch's global generator is not touched.
+        Seed of the weights; torch's global generator is unchanged.
 
     Returns
     -------
@@ -51,12 +51,12 @@ def build(name: str, classes: int, width: float, stem: str, seed: int = 0) -> nn
 
 
 def build_for(dataset: Dataset, name: str, width: float, stem: str, seed: int = 0) -> nn.Module:
-    """Build a network with the classes of a data set, see `build`."""
+    """Build a network with the classes of a data set; the other parameters are those of `build`."""
     return build(name, len(dataset.class_names), width, stem, seed)
 
 
 def check_size(model: nn.Module, dataset: Dataset) -> None:
-    """Raise a StudyError unless the images of a data set are large enough for a network's strides."""
+    """Raise StudyError unless the images of a data set are large enough for a network's strides."""
     height, width = dataset.train.images.shape[1:3]
     try:
         with torch.inference_mode():

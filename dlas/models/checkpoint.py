@@ -13,7 +13,7 @@ from dlas.files import atomic_write
 
 
 def save(model: nn.Module, path: str | Path) -> None:
-    """Write parameters and buffers of the model; raise FailedError if one is not finite."""
+    """Write parameters and buffers of a model; raise FailedError if one is not finite."""
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     check_finite(state, f"the checkpoint {path}")
     with atomic_write(path) as temporary:
@@ -21,10 +21,14 @@ def save(model: nn.Module, path: str | Path) -> None:
 
 
 def load(model: nn.Module, path: str | Path) -> None:
-    """Read what `save` wrote into a model of the same architecture, width and classes.
+    """Read a checkpoint of `save` into a model of the same architecture, width and classes.
 
-    Raises StudyError where the file is missing, truncated or of another model; the model is
-    unchanged then.
+    Raises
+    ------
+    StudyError
+        If the file is missing, truncated or of another model; the model is unchanged then.
+    RowError
+        As in `read`.
     """
     fill(model, read(path), path)
 
@@ -52,14 +56,14 @@ def read(path: str | Path) -> dict[str, Tensor]:
 
 
 def check_finite(tensors: Mapping[str, Tensor], place: str) -> None:
-    """Raise a FailedError that names the first of some tensors that is not finite.
+    """Raise FailedError with the name of the first tensor that is not finite.
 
     Parameters
     ----------
     tensors : mapping of str to Tensor
         The tensors by name.
     place : str
-        Where they are, for the message: e.g. "the checkpoint mine.pth".
+        Their place, for the message: e.g. "the checkpoint mine.pth".
     """
     if (name := not_finite(tensors)) is not None:
         tensor = tensors[name]
@@ -72,7 +76,7 @@ def check_finite(tensors: Mapping[str, Tensor], place: str) -> None:
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the first tensor with a value that is NaN or infinite."""
+    """Return the name of the first tensor with a value that is NaN or infinite, or None."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             return name
@@ -80,9 +84,21 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
-    """Copy the tensors read from `path` into a model with exactly these names, shapes and types.
+    """Copy tensors into a model.
 
-    Raises StudyError where they are of another model; the model is unchanged then.
+    Parameters
+    ----------
+    model : nn.Module
+        The model. It is unchanged after an error.
+    tensors : mapping of str to Tensor
+        The tensors by name.
+    path : str or Path
+        Their file, for the message.
+
+    Raises
+    ------
+    StudyError
+        If a name, shape or type differs from the model's.
     """
     wanted = model.state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):

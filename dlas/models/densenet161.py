@@ -20,7 +20,7 @@ def build(classes: int, width: float, stem: str) -> nn.Module:
     """Return DenseNet161. The width scales its growth rate.
 
     All numbers of channels are multiples of the growth rate, as published. The small-input stem is
-    one 3x3 convolution with stride 1 and no max pooling.
+    one 3x3 convolution with stride 1, without max pooling.
     """
     growth_rate = channels(48, width)
     network = models.DenseNet(
@@ -35,7 +35,7 @@ def build(classes: int, width: float, stem: str) -> nn.Module:
 
 
 def renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights under today's names: torchvision's file has `norm.1.weight` for `norm1.weight`."""
+    """Return the weights under today's names: torchvision's file has `norm.1` for `norm1`."""
     return {
         re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)", r"\1\2", name): tensor
         for name, tensor in tensors.items()

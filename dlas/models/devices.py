@@ -1,4 +1,4 @@
-"""The device that networks are trained and evaluated on, and how images get there."""
+"""The device that trains and evaluates networks, and the transfer of images to it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,9 +18,16 @@ MEMORY_SHARE = 0.4
 
 
 def check(name: str, processes: int = 1) -> None:
-    """Raise a StudyError unless this machine has the device, if it is "cuda" one for each process.
+    """Raise StudyError unless this machine has the device, for "cuda" one GPU per process.
 
-    CUDA is not started by it, so that this process can still be forked.
+    The check does not initialize CUDA, so this process can still be forked.
+
+    Parameters
+    ----------
+    name : {"cpu", "cuda"}
+        The device.
+    processes : int
+        Number of processes.
     """
     found = torch.cuda.device_count() if name == "cuda" else processes
     if found < processes:
@@ -33,17 +40,17 @@ def check(name: str, processes: int = 1) -> None:
 
 
 def device(name: str, rank: int = 0) -> torch.device:
-    """Return the device of the process `rank` of those that train together."""
+    """Return the torch device of the process `rank`; with "cuda", the GPU of that number."""
     return torch.device(name, rank) if name == "cuda" else torch.device(name)
 
 
 def of(model: nn.Module) -> torch.device:
-    """Return the device that a network lies on."""
+    """Return the device of a network's tensors."""
     return next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
 
 
 def repeatable(device: torch.device, tf32: bool) -> AbstractContextManager[None]:
-    """Have cuDNN take algorithms that give the same in each run, and round factors to TF32 or not."""
+    """Make cuDNN deterministic inside the context, with TF32 allowed or not."""
     if device.type == "cpu":
         return nullcontext()
     context: AbstractContextManager[None] = cudnn.flags(
@@ -53,7 +60,20 @@ def repeatable(device: torch.device, tf32: bool) -> AbstractContextManager[None]
 
 
 def normalize(images: Tensor, mean: np.ndarray, std: np.ndarray) -> Tensor:
-    """Return what `datasets.normalize` does, where the images lie; the result is a view in channels_last."""
+    """Normalize images on their device as `datasets.normalize` does.
+
+    Parameters
+    ----------
+    images : Tensor
+        uint8 [B, H, W, 3].
+    mean, std : np.ndarray
+        float32 [3], as in `Dataset`.
+
+    Returns
+    -------
+    Tensor
+        float32 [B, 3, H, W], a view in channels_last.
+    """
     scale, offset = (
         torch.from_numpy(each.astype(np.float32)).to(images.device, non_blocking=True)
         for each in (1 / (255 * std), mean / std)
@@ -62,7 +82,20 @@ def normalize(images: Tensor, mean: np.ndarray, std: np.ndarray) -> Tensor:
 
 
 def place(split: Split, device: torch.device) -> TensorDataset:
-    """Return images and labels of a split, on the device if they fit there, else in this machine's memory."""
+    """Place the images and labels of a split for training.
+
+    Parameters
+    ----------
+    split : Split
+        The training images.
+    device : torch.device
+        The device of the training.
+
+    Returns
+    -------
+    TensorDataset
+        uint8 [N, H, W, 3] and int64 [N], on the device if they fit there, else in main memory.
+    """
     tensors = torch.from_numpy(split.images), torch.from_numpy(split.labels)
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
@@ -74,9 +107,25 @@ def place(split: Split, device: torch.device) -> TensorDataset:
 def batches(
     placed: TensorDataset, order: Sequence[Tensor], device: torch.device, workers: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield images, uint8 [B, H, W, 3], and labels on the device, for each tensor of positions in `order`.
+    """Yield batches of images and labels on the device.
 
-    What `place` left in memory comes through `workers` processes, ahead of the device.
+    Parameters
+    ----------
+    placed : TensorDataset
+        The result of `place`. Worker processes load ahead from main memory.
+    order : sequence of Tensor
+        The indices of each batch.
+    device : torch.device
+        The device.
+    workers : int
+        Number of worker processes.
+
+    Yields
+    ------
+    images : Tensor
+        uint8 [B, H, W, 3].
+    labels : Tensor
+        int64 [B].
     """
     if placed.tensors[0].device != device:
         yield from fetched(placed, order, device, workers)
@@ -89,7 +138,7 @@ def batches(
 def fetched(
     placed: TensorDataset, order: Sequence[Tensor], device: torch.device, workers: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield what `batches` does, gathered by worker processes and copied from pinned memory."""
+    """Yield the batches of `batches`, which workers gather and copy through pinned memory."""
     loader = DataLoader(
         placed,
         # Each element of the order is a batch already.
@@ -97,7 +146,7 @@ def fetched(
         sampler=[chosen.tolist() for chosen in order],
         num_workers=workers,
         pin_memory=device.type == "cuda",
-        # Its own: the global one draws for the training alone.
+        # The global generator must draw for the training alone.
         generator=torch.Generator(),
     )
     for images, labels in loader:

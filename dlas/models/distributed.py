@@ -1,6 +1,7 @@
-"""Training by several processes, each with its part of every batch: PyTorch's DistributedDataParallel.
+"""Training by several processes with PyTorch's DistributedDataParallel.
 
-On CUDA each process has a GPU and they talk through NCCL, on a CPU through Gloo.
+Each process has its part of every batch. With CUDA each process has a GPU, and they communicate
+through NCCL; on a CPU through Gloo.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes that train one network, as process number `rank` of `size` sees them."""
+    """The group of processes that train one network, as process `rank` of `size` sees it."""
 
     rank: int = 0
     size: int = 1
@@ -30,13 +31,13 @@ class ProcessGroup:
         return batch.chunk(self.size)[self.rank]
 
     def total(self, values: Tensor) -> Tensor:
-        """Return the sum of all processes' values, on each of them; `values` become it."""
+        """Sum the values of all processes in place, and return them."""
         if self.size > 1:
             distributed.all_reduce(values)
         return values
 
     def wrap_ddp(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """Wrap the network in DistributedDataParallel, which averages gradients over all processes."""
+        """Wrap the network in DistributedDataParallel, which averages gradients."""
         if self.size == 1:
             return model
         return DistributedDataParallel(model, [device] if device.type == "cuda" else None)
@@ -48,21 +49,21 @@ SINGLE_PROCESS = ProcessGroup()
 def launch(work: Callable[[ProcessGroup], object], processes: int, device: str) -> None:
     """Run `work` in several processes and wait for all of them.
 
-    They are forked from this one, so that data sets are not copied. If one fails, the others end.
+    They are forked from this process, so data sets are not copied. If one fails, the others end.
 
     Parameters
     ----------
     work : callable
         Called in each process with its view of the group. Its result is dropped.
     processes : int
-        How many processes.
+        Number of processes.
     device : {"cpu", "cuda"}
-        With "cuda" each process has a GPU, and this one must not have used CUDA before.
+        With "cuda" each process has a GPU, and the calling process must not have used CUDA.
 
     Raises
     ------
     StudyError
-        The one that `work` raised.
+        The error that `work` raised.
     """
     with TemporaryDirectory() as folder:
         try:

@@ -13,8 +13,8 @@ PLUGIN = ModelPlugin(
     group="compact",
 )
 
-# Expansion, kernel size, stride, input channels, output channels and repetitions of each stage:
-# table 1 of the paper.
+# Expansion, kernel size, stride, input channels, output channels and repetitions of each stage
+# (table 1 of the paper).
 STAGES = [
     (1, 3, 1, 32, 16, 1),
     (6, 3, 2, 16, 24, 2),
@@ -29,8 +29,8 @@ STAGES = [
 def build(classes: int, width: float, stem: str) -> nn.Module:
     """Return EfficientNetB0. The small-input stem has stride 1 in the first convolution.
 
-    The rates of dropout and stochastic depth shrink with the width: larger members of the family
-    have higher ones, and small networks underfit with the published 0.2.
+    Widths below 1 lower the rates of dropout and stochastic depth, as small networks underfit with
+    the published 0.2. Larger members of the family have higher rates.
     """
     stages = [models.efficientnet.MBConvConfig(*stage, width, 1.0) for stage in STAGES]
     rate = 0.2 * min(1.0, width)

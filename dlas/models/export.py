@@ -1,4 +1,7 @@
-"""Networks in the forms that other runtimes load: ONNX, and a program of PyTorch that needs no code of this project."""
+"""Export networks for other runtimes: as ONNX, and as a PyTorch program.
+
+The program runs without this project's code.
+"""
 
 import warnings
 from pathlib import Path
@@ -11,22 +14,39 @@ from dlas.files import atomic_write
 
 
 def write_onnx(model: nn.Module, image: np.ndarray, path: str | Path) -> None:
-    """Write a network in evaluation mode as ONNX, for images of the shape of `image`, float32 [1, 3, H, W].
+    """Write a network in evaluation mode as ONNX.
 
-    Batch normalizations that follow a convolution are folded into it by the exporter.
+    The exporter folds batch normalizations that follow a convolution.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network.
+    image : np.ndarray
+        float32 [1, 3, H, W], an image of the input's shape.
+    path : str or Path
+        The file.
     """
     with atomic_write(path) as temporary, warnings.catch_warnings():
-        # The exporter, by tracing, is deprecated.
+        # The tracing exporter is deprecated.
         warnings.simplefilter("ignore")
         inputs = (torch.from_numpy(image),)
         torch.onnx.export(model, inputs, str(temporary), input_names=["images"], dynamo=False)
 
 
 def write_program(model: nn.Module, image: np.ndarray, path: str | Path) -> None:
-    """Write a network in evaluation mode as PyTorch runs it eagerly, for images of the shape of `image`, as in ONNX.
+    """Write a network in evaluation mode as the program of `torch.export`.
 
-    It is the program of `torch.export`: the operators that the model calls, one by one, none of
-    them folded or fused.
+    The program has the operators of eager PyTorch, none of them folded or fused.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network.
+    image : np.ndarray
+        float32 [1, 3, H, W], an image of the input's shape.
+    path : str or Path
+        The file.
     """
     with atomic_write(path) as temporary:
         torch.export.save(torch.export.export(model, (torch.from_numpy(image),)), temporary)

@@ -1,4 +1,4 @@
-"""Batch normalization folded into the layers before it, as every deployed network has it."""
+"""Fold batch normalization into the previous layers, as deployed networks do."""
 
 import copy
 
@@ -13,11 +13,15 @@ from dlas.errors import UnsupportedError
 def fold(model: nn.Module) -> nn.Module:
     """Return a float32 copy in evaluation mode without the batch normalizations that can be folded.
 
-    These directly follow a convolution or linear layer that nothing else reads, which takes over
-    their scale and offset (Jacob et al., arXiv:1712.05877, section 3.2). Others, such as those
-    before the convolutions of a DenseNet, remain. Layers keep their names; the model is unchanged.
-    Raises UnsupportedError for a network whose operations depend on its input, which torch.fx
-    cannot trace.
+    A batch normalization is folded if it follows a convolution or linear layer whose output nothing
+    else reads. That layer takes over its scale and offset (Jacob et al., arXiv:1712.05877, section
+    3.2). Others remain, such as those before the convolutions of a DenseNet. Layers keep their
+    names; the model is unchanged.
+
+    Raises
+    ------
+    UnsupportedError
+        For a network that torch.fx cannot trace, as its operations depend on its input.
     """
     copied = copy.deepcopy(model).to("cpu", torch.float32).eval()
     try:
@@ -28,7 +32,7 @@ def fold(model: nn.Module) -> nn.Module:
             f"the network {type(model).__name__} cannot be traced: {reason}; "
             "allowed: networks whose operations do not depend on their input"
         ) from error
-    # Training leaves them in channels_last.
+    # Training leaves weights in channels_last.
     for parameter in folded.parameters():
         parameter.data = parameter.data.contiguous()
     return folded

@@ -12,7 +12,7 @@ PLUGIN = ModelPlugin(
     group="compact",
 )
 
-# Output channels and stride of each depthwise separable convolution: table 1 of the paper.
+# Output channels and stride of each depthwise separable convolution (table 1 of the paper).
 LAYERS = [
     (64, 1),
     (128, 2),
@@ -45,8 +45,17 @@ def build(classes: int, width: float, stem: str) -> nn.Module:
 def convolution(
     inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1
 ) -> list[nn.Module]:
-    """Return a convolution that keeps the image's size but for its stride, batch normalization and
-    ReLU."""
+    """Return a convolution with same padding, a batch normalization and a ReLU.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels.
+    size : int
+        Kernel size.
+    stride, groups : int
+        As in `nn.Conv2d`.
+    """
     return [
         nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),

@@ -13,7 +13,7 @@ PLUGIN = ModelPlugin(
     group="compact",
 )
 
-# Expansion, output channels, repetitions and stride of each stage: table 2 of the paper.
+# Expansion, output channels, repetitions and stride of each stage (table 2 of the paper).
 STAGES = [
     [1, 16, 1, 1],
     [6, 24, 2, 2],
@@ -26,8 +26,7 @@ STAGES = [
 
 
 def build(classes: int, width: float, stem: str) -> nn.Module:
-    """Return MobileNetV2; as in the paper, widths below 1 leave its last convolution as wide as it
-    is.
+    """Return MobileNetV2. Widths below 1 do not narrow its last convolution, as in the paper.
 
     The small-input stem has stride 1 in the first convolution and in the second stage.
     """

@@ -1,4 +1,4 @@
-"""The functions that the file of an architecture has beside its description."""
+"""The interface of an architecture's file."""
 
 from collections.abc import Mapping
 from typing import Protocol, cast, runtime_checkable
@@ -32,10 +32,10 @@ class Architecture(Protocol):
 
 @runtime_checkable
 class RenamedArchitecture(Architecture, Protocol):
-    """An architecture whose published weights have other names than its own."""
+    """An architecture whose published weights have other names than its layers."""
 
     def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return published weights under this project's names; other tensors as they are."""
+        """Return published weights under this project's names; other tensors keep their names."""
 
 
 def load(name: str) -> Architecture:

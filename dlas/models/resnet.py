@@ -1,4 +1,4 @@
-"""What ResNet18 and ResNet50 share: torchvision's ResNet with a width for all of its layers."""
+"""The base of ResNet18 and ResNet50: torchvision's ResNet with a width for all of its layers."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ Block = type[models.resnet.BasicBlock] | type[models.resnet.Bottleneck]
 class ResNet(models.resnet.ResNet):
     """Residual network (He et al., arXiv:1512.03385) whose stem and stages are scaled by `width`.
 
-    torchvision's own `width_per_group` scales only the inside of bottlenecks. The small-input stem
-    is one 3x3 convolution with stride 1 and no max pooling.
+    torchvision's `width_per_group` scales only the inside of bottlenecks. The small-input stem is
+    one 3x3 convolution with stride 1, without max pooling.
     """
 
     def __init__(self, block: Block, layers: list[int], classes: int, width: float, stem: str):

@@ -1,5 +1,4 @@
-"""ResNet50 (He et al., arXiv:1512.03385); the 3x3 convolutions have the strides, as in
-torchvision."""
+"""ResNet50 (He et al., arXiv:1512.03385), with strides in the 3x3 convolutions."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""Training from random weights, on a CPU or GPUs: best checkpoint, history by epoch."""
+"""Train on a CPU or GPUs: best checkpoint, history by epoch."""
 
 import logging
 import math
@@ -21,7 +21,7 @@ from dlas.models.distributed import SINGLE_PROCESS, ProcessGroup, launch
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("one_cycle", "cosine")
-# Steps between two checks that the loss is finite: a GPU would wait at each.
+# Steps between two checks that the loss is finite; each check makes a GPU wait.
 LOSS_CHECK_STEPS = {"cpu": 1, "cuda": 50}
 HISTORY = (
     "epoch",
@@ -38,16 +38,42 @@ LOG = logging.getLogger("dlas")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train one model on one data set.
+    """The hyperparameters of training one model on one data set.
 
-    `learning_rate` is the peak of the `schedule`: "one_cycle" rises to it and falls again (Smith
-    and Topin, arXiv:1708.07120), "cosine" falls from it (Loshchilov and Hutter, arXiv:1608.03983,
-    without restarts), both step by step. `pad_crop` is how many pixels an image is padded by, with
-    its own reflection, before a random crop of its own size; 0 switches it off. `weight_decay`
-    spares biases and batch normalization. `bfloat16` computes the forward pass in mixed precision,
-    which on a CPU is faster for networks of dense convolutions and slower for depthwise ones.
-    `device` is "cpu" or "cuda"; `processes` share each batch, see `distributed`. Raises StudyError
-    for values out of range.
+    Attributes
+    ----------
+    optimizer : {"adamw", "sgd"}
+        "sgd" has Nesterov momentum 0.9.
+    learning_rate : float
+        The peak of the schedule.
+    weight_decay : float
+        Weight decay; none for biases and batch normalization.
+    epochs : int
+        Passes over the training images.
+    batch_size : int
+        Images per step, of all processes.
+    pad_crop : int
+        Pixels of reflected padding before a random crop of the original size; 0 disables it.
+    horizontal_flip : bool
+        Whether half of the images are mirrored at random.
+    label_smoothing : float
+        Share of the target that is spread over all classes.
+    bfloat16 : bool
+        Whether the forward pass is in mixed precision. On a CPU this is faster for dense
+        convolutions and slower for depthwise ones.
+    schedule : {"one_cycle", "cosine"}
+        "one_cycle" rises to the peak and falls again (Smith and Topin, arXiv:1708.07120). "cosine"
+        falls from it (Loshchilov and Hutter, arXiv:1608.03983, without restarts). Both change at
+        each step.
+    device : {"cpu", "cuda"}
+        Device of training.
+    processes : int
+        Processes that share each batch, see `distributed`.
+
+    Raises
+    ------
+    StudyError
+        For values out of range.
     """
 
     optimizer: str
@@ -92,8 +118,7 @@ class Recipe:
 
 
 def recipe(settings: Mapping[str, Any]) -> Recipe:
-    """Return the recipe of a mapping with the names of Recipe. Raises StudyError for a wrong or
-    missing name."""
+    """Return the recipe with these fields; raise StudyError for an unknown or missing one."""
     names = {field.name for field in fields(Recipe)}
     for name in settings:
         if name not in names:
@@ -116,15 +141,15 @@ def train(
     """Train the model in place and leave it with the weights of its best epoch, in evaluation mode.
 
     The best epoch has the highest top-1 on the validation split, then the lowest loss there. The
-    network is trained on the recipe's device and returned to the CPU. The result is the same for
-    the same seed, thread count and machine.
+    network is trained on the recipe's device and returned to the CPU. The result is deterministic
+    for a seed, thread count and machine.
 
     Parameters
     ----------
     model : nn.Module
         float32 network on the CPU.
     dataset : Dataset
-        It is trained on `train` and validated on `validation`.
+        The `train` split trains, and `validation` chooses the epoch.
     recipe : Recipe
         Optimizer, schedule, augmentation and device.
     seed : int
@@ -134,8 +159,8 @@ def train(
     progress : bool
         Whether stderr shows a progress bar with rate, time left and validation top-1.
     resume_from : Path, optional
-        File of the state after each epoch, until training ends. A training that was killed resumes
-        from it, to the same result.
+        File of the state after each epoch, removed when training ends. A killed training resumes
+        from it, with the same result.
 
     Returns
     -------
@@ -145,9 +170,9 @@ def train(
     Raises
     ------
     StudyError
-        If the machine lacks the device, or the images do not suffice for the recipe.
+        If the machine lacks the device, or the images are too few or too small for the recipe.
     FailedError
-        If a loss, a weight or a logit is not finite any more.
+        If a loss, a weight or a logit is not finite.
     """
     devices.check(recipe.device, recipe.processes)
     _check_images(dataset.train, recipe)
@@ -193,7 +218,7 @@ def _train_together(
     resume_from: Path | None,
     key: str,
 ) -> list[dict[str, Any]]:
-    """Train in several processes; the first one saves the state, which this one loads at the end."""
+    """Train in several processes; the first saves the state, and this one loads it at the end."""
 
     def work(group: ProcessGroup) -> None:
         workers = max(1, threads // group.size)
@@ -225,7 +250,7 @@ def _train(
     device = devices.device(recipe.device, group.rank)
     count = len(dataset.train.labels)
     batch_size = min(recipe.batch_size, count // group.size * group.size)
-    # The last, smaller batch is dropped; which images it has differs in each epoch.
+    # The last, smaller batch is dropped; it has other images in each epoch.
     steps = count // batch_size
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _optimizer(model, recipe)
@@ -251,8 +276,7 @@ def _train(
             start = time.perf_counter()
             model.train()
             if device.type == "cuda":
-                # Dropout draws there: from a seed for each epoch, so that its state need not be
-                # saved.
+                # Dropout draws on the GPU. A seed for each epoch makes its state redundant.
                 torch.cuda.manual_seed(int(torch.randint(2**62, ())) + group.rank)
             order = torch.randperm(count)[: steps * batch_size].split(batch_size)
             mine = [group.part(chosen) for chosen in order]
@@ -261,7 +285,7 @@ def _train(
                 network, batches, dataset, optimizer, schedule, recipe, epoch, group, bar
             )
             if group.rank:
-                # The first one validates for all, and saves.
+                # The first process validates and saves for all.
                 continue
             validation_loss, validation_top1 = _validate(model, dataset, epoch, recipe)
             rows.append(
@@ -307,8 +331,10 @@ def _epoch(
     group: ProcessGroup,
     bar: "tqdm[Any]",
 ) -> tuple[float, int, float]:
-    """Take a step with each batch; return the sum of their losses, the images that were classified right, both of all
-    processes, and the last learning rate."""
+    """Take a step with each batch; return summed loss, correct images and learning rate.
+
+    The first two are those of all processes.
+    """
     loss_sum, learning_rate = 0.0, 0.0
     losses: list[Tensor] = []
     right: list[Tensor] = []
@@ -338,8 +364,7 @@ def _epoch(
 def _sum(
     losses: list[Tensor], network: nn.Module, epoch: int, recipe: Recipe, group: ProcessGroup
 ) -> float:
-    """Return the sum of the losses of steps, each the mean of all processes'; FailedError where one
-    is not finite."""
+    """Return the sum of all processes' mean losses; raise FailedError if one is not finite."""
     if not losses:
         return 0.0
     values: list[float] = (group.total(torch.stack(losses)) / group.size).tolist()
@@ -352,8 +377,7 @@ def _sum(
 def _validate(
     model: nn.Module, dataset: Dataset, epoch: int, recipe: Recipe
 ) -> tuple[float, float]:
-    """Return what `evaluate` does for the validation split; FailedError where it is not finite, or a
-    tensor of the network is not."""
+    """Return `evaluate` of the validation split; raise FailedError if a value is not finite."""
     try:
         loss, accurate = evaluate(model, dataset.validation, dataset)
     except WrongError as error:
@@ -364,9 +388,9 @@ def _validate(
 
 
 def _diverged(what: str, network: nn.Module, epoch: int, recipe: Recipe) -> FailedError:
-    """Return the error of a training whose numbers are not finite any more."""
+    """Return the error of a training with values that are not finite."""
     name = checkpoint.not_finite(network.state_dict())
-    # DistributedDataParallel puts the network under this name.
+    # DistributedDataParallel adds this prefix to names.
     tensor = f", {name.removeprefix('module.')} is not finite" if name else ""
     return FailedError(
         f"training diverged in epoch {epoch}: {what}{tensor}; learning_rate is "
@@ -375,15 +399,34 @@ def _diverged(what: str, network: nn.Module, epoch: int, recipe: Recipe) -> Fail
 
 
 def evaluate(model: nn.Module, split: Split, dataset: Dataset) -> tuple[float, float]:
-    """Return the mean cross-entropy and the top-1 in percent on a split of `dataset`."""
+    """Evaluate a network on a split of a data set.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The network.
+    split : Split
+        Images and labels.
+    dataset : Dataset
+        The data set of the split, for its mean and standard deviation.
+
+    Returns
+    -------
+    tuple of (float, float)
+        The mean cross-entropy, and the top-1 in percent.
+
+    Raises
+    ------
+    WrongError
+        For logits that are not finite.
+    """
     outputs = accuracy.logits(model, normalized(split, dataset))
     loss = functional.cross_entropy(torch.from_numpy(outputs), torch.from_numpy(split.labels))
     return loss.item(), top1(outputs, split.labels)
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the optimizer, with weight decay on the weights of convolutions and linear layers
-    alone."""
+    """Return the optimizer, with weight decay only on weights of convolutions and linear layers."""
     decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [
@@ -400,7 +443,7 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def _schedule(
     optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """Return the learning rate of each step, of which an epoch has so many."""
+    """Return the schedule of the learning rate, with `steps` steps an epoch."""
     if recipe.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe.epochs * steps)
     return torch.optim.lr_scheduler.OneCycleLR(
@@ -413,10 +456,10 @@ def _schedule(
 
 
 def _augment(images: Tensor, recipe: Recipe, group: ProcessGroup = SINGLE_PROCESS) -> Tensor:
-    """Return float32 [B, 3, H, W], cropped and mirrored at random, each image by itself.
+    """Return float32 [B, 3, H, W], each image cropped and mirrored at random.
 
-    The numbers are drawn on the CPU for the parts of all processes, so that devices and processes
-    change nothing about them.
+    The random numbers of all processes are drawn on the CPU, so they are the same for any device
+    and number of processes.
     """
     count, _, height, width = images.shape
     device = images.device

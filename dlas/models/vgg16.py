@@ -1,6 +1,6 @@
-"""VGG-16 (Simonyan and Zisserman, arXiv:1409.1556) in the form that is used on CIFAR-10.
+"""VGG-16 (Simonyan and Zisserman, arXiv:1409.1556) in its usual form for CIFAR-10.
 
-Batch normalization after each convolution, and one linear layer in place of three.
+It has batch normalization after each convolution, and one linear layer instead of three.
 """
 
 from torch import nn
@@ -17,7 +17,7 @@ PLUGIN = ModelPlugin(
 
 
 def build(classes: int, width: float, stem: str) -> nn.Module:
-    """Return VGG-16. Its first layers keep the image's size already, so both stems are the same."""
+    """Return VGG-16. Its first layers keep the image's size, so both stems are the same."""
     layers = [
         layer if isinstance(layer, str) else channels(layer, width)
         for layer in models.vgg.cfgs["D"]

@@ -1,4 +1,4 @@
-"""torchvision's architectures, importable beside a CPU build of torch, and what ours share."""
+"""torchvision's architectures, importable beside a CPU build of torch, and shared functions."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ try:
     from torchvision import models
 except RuntimeError:
     # torchvision's wheel for CUDA loads no operators beside a CPU build of torch, then looks for
-    # these two. Classification needs neither; they only have to be declared.
+    # these two. Classification calls neither, but both must be declared.
     _library = torch.library.Library("torchvision", "DEF")
     for _operator in ("nms", "qnms"):
         _library.define(f"{_operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -21,8 +21,15 @@ __all__ = ["channels", "initialize", "models"]
 def channels(published: int, width: float) -> int:
     """Return the number of channels at a width, divisible by 8 and at least 90 % of the product.
 
-    The published number itself at width 1. The rule is that of MobileNetV2's authors
+    Width 1 keeps the published number. The rule is that of MobileNetV2's authors
     (arXiv:1801.04381).
+
+    Parameters
+    ----------
+    published : int
+        Channels of the published network.
+    width : float
+        The factor.
     """
     divisible: int = published if width == 1 else _make_divisible(published * width, 8)
     return divisible

@@ -1,4 +1,4 @@
-"""Weights that are not trained here: those that torchvision publishes, or a file of the user's."""
+"""Weights that are not trained here: torchvision's, or a file of the user."""
 
 import re
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ from dlas.errors import StudyError
 from dlas.models import checkpoint, plugin
 from dlas.models.vision import models
 
-# The classes of ImageNet, in the order of their WordNet numbers.
+# ImageNet's classes; published weights have them in the order of their WordNet IDs.
 CLASSES = 1000
 
 
 def published(name: str) -> tuple[str, str]:
-    """Return the address of weights that torchvision publishes, and the first digits of their SHA-256.
+    """Return the URL of torchvision's weights, and the first digits of their SHA-256.
 
-    `name` is torchvision's, such as "ResNet50_Weights.IMAGENET1K_V2". The digits are part of the
-    name of the file.
+    `name` is torchvision's, such as "ResNet50_Weights.IMAGENET1K_V2". The digits are in the file's
+    name.
     """
     url: str = models.get_weight(name).url
     digits = re.search(r"-([0-9a-f]{8,64})\.pth$", url)
@@ -28,7 +28,7 @@ def published(name: str) -> tuple[str, str]:
 
 
 def check_classes(names: Sequence[str]) -> None:
-    """Raise a StudyError unless a data set has ImageNet's classes in the order in which published weights have them."""
+    """Raise StudyError unless class names are ImageNet's, in the order of published weights."""
     numbers = [name for name in names if re.fullmatch(r"n\d{8}", name)]
     if len(names) != CLASSES or sorted(numbers) != list(names):
         raise StudyError(
@@ -39,17 +39,28 @@ def check_classes(names: Sequence[str]) -> None:
 
 
 def load(model: nn.Module, name: str, path: str | Path) -> None:
-    """Fill a model of the architecture `name` with the weights of a file.
+    """Fill a model with the weights of a file.
 
-    That is a .safetensors file or a .pth file of tensors by name, of this study or of torchvision.
-    Raises StudyError where it is missing, damaged, holds anything else than finite tensors or is of
-    another model; the model is unchanged then.
+    Parameters
+    ----------
+    model : nn.Module
+        The model. It is unchanged after an error.
+    name : str
+        Its architecture.
+    path : str or Path
+        A .safetensors file, or a .pth file of tensors by name, of this study or of torchvision.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing, damaged, has other content than finite tensors, or is of another
+        model.
     """
     tensors = read(path)
     architecture = plugin.load(name)
     if isinstance(architecture, plugin.RenamedArchitecture):
         tensors = architecture.renamed(tensors)
-    # They serve training alone, and files from before they were counted lack them.
+    # Only training needs these counters, and old files lack them.
     counts = {
         key: tensor
         for key, tensor in model.state_dict().items()
@@ -59,9 +70,14 @@ def load(model: nn.Module, name: str, path: str | Path) -> None:
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
-    """Return the tensors of a .safetensors or .pth file by name, on the CPU; no code of the file is run.
+    """Return the tensors of a .safetensors or .pth file by name, on the CPU.
 
-    Raises StudyError where it is missing, damaged or holds anything else than finite tensors.
+    No code in the file is run.
+
+    Raises
+    ------
+    StudyError
+        If the file is missing, damaged, or has other content than finite tensors.
     """
     if Path(path).suffix == ".safetensors":
         return checkpoint.read(path)
@@ -69,7 +85,7 @@ def read(path: str | Path) -> dict[str, Tensor]:
         raise StudyError(f"the weights {path} do not exist")
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    # Of several kinds, for what is no such file.
+    # torch raises errors of several types for other files.
     except Exception as error:
         reason = f"{type(error).__name__} {error}".splitlines()[0]
         raise StudyError(
