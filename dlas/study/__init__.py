@@ -1,13 +1,13 @@
-"""What the study compares, what its rules depend on and where its artifacts lie, for a config that is typed.
+"""The study of a typed config: its configurations, the settings of its rules, and its files.
 
 - `paths`: every artifact's path
-- `grid`: the configurations, the networks and what else takes part
-- `pipelines`: the steps of a compression, its levels and what each starts from
+- `grid`: the configurations, networks, platforms and jobs
+- `pipelines`: the steps of a compression, its levels, and the start of each level
 - `files`: the files that jobs read
-- `descriptions`: what figures and pages show of the plugins
-- `bundles`: what is packed for other studies, and taken from them
+- `descriptions`: the plugins' properties that figures and pages show
+- `bundles`: tables packed for other studies, and taken from them
 - `settings`: the parts of the config that each rule depends on
-- `combinations`: whether the parts of a config fit together
+- `combinations`: checks that the parts of a config fit together
 """
 
 from dlas.config import PUBLISHED, TRAIN, Config

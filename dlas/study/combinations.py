@@ -1,4 +1,4 @@
-"""Whether what a config asks for can be run together; if not, one line that names the keys."""
+"""Check that the parts of a config fit together, and report an error in one line with the keys."""
 
 import os.path
 from collections.abc import Collection, Iterable, Mapping
@@ -15,10 +15,15 @@ from dlas.study import grid, pipelines, settings
 def load(*overlays: str | Path | Mapping[str, Any]) -> Config:
     """Return config.yaml with overlays on it, checked as the workflow checks it.
 
+    Parameters
+    ----------
+    *overlays : str, Path or mapping
+        Files, or the content of files, in the order of merging.
+
     Raises
     ------
     StudyError
-        For a file that cannot be read, and for the first mistake in what they say together.
+        For a file that cannot be read, and for the first error in the merged config.
     """
     config = typed(read(*overlays))
     check_combinations(config)
@@ -31,7 +36,7 @@ def check_combinations(config: Config) -> None:
     Raises
     ------
     StudyError
-        For the first mistake.
+        For the first error.
     """
     _check_sections(config)
     _check_compression(config)
@@ -45,7 +50,7 @@ def check_combinations(config: Config) -> None:
 
 
 def _check(key: str, names: Iterable[str], allowed: Collection[str]) -> None:
-    """Check that names are among others."""
+    """Check that names are allowed."""
     for name in names:
         if name not in allowed:
             raise StudyError(f"config: {key} is {name!r}; allowed: {_join(allowed)}")
@@ -56,7 +61,7 @@ def _join(names: Iterable[str]) -> str:
 
 
 def _check_sections(config: Config) -> None:
-    """Check that whatever takes part has the sections that it needs."""
+    """Check that everything in the study has the sections that it needs."""
     study = config.study
     needed: dict[str, Collection[str]] = {
         "datasets": config.datasets,
@@ -104,7 +109,7 @@ def _check_compression(config: Config) -> None:
 
 
 def _check_groups(config: Config, compression: str) -> None:
-    """Check that the levels of a technique with groups of weights are whole numbers of weights."""
+    """Check that the levels of a technique with groups are whole numbers of weights."""
     settings = pipelines.settings(config, compression)
     group = settings.get("group", 1)
     for level in settings.get("levels", []) if group > 1 else []:
@@ -118,7 +123,7 @@ def _check_groups(config: Config, compression: str) -> None:
 
 
 def _check_pipeline(config: Config, name: str) -> None:
-    """Check that the steps of a pipeline can follow each other, and share what comes before the last."""
+    """Check that the steps of a pipeline can follow each other and start with a pipeline."""
     key, described = f"config: compression.pipelines.{name}", config.compression.pipelines[name]
     if name in registry.names("compression"):
         raise StudyError(f"{key} has the name of a technique; allowed: another name")
@@ -156,7 +161,7 @@ def _check_pipeline(config: Config, name: str) -> None:
 
 
 def _check_weights(config: Config) -> None:
-    """Check that published weights are asked for only of networks which they are of."""
+    """Check that published weights are chosen only for networks that have them."""
     for dataset, model in grid.pairs(config):
         if not settings.from_torchvision(config, dataset, model):
             continue
@@ -191,18 +196,18 @@ def _check_images(config: Config) -> None:
 
 
 def image_size(config: Config, dataset: str) -> int:
-    """Return how many pixels are on each side of the images of a data set."""
+    """Return the pixels on each side of a data set's images."""
     return _given(config.datasets[dataset], registry.describe("dataset", dataset).size)
 
 
 def _given(section: dict[str, Any], value: int | str) -> int:
-    """Return a number of a description, which may be the name of the setting that gives it."""
+    """Return a number of a description, which may be the name of a setting."""
     found: int = section[value] if isinstance(value, str) else value
     return found
 
 
 def _check_splits(dataset: str, section: dict[str, Any]) -> None:
-    """Check that stratified splits have an image of each class, as far as the images are counted."""
+    """Check that stratified splits have an image of each class, if their number is known."""
     shares = {
         key: section[key] for key in ("validation_fraction", "test_fraction") if key in section
     }
@@ -228,7 +233,7 @@ def _check_splits(dataset: str, section: dict[str, Any]) -> None:
 
 
 def _check_recipes(config: Config) -> None:
-    """Check the batches of a training against its processes, and its crops against the images."""
+    """Check the batch sizes against the processes, and the crops against the images."""
     processes = config.models.processes
     for dataset, model in grid.pairs(config):
         recipes = [("models.training", settings.recipe(config, dataset, model))]
@@ -272,7 +277,7 @@ def _check_platforms(config: Config) -> None:
 
 
 def _check_selectors(config: Config) -> None:
-    """Check that each selector selects something, whichever ways to schedule take part."""
+    """Check that each selector selects a configuration, with any way to schedule."""
     if config.study.tuning == [grid.UNTUNED]:
         return
     every = grid.configurations(config)
@@ -286,7 +291,7 @@ def _check_selectors(config: Config) -> None:
 
 
 def _check_trials(config: Config) -> None:
-    """Check that each way to schedule that searches has a number of trials."""
+    """Check that each way to schedule with a search has a number of trials."""
     for tuning in config.study.tuning:
         for name in registry.describe("tuning", tuning).combines or (tuning,):
             if registry.describe("tuning", name).searches and name not in config.tuning.trials:

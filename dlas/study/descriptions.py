@@ -1,6 +1,6 @@
-"""What jobs learn of the plugins' descriptions: plain values, which reach them as parameters of their rules.
+"""The parts of plugins' descriptions that reach jobs, as parameters of their rules.
 
-Only what takes part in the study is returned, so that another plugin changes no parameter.
+They cover only the plugins in the study, so a new plugin changes no parameter.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,13 +11,13 @@ from dlas.config import Config
 from dlas.plugins import TechniquePlugin
 from dlas.study import grid, pipelines
 
-# What is shown of a method, where its description or the config has it.
+# Properties of a plugin or platform that figures and pages show, if it has them.
 SHOWN = ("label", "order", "sparse", "colour", "marker", "edge", "fill", "line")
 Words = dict[str, dict[str, dict[str, Any]]]
 
 
 def words(config: Config, **_: str) -> Words:
-    """Return for each kind and name what figures, pages and captions show of the methods of study.csv and peers.csv."""
+    """Return the shown properties by kind and name, for the rows of study.csv and peers.csv."""
     chosen = config.study
     formats = [
         name
@@ -37,12 +37,12 @@ def words(config: Config, **_: str) -> Words:
 
 
 def words_of_curves(config: Config, **_: str) -> Words:
-    """Return the same for the methods of accuracy_curves.csv."""
+    """Return the shown properties by kind and name, for the rows of accuracy_curves.csv."""
     return _words_of(config, grid.every_network(config))
 
 
 def words_of_tuning(config: Config, **_: str) -> Words:
-    """Return the same for the methods of tuning_curves.csv."""
+    """Return the shown properties by kind and name, for the rows of tuning_curves.csv."""
     return _words_of(config, grid.tunings_shown(config))
 
 
@@ -63,7 +63,7 @@ def _platforms(config: Config, names: Iterable[str]) -> dict[str, dict[str, Any]
 
 
 def _compressions(config: Config, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return what is shown of compressions, with their "steps"; pipelines come last, in the order of the config."""
+    """Return the shown properties of compressions, with their "steps"."""
     return {name: _compression(config, name) for name in names}
 
 
@@ -78,15 +78,16 @@ def _pipeline(config: Config, name: str, steps: list[TechniquePlugin]) -> dict[s
     last = max(each.order for each in registry.all_of("compression").values())
     label = ", ".join(step.label for step in steps)
     alike = [pipelines.steps(config, other) for other in pipelines.names(config)]
-    # Compressions of the same steps differ in settings.
+    # Compressions with the same steps differ in settings; their names distinguish them.
     if alike.count(pipelines.steps(config, name)) > 1:
         label = f"{label} ({name})"
+    # Pipelines come behind all techniques, in the order of the config.
     place = list(config.compression.pipelines).index(name)
     return {"label": label, "order": last + 1 + place}
 
 
 def described(kind: registry.Kind, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return what is shown of methods; nothing of one without a plugin of its own."""
+    """Return the shown properties of plugins by name; none for a name without a plugin."""
     plugins = registry.all_of(kind)
     return {name: _shown(vars(plugins[name]) if name in plugins else {}) for name in names}
 
@@ -96,18 +97,18 @@ def _shown(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def groups(config: Config, **_: str) -> dict[str, str]:
-    """Return the group of each model that is in one, see `dlas.plugins.ModelPlugin`."""
+    """Return the group of each model that has one, see `dlas.plugins.ModelPlugin`."""
     found = {name: registry.describe("model", name).group for _, name in grid.pairs(config)}
     return {name: group for name, group in found.items() if group}
 
 
 def steps(config: Config, **_: str) -> dict[str, list[str]]:
-    """Return the techniques of each compression that takes part, in their order."""
+    """Return the techniques of each compression in the study, in their order."""
     return {name: pipelines.steps(config, name) for name in config.study.compression}
 
 
 def claim(config: Config, number: str, **_: str) -> dict[str, str]:
-    """Return what an observation claims and where the claim comes from: {"claim": ..., "origin": ...}."""
+    """Return the claim of an observation and its origin: {"claim": ..., "origin": ...}."""
     described = registry.describe("observation", config.observations[number])
     return {"claim": described.label, "origin": described.origin}
 

@@ -1,4 +1,4 @@
-"""Which files the jobs read: those of several configurations, keyed by what tells them apart."""
+"""The files that jobs read; files of several configurations have keys."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -27,7 +27,7 @@ def artifacts(name: str, configurations: Iterable[Configuration]) -> list[str]:
 
 
 def library_name(configuration: Mapping[str, str]) -> str:
-    """Return the name of a configuration's library within its network and platform: "gemm-dense/untuned"."""
+    """Return the library's key within its network and platform, e.g. "gemm-dense/untuned"."""
     return "{primitive}-{format}/{tuning}".format_map(configuration)
 
 
@@ -37,24 +37,24 @@ def libraries(config: Config, **wildcards: str) -> dict[str, dict[str, str]]:
 
 
 def slow_libraries(config: Config, **wildcards: str) -> list[str]:
-    """Return the names of the libraries whose top-1 is not taken, see `dlas.plugins.TuningPlugin`."""
+    """Return the names of the libraries whose top-1 is skipped, see `dlas.plugins.TuningPlugin`."""
     slow = _slow_tunings(config, **wildcards)
     return [name for name, one in libraries(config, **wildcards).items() if one["tuning"] in slow]
 
 
 def tunings(config: Config, **wildcards: str) -> dict[str, str]:
-    """Return the file of what tuning found, by the name of each library of a tuning that searches."""
+    """Return the tuning results' file of each library with a search, by the library's name."""
     return {library_name(one): path("tuning", **one) for one in tuned_choices(config, **wildcards)}
 
 
 def combined_tunings(config: Config, tuning: str, **others: str) -> dict[str, str]:
-    """Return the file of what each other way found that a way combines, by its name."""
+    """Return the tuning results' file of each way that a way to schedule combines, by name."""
     ways = registry.describe("tuning", tuning).combines
     return {way: path("tuning", tuning=way, **others) for way in ways}
 
 
 def timed_platforms(config: Config, **wildcards: str) -> dict[str, dict[str, Any]]:
-    """Return all that the timing of a model on a machine depends on, by platform: settings and the files to read."""
+    """Return the settings and input files of a model's timing on a machine, by platform."""
     place = {name: wildcards[name] for name in ("dataset", "model")}
     return {
         name: {
@@ -71,13 +71,13 @@ def timed_platforms(config: Config, **wildcards: str) -> dict[str, dict[str, Any
 
 
 def _slow_tunings(config: Config, **wildcards: str) -> list[str]:
-    """Return the slow ways to schedule of a model's libraries on a platform, see `dlas.plugins.TuningPlugin`."""
+    """Return the slow ways to schedule of a model's libraries on a platform."""
     found = {one["tuning"] for one in choices(config, **wildcards)}
     return sorted(name for name in found if registry.describe("tuning", name).slow)
 
 
 def timed_files(config: Config, **wildcards: str) -> list[str]:
-    """Return the files that the timing of a model on a machine reads."""
+    """Return the input files of a model's timing on a machine."""
     found: dict[str, None] = {}
     for platform in timed_platforms(config, **wildcards).values():
         networks = [file for files in platform["networks"].values() for file in files.values()]
@@ -87,7 +87,7 @@ def timed_files(config: Config, **wildcards: str) -> list[str]:
 
 
 def _timed_networks(config: Config, **wildcards: str) -> dict[str, dict[str, str]]:
-    """Return the files of each network of a model that is timed on a platform, by its compression."""
+    """Return the files of each timed network of a model on a platform, by its compression."""
     names = ("libraries", "builds", "check", "reference")
     return {
         compression: {name: path(name, **wildcards, compression=compression) for name in names}
@@ -96,7 +96,7 @@ def _timed_networks(config: Config, **wildcards: str) -> dict[str, dict[str, str
 
 
 def _exported(config: Config, **wildcards: str) -> dict[str, str]:
-    """Return the file that each peer of a platform loads."""
+    """Return the exported network of each peer of a platform."""
     return {
         peer: path("exported", **wildcards, extension=registry.describe("runtime", peer).loads)
         for peer in peers(config, **wildcards)
@@ -104,13 +104,13 @@ def _exported(config: Config, **wildcards: str) -> dict[str, str]:
 
 
 def prepared(config: Config, **_: str) -> dict[str, str]:
-    """Return the file of each data set that networks are made for, by its name."""
+    """Return the file of each data set with networks, by its name."""
     names = sorted({network["dataset"] for network in networks(config)})
     return {name: path("dataset", dataset=name) for name in names}
 
 
 def answers(config: Config, **_: str) -> list[dict[str, str]]:
-    """Return each level of each network, with the file of its answers to the test images."""
+    """Return each level of each network, with the file of its predictions for the test images."""
     every = (
         {**network, "level": level}
         for network in networks(config)
@@ -120,7 +120,7 @@ def answers(config: Config, **_: str) -> list[dict[str, str]]:
 
 
 def row_files(config: Config, **_: str) -> list[dict[str, Any]]:
-    """Return each configuration with the name of its library and the files that its row is made of."""
+    """Return each configuration with the name of its library and the input files of its row."""
     names = ("summary", "target", "platform", "builds", "check", "timing", "statuses")
     machine = machines(config)
     return [
@@ -139,10 +139,10 @@ def sample_files(config: Config, **_: str) -> list[dict[str, str]]:
 
 
 def traced_rows(config: Config, **_: str) -> list[dict[str, Any]]:
-    """Return each configuration with the files that its row stems from.
+    """Return each configuration with the files behind its row.
 
-    Those under "made" are its own, and are traced to their beginnings. Those under "shared" are of
-    jobs that take many rows at once, whose inputs belong to other rows too.
+    Files under "made" belong to the row, and are traced back to their origins. Files under "shared"
+    come from jobs for many rows, whose inputs belong to other rows too.
     """
     shared = ("target", "platform", "builds", "check", "timing")
     machine = machines(config)

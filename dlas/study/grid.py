@@ -1,6 +1,6 @@
-"""What a configuration of the study is, and which ones a config asks for.
+"""The grid: the configurations, networks, platforms and jobs of a config.
 
-The study varies one choice on every layer of the stack; a configuration is one choice on each.
+The study varies one choice on every layer of the stack. A configuration is one choice on each.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dlas.config import BundledPlatform, Config, Platform
 from dlas.errors import StudyError
 from dlas.study.pipelines import stores
 
-# The way to schedule that is for all configurations.
+# The default way to schedule, which all configurations have.
 UNTUNED = "untuned"
 
 
@@ -28,10 +28,22 @@ class Configuration:
 
 
 def configurations(config: Config, **choices: str) -> list[Configuration]:
-    """Return the configurations that the config asks for and that agree with `choices`, in a canonical order.
+    """Return the configurations of the study that agree with `choices`, in a canonical order.
 
-    Each is a row of study.csv. Sparse formats are for the networks of techniques that make weights
-    zero. Ways to schedule other than the default one are for those that `selectors` select.
+    Each is a row of study.csv. Sparse formats are for networks with zero weights. Ways to schedule
+    other than the default one are for the configurations that `selectors` select.
+
+    Parameters
+    ----------
+    config : Config
+        The config.
+    **choices : str
+        Names by layer, such as `platform="host"`. Without a layer, all its names count.
+
+    Returns
+    -------
+    list of Configuration
+        The configurations, sorted.
     """
     study = config.study
     selected = selectors(config)
@@ -57,18 +69,21 @@ def configurations(config: Config, **choices: str) -> list[Configuration]:
 
 
 def selectors(config: Config) -> list[dict[str, list[str]]]:
-    """Return which configurations have other ways than the default one: those that agree with one of these choices."""
+    """Return the choices that select configurations for ways to schedule other than the default.
+
+    A configuration is selected if it agrees with one of them, see `agrees`.
+    """
     select = config.tuning.select
     return [{}] if select == "all" else [selector.layers() for selector in select]
 
 
 def agrees(configuration: Configuration, selector: dict[str, list[str]]) -> bool:
-    """Return whether a configuration makes one of the choices on each layer that a selector names."""
+    """Return whether a configuration matches a selector on each layer that the selector names."""
     return all(getattr(configuration, layer) in names for layer, names in selector.items())
 
 
 def compiled(config: Config, **choices: str) -> list[Configuration]:
-    """Return the `configurations` that have jobs: those of bundles have rows alone."""
+    """Return the `configurations` that have jobs; those of bundles only have rows."""
     here = measured_platforms(config)
     return [one for one in configurations(config, **choices) if one.platform in here]
 
@@ -79,29 +94,29 @@ def choices(config: Config, **choices: str) -> list[dict[str, str]]:
 
 
 def measured_platforms(config: Config) -> dict[str, Platform]:
-    """Return the platforms that this study can measure, taking part or not: all but those of bundles."""
+    """Return all platforms of the config except bundles, in the study or not."""
     every = config.platforms.items()
     return {name: one for name, one in every if isinstance(one, Platform)}
 
 
 def bundles(config: Config) -> dict[str, BundledPlatform]:
-    """Return the platforms of bundles that take part, in a canonical order."""
+    """Return the study's platforms that come from bundles, in a canonical order."""
     every = {name: config.platforms[name] for name in platforms(config)}
     return {name: one for name, one in every.items() if isinstance(one, BundledPlatform)}
 
 
 def bundled_choices(config: Config, platform: str, **_: str) -> list[dict[str, str]]:
-    """Return the configurations of a platform of a bundle as plain dictionaries."""
+    """Return the configurations of a bundle's platform as plain dictionaries."""
     return [dict(vars(one)) for one in configurations(config, platform=platform)]
 
 
 def tuned_choices(config: Config, **others: str) -> list[dict[str, str]]:
-    """Return the `configurations` whose tuning searches, as plain dictionaries."""
+    """Return the `choices` whose tuning searches."""
     return [one for one in choices(config, **others) if searches(one["tuning"])]
 
 
 def tuning_jobs(config: Config) -> list[dict[str, str]]:
-    """Return the configurations that are tuned: `tuned_choices`, and those whose schedules these combine."""
+    """Return the configurations to tune: `tuned_choices`, and the ones that they combine."""
     found: dict[tuple[str, ...], dict[str, str]] = {}
     for one in tuned_choices(config):
         for tuning in (one["tuning"], *registry.describe("tuning", one["tuning"]).combines):
@@ -111,27 +126,27 @@ def tuning_jobs(config: Config) -> list[dict[str, str]]:
 
 
 def tunings_shown(config: Config, **_: str) -> list[dict[str, str]]:
-    """Return `tuned_choices` without those for simulated platforms."""
+    """Return `tuned_choices` without simulated platforms."""
     here = measured_platforms(config)
     return [one for one in tuned_choices(config) if not here[one["platform"]].simulated]
 
 
 def pairs(config: Config) -> list[tuple[str, str]]:
-    """Return every (dataset, model) that takes part."""
+    """Return every (dataset, model) of the study."""
     study = config.study
     return sorted((dataset, model) for dataset in study.datasets for model in study.models[dataset])
 
 
 def networks(config: Config) -> list[dict[str, str]]:
-    """Return every dataset, model and compression that takes part: each is a network of its own.
+    """Return every dataset, model and compression of the study; each is a network.
 
-    There are none where bundles are all that takes part.
+    There are none if all platforms are bundles.
     """
     return every_network(config) if len(bundles(config)) < len(config.study.platforms) else []
 
 
 def every_network(config: Config) -> list[dict[str, str]]:
-    """Return every dataset, model and compression of the grid, whether networks are made here or not."""
+    """Return every dataset, model and compression of the grid, made here or not."""
     return [
         {"dataset": dataset, "model": model, "compression": compression}
         for dataset, model in pairs(config)
@@ -140,7 +155,7 @@ def every_network(config: Config) -> list[dict[str, str]]:
 
 
 def timings(config: Config) -> list[tuple[str, str, str]]:
-    """Return every (platform, dataset, model) that has timings: a platform may name a subset of the models."""
+    """Return every timed (platform, dataset, model); a platform may limit the models."""
     return sorted(
         (platform, dataset, model)
         for platform in config.study.platforms
@@ -150,10 +165,10 @@ def timings(config: Config) -> list[tuple[str, str, str]]:
 
 
 def machines(config: Config) -> dict[str, str]:
-    """Return the machine of each platform that can be measured: what is timed on one machine is timed in one job.
+    """Return the machine of each measured platform. One job times everything on a machine.
 
-    The platforms whose code runs on this machine's CPU are one machine, named after the first of
-    them. Each other one is a machine of its own: a GPU, or a board behind a connection.
+    Platforms whose code runs on this machine's CPU share a machine, named after the first of them.
+    Each other platform is a separate machine: a GPU, or a board behind a connection.
     """
     here = sorted(measured_platforms(config).items())
     shared = [name for name, platform in here if _is_this_cpu(platform)]
@@ -167,7 +182,7 @@ def _is_this_cpu(platform: Platform) -> bool:
 
 
 def timing_jobs(config: Config) -> list[dict[str, str]]:
-    """Return every dataset, model and machine with a platform that is timed: each is a job of its own."""
+    """Return every dataset, model and machine that is timed; each is a job."""
     machine = machines(config)
     timed = [one for one in timings(config) if one[0] in machine]
     found = sorted({(dataset, model, machine[name]) for name, dataset, model in timed})
@@ -175,7 +190,22 @@ def timing_jobs(config: Config) -> list[dict[str, str]]:
 
 
 def timed_together(config: Config, dataset: str, model: str, machine: str) -> list[str]:
-    """Return the platforms of a machine that are timed in one job; raise StudyError where there are none."""
+    """Return the platforms of a machine that one job times.
+
+    Parameters
+    ----------
+    config : Config
+        The config.
+    dataset, model : str
+        The network.
+    machine : str
+        The machine, see `machines`.
+
+    Raises
+    ------
+    StudyError
+        If there are none.
+    """
     machine_of = machines(config)
     found = [
         platform
@@ -191,15 +221,15 @@ def timed_together(config: Config, dataset: str, model: str, machine: str) -> li
 
 
 def platforms(config: Config) -> list[str]:
-    """Return the platforms that take part, in a canonical order."""
+    """Return the study's platforms, in a canonical order."""
     return sorted(config.study.platforms)
 
 
 def peers(config: Config, platform: str, **_: str) -> list[str]:
-    """Return the runtimes that are timed beside the libraries of a platform, by name.
+    """Return the runtimes that are timed beside the libraries of a platform, sorted.
 
-    They use every instruction that this machine has, so there are none where the libraries are
-    limited to others.
+    Runtimes use every instruction of this machine, so only platforms with the target "host" have
+    them.
     """
     described = measured_platforms(config).get(platform)
     unlimited = described is not None and described.target == "host"
@@ -207,5 +237,5 @@ def peers(config: Config, platform: str, **_: str) -> list[str]:
 
 
 def searches(tuning: str) -> bool:
-    """Return whether a tuning measures candidates first; raise StudyError for an unknown tuning."""
+    """Return whether a way to schedule measures candidates; raise StudyError for an unknown one."""
     return registry.describe("tuning", tuning).searches

@@ -1,4 +1,4 @@
-"""Where every artifact of the study lies."""
+"""The path of every artifact."""
 
 from string import Formatter
 
@@ -6,7 +6,7 @@ _COMPRESSED = "results/compressed/{dataset}/{model}/{compression}"
 _NETWORK = "results/networks/{dataset}/{model}/{compression}"
 _PLATFORM = "{dataset}/{model}/{compression}/{platform}"
 _TUNING = f"results/tuning/{_PLATFORM}/{{primitive}}-{{format}}/{{tuning}}"
-# The tables that a bundle gives a study: their names and the names of their files.
+# The tables that a bundle provides: their names and file names.
 BUNDLED_TABLES = {
     "study": "study.csv",
     "noise_floor": "noise_floor.csv",
@@ -22,8 +22,7 @@ PATHS = {
     "dataset": "results/datasets/{dataset}.npz",
     "checkpoint": "results/models/{dataset}/{model}/checkpoint.safetensors",
     "history": "results/models/{dataset}/{model}/history.csv",
-    # Like partial downloads these outlive the job that writes to them, if it is killed; they are no
-    # outputs.
+    # Resume files outlive a killed job, so they are not outputs.
     "training_state": "results/resume/{dataset}/{model}",
     "compression_state": "results/resume/{dataset}/{model}/{compression}/{level}",
     "compressed": f"{_COMPRESSED}/{{level}}.safetensors",
@@ -38,11 +37,11 @@ PATHS = {
     "exported": "results/exported/{dataset}/{model}.{extension}",
     "tuning": f"{_TUNING}.json",
     "tuning_curve": f"{_TUNING}.csv",
-    # A folder that outlives the jobs which write to it.
+    # A folder that outlives the jobs writing to it.
     "records": "results/tuning/records/{platform}",
-    # Likewise: a cache of compiled kernels, safe to delete.
+    # A cache of compiled kernels, also a folder, which is safe to delete.
     "kernels": "results/kernels",
-    # A folder of primitive-format/tuning.so.
+    # A folder of <primitive>-<format>/<tuning>.so.
     "libraries": f"results/libraries/{_PLATFORM}",
     "builds": f"results/builds/{_PLATFORM}.json",
     "check": f"results/checks/{_PLATFORM}.json",
@@ -83,24 +82,24 @@ PATHS = {
     "by_machine_page": "results/tables/verdicts_by_machine.html",
     "status_summary": "results/statuses.txt",
 }
+# Figures of the whole study.
 FIGURES = (
     "overview",
     "accuracy_curves_plot",
     "tuning_curves_plot",
     "pareto",
     "roofline",
-    # Of the whole study.
 )
 PLOT_EXTENSIONS = ("pdf", "svg", "png")
 SUMMARY_TABLES = ("accuracy_and_compression", "latency", "best_configurations", "published")
 
 
 def path(name: str, **choices: str) -> str:
-    """Return the path of an artifact; each choice that is not given stays a wildcard.
+    """Return the path of an artifact; choices that are not given stay wildcards.
 
     `path("dataset")` is "results/datasets/{dataset}.npz", `path("dataset", dataset="digits")` is
-    the file of one data set. Choices that the path does not contain are ignored, so that a
-    configuration's fields can be passed as they are.
+    the file of one data set. Choices that are not in the path are ignored, so all fields of a
+    configuration can be passed.
     """
     pattern = PATHS[name]
     wildcards = [field for _, field, _, _ in Formatter().parse(pattern) if field]

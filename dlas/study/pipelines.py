@@ -1,8 +1,8 @@
-"""Compressions: a technique alone, or a pipeline of techniques, each applied to the network of the one before.
+"""Compressions: a single technique, or a pipeline of techniques that are applied in turn.
 
-A compression has the ladder of levels of its last technique that has one. Where that is the last
-step, the ladder starts from the network that the steps before chose. Where it is an earlier one,
-the last step is applied to every level of the steps before, and the level is chosen again.
+A compression has the ladder of its last technique with levels. If that is the last step, the ladder
+starts from the network that the previous steps chose. If it is an earlier step, the last step is
+applied to every level of the previous steps, and the level is chosen again.
 """
 
 from typing import Any, NamedTuple
@@ -11,19 +11,25 @@ from dlas import registry
 from dlas.config import Config
 from dlas.errors import unknown
 
-# The technique that all others are compared with.
+# The baseline of all techniques.
 BASELINE = "none"
-# The one level of a compression without a ladder.
+# The only level of a compression without a ladder.
 SINGLE = "single"
-# The level at which the technique that has the ladder is left out.
+# The level without the technique that has the ladder.
 UNPRUNED = "0"
 
 
 class Start(NamedTuple):
-    """What a level of a compression starts from.
+    """The network that a level of a compression starts from.
 
-    `artifact` is the name of its path, `choices` are those that differ from the level's own, and
-    `steps` the techniques that made it, none for the trained network.
+    Attributes
+    ----------
+    artifact : str
+        The name of its path.
+    choices : dict of str to str
+        The choices in the path that differ from the level's.
+    steps : list of str
+        The techniques that made it; empty for the trained network.
     """
 
     artifact: str
@@ -37,7 +43,7 @@ def names(config: Config) -> list[str]:
 
 
 def steps(config: Config, compression: str, **_: str) -> list[str]:
-    """Return the techniques of a compression in their order; raise StudyError for an unknown compression."""
+    """Return a compression's techniques in order; raise StudyError for an unknown one."""
     if compression in config.compression.pipelines:
         return [_technique(step) for step in config.compression.pipelines[compression]]
     if compression not in registry.names("compression"):
@@ -50,19 +56,19 @@ def _technique(step: str | dict[str, Any]) -> str:
 
 
 def settings(config: Config, compression: str) -> dict[str, Any]:
-    """Return the settings of the last step: those of its technique, and what the pipeline does differently."""
+    """Return the settings of the last step: its technique's, changed by the pipeline's."""
     last = config.compression.pipelines.get(compression, [compression])[-1]
     changes = {} if isinstance(last, str) else last[_technique(last)]
     return {**config.compression.techniques.get(_technique(last), {}), **changes}
 
 
 def parent(config: Config, compression: str) -> str | None:
-    """Return the compression of all steps but the last; None for a technique alone.
+    """Return the compression of all steps but the last; None for a single technique.
 
     Raises
     ------
     StudyError
-        If there is none, so that no network would be shared with it.
+        If no compression has these steps, so no network could be shared with it.
     """
     before = steps(config, compression)[:-1]
     if not before:
@@ -75,14 +81,14 @@ def parent(config: Config, compression: str) -> str | None:
 
 
 def _changes(config: Config, compression: str) -> bool:
-    """Return whether a pipeline has settings of its own."""
+    """Return whether a step of a pipeline has changed settings."""
     return any(
         not isinstance(step, str) for step in config.compression.pipelines.get(compression, [])
     )
 
 
 def levels(config: Config, compression: str, **_: str) -> list[str]:
-    """Return the levels of a compression as they stand in paths, the weakest first: "0.8", or "single" alone."""
+    """Return the levels of a compression as in paths, weakest first: "0.8", or only "single"."""
     ladder = own_levels(config, compression)
     before = parent(config, compression)
     if ladder or before is None:
@@ -97,12 +103,22 @@ def own_levels(config: Config, compression: str) -> list[str]:
 
 
 def level_name(level: float) -> str:
-    """Return a level of a ladder as it stands in paths."""
+    """Return a level of a ladder as in paths."""
     return f"{level:g}"
 
 
 def previous(config: Config, compression: str, level: str, **_: str) -> str | None:
-    """Return the level that a level is a further step of; None for the first, and without a ladder in the last step.
+    """Return the ladder's previous level, whose network a level compresses further.
+
+    Parameters
+    ----------
+    config, compression, level
+        As in `start`.
+
+    Returns
+    -------
+    str or None
+        None for the first level, and if the last step has no ladder.
 
     Raises
     ------
@@ -118,7 +134,22 @@ def previous(config: Config, compression: str, level: str, **_: str) -> str | No
 
 
 def start(config: Config, compression: str, level: str, **_: str) -> Start:
-    """Return what a level starts from; raise StudyError for a level that the compression does not have."""
+    """Return the network that a level starts from.
+
+    Parameters
+    ----------
+    config : Config
+        The config.
+    compression : str
+        A technique or pipeline.
+    level : str
+        The level as in paths, see `levels`.
+
+    Raises
+    ------
+    StudyError
+        For a level that the compression does not have.
+    """
     before, weaker = parent(config, compression), previous(config, compression, level)
     if weaker is not None:
         return Start("compressed", {"level": weaker}, steps(config, compression))
@@ -132,7 +163,7 @@ def start(config: Config, compression: str, level: str, **_: str) -> Start:
 
 
 def unpruned(config: Config, compression: str) -> Start:
-    """Return the network at level 0 of a compression whose last step has a ladder: what that starts from."""
+    """Return the network at level 0 of a compression: the start of its ladder."""
     return start(config, compression, levels(config, compression)[0])
 
 
@@ -143,12 +174,12 @@ def dtype(config: Config, compression: str, **_: str) -> str:
 
 
 def sparse(config: Config, compression: str) -> bool:
-    """Return whether a compression makes weights zero."""
+    """Return whether a compression creates zero weights."""
     return any(registry.describe("compression", step).sparse for step in steps(config, compression))
 
 
 def stores(config: Config, format_: str, compression: str) -> bool:
-    """Return whether a compression is compiled in a format: sparse ones are for the zeros that it makes."""
+    """Return whether a compression is compiled in a format; sparse formats need zeros."""
     stored = registry.describe("format", format_)
     made = [registry.describe("compression", step) for step in steps(config, compression)]
     blocks = [step.block for step in made if step.sparse]
@@ -156,5 +187,5 @@ def stores(config: Config, format_: str, compression: str) -> bool:
 
 
 def modules(config: Config, compression: str, **_: str) -> list[str]:
-    """Return the modules of the techniques of a compression."""
+    """Return the modules of a compression's techniques."""
     return [registry.module_name("compression", step) for step in steps(config, compression)]

@@ -1,4 +1,4 @@
-"""What the rules depend on: the parts of a config that jobs receive, in plain values."""
+"""The parts of a config that rules depend on, as plain values for jobs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ def value(config: Config, key: str) -> Any:
 
 
 def canonical(value: Any) -> Any:
-    """Return a value in the one form that stands for all equal ones: keys sorted, 1 for 1.0."""
+    """Return a canonical form that is the same for equal values: keys sorted, 1 for 1.0."""
     if isinstance(value, Mapping):
         return {key: canonical(value[key]) for key in sorted(value)}
     if isinstance(value, list | tuple):
@@ -37,13 +37,13 @@ def downloads(config: Config) -> list[str]:
 
 
 def preparation(config: Config, dataset: str, **_: str) -> Settings:
-    """Return the settings of a data set without where its archive is found and how it is verified."""
+    """Return the settings of a data set, without the mirrors and checksum of its archive."""
     settings = config.datasets[dataset]
     return {key: value for key, value in settings.items() if key not in ("mirrors", "sha256")}
 
 
 def preparing_threads(dataset: str) -> int:
-    """Return how many threads prepare a data set at most."""
+    """Return the most threads that prepare a data set."""
     return registry.describe("dataset", dataset).threads
 
 
@@ -53,16 +53,19 @@ def stem(config: Config, dataset: str, **_: str) -> str:
 
 
 def recipe(config: Config, dataset: str, model: str) -> Settings:
-    """Return the training recipe of a model: its data set's, with the model's differences, and what all share."""
+    """Return the training recipe of a model: its data set's, with the model's changes.
+
+    The keys are the fields of `dlas.models.training.Recipe`.
+    """
     shared = {"device": config.models.device, "processes": config.models.processes}
     return shared | _of_model(config.models.training[dataset], model)
 
 
 def fine_tuning(config: Config, compression: str, dataset: str, model: str, **_: str) -> Settings:
-    """Return the recipe for fine-tuning a model: that of its training, with what fine-tuning does differently.
+    """Return the fine-tuning recipe of a model: its training recipe with changes.
 
-    The levels of a ladder are fine-tuned, and networks of a last step that has `epochs` for it. For
-    others it is the recipe of the training.
+    Levels of a ladder are fine-tuned, and networks whose last step has `epochs`. Others have the
+    training recipe.
     """
     common = recipe(config, dataset, model)
     epochs = pipelines.settings(config, compression).get("epochs", 0)
@@ -78,22 +81,22 @@ def _of_model(common: Settings, model: str) -> Settings:
 
 
 def gpus(config: Config) -> int:
-    """Return how many of a machine's GPUs one training takes."""
+    """Return the number of GPUs that one training takes."""
     return config.models.processes if config.models.device == "cuda" else 0
 
 
 def weights(config: Config, dataset: str, model: str, **_: str) -> str:
-    """Return where the weights of a model come from: TRAIN, PUBLISHED, or the path of a file."""
+    """Return the source of a model's weights: TRAIN, PUBLISHED, or the path of a file."""
     return config.models.weights.get(dataset, {}).get(model, TRAIN)
 
 
 def from_torchvision(config: Config, dataset: str, model: str, **_: str) -> bool:
-    """Return whether the weights of a model are those that torchvision publishes."""
+    """Return whether a model has torchvision's published weights."""
     return weights(config, dataset, model) == PUBLISHED
 
 
 def untrained(config: Config) -> list[tuple[str, str]]:
-    """Return every (dataset, model) that is not trained here, whether it takes part or not."""
+    """Return every (dataset, model) that is not trained here, in the study or not."""
     return sorted(
         (dataset, model)
         for dataset, models in config.models.weights.items()
@@ -103,7 +106,7 @@ def untrained(config: Config) -> list[tuple[str, str]]:
 
 
 def published(config: Config, model: str, **_: str) -> str:
-    """Return torchvision's name for the published weights of a model; raise StudyError where there are none."""
+    """Return torchvision's name for a model's published weights; raise StudyError without any."""
     names = {name: registry.describe("model", name).weights for name in registry.names("model")}
     if not names.get(model):
         having = [name for name, weights in names.items() if weights]
@@ -112,7 +115,7 @@ def published(config: Config, model: str, **_: str) -> str:
 
 
 def technique(config: Config, compression: str, **_: str) -> Settings:
-    """Return the settings of the last step, its levels left out: a level does not depend on the others."""
+    """Return the last step's settings without levels: a level does not depend on the others."""
     settings = pipelines.settings(config, compression)
     return {key: value for key, value in settings.items() if key != "levels"}
 
@@ -123,24 +126,24 @@ def has_ladder(config: Config, compression: str, **_: str) -> bool:
 
 
 def start_steps(config: Config, compression: str, level: str, **_: str) -> list[str]:
-    """Return the techniques that made the network which a level starts from."""
+    """Return the techniques that made the network at the start of a level."""
     return pipelines.start(config, compression, level).steps
 
 
 def tolerance(config: Config, compression: str, **_: str) -> float:
-    """Return how many points of validation top-1 the chosen level may lose; without a ladder nothing is chosen."""
+    """Return the points of validation top-1 that the chosen level may lose; 0 if none is chosen."""
     chosen = pipelines.levels(config, compression) != [pipelines.SINGLE]
     return config.compression.tolerance if chosen else 0.0
 
 
 def give_up(config: Config, compression: str, level: str, **_: str) -> float | None:
-    """Return how many points the level before may have lost; None where no level comes before."""
+    """Return the points that the previous level may have lost; None without a previous level."""
     first = pipelines.previous(config, compression, level) is None
     return None if first else config.compression.give_up
 
 
 def check(config: Config, compression: str, **_: str) -> Settings:
-    """Return how closely the libraries of a compression must agree with the framework, by its dtype."""
+    """Return the tolerances of a compression's libraries against the framework, for its dtype."""
     settings, kind = config.compiler.check, pipelines.dtype(config, compression)
     return {
         "tolerance": getattr(settings.tolerance, kind),
@@ -149,29 +152,29 @@ def check(config: Config, compression: str, **_: str) -> Settings:
 
 
 def tuning(config: Config, tuning: str, **_: str) -> Settings:
-    """Return how a way to schedule finds schedules: those of a network do not depend on which others it is for."""
+    """Return the settings of a way to schedule, without the selected configurations."""
     settings = config.tuning.plain("select")
     return settings | {"trials": settings["trials"].get(tuning, {})}
 
 
 def platform(config: Config, platform: str, **_: str) -> Settings:
-    """Return what a platform is and how it is reached: neither how it is timed nor of how many boards there are."""
+    """Return a platform's settings without its label, timing, models and number of boards."""
     return measured_platforms(config)[platform].plain("label", "timing", "models", "boards")
 
 
 def compiled_for(config: Config, platform: str, **_: str) -> Settings:
-    """Return what the target of a platform depends on."""
+    """Return the settings that determine a platform's target."""
     settings = config.platforms[platform].plain()
     return {key: settings[key] for key in settings if key in ("target", "threads", "host")}
 
 
 def linker(config: Config, platform: str, **_: str) -> list[str]:
-    """Return the command that links for a platform, in words; none for the default one."""
+    """Return the words of a platform's linker command; empty for the default one."""
     return measured_platforms(config)[platform].linker or []
 
 
 def library_modules(config: Config, **wildcards: str) -> list[str]:
-    """Return the modules of the primitives, formats and ways to schedule that a network's libraries are made with."""
+    """Return the modules of the primitives, formats and tunings of a network's libraries."""
     kinds: tuple[registry.Kind, ...] = ("primitive", "format", "tuning")
     found = compiled(config, **wildcards)
     return sorted(
@@ -180,23 +183,23 @@ def library_modules(config: Config, **wildcards: str) -> list[str]:
 
 
 def runtimes(config: Config, **wildcards: str) -> list[str]:
-    """Return the modules of the peer runtimes that take part in the timing of a model on a machine."""
+    """Return the modules of the peer runtimes in the timing of a model on a machine."""
     found = {name for each in timed_together(config, **wildcards) for name in peers(config, each)}
     return sorted(registry.module_name("runtime", name) for name in found)
 
 
 def connection(config: Config, platform: str = "", machine: str = "", **_: str) -> str:
-    """Return the module of the connection to a platform or a machine; that of all kinds without one."""
+    """Return the module of a platform's or machine's connection, or the package without one."""
     reached = measured_platforms(config)[platform or machine].connection or {}
     kinds = [kind for kind in registry.names("connection") if kind in reached]
     return ".".join(["dlas.hardware.connections", *kinds])
 
 
 def boards(config: Config) -> dict[str, str]:
-    """Return for each platform that is reached over a connection the name of its boards.
+    """Return the name of the boards of each platform with a connection.
 
-    Those of one connection are the same boards, named after the first of them: a CPU and a GPU may
-    share one.
+    Platforms with the same connection share their boards, named after the first platform: a CPU and
+    a GPU may be on one board.
     """
     first: dict[str, str] = {}
     found = {}
@@ -210,7 +213,7 @@ def boards(config: Config) -> dict[str, str]:
 
 
 def board_counts(config: Config) -> dict[str, int]:
-    """Return how many boards there are by their name, which is how many jobs may use them at a time."""
+    """Return the number of boards by their name, which limits the jobs that use them at a time."""
     counts: dict[str, int] = {}
     for name, board in boards(config).items():
         counts[board] = max(counts.get(board, 1), measured_platforms(config)[name].boards)
@@ -218,23 +221,23 @@ def board_counts(config: Config) -> dict[str, int]:
 
 
 def top1_floors(config: Config, **_: str) -> dict[str, float]:
-    """Return the top-1, in percent, that is asked of a recommended configuration, for each data set that takes part."""
+    """Return the lowest top-1, in percent, of a recommended configuration, for each data set."""
     floors = config.recommendation.top1_floor
     return {dataset: floors[dataset] for dataset in config.study.datasets}
 
 
 def observation_module(config: Config, number: str) -> str:
-    """Return the name of the module behind an observation's number."""
+    """Return the module of an observation's number."""
     return registry.module_name("observation", config.observations[number])
 
 
 def observation_modules(config: Config, **_: str) -> list[str]:
-    """Return the names of the modules of all observations."""
+    """Return the modules of all observations."""
     return sorted({observation_module(config, number) for number in config.observations})
 
 
 def observation_category(config: Config, number: str) -> str:
-    """Return where an observation stands in the report, one of `dlas.plugins.LAYERS`."""
+    """Return the place of an observation in the report, one of `dlas.plugins.LAYERS`."""
     return registry.describe("observation", config.observations[number]).layer
 
 
