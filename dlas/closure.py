@@ -1,14 +1,13 @@
-"""Hash a script, or modules, together with everything they import from this project.
+"""Hash a script, or modules, together with everything that they import from this project.
 
-The hash covers the syntax trees of whole files, without comments, docstrings and positions. So
-neither documentation nor layout nor a time stamp changes it. Imports count wherever in a file they
-stand, also inside functions. A module that is imported by name at run time must be given
-explicitly. A file beside a module, with its name and one of the suffixes in `BESIDE`, is part of
-it.
+The hash covers the syntax trees of whole files, without comments, docstrings and positions, so
+neither documentation nor layout nor time stamps change it. Imports count anywhere in a file,
+also inside functions. A module that is imported by name at run time must be given explicitly. A
+data file beside a module, with its name and a suffix in `BESIDE`, is part of the module.
 
-What a plugin says of itself is no code: the assignment `PLUGIN` and the modules that read it do not
-count. A job gets what it needs of a description as a parameter of its rule. Neither do imports for
-type checkers count.
+A plugin's description is not code: the assignment `PLUGIN` and the modules that read it do not
+count. Jobs receive the parts of a description that they need as parameters of their rules.
+Imports for type checkers do not count either.
 """
 
 import ast
@@ -18,19 +17,18 @@ from functools import cache
 from pathlib import Path
 
 DESCRIPTIONS = ("dlas.plugins", "dlas.registry")
-# Tables and parts of pages that a module reads.
+# Data tables and page parts that a module reads.
 BESIDE = (".csv", ".html", ".js")
 
 
 @cache
 def code_hash(root: Path, script: Path | None, modules: tuple[str, ...] = ()) -> str:
-    """Return the hash of a script, of modules, and of all that they import.
+    """Return the hash of a script, of modules, and of everything that they import.
 
     Parameters
     ----------
     root : Path
-        The project's folder. A module that is neither below it nor beside the script is not of this
-        project.
+        The project's folder. Modules outside it and not beside the script are ignored.
     script : Path or None
         The script; None hashes the modules alone.
     modules : tuple of str
@@ -54,7 +52,7 @@ def code_hash(root: Path, script: Path | None, modules: tuple[str, ...] = ()) ->
 
 @cache
 def _files(module: str, folders: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Return the files that importing a module executes: those of its packages and its own."""
+    """Return the files that importing a module executes: its own and those of its packages."""
     if module.startswith(DESCRIPTIONS):
         return ()
     parts = module.split(".")
@@ -68,7 +66,7 @@ def _files(module: str, folders: tuple[Path, ...]) -> tuple[Path, ...]:
 
 @cache
 def _read(file: Path, root: Path) -> tuple[str, frozenset[str]]:
-    """Return a digest of a file's path and syntax tree, and the names of the modules that it imports."""
+    """Return a digest of a file's path and syntax tree, and the names that it imports."""
     path = file.relative_to(root)
     tree = ast.parse(file.read_text(), filename=str(file))
     tree.body = [node for node in tree.body if not _ignored(node)]
@@ -84,7 +82,7 @@ def _read(file: Path, root: Path) -> tuple[str, frozenset[str]]:
 
 
 def _ignored(node: ast.stmt) -> bool:
-    """Return whether a statement describes a plugin, imports the words for it, or is for type checkers."""
+    """Return whether a statement describes a plugin or is for type checkers."""
     match node:
         case (
             ast.Assign(targets=[ast.Name(id="PLUGIN")]) | ast.If(test=ast.Name(id="TYPE_CHECKING"))
@@ -96,7 +94,7 @@ def _ignored(node: ast.stmt) -> bool:
 
 
 def _imports(tree: ast.AST, package: tuple[str, ...]) -> Iterator[str]:
-    """Yield the full name of whatever is imported; an imported name may be a module of its package."""
+    """Yield the full names of all imports; an imported name may be a module of its package."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

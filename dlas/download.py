@@ -1,4 +1,4 @@
-"""Download files from mirrors with pooch: resumed, verified, and complete or not there at all."""
+"""Download files from mirrors with pooch: resumed, verified, and complete or absent."""
 
 import logging
 import re
@@ -14,7 +14,7 @@ from dlas.errors import StudyError
 from dlas.files import finish, report_write_errors
 
 LOG = logging.getLogger("dlas")
-# An interruption loses less than this.
+# An interruption loses at most one chunk.
 CHUNK_BYTES = 1 << 13
 
 
@@ -34,26 +34,26 @@ def fetch(
     ----------
     urls : sequence of str
         The mirrors, tried in this order.
-    path : path
-        Where the file goes when it is complete and verified.
+    path : str or Path
+        Destination of the complete and verified file.
     sha256 : str
         The hexadecimal digits of its SHA-256, or at least the first 8.
-    partial : path
-        Where it grows, on the same file system. An interrupted download resumes from it.
+    partial : str or Path
+        The incomplete file, on the same file system. An interrupted download resumes from it.
     tries : int
-        How often one mirror is tried.
+        Attempts for each mirror.
     timeout_s : float
-        A try fails after so long without a byte, in seconds.
+        An attempt fails after this many seconds without a byte.
     pause_s : float
-        The second try waits for so long, the third for twice as long, in seconds.
+        Seconds before the second attempt; the third waits twice as long.
     progress : bool
         Whether stderr shows a progress bar.
 
     Raises
     ------
     StudyError
-        No mirror provides the file (the message has the reason of each), an address or the checksum
-        has the wrong form, or the disk is full.
+        If no mirror provides the file (the message has the reason of each), an address or the
+        checksum has the wrong form, or the disk is full.
     """
     path, partial, expected = Path(path), Path(partial), sha256.lower()
     if not re.fullmatch("[0-9a-f]{8,64}", expected):
@@ -91,7 +91,7 @@ def _from_mirror(
     pause_s: float,
     progress: bool,
 ) -> str:
-    """Complete `partial` from one mirror; return why that failed, or nothing."""
+    """Complete `partial` from one mirror; return the reason of a failure, or an empty text."""
     reason = ""
     for attempt in range(tries):
         time.sleep(pause_s * attempt)
@@ -103,21 +103,21 @@ def _from_mirror(
             LOG.info("%s: %s", url, reason)
             if error.response is None or error.response.status_code != 416:
                 continue
-            # There is no more to send: `partial` is complete, or of another file.
+            # 416: there is no more to send. `partial` is complete, or of another file.
         found = pooch.file_hash(str(partial))
         if found.startswith(expected):
             LOG.info("downloaded from %s, SHA-256 %s", url, found)
             return ""
         partial.unlink()
         reason = f"wrong checksum: the SHA-256 is {found}, not {expected}"
-        # The mirror would send the same again.
+        # The mirror would send the same file again.
         if not resumed:
             break
     return reason
 
 
 def _receive(url: str, partial: Path, timeout_s: float, progress: bool) -> None:
-    """Append to `partial` what it lacks; a mirror that sends the whole file replaces it."""
+    """Append the rest of the file to `partial`; a mirror that sends the whole file replaces it."""
     with open(partial, "ab") as file:
 
         def begin(response: requests.Response, **_: Any) -> None:
@@ -140,7 +140,7 @@ def _receive(url: str, partial: Path, timeout_s: float, progress: bool) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """Return what an error of a request goes back to, on one line."""
+    """Return the root cause of a failed request, on one line."""
     while error.__context__:
         error = error.__context__
     return " ".join(str(error).partition(" for url: ")[0].split()) or type(error).__name__

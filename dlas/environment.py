@@ -1,8 +1,8 @@
-"""Environment variables that change how fast code runs, what it computes, or which code it is."""
+"""Environment variables that change the speed, the results or the version of code."""
 
 from collections.abc import Mapping, MutableMapping
 
-# Of the libraries that place threads, choose instructions, round numbers or allocate memory.
+# Libraries that place threads, choose instructions, round numbers or allocate memory read these.
 _PREFIXES = (
     "ATEN_",
     "BLIS_",
@@ -28,7 +28,7 @@ _PREFIXES = (
     "TVM_",
     "VECLIB_",
 )
-# Of Python: they replace or change the packages that are pinned.
+# Python reads these; they replace or change the pinned packages.
 _PYTHON = (
     "PYTHONHOME",
     "PYTHONMALLOC",
@@ -37,12 +37,12 @@ _PYTHON = (
     "PYTHONSTARTUP",
     "PYTHONUSERBASE",
 )
-# What schedulers and driver installations need is kept and recorded.
+# Schedulers and driver installations need these. They are kept and recorded.
 _KEPT = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
 
 
 def clear(environment: MutableMapping[str, str]) -> list[str]:
-    """Remove the variables of a user that change measurements, and return their names."""
+    """Remove variables that change measurements, and return their names."""
     removed = sorted(filter(_changes_measurements, environment))
     for name in removed:
         del environment[name]

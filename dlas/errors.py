@@ -1,14 +1,14 @@
-"""The exceptions of the study that a user is meant to read, each in one line."""
+"""Exceptions for users, each with a message of one line."""
 
 from dlas import status
 
 
 class StudyError(Exception):
-    """Bad input. The message names the thing and what is allowed."""
+    """Invalid input. The message names the key or file, and the allowed values."""
 
 
 class RowError(StudyError):
-    """What is true of one configuration only: its row carries the `status`, and all others go on."""
+    """An error of one configuration: its row has the `status`, and all others go on."""
 
     kind = status.FAILED
 
@@ -19,25 +19,25 @@ class RowError(StudyError):
 
 
 class UnsupportedError(RowError):
-    """A network that a configuration cannot express: an operator, a layer, a type."""
+    """A configuration cannot express an operator, layer or type of the network."""
 
     kind = status.UNSUPPORTED
 
 
 class WrongError(RowError):
-    """A library that computes something else than the framework."""
+    """A library computes other results than the framework."""
 
     kind = status.WRONG
 
 
 class UnreachableError(RowError):
-    """A device that is not there, or vanished."""
+    """A device cannot be reached, or disconnected."""
 
     kind = status.UNREACHABLE
 
 
 class FailedError(RowError):
-    """A library that could not be made, crashed or hung."""
+    """A library could not be built, crashed or hung."""
 
 
 def of_status(text: str) -> RowError:
@@ -50,10 +50,20 @@ def of_status(text: str) -> RowError:
 
 
 class PassedError(UnsupportedError):
-    """A level of a ladder that the network it starts from has passed already; stronger levels go on with that."""
+    """The network is sparser than a level of its ladder; stronger levels start from it."""
 
 
 def unknown(kind: str, name: object, allowed: object) -> StudyError:
-    """Return the error for a name that is not among the allowed ones, e.g. an unknown model."""
+    """Return the error for a name that is not allowed, e.g. an unknown model.
+
+    Parameters
+    ----------
+    kind : str
+        The named thing in words, e.g. "model".
+    name : object
+        The given name.
+    allowed : iterable
+        The allowed names.
+    """
     names = ", ".join(sorted(str(item) for item in allowed))  # type: ignore[attr-defined]
     return StudyError(f"unknown {kind} {name!r}; allowed: {names}")

@@ -1,4 +1,4 @@
-"""Write files atomically: a file is complete or not there at all."""
+"""Write files atomically: a file is complete or absent."""
 
 import csv
 import errno
@@ -23,26 +23,26 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which replaces it if the block ends without an error.
+    """Yield a temporary path that replaces `path` if the block ends without an error.
 
     On an error the temporary file is removed, and `path` stays as it was.
 
     Parameters
     ----------
     path : str or Path
-        Its folder is created if it is missing. The temporary file has the same suffix, by which
-        several writers choose their format.
+        The file. Its folder is created if it is missing. The temporary file is in the same folder
+        and has the same suffix, from which some writers infer the format.
 
     Raises
     ------
     StudyError
-        If the disk is full or must not be written to, or the path is too long.
+        If the disk is full or read-only, or the path is too long.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Its permissions are those of any new file.
+        # touch() gives the permissions of a new file; tempfile's functions would restrict them.
         temporary.touch(exist_ok=False)
     except OSError as error:
         raise StudyError(f"{path} cannot be written: {error.strerror}") from error
@@ -56,7 +56,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def report_write_errors(path: str | Path) -> Iterator[None]:
-    """Raise a StudyError if the block fails because the disk is full or must not be written to."""
+    """Raise StudyError if the block fails because the disk is full or read-only."""
     try:
         yield
     except Exception as error:
@@ -66,7 +66,10 @@ def report_write_errors(path: str | Path) -> Iterator[None]:
 
 
 def finish(temporary: Path, path: Path) -> None:
-    """Flush a complete file to the disk, then move it to its place."""
+    """Flush a complete temporary file to the disk, then move it to `path`.
+
+    The two paths may be on different file systems.
+    """
     with open(temporary, "rb") as written:
         os.fsync(written.fileno())
     try:
@@ -74,14 +77,14 @@ def finish(temporary: Path, path: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        # The place is on another file system.
+        # The two paths are on different file systems.
         with atomic_write(path) as copy:
             shutil.copyfile(temporary, copy)
         temporary.unlink()
 
 
 def _error_number(error: Exception) -> int:
-    """Return the errno of an error, 0 if it has none; libraries in Rust have it in their message only."""
+    """Return the errno of an error, or 0; Rust libraries have it only in their message."""
     if isinstance(error, OSError):
         return error.errno or 0
     message = re.search(r"\(os error (\d+)\)", str(error))
@@ -89,7 +92,7 @@ def _error_number(error: Exception) -> int:
 
 
 def remove_stale(path: str | Path) -> None:
-    """Remove the temporary files that killed writers of `path` left beside it."""
+    """Remove the temporary files that killed writers of `path` left behind."""
     path = Path(path)
     for stale in path.parent.glob(f".{glob.escape(path.stem)}-????????{path.suffix}"):
         stale.unlink(missing_ok=True)
@@ -97,14 +100,14 @@ def remove_stale(path: str | Path) -> None:
 
 @contextmanager
 def code_folder() -> Iterator[Path]:
-    """Yield a temporary folder in which libraries can lie that are loaded.
+    """Yield a temporary folder from which shared libraries can be loaded.
 
-    It is in the working folder if the file system of temporary files is mounted noexec.
+    The folder is in the working folder if the file system of temporary files is mounted noexec.
 
     Raises
     ------
     StudyError
-        If neither allows to load libraries.
+        If no shared library can be loaded from either.
     """
     places = (tempfile.gettempdir(), str(Path.cwd()))
     for place in places:
@@ -126,9 +129,18 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as CSV with a header, atomically; None is left empty.
+    """Write rows as CSV with a header, atomically; None becomes an empty field.
 
-    It is for jobs that use pandas for nothing else: importing it takes longer than some of them.
+    Importing pandas takes longer than some jobs that only write a table.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    columns : sequence of str
+        The columns in order.
+    rows : iterable of mapping
+        The rows, with the columns as keys.
 
     Raises
     ------
@@ -149,7 +161,7 @@ def write_json(path: str | Path, value: Any) -> None:
     Raises
     ------
     StudyError
-        For a number that is not finite, which JSON does not have.
+        For a number that is not finite, which JSON cannot express.
     """
     _check_finite(path, value)
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
@@ -161,7 +173,7 @@ def _check_finite(path: str | Path, value: Any) -> None:
 
 
 def _not_finite(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """Yield the dotted key of each number that is not finite, and the number."""
+    """Yield the dotted key and value of each number that is not finite."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _not_finite(inner, f"{key}.{name}" if key else str(name))

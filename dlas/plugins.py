@@ -1,13 +1,13 @@
-"""What a plugin says of itself: one description in its file, which planning reads without importing the file.
+"""Descriptions of plugins, which planning reads without importing the plugins.
 
 A plugin is a file in the folder of its kind with an assignment `PLUGIN = <Kind>Plugin(...)`. The
-registry evaluates that one expression alone, so it may use only the names of this module and
-literals. Values that a job depends on (a type, a stem, a number of threads) reach the job as
-parameters of its rule; a job never reads a description. Thus `PLUGIN` is no part of the code hash,
-and a new label reruns figures and nothing else.
+registry evaluates only that expression, so it may use only literals and the names of this
+module. Values that a job depends on (a type, a stem, a number of threads) reach the job as
+parameters of its rule; jobs never read a description. So `PLUGIN` is not part of the code hash, and
+a new label only redraws figures.
 
-A setting is a type with the rules of the library annotated_types, and one line of documentation.
-The typed config, the reference documentation and all messages are made of it.
+A setting has a type, with rules of the library annotated_types, and one line of documentation.
+They define the typed config, the reference documentation and all messages.
 """
 
 import os
@@ -53,23 +53,23 @@ __all__ = [
     "TuningPlugin",
 ]
 
-# A place behind all plugins that name one.
+# Order of plugins that give none: behind all others.
 LAST = 1000
 
 
 class Rule:
     """A rule for values that annotated_types lacks.
 
-    The methods with underscores are pydantic's hooks: the typed config calls `check` after the
-    value has its type, and its JSON Schema contains `json_schema`.
+    The methods with underscores are pydantic's hooks. The typed config calls `check` after the
+    value has its type, and the config's JSON Schema contains `json_schema`.
     """
 
     def check(self, value: Any) -> Any:
-        """Return the value; raise ValueError with what is allowed."""
+        """Return the value; raise ValueError with the allowed values."""
         raise NotImplementedError
 
     def json_schema(self) -> dict[str, Any]:
-        """Return the rule as JSON Schema, as far as that can say it."""
+        """Return the keys of JSON Schema that express the rule, if it can be expressed."""
         return {}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> dict[str, Any]:
@@ -82,38 +82,43 @@ class Rule:
 
 @dataclass(frozen=True)
 class Matches(Rule):
-    """The whole text matches a regular expression; `allowed` says so in words."""
+    """The whole text matches a regular expression; `allowed` describes it in words."""
 
     pattern: str
     allowed: str
 
     def check(self, value: str) -> str:
+        """Return the text; raise ValueError if it does not match."""
         if re.fullmatch(self.pattern, value):
             return value
         raise ValueError(f"allowed: {self.allowed}")
 
     def json_schema(self) -> dict[str, Any]:
+        """Return the pattern and its description."""
         return {"pattern": f"^({self.pattern})$", "title": self.allowed}
 
 
 @dataclass(frozen=True)
 class Distinct(Rule):
-    """A list names nothing twice."""
+    """A list has no element twice."""
 
     def check(self, value: list[Any]) -> list[Any]:
+        """Return the list; raise ValueError if an element occurs twice."""
         if any(one in value[:place] for place, one in enumerate(value)):
             raise ValueError("must not name anything twice")
         return value
 
     def json_schema(self) -> dict[str, Any]:
+        """Return the keyword for unique elements."""
         return {"uniqueItems": True}
 
 
 @dataclass(frozen=True)
 class Ascending(Rule):
-    """Numbers ascend, and have different names in paths, which show six digits."""
+    """Numbers ascend, and differ in the six digits that paths show."""
 
     def check(self, value: list[float]) -> list[float]:
+        """Return the list; raise ValueError if the numbers do not ascend."""
         if value != sorted(value) or len({f"{one:g}" for one in value}) < len(value):
             raise ValueError("must ascend, in steps that six digits show")
         return value
@@ -121,9 +126,10 @@ class Ascending(Rule):
 
 @dataclass(frozen=True)
 class Expanded(Rule):
-    """A path as shells read it: `~` and variables stand for what they are set to."""
+    """A path in which `~` and environment variables are expanded."""
 
     def check(self, value: str) -> str:
+        """Return the expanded path."""
         return os.path.expanduser(os.path.expandvars(value))  # noqa: PTH111 (keeps ./ and unknown users)
 
 
@@ -133,9 +139,9 @@ Fraction = Annotated[float, Gt(0), Lt(1)]
 Points = Annotated[float, Ge(0), Le(100)]
 Levels = Annotated[list[Fraction], MinLen(1), Ascending()]
 Text = Annotated[str, MinLen(1)]
-# Relative to the folder that the study runs in.
+# Paths are relative to the folder in which the study runs.
 Location = Annotated[str, MinLen(1), Expanded()]
-# Names are parts of paths, and of names of modules.
+# Names are parts of paths and of module names.
 Name = Annotated[
     str,
     Matches(
@@ -143,7 +149,7 @@ Name = Annotated[
         "names of lower-case letters, digits and underscores that begin with a letter, 100 at most",
     ),
 ]
-# The same as Literal, under the name that configurations are documented with.
+# An alias of Literal under the name in the documentation of settings.
 Choice = Literal
 
 
@@ -151,15 +157,15 @@ Choice = Literal
 class Setting:
     """One key of a plugin's section in the config.
 
-    Parameters
+    Attributes
     ----------
-    type
-        The type of its value, possibly `Annotated` with rules of annotated_types and `Matches`. A
-        mapping from names to `Setting` stands for a nested section.
+    type : type or mapping
+        The type of its value, possibly `Annotated` with rules of annotated_types and of this
+        module. A mapping from names to `Setting` is a nested section.
     text : str
-        What it means, in one line without a full stop.
+        Its meaning, in one line without a full stop.
     required : bool
-        Whether it must be given.
+        Whether the config must have it.
     """
 
     type: Any
@@ -169,12 +175,12 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Plugin:
-    """What every plugin says of itself.
+    """The description that all kinds of plugins share.
 
-    Parameters
+    Attributes
     ----------
     label : str
-        The name that readers know it by.
+        Its name for readers.
     order : int
         Its place in tables and figures; plugins of equal order are sorted by name.
     settings : mapping of str to Setting
@@ -190,18 +196,18 @@ class Plugin:
 class DatasetPlugin(Plugin):
     """A data set, `dlas/datasets/<name>.py`.
 
-    Parameters
+    Attributes
     ----------
     stem : {"small_input", "large_input"}
-        The kind of first layers that networks have on images of its size.
+        First layers of networks for images of its size.
     size : int or str
-        Pixels on each side of its images, or the setting that gives them.
+        Pixels on each side of its images, or the name of the setting for it.
     classes : int or str
-        How many classes it has, or the setting that gives it.
+        Number of classes, or the name of the setting for it.
     images : int, optional
-        How many images there are, where that is known before it is prepared.
+        Number of images, if it is known before the data set is prepared.
     threads : int
-        How many threads prepare it at most.
+        Most threads that prepare it.
     """
 
     stem: Literal["small_input", "large_input"]
@@ -215,15 +221,15 @@ class DatasetPlugin(Plugin):
 class ModelPlugin(Plugin):
     """A neural architecture, `dlas/models/<name>.py`.
 
-    Parameters
+    Attributes
     ----------
     smallest : mapping of str to int
         Pixels on each side of the smallest image that its strides allow, by stem.
     weights : str
-        torchvision's name of its published weights, empty where there are none.
+        torchvision's name of its published weights; empty without any.
     group : {"compact", "large"}, optional
-        Which of the two groups it is in that are compared with each other: architectures designed
-        to be small (MobileNets, EfficientNet), or the large ones (VGG-16, the ResNets).
+        The analysis compares two groups: architectures designed to be small (MobileNets,
+        EfficientNet), and large ones (VGG-16, the ResNets).
     """
 
     smallest: Mapping[str, int]
@@ -235,22 +241,20 @@ class ModelPlugin(Plugin):
 class TechniquePlugin(Plugin):
     """A compression technique, `dlas/compression/<name>.py`.
 
-    Parameters
+    Attributes
     ----------
     dtype : {"float32", "float16", "int8"}
         The type that its networks compute in.
     sparse : bool
-        Whether it makes weights zero, so that its networks are compiled in sparse formats as well.
+        Whether it creates zero weights; its networks are then compiled in sparse formats as well.
     block : int
         Neighbouring output channels whose weights become zero together.
     folds : bool
-        Whether it folds batch normalizations into the layers before them (`models.folding.fold`).
+        Whether it folds batch normalizations into the previous layers (`models.folding.fold`).
     keeps_zeros : bool
-        Whether weights that are zero already stay so. If not, no sparse technique can come before
-        it.
+        Whether zero weights stay zero. If not, no sparse technique can come before it.
     colour : str, optional
-        Its colour in all figures; without one it gets a colour of its own from the rest of the
-        palette.
+        Its colour in all figures, by default the next free one of the palette.
     """
 
     dtype: Literal["float32", "float16", "int8"] = "float32"
@@ -263,7 +267,13 @@ class TechniquePlugin(Plugin):
 
 @dataclass(frozen=True, kw_only=True)
 class PrimitivePlugin(Plugin):
-    """A convolution algorithm, `dlas/primitives/<name>.py`; `marker` is matplotlib's name of its mark."""
+    """A convolution algorithm, `dlas/primitives/<name>.py`.
+
+    Attributes
+    ----------
+    marker : str, optional
+        matplotlib's name of its marker.
+    """
 
     marker: str | None = None
 
@@ -272,15 +282,15 @@ class PrimitivePlugin(Plugin):
 class FormatPlugin(Plugin):
     """A format of the weights, `dlas/primitives/<name>.py`.
 
-    Parameters
+    Attributes
     ----------
     sparse : bool
-        Whether it leaves out zeros, so that it is for networks of sparse techniques alone.
+        Whether it omits zeros; it is then only for networks of sparse techniques.
     block : int
-        Neighbouring output channels that it stores together. It is for techniques whose blocks are
-        a multiple of it.
+        Neighbouring output channels that it stores together. The blocks of techniques must be a
+        multiple of it.
     edge : str, optional
-        Colour of the edges of its marks.
+        Colour of the edges of its markers.
     """
 
     sparse: bool = False
@@ -292,17 +302,16 @@ class FormatPlugin(Plugin):
 class TuningPlugin(Plugin):
     """A way to schedule, `dlas/compiler/schedulers/<name>.py`.
 
-    Parameters
+    Attributes
     ----------
     searches : bool
-        Whether it measures candidates on the platform first.
+        Whether it measures candidates on the platform.
     combines : tuple of str
-        Other ways that search, whose choices it is given.
+        Other ways with a search, whose results are its input.
     slow : bool
-        Whether its libraries are so slow that their top-1 on the test split is not taken, and that
-        none is timed twice.
+        Whether its libraries are too slow for the top-1 on the test split and for A/A replicates.
     fill, line : str, optional
-        matplotlib's names of the fill of its marks and the style of its curves.
+        matplotlib's names of the fill of its markers and the style of its curves.
     """
 
     searches: bool = False
@@ -316,7 +325,12 @@ class TuningPlugin(Plugin):
 class RuntimePlugin(Plugin):
     """A peer runtime, `dlas/runtimes/<name>.py`.
 
-    `loads` is the extension of the exported network that it loads, `line` the style of its lines.
+    Attributes
+    ----------
+    loads : str
+        File extension of the exported network that it loads.
+    line : optional
+        matplotlib's style of its lines.
     """
 
     loads: str
@@ -325,28 +339,28 @@ class RuntimePlugin(Plugin):
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionPlugin(Plugin):
-    """A way to reach a device, `dlas/hardware/connections/<name>.py`; one of its settings has its name."""
+    """A kind of connection, `dlas/hardware/connections/<name>.py`; one setting has its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObservationPlugin(Plugin):
     """An observation, `dlas/analysis/observations/<name>.py`.
 
-    Parameters
+    The label is the claim: a sentence without capital and full stop.
+
+    Attributes
     ----------
     origin : {"abstract", "formulated"}
-        Whether an abstract of the paper attests the claim or this project formulated it.
+        Whether the claim is in an abstract of the paper, or this project formulated it.
     layer : str
         Its place in the report, one of `LAYERS`.
-
-    The label is the claim: a sentence without capital and full stop.
     """
 
     origin: Literal["abstract", "formulated"]
     layer: str
 
 
-# The places of figures in the report: the layers of the stack, and what belongs to none of them.
+# Sections of the report: the layers of the stack, and figures and tables across them.
 LAYERS = (
     "1 Datasets",
     "2 Models",

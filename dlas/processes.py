@@ -1,4 +1,4 @@
-"""Worker processes: another process of Python answers requests, and may crash or hang without harm."""
+"""Worker processes: subprocesses that answer requests and may crash or hang without harm."""
 
 import multiprocessing
 import os
@@ -38,17 +38,17 @@ class WorkerError(Exception):
     """A request without a result."""
 
     def raise_bug(self) -> None:
-        """Raise this error if it is a bug in the program rather than a fault of what it was asked for."""
+        """Raise this error if it is a bug of the project, not a fault of the requested code."""
         if str(self).partition(":")[0] in _BUGS:
             raise self
 
 
 class DiedError(WorkerError):
-    """The process ended. The message gives its exit status or the signal that ended it."""
+    """The process ended. The message has its exit status or the signal that ended it."""
 
 
 class SilentError(WorkerError):
-    """The process gave no answer in time."""
+    """The process did not answer in time."""
 
 
 class FailedError(WorkerError):
@@ -58,28 +58,28 @@ class FailedError(WorkerError):
 class Worker:
     """A process that answers requests one after the other and may crash or hang without harm.
 
-    The process starts with the first request. After a crash or a timeout it is gone, and the next
-    request starts a new one. It ends with this process, whatever either of them is doing, and
-    leaves an interrupt from the keyboard to this process.
+    The process starts with the first request. A crash or a timeout ends it, and the next request
+    starts a new one. It always ends with this process. It ignores keyboard interrupts, which this
+    process handles.
 
     Parameters
     ----------
     service : callable or str
-        A context manager, called in the process. It yields the object whose methods are called.
-        A string is its name, "package.module:function".
+        A context manager, entered in the process. It yields the object whose methods are called. A
+        string is its name, "package.module:function".
     *arguments
         The arguments of the service.
     fresh : bool
-        Whether the process is a new interpreter rather than a fork of this process. A fork is safe
+        Whether the process is a new interpreter instead of a fork of this process. A fork is safe
         only while this process has run no kernels and used no GPU. A new interpreter imports the
-        service by its name and gets the arguments pickled.
+        service by its name and receives the arguments pickled.
     env : mapping of str to str, optional
         Environment variables to set in the process.
     cores : sequence of int, optional
-        The cores that the process may run on, all of this process's by default.
+        The cores that the process may run on, by default all of this process's.
     start_timeout_s : float, optional
-        The limit for the start of the process and of the service, which counts towards no request.
-        None leaves it to the service.
+        Timeout in seconds for the start of the process and of the service, which no request
+        includes. None waits forever.
     """
 
     def __init__(
@@ -99,14 +99,14 @@ class Worker:
         self._ready = False
 
     def start(self) -> None:
-        """Start the process without waiting for it, for work that goes on meanwhile."""
+        """Start the process without waiting for it."""
         if self._process is not None:
             return
         self._pipe, theirs = _FORK.Pipe()
         with theirs:
             if self.fresh:
                 self._process = _Interpreter(theirs, environment() | self.env)
-                # The wait for the service reports its end.
+                # A process that ended is reported by the wait for its service.
                 with suppress(ConnectionError):
                     self._pipe.send((sys.path, self.cores))
                     self._pipe.send((self.service, self.arguments))
@@ -116,7 +116,7 @@ class Worker:
                 self._process.start()
 
     def open(self) -> None:
-        """Start the process, if it is not there, and wait for its service. It raises what `call` raises."""
+        """Start the process if needed, and wait for its service. The errors are those of `call`."""
         if self._ready:
             return
         self.start()
@@ -129,7 +129,7 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """The process's identifier, none before it starts and after it ended."""
+        """The process ID, None before the start and after the end."""
         return None if self._process is None else self._process.pid
 
     def call(self, method: str, *arguments: Any, timeout_s: float) -> Any:
@@ -140,22 +140,22 @@ class Worker:
         method : str
             The name of the method.
         *arguments
-            Its arguments, which can be pickled, as its result can.
+            Its arguments. They and the result must be picklable.
         timeout_s : float
-            The limit for the answer in seconds.
+            Timeout for the answer in seconds.
 
         Raises
         ------
         StudyError
-            Raised by the service, of the same class; at its start too.
+            A StudyError of the service or of its start, of the same class.
         FailedError, DiedError, SilentError
-            For a service that raised another error, a process that ended, no answer in time.
+            For a service that raised another error, a process that ended, or no answer in time.
         """
         self.open()
         return self._exchange((method, arguments), timeout_s)
 
     def close(self) -> None:
-        """End the process at once, whatever it is doing."""
+        """Kill the process."""
         if self._process is not None and self._pipe is not None:
             self._process.kill()
             self._process.join()
@@ -169,7 +169,7 @@ class Worker:
         self.close()
 
     def _exchange(self, request: Any, timeout_s: float | None) -> Any:
-        """Send a request, or none, and return the result in the next answer."""
+        """Send a request, if any, and return the result in the next answer."""
         assert self._process is not None and self._pipe is not None
         try:
             if request is not None:
@@ -183,7 +183,7 @@ class Worker:
             self.close()
             raise DiedError(_end(status)) from None
         except BaseException:
-            # Its answer may still come, and would be taken for that of the next request.
+            # The answer may still come, and the next request would receive it.
             self.close()
             raise
         if trace:
@@ -194,9 +194,9 @@ class Worker:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment of a new interpreter: this process's without what changes measurements.
+    """Return the environment of a new interpreter, without variables that change measurements.
 
-    Python's path begins with this library.
+    PYTHONPATH begins with the folder of this package.
     """
     found = dict(os.environ)
     clear(found)
@@ -232,7 +232,7 @@ def serve_fresh(number: int) -> None:
     _prepare(cores)
     try:
         service, arguments = pipe.recv()
-    # Whatever the import of the service's module raises.
+    # Importing the service's module may raise any error.
     except Exception as error:
         _report(pipe, error)
     else:
@@ -247,7 +247,7 @@ def _serve_forked(
     cores: Sequence[int] | None,
     env: Mapping[str, str],
 ) -> None:
-    # With a copy of it open here, the pipe would never end.
+    # The pipe would never end while this process has a copy of the other end.
     parent.close()
     os.environ.update(env)
     _prepare(cores)
@@ -255,7 +255,7 @@ def _serve_forked(
 
 
 def _prepare(cores: Sequence[int] | None) -> None:
-    """Leave interrupts to the other process and run on some cores only, threads to come included."""
+    """Ignore interrupts, which the other process handles, and bind all threads to some cores."""
     for interrupt in (signal.SIGINT, signal.SIGHUP):
         signal.signal(interrupt, signal.SIG_IGN)
     if cores is not None:
@@ -263,9 +263,9 @@ def _prepare(cores: Sequence[int] | None) -> None:
 
 
 def _serve(pipe: Connection, service: Service | str, arguments: Sequence[Any]) -> None:
-    """Read requests until the pipe ends, then end at once, even in the midst of one."""
+    """Read requests until the pipe ends, then exit at once, even during a request."""
     requests: queue.SimpleQueue[tuple[str, Sequence[Any]]] = queue.SimpleQueue()
-    # A new thread has thread pools of its own in TVM; those of the forking one did not survive.
+    # A new thread gets new thread pools of TVM; those of the forking thread did not survive.
     threading.Thread(target=_answer, args=(pipe, requests, service, arguments), daemon=True).start()
     with suppress(EOFError, OSError):
         while True:
@@ -295,7 +295,7 @@ def _answer(
 
 
 def _report(pipe: Connection, error: Exception) -> None:
-    """Send an error to the other process, if that is still there."""
+    """Send an error to the other process, if it still exists."""
     lines = str(error).strip().splitlines()
     text = f"{type(error).__name__}: {lines[-1]}" if lines else repr(error)
     with suppress(BrokenPipeError):
@@ -306,7 +306,7 @@ def _report(pipe: Connection, error: Exception) -> None:
             pipe.send((None, error, ""))
         except BrokenPipeError:
             raise
-        # No other process can know its class.
+        # The class of the error cannot be unpickled in another process.
         except Exception:
             pipe.send((None, StudyError(str(error)), ""))
 

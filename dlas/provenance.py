@@ -1,4 +1,4 @@
-"""What made an artifact: the values of the config, the code, the versions and the machine of the job that wrote it."""
+"""The provenance of an artifact: config, code, versions and machine of its job."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ def record(
     params: Mapping[str, Any],
     seconds: float,
 ) -> dict[str, Any]:
-    """Describe a job that ends now, as plain values.
+    """Return the provenance record of a job that ends now.
 
     Parameters
     ----------
@@ -27,16 +27,15 @@ def record(
     inputs, outputs : sequence of str
         The paths that the job read and wrote.
     params : dict
-        Among them `settings`, the values of the config that the job depends on, and `code`, the
-        hash of its script and of all that this imports.
+        The parameters of the rule. `settings` has the config values that the job depends on, `code`
+        the hash of its script and all imports.
     seconds : float
-        How long the job worked.
+        Run time of the job.
 
     Returns
     -------
     dict
-        These, with the versions of the packages that this process has imported, its machine and the
-        time.
+        The arguments, the versions of all imported packages, the machine and the time.
     """
     return {
         "rule": rule,

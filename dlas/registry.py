@@ -54,7 +54,7 @@ KINDS: dict[Kind, tuple[str, type[Plugin]]] = {
 DESCRIPTION = "PLUGIN"
 NAME: Matches = get_args(Name)[1]
 
-# All that a description may use.
+# The names that a description may use.
 _VOCABULARY = {name: getattr(plugins, name) for name in plugins.__all__} | {
     "__builtins__": {each.__name__: each for each in (bool, dict, float, int, list, str, tuple)}
 }
@@ -67,8 +67,8 @@ def all_of(kind: Kind) -> dict[str, Plugin]:
     Raises
     ------
     StudyError
-        For a file whose description cannot be evaluated, one whose name cannot be a plugin's, and
-        two plugins with one label, which no reader could tell apart.
+        For a description that cannot be evaluated, a file name that is no valid plugin name, and
+        two plugins with the same label.
     """
     folder, expected = KINDS[kind]
     found: dict[str, Plugin] = {}
@@ -121,7 +121,7 @@ def describe(kind: Kind, name: str) -> Any:
 
 
 def module_name(kind: Kind, name: str) -> str:
-    """Return the full name of a plugin's module, which exists or not."""
+    """Return the full name of a plugin's module, whether it exists or not."""
     return f"dlas.{KINDS[kind][0].replace('/', '.')}.{name}"
 
 
@@ -132,16 +132,24 @@ def load(kind: Kind, name: str) -> ModuleType:
 
 
 def ordered(kind: Kind, present: Iterable[str]) -> list[str]:
-    """Return distinct names in the order of their plugins; names without a plugin come last, sorted."""
+    """Return distinct names in the order of their plugins.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of plugin.
+    present : iterable of str
+        The names; a name without a plugin comes last, sorted.
+    """
     places = {name: place for place, name in enumerate(all_of(kind))}
     return sorted(set(present), key=lambda name: (places.get(name, LAST), name))
 
 
 def _description(file: Path) -> Any:
-    """Evaluate the description in a file; None where there is none.
+    """Evaluate the description in a file; None without one.
 
-    Only its own lines are parsed, which takes a tenth of the time of whole files: each job of the
-    workflow plans anew.
+    Only the lines of the description are parsed, which takes a tenth of the time of the whole
+    file. Each job of the workflow reads all descriptions.
     """
     lines = file.read_text().splitlines()
     start = next(
@@ -159,7 +167,7 @@ def _description(file: Path) -> Any:
 
 
 def _expression(lines: list[str]) -> CodeType:
-    """Compile the value of the assignment that these lines begin with."""
+    """Compile the value of the assignment at the start of these lines."""
     for end in range(1, len(lines) + 1):
         with suppress(SyntaxError):
             (statement,) = ast.parse("\n".join(lines[:end])).body

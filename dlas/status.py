@@ -1,30 +1,30 @@
-"""What became of a configuration: the values of the column `status`, and the reasons behind them.
+"""The values of the column `status`, and their reasons.
 
-A status is data. What is true of one configuration only ends no job: its record carries the status,
-and the table has its row. A fault of the project or of the machine (a bug, no disk, no compiler) is
-an exception and fails its job.
+A status is data. An error of a single configuration does not fail a job: its record carries the
+status, and the table has its row. An error of the project or of the machine (a bug, a full disk, no
+compiler) is an exception and fails its job.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 OK = "ok"
-# Float16 without float16 arithmetic: numbers are widened to float32.
+# float16 without float16 arithmetic: values are widened to float32.
 WIDENED = "widened"
-# Timed under an emulator: the latency says nothing of the processor.
+# Timed under an emulator: the latency says nothing about the processor.
 SIMULATED = "simulated"
-# A measurement that verdicts may use.
+# Measurements that verdicts may use.
 MEASURED = (OK, WIDENED)
 RAN = (*MEASURED, SIMULATED)
 
-# Kinds of reasons against a measurement; a status is "<kind>: <reason>".
-# A method or a platform cannot express or run it.
+# Kinds of errors; such a status is "<kind>: <reason>".
+# A technique, primitive or platform cannot express or run the configuration.
 UNSUPPORTED = "unsupported"
-# It computes something else than the framework.
+# The library computes other results than the framework.
 WRONG = "wrong"
-# The device was not there, or vanished.
+# The device cannot be reached, or disconnected.
 UNREACHABLE = "unreachable"
-# It crashed, hung or could not be made.
+# The library crashed, hung or could not be built.
 FAILED = "failed"
 KINDS = (UNSUPPORTED, WRONG, UNREACHABLE, FAILED)
 
@@ -40,14 +40,14 @@ def kind(status: str) -> str:
 
 
 def ran(status: str) -> bool:
-    """Return whether a configuration got this far: nothing speaks against running it."""
+    """Return whether the status is not an error."""
     return status in RAN
 
 
 def combined(statuses: Iterable[str]) -> str:
     """Return the status that several stages give together.
 
-    The first reason against a measurement wins, then `simulated`, then `widened`.
+    The first error wins, then `simulated`, then `widened`.
     """
     found = list(statuses)
     reasons = [status for status in found if not ran(status)]
@@ -55,5 +55,5 @@ def combined(statuses: Iterable[str]) -> str:
 
 
 def of(record: Mapping[str, Any] | None) -> str:
-    """Return the status in a record; a record that is missing stands for a stage that did not run."""
+    """Return the status in a record; a missing record stands for a stage that did not run."""
     return because(FAILED, "no record") if record is None else str(record.get("status", OK))
