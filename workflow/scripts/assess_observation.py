@@ -1,4 +1,4 @@
-"""Judge one observation by the study's tables, and store what was found."""
+"""Judge one observation by the study's tables, and store the result."""
 
 from job import job
 from dlas.analysis import observation, table

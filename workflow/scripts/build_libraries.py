@@ -1,4 +1,4 @@
-"""Compile one network for one platform: a library for each primitive, format of the weights and tuning."""
+"""Compile one network for one platform: a library for each primitive, weight format and tuning."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ with job(snakemake):
         read_json(files.target)["target"],
         tunings,
         Path(snakemake.output.libraries),
-        # Kernels that other code compiled are no use.
+        # The folder has the compiler's code hash, so kernels of other code are never reused.
         Path(snakemake.params.kernels, snakemake.params.compiler),
         settings["linker"],
     )

@@ -1,4 +1,4 @@
-"""Check the libraries of one network on one platform against its training framework, on real images."""
+"""Check the libraries of one network on one platform against its training framework."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Choose the strongest level that keeps the accuracy: the elbow of one compression on one network."""
+"""Choose the strongest level of one compression that keeps the accuracy: the elbow."""
 
 import shutil
 
@@ -8,7 +8,7 @@ from dlas.files import atomic_write, read_json, write_json, write_rows
 
 with job(snakemake):
     files = snakemake.input
-    # Level 0 of a ladder is the network that it starts from.
+    # Level 0 of a ladder is the network that the ladder starts from.
     starts = [read_json(point) | {"level": 0} for point in files.start_point]
     points = [*starts, *map(read_json, files.points)]
     checkpoints = [*files.start, *files.compressed]

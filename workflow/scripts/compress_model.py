@@ -1,4 +1,4 @@
-"""Compress one model to one level, and say what that costs and saves."""
+"""Compress one model to one level, and record its accuracy and size."""
 
 import sys
 
@@ -55,7 +55,7 @@ with job(snakemake):
         answers = accuracy.answers(model, dataset.test, dataset)
         point |= {"validation_top1": validation, "top1": accuracy.top1_of(answers, dataset.test)}
     except RowError as error:
-        # Everything is compared with the baseline.
+        # Everything is compared with the baseline, so its failure fails the job.
         if chosen.compression == "none":
             raise
         point["status"] = error.status

@@ -1,4 +1,4 @@
-"""Download the archive of one dataset."""
+"""Download the archive of one data set."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Download the weights that torchvision publishes of one model."""
+"""Download torchvision's weights of one model."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Draw the accuracy that each network keeps while it is compressed."""
+"""Draw the accuracy of each network over the levels of its compression."""
 
 from job import job
 from dlas.analysis import curves, panels, table

@@ -1,4 +1,4 @@
-"""Make the page on which a reader explores all configurations of the study."""
+"""Make the page on which readers explore all configurations of the study."""
 
 from job import job
 from dlas.analysis import explore, explore_data, table

@@ -1,4 +1,4 @@
-"""Draw what was observed, with its verdict, and write the figure's caption."""
+"""Draw one observation with its verdict, and write the figure's caption."""
 
 from job import job
 from dlas.analysis import captions, observation, panels

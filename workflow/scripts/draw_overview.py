@@ -1,4 +1,4 @@
-"""Draw the latency of all networks at a glance."""
+"""Draw the latency of all networks."""
 
 from job import job
 from dlas.analysis import overview, panels, table

@@ -1,4 +1,4 @@
-"""Draw which networks are best in accuracy, latency and size taken together."""
+"""Draw the Pareto-optimal networks in accuracy, latency and size."""
 
 from job import job
 from dlas.analysis import panels, pareto, table

@@ -1,4 +1,4 @@
-"""Draw how close each network comes to what its platform allows."""
+"""Draw the performance of each network against the limits of its platform."""
 
 from job import job
 from dlas.analysis import panels, roofline, table

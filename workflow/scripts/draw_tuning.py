@@ -1,4 +1,4 @@
-"""Draw what the searches for schedules find over their trials."""
+"""Draw the results of the searches for schedules over their trials."""
 
 from job import job
 from dlas.analysis import panels, table, tuning_curves

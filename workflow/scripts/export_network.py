@@ -1,4 +1,4 @@
-"""Write one uncompressed network in the forms that other runtimes load."""
+"""Export one uncompressed network for other runtimes."""
 
 from job import job
 from dlas import compression, datasets, models

@@ -1,7 +1,6 @@
 """Import PyTorch or TVM without the parts that no job uses.
 
-`from fast_imports import torch` and `from fast_imports import tvm` import the package at that
-moment.
+`from fast_imports import torch` and `from fast_imports import tvm` import the package on demand.
 """
 
 import os
@@ -20,9 +19,9 @@ NOT_FOR_TVM = {"torch", "tvm.runtime.disco"}
 def import_torch() -> ModuleType:
     """Import PyTorch without `torch._dynamo`.
 
-    Every optimizer and torchvision import it, no training uses it, and it takes longer
-    than PyTorch itself. Stand-ins take its place and answer the questions that importing asks. Any
-    other access imports the real modules.
+    Every optimizer and torchvision import it, no job uses it, and it takes longer than PyTorch
+    itself. Stand-ins replace it and have the attributes that these imports read. Any other access
+    imports the real modules.
     """
     torch = import_module("torch")
     if COMPILER not in sys.modules:
@@ -31,7 +30,7 @@ def import_torch() -> ModuleType:
 
 
 class StandIn(ModuleType):
-    """Represents a module of the compiler until an attribute is asked for that it lacks."""
+    """Represents a module of the compiler until a missing attribute is accessed."""
 
     def __init__(self, name: str, **attributes: Any) -> None:
         super().__init__(name)
@@ -39,7 +38,7 @@ class StandIn(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         imports_submodule = name == "__path__" and self.__name__ == COMPILER
-        # The import system asks every module for such names.
+        # The import system reads such names of every module.
         if name.startswith("__") and not imports_submodule:
             raise AttributeError(name)
         for stand_in in STAND_INS:
@@ -60,14 +59,13 @@ STAND_INS = (
 
 
 def import_tvm() -> ModuleType:
-    """Import TVM without PyTorch, sessions of several GPUs, and its libraries of GPU kinds.
+    """Import TVM without PyTorch, multi-GPU sessions and the libraries of GPU kinds.
 
-    TVM imports PyTorch wherever that is installed, which takes seconds and starts a second pool of
-    threads. `dlas.compiler` loads the library of a GPU's kind when it compiles for one or runs on
-    one.
+    TVM imports PyTorch if it is installed, which takes seconds and starts a second thread pool.
+    `dlas.compiler` loads the library of a GPU kind when it compiles for one or runs on one.
     """
     absent = NOT_FOR_TVM - sys.modules.keys()
-    # An import of a module whose entry is None fails.
+    # Importing a module whose entry is None fails.
     sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
     os.environ[TVM_AUTOLOAD] = "0"
     tvm = import_module("tvm")

@@ -1,4 +1,4 @@
-"""Import one network for the compiler, with what it makes of real images."""
+"""Import one network for the compiler, and store the framework's outputs for real images."""
 
 import numpy as np
 

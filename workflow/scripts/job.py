@@ -1,7 +1,7 @@
-"""What scripts share: a log for each job, one line for bad input, and the path of its resume file.
+"""Shared by all scripts: logging, one-line errors for bad input, and the path of the resume file.
 
-It is imported before all else: no garbage is looked for until the job starts. What is imported
-stays, and to go through it over and over takes up to a fifth of a short job.
+Import it first: it disables the garbage collector until the job starts. Imported objects stay
+alive, and collecting during imports takes up to a fifth of a short job.
 """
 
 import gc
@@ -19,7 +19,7 @@ from dlas.errors import StudyError
 
 gc.disable()
 
-# Ctrl-C and a closed terminal, which reach every process of the terminal.
+# Ctrl-C and a closed terminal signal every process of the terminal.
 INTERRUPTS = (signal.SIGINT, signal.SIGHUP)
 for interrupt in INTERRUPTS:
     # Imports have nothing to clean up.
@@ -32,13 +32,14 @@ logger = logging.getLogger("dlas")
 def job(snakemake: Any) -> Iterator[None]:
     """Run one job: its messages and the traceback of an error go to the rule's log file.
 
-    A StudyError is bad input: one line on stderr and in the log, and the exit status 1. An
-    interruption is not reported here but by the workflow. Progress bars stay on stderr. A rule with
-    an output `provenance` gets a record there of what made its other outputs.
+    A StudyError is bad input: it gives one line on stderr and in the log, and exit status 1. The
+    workflow reports an interruption. Progress bars stay on stderr. A rule with an output
+    `provenance` gets a record there of the inputs, parameters and versions behind its other
+    outputs.
     """
     for interrupt in INTERRUPTS:
         signal.signal(interrupt, signal.default_int_handler)
-    # What is imported by now.
+    # Imported objects live as long as the process.
     gc.freeze()
     gc.enable()
     logging.basicConfig(

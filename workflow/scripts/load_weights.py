@@ -1,4 +1,4 @@
-"""Take the weights of one model from a file instead of training it."""
+"""Read the weights of one model from a file instead of training it."""
 
 from fast_imports import torch  # noqa: F401
 from job import job

@@ -1,4 +1,4 @@
-"""Find out whether one platform can be measured, and what it can reach at best."""
+"""Measure the limits of one platform, and record whether it can be measured."""
 
 from fast_imports import tvm  # noqa: F401
 from job import job

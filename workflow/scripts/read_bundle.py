@@ -1,4 +1,4 @@
-"""Take the rows of a platform from its bundles, as far as they fit the study."""
+"""Read a platform's rows from its bundles, if they fit the study."""
 
 from pathlib import Path
 

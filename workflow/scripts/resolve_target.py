@@ -1,4 +1,4 @@
-"""Settle the target and the threads of one platform for all jobs."""
+"""Resolve the target and the threads of one platform for all jobs."""
 
 from fast_imports import tvm  # noqa: F401
 from job import job

@@ -1,4 +1,4 @@
-"""Say how many rows of the study are not ok, and why; with `strict` that is an error."""
+"""Count the rows of the study that are not ok, with reasons; with `strict` they are an error."""
 
 from job import job
 from dlas.analysis import statuses, table

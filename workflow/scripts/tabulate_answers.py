@@ -1,4 +1,4 @@
-"""Put the answers of all networks to the test images in one file."""
+"""Put the predictions of all networks for the test images in one file."""
 
 from job import job
 from dlas.analysis import answers

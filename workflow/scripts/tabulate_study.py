@@ -1,4 +1,4 @@
-"""Put everything that is known of each configuration in one row, and all raw samples in one table."""
+"""Put all results of each configuration in one row, and all raw samples in one table."""
 
 from functools import cache
 from operator import itemgetter

@@ -1,4 +1,4 @@
-"""Put the study in one of the tables that a paper shows, as CSV and as a page."""
+"""Put the study in one of the tables of a paper, as CSV and as a page."""
 
 from job import job
 from dlas.analysis import pages, table

@@ -1,4 +1,4 @@
-"""Put the tuning curves and the layers of all configurations that were searched in one table each."""
+"""Put the tuning curves of all searches in one table, and the layers in another."""
 
 from job import job
 from dlas.analysis import table

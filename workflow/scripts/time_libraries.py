@@ -14,7 +14,7 @@ from dlas.runtimes.peer import started
 
 
 def right_libraries(bench, platform, networks):
-    """Return how each library is loaded that passed its check, by its variant."""
+    """Return a loader for each library that passed its check, by variant."""
     found = {}
     for compression, files in networks.items():
         checks = read_json(files["check"])

@@ -1,4 +1,4 @@
-"""Train one model on one dataset."""
+"""Train one model on one data set."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Find the schedules of one network's layers by measuring candidates on the platform itself."""
+"""Find the schedules of one network's layers by measuring candidates on the platform."""
 
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ with job(snakemake):
                 chosen.format,
                 facts["target"],
                 Settings(**settings["tuning"]),
-                # What was measured of kernels of other code says nothing of these.
+                # The folder has the kernels' code hash, so records of other code are never reused.
                 records=Path(snakemake.params.records, snakemake.params.kernels),
                 seed=settings["seed"],
                 opener=device_opener(platform),
