@@ -1,4 +1,4 @@
-"""From which sparsity on a sparse kernel is faster than a dense one: ResNet18's 3x3 layers, as text and as a figure."""
+"""The sparsity at which sparse kernels become faster than dense ones, for ResNet18's 3x3 layers."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ from dlas.analysis.style import GREY, Looks, style
 from dlas.study import descriptions
 
 RATIO = "ratio_to_pytorch_float32"
-# Percent, on the axis.
+# Ticks of the axis, in percent.
 SHOWN = (0, 50, 60, 70, 80, 90, 99)
-# The sparsity at which the slowest layer is named.
+# The sparsity for which the summary names the slowest layer.
 STRONG = 0.9
 DENSE = "#404040"
 KINDS: tuple[registry.Kind, ...] = ("compression", "primitive")
@@ -30,7 +30,7 @@ def resnet18(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def best(rows: pd.DataFrame, runtime: str, weight_format: str, dtype: str = "float32") -> pd.Series:
-    """Return the ratio of a runtime's fastest primitive for each layer, and in CSR for each sparsity too."""
+    """Return the ratio of a runtime's fastest primitive by layer, in CSR also by sparsity."""
     chosen = rows[
         (rows["runtime"] == runtime) & (rows["format"] == weight_format) & (rows["dtype"] == dtype)
     ]
@@ -44,11 +44,20 @@ def over_layers(ratios: pd.Series) -> pd.Series:
 
 
 def break_even(ratios: pd.Series) -> float:
-    """Return the sparsity from which on all ratios, indexed by sparsity, are below 1, between levels on a line.
+    """Return the lowest sparsity above which all ratios are below 1, interpolated linearly.
 
-    The work falls in proportion to the sparsity, and with it the ratio. Where the ratio is below 1
-    from the lowest sparsity on, that one is returned, and NaN where it is not below 1 at the
-    highest.
+    The work falls in proportion to the sparsity, and with it the ratio.
+
+    Parameters
+    ----------
+    ratios : pd.Series
+        Latency ratios, indexed by ascending sparsity.
+
+    Returns
+    -------
+    float
+        The lowest sparsity if no ratio is 1 or more there; NaN if the ratio at the highest sparsity
+        is.
     """
     levels, values = ratios.index.to_numpy(float), ratios.to_numpy(float)
     slow = np.flatnonzero(values >= 1)
@@ -62,7 +71,7 @@ def break_even(ratios: pd.Series) -> float:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Return what the table says of ResNet18's 3x3 layers, as text."""
+    """Return the results for ResNet18's 3x3 layers as text."""
     rows = resnet18(table)
     sparse = best(rows, "dlas", "csr")
     own, onnx = best(rows, "dlas", "dense"), best(rows, "onnxruntime", "dense")

@@ -1,4 +1,4 @@
-"""What takes turns on a layer: this project's kernels and PyTorch's, each checked before it is timed."""
+"""Kernels of this project and of PyTorch for a layer, each checked before it is timed."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,9 +25,9 @@ from dlas.primitives.plugin import unsupported
 from dlas.primitives.vector import vector_unit
 
 SPARSITIES = (0.0, 0.5, 0.6, 0.65, 0.7, 0.8, 0.9, 0.95, 0.99)
-# Shares of blocks that are zero.
+# Shares of zero blocks.
 BLOCK_SPARSITIES = (0.5, 0.75, 0.9)
-# Of the largest result: what sums in another order may differ by, or roundings to half precision.
+# The largest errors relative to the largest result: from the order of sums, and from float16.
 TOLERANCES = {"float32": 1e-4, "float16": 5e-3, "int8": 0.0}
 COLUMNS = [
     "layer",
@@ -47,7 +47,7 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to compute a layer, in what numbers, with what share of zeros in the weight, and one run of it."""
+    """One way to compute a layer, with the share of zeros in the weight; `run` runs it once."""
 
     dtype: str
     sparsity: float
@@ -58,7 +58,7 @@ class Contender:
 
 
 def expected_of(data: np.ndarray, weight: np.ndarray, layer: Convolution) -> np.ndarray:
-    """Return PyTorch's result [N, K, OH, OW] in float64, in which sums of 8-bit integers are exact."""
+    """Return PyTorch's float64 result [N, K, OH, OW]; its sums of 8-bit integers are exact."""
     feature, kernel = (torch.from_numpy(values).double() for values in (data, weight))
     convolved = functional.conv2d(
         feature, kernel, stride=layer.stride, padding=layer.padding[:2], groups=layer.groups
@@ -67,14 +67,24 @@ def expected_of(data: np.ndarray, weight: np.ndarray, layer: Convolution) -> np.
 
 
 def check(output: np.ndarray, expected: np.ndarray, tolerance: float, what: str) -> None:
-    """Stop the benchmark if an output is further from what is expected than the tolerance."""
+    """Stop the benchmark if an output is wrong.
+
+    Parameters
+    ----------
+    output, expected : np.ndarray
+        Arrays of the same shape.
+    tolerance : float
+        Largest error relative to the largest expected value.
+    what : str
+        The contender, for the message.
+    """
     error = largest_relative_error(output, expected)
     if error > tolerance:
         raise SystemExit(f"{what} is wrong by {error:.2g}; allowed: {tolerance:g}")
 
 
 def own_kernels(layer: Layer, target: Target) -> Iterator[Contender]:
-    """Yield every primitive dense, in each dtype, and in sparse formats at each sparsity, unless it declines."""
+    """Yield every supported primitive: dense in each dtype, and sparse at each sparsity."""
     wanted = [(dtype, "dense", 0.0) for dtype in BYTES]
     wanted += [("float32", "csr", sparsity) for sparsity in SPARSITIES]
     wanted += [("float32", "bsr", sparsity) for sparsity in BLOCK_SPARSITIES]
@@ -105,7 +115,17 @@ def compiled(
     layer: Convolution,
     target: Target,
 ) -> tuple[Callable[[], object], tvm.runtime.Tensor, Layout]:
-    """Return one run of the kernel of a layer, nothing fused behind it, its output, and that output's layout."""
+    """Compile a layer's kernel, with nothing fused behind it.
+
+    Returns
+    -------
+    callable
+        One run of the kernel.
+    tvm.runtime.Tensor
+        Its output.
+    Layout
+        The output's layout.
+    """
     algorithm, stored = primitives.load(primitive), primitives.load_format(weight_format)
     vector = vector_unit(target, str(weight.dtype))
     if reason := unsupported(algorithm, layer, str(data.dtype), vector):
@@ -125,12 +145,12 @@ def compiled(
 
 
 def physical(values: np.ndarray, layout: Layout) -> np.ndarray:
-    """Return a feature map [N, C, H, W] as it lies in memory in a layout."""
+    """Return a feature map [N, C, H, W] in the memory order of a layout."""
     return np.concatenate([layout.per_channel(image) for image in values])
 
 
 def pytorch(layer: Layer) -> Iterator[Contender]:
-    """Yield the dense convolution, and at each sparsity the product of a CSR matrix with ready-made patches."""
+    """Yield the dense convolution, and at each sparsity a CSR matrix times ready-made patches."""
     shape = layer.convolution
     data, dense = operands(shape, "float32")
     feature, kernel = torch.from_numpy(data), torch.from_numpy(dense)
@@ -161,12 +181,19 @@ def pytorch(layer: Layer) -> Iterator[Contender]:
 def csr_product(
     matrix: np.ndarray, patches: list[torch.Tensor]
 ) -> Callable[[], list[torch.Tensor]]:
-    """Return the products of a matrix in CSR and the patches of each image: in PyTorch for x86 those of MKL.
+    """Return a function that multiplies a CSR matrix with the patches of each image.
 
-    An image by itself: the library is slower on longer rows.
+    PyTorch calls MKL on x86. The images are multiplied one by one, as MKL is slower on longer rows.
+
+    Parameters
+    ----------
+    matrix : np.ndarray
+        float32 [K, C * R * S].
+    patches : list of Tensor
+        float32 [C * R * S, OH * OW] of each image.
     """
     with warnings.catch_warnings():
-        # The format is in beta state.
+        # PyTorch warns that its CSR support is in beta.
         warnings.simplefilter("ignore")
         stored = torch.from_numpy(matrix).to_sparse_csr()
         index = (stored.crow_indices().int(), stored.col_indices().int())
@@ -186,7 +213,26 @@ def measure(
     turns: Iterable[int],
     seconds: float,
 ) -> pd.DataFrame:
-    """Time the contenders of a layer in turns; return a row each, with the limits of what they compute."""
+    """Time the contenders of a layer in turns.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    contenders : sequence of Contender
+        Its contenders; one must be PyTorch's dense float32.
+    roofline : Roofline
+        The machine's limits.
+    turns : iterable of int
+        The turns.
+    seconds : float
+        Length of a sample.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row for each contender, with the columns COLUMNS.
+    """
     samplers = [repeated(contender.run) for contender in contenders]
     samples = take_turns(samplers, turns, seconds)
     keys = [(one.runtime, one.format, one.dtype) for one in contenders]
@@ -210,7 +256,10 @@ def measure(
 
 
 def cost(layer: Convolution, contender: Contender) -> tuple[float, float]:
-    """Return the operations, of non-zeros alone in sparse formats, and the bytes of input, weight and output."""
+    """Return the operations and the bytes of input, weight and output.
+
+    In sparse formats only nonzero weights count, with the bytes of their indices.
+    """
     size = int(np.prod(layer.weight_shape))
     nonzeros = size - zeros_of(size, contender.sparsity)
     width = BYTES[contender.dtype]

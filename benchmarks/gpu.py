@@ -1,9 +1,9 @@
-"""Whole networks on this machine's GPU of CUDA: this project's primitives against PyTorch, in one run.
+"""Time whole networks on this machine's CUDA GPU: this project's primitives against PyTorch.
 
-Batch 1, every runtime in float32 and in float16. PyTorch takes part as it runs by itself (eager)
-and as a CUDA graph, which leaves out what Python and the launches cost. It may multiply float32 in
-TF32 on the tensor cores, as it does by default in convolutions; this project's primitives do not.
-All take turns, so that a drift meets all of them alike.
+All runtimes run at batch 1, in float32 and in float16. PyTorch runs eagerly and as a CUDA graph,
+which leaves out the costs of Python and of kernel launches. It may compute float32 in TF32 on the
+tensor cores, as it does by default in convolutions; this project's primitives do not. All take
+turns, so drift affects all alike.
 """
 
 import argparse
@@ -49,7 +49,7 @@ CASES = (
     Case("resnet50", 224, "large_input", 1000),
 )
 TECHNIQUES = ("none", "float16", "int8")
-# With the build of a network.
+# Seconds to build a network.
 TIMEOUT_S = 600.0
 PEERS = {
     f"ratio_to_{runtime}_{dtype}": (runtime, dtype)
@@ -59,7 +59,7 @@ PEERS = {
 
 
 def pytorch(work: Workload, dtype: torch.dtype) -> Iterator[Contender]:
-    """Yield PyTorch on the GPU, eager and as a CUDA graph, with the image there already."""
+    """Yield PyTorch on the GPU, eager and as a CUDA graph, with the image on the GPU."""
     model = copy.deepcopy(work.model).to("cuda", dtype)
     image = torch.from_numpy(work.image).to("cuda", dtype)
 
@@ -68,7 +68,7 @@ def pytorch(work: Workload, dtype: torch.dtype) -> Iterator[Contender]:
         model(image)
 
     side = torch.cuda.Stream()
-    # As torch.cuda.graph asks for, before the capture.
+    # torch.cuda.graph needs warm-up runs on another stream before the capture.
     with torch.cuda.stream(side):
         for _ in range(3):
             run()
@@ -82,7 +82,7 @@ def pytorch(work: Workload, dtype: torch.dtype) -> Iterator[Contender]:
 
 
 def synchronized(run) -> Sampler:  # type: ignore[no-untyped-def]
-    """Return what gives the mean seconds of `number` runs in a row, of which the GPU has finished the last."""
+    """Return a sampler of the mean seconds of `number` runs in a row, timed by CUDA events."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
 
     def sample(number: int) -> float:
@@ -101,9 +101,9 @@ def synchronized(run) -> Sampler:  # type: ignore[no-untyped-def]
 def own_networks(
     work: Workload, gpu: Platform, tuned: Sequence[str], trials: Mapping[str, int]
 ) -> Iterator[Contender]:
-    """Yield every primitive in each technique's numbers; those that are `tuned` auto-tuned as well.
+    """Yield every primitive in each technique's dtype; primitives in `tuned` also auto-tuned.
 
-    First all code is made, in processes that are forked, which a GPU in use does not survive.
+    All libraries are built first, in forked processes: a GPU in use does not survive a fork.
     """
     described = target(gpu)
     with code_folder() as folder:
@@ -135,7 +135,7 @@ def export(build: Callable[[], Library], linker: Sequence[str], folder: Path) ->
 def apart(
     network: Network, primitive: str, gpu: Platform, trials: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Tune in a process of its own, as it forks and this one uses the GPU later."""
+    """Tune in a subprocess, as tuning forks and this process uses the GPU later."""
     with (
         TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process,

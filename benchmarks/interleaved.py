@@ -1,4 +1,4 @@
-"""Runtimes that take turns, so that a drift of the machine meets all of them alike; ratios of what is paired so."""
+"""Time runtimes in turns, so drift affects all alike, and compare samples of the same turn."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -9,12 +9,12 @@ import pandas as pd
 
 from dlas.files import atomic_write
 
-# Gives the mean seconds of a number of runs.
+# Returns the mean seconds of a number of runs.
 Sampler = Callable[[int], float]
 
 
 def repeated(run: Callable[[], object]) -> Sampler:
-    """Return what times `run`: several runs after one that does not count, or a single one, which fills a sample."""
+    """Return a sampler of `run`: several runs after a warm-up, or a single run."""
 
     def sample(number: int) -> float:
         if number > 1:
@@ -28,10 +28,21 @@ def repeated(run: Callable[[], object]) -> Sampler:
 
 
 def take_turns(samplers: Sequence[Sampler], turns: Iterable[int], seconds: float) -> np.ndarray:
-    """Return the milliseconds [turns, samplers] of a run; in each turn all are sampled once, in random order.
+    """Sample all runtimes once in each turn, in random order.
 
-    A sample is of as many runs as fill `seconds`, at least one. A sampler may fail, and gives NaN
-    then.
+    Parameters
+    ----------
+    samplers : sequence of callable
+        A sampler that fails gives NaN.
+    turns : iterable of int
+        The turns.
+    seconds : float
+        A sample has as many runs as fill this time, at least one.
+
+    Returns
+    -------
+    np.ndarray
+        float64 [turns, samplers], milliseconds of a run.
     """
     fastest = [min(sample(1) for _ in range(3)) for sample in samplers]
     numbers = [max(1, round(seconds / one)) if one > 0 else 1 for one in fastest]

@@ -1,15 +1,15 @@
-"""Layers one by one: this project's primitives, dense and sparse, against PyTorch, ONNX Runtime and a sparse library.
+"""Time single layers: this project's primitives against PyTorch, ONNX Runtime and a sparse library.
 
-One thread, one run. All runtimes of a layer take turns, and are called from the same loop; a ratio
-is the median over the turns of two samples of one turn, latency over PyTorch's dense float32
-convolution. Numbers are random.
+All run on one thread, in one process, with random operands. All runtimes of a layer take turns and
+are called from the same loop. A ratio is latency over PyTorch's dense float32 convolution: the
+median over turns of the ratio of two samples of a turn.
 """
 
 import argparse
 import os
 from pathlib import Path
 
-# Read by PyTorch when it starts.
+# PyTorch reads this when it is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pandas as pd

@@ -1,4 +1,4 @@
-"""The layers of the kernel benchmark and their operands: random numbers, in a weight an exact share of zeros."""
+"""The layers of the kernel benchmark, and random operands with an exact share of zeros."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from torch import nn
 from dlas import models
 from dlas.primitives.convolution import Convolution
 
-# What apache/tvm pull request 8605, "Sparse Conv2d Implementation for 3x3 kernels", reports on: 3x3
-# layers of ten images that keep channels and size. (channels, height and width)
+# (channels, height and width) of the layers in apache/tvm pull request 8605, "Sparse Conv2d
+# Implementation for 3x3 kernels": 3x3 layers of ten images that keep channels and size.
 PULL_REQUEST_8605 = ((64, 56), (128, 28), (256, 14), (512, 7))
 NETWORKS = (("resnet18", 32, "small_input"), ("resnet18", 224, "large_input"))
 POINTWISE = ("mobilenet_v2", 32, "small_input")
@@ -19,14 +19,14 @@ POINTWISE = ("mobilenet_v2", 32, "small_input")
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution and the network, or other source, that it is from."""
+    """A convolution and its source, such as a network."""
 
     source: str
     convolution: Convolution
 
     @property
     def name(self) -> str:
-        """What the layer is called: the source, kernel, channels and size of the input, and what is unusual."""
+        """Source, kernel, channels and input size; stride and batch if they are not 1."""
         layer = self.convolution
         rows, columns = layer.kernel
         stride = f" stride {layer.stride[0]}" if layer.stride != (1, 1) else ""
@@ -48,7 +48,7 @@ def all_layers() -> list[Layer]:
 
 
 def network_layers(model: str, size: int, stem: str) -> Iterator[Layer]:
-    """Yield the distinct convolutions of a network of width 1, in the order in which it runs them."""
+    """Yield the distinct convolutions of a network of width 1, in the order in which they run."""
     network = models.build(model, 10, 1.0, stem).eval()
     found: dict[Convolution, None] = {}
 
@@ -79,7 +79,22 @@ def network_layers(model: str, size: int, stem: str) -> Iterator[Layer]:
 
 
 def operands(layer: Convolution, dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a random feature map [N, C, H, W] and a dense weight; of dtype int8 these are uint8 and int8."""
+    """Return random operands of a layer.
+
+    Parameters
+    ----------
+    layer : Convolution
+        The layer.
+    dtype : str
+        float32, float16 or int8.
+
+    Returns
+    -------
+    np.ndarray
+        The feature map [N, C, H, W]; uint8 for int8.
+    np.ndarray
+        The dense weight.
+    """
     generator = np.random.default_rng(0)
     shape = layer.in_shape
     if dtype == "int8":
@@ -91,14 +106,15 @@ def operands(layer: Convolution, dtype: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def zeros_of(size: int, sparsity: float) -> int:
-    """Return how many of `size` weights are zero."""
+    """Return the number of zeros among `size` weights."""
     return round(sparsity * size)
 
 
 def thinned(weight: np.ndarray, sparsity: float, block: int = 1) -> np.ndarray:
-    """Return the weight with this share of zeros, at random places; a higher share has those of a lower one too.
+    """Return the weight with this share of zeros, at random places.
 
-    Zeros come in blocks of neighbouring output channels, of which `block` must divide the number.
+    A higher share has all zeros of a lower one. Zeros come in blocks of neighbouring output
+    channels, whose number must be a multiple of `block`.
     """
     rows = weight.reshape(len(weight) // block, block, -1).copy()
     blocks = rows.swapaxes(0, 1).reshape(block, -1)

@@ -1,8 +1,7 @@
-"""What limits each network of the benchmark: every kernel alone, against the machine's arithmetic peak.
+"""Time every kernel of each benchmark network by itself, against the machine's arithmetic peak.
 
-A kernel is timed by itself on warm data, one thread; a row adds up the kernels of one kind. What a
-network takes longer than the sum of its kernels is data that was not in cache when it was needed,
-first of all weights.
+A kernel runs on warm data and one thread; a row adds up the kernels of one kind. If a network takes
+longer than the sum of its kernels, data was not in cache when it was needed, mostly weights.
 """
 
 from collections.abc import Iterator
@@ -35,10 +34,15 @@ KINDS = ("depthwise_convolution", "pointwise_convolution", "convolution")
 
 
 def kernels(network: Network, primitive: str, compiled_for: Target) -> Iterator[dict[str, Any]]:
-    """Time every kernel of a network; yield its kind, calls, milliseconds and GFLOP of all its calls.
+    """Time every kernel of a network.
 
-    The operations of a layer are those of the plain convolution, also where Winograd's algorithm
+    The operations of a layer are those of the direct convolution, also if Winograd's algorithm
     needs fewer.
+
+    Yields
+    ------
+    dict
+        "kind", "calls", and "milliseconds" and "gflop" (10^9 operations) of all calls.
     """
     algorithm, dense = primitives.load(primitive), primitives.load_format("dense")
     macs: dict[str, int] = {}
@@ -72,7 +76,7 @@ def kernels(network: Network, primitive: str, compiled_for: Target) -> Iterator[
 
 
 def constant(argument: Any) -> np.ndarray:
-    """Return small numbers for an argument of a kernel."""
+    """Return an array of small constants for an argument of a kernel."""
     dtype = str(argument.dtype)
     shape = [int(extent) for extent in argument.shape]
     return np.full(shape, 0.01 if dtype.startswith("float") else 1, dtype)
@@ -106,7 +110,7 @@ def main() -> None:
             technique = "none" if dtype == "float32" else dtype
             network, _ = imported(work, work.model, technique)
             for primitive in primitives.names():
-                # The primitive may compute no layer of the network.
+                # A primitive may support no layer of the network.
                 with suppress(UnsupportedError):
                     tables.append(measure(case, network, primitive, described, limits[dtype]))
     table = pd.concat(tables, ignore_index=True)

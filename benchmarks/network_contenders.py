@@ -1,4 +1,4 @@
-"""This project's contenders on a network: its primitives, dense, compressed and in CSR, checked before they are timed.
+"""Libraries of this project for a network: dense, compressed and in CSR, checked first.
 
 Weights and images are random: latency does not depend on their values.
 """
@@ -34,10 +34,10 @@ from dlas.hardware.platforms import Platform, target
 from dlas.models.training import Recipe
 
 HERE = Platform("local_cpu", threads=1)
-# Of the weights that are pruned.
+# Share of zeros in the prunable weights.
 SPARSITY = 0.9
 ROOT = Path(__file__).parent.parent
-# Of candidates; they are not part of the repository.
+# Records of candidates, which git ignores.
 RECORDS = ROOT / "benchmarks" / "records"
 SEARCH: dict[str, Any] = {
     "strategy": "evolutionary",
@@ -45,15 +45,15 @@ SEARCH: dict[str, Any] = {
     "measurement": {"repeats": 10, "min_repeat_ms": 1, "timeout_s": 20},
     "confirmation": {"finalists": 2, "repeats": 15},
 }
-# The form and the way to schedule that is searched.
+# The form and the way to schedule of the search.
 SEARCHED = "float32"
 WAY = "autotuned"
-# Runs of each of a primitive's samples, and samples, that tell the fastest.
+# Runs of a sample, and samples, that find the fastest primitive.
 RUNS, SAMPLES = 2, 5
 EXCLUDE = ("stem", "depthwise", "classifier")
-# On which integers are calibrated.
+# Images for the calibration of integers.
 IMAGES = 32
-# Of the measure that `dlas.compiler.check` has for each dtype.
+# The largest errors, as `dlas.compiler.check` defines them for each dtype.
 TOLERANCES = {"float32": 1e-4, "float16": 2e-2, "int8": 0.0}
 COLUMNS = [
     "network",
@@ -73,8 +73,7 @@ FORMS = ("float32", "float16", "int8", "csr")
 class Case:
     """A network of width 1 and the size of its input in pixels.
 
-    `forms` are those of `FORMS` that take part, `build_s` the seconds that one of its libraries
-    takes on two cores.
+    `forms` are the tested ones of `FORMS`, `build_s` the seconds to build one library on two cores.
     """
 
     model: str
@@ -86,6 +85,7 @@ class Case:
 
     @property
     def name(self) -> str:
+        """The key "model_size"."""
         return f"{self.model}_{self.size}"
 
 
@@ -103,9 +103,9 @@ CASES = (
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to run a network: by what, in which format and numbers, with what share of zeros, and how it is timed.
+    """One way to run a network, with the share of zeros in its weights.
 
-    `sample` is None until it is checked, and where `status` says why it is not timed.
+    `sample` is None until the contender is checked, and if `status` is a reason against timing it.
     """
 
     runtime: str
@@ -120,7 +120,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Workload:
-    """A network in float32 and what it runs on: random images, normalized, float32 [N, 3, H, W]."""
+    """A float32 network with its random images, normalized, float32 [N, 3, H, W]."""
 
     case: Case
     model: nn.Module
@@ -129,7 +129,7 @@ class Workload:
 
     @property
     def image(self) -> np.ndarray:
-        """The image [1, 3, H, W] on which all are checked and timed."""
+        """The image [1, 3, H, W] for all checks and timings."""
         return self.images[:1]
 
 
@@ -143,9 +143,9 @@ def workload(case: Case) -> Workload:
 
 
 def enlivened(model: nn.Module) -> nn.Module:
-    """Give batch normalizations random statistics, scales and offsets as training leaves them, and return the model.
+    """Randomize the parameters and statistics of batch normalizations, and return the model.
 
-    Untrained, a deep network gives logits next to nothing, in which an error would not be seen.
+    The logits of a deep network with initial ones are close to zero, which would hide errors.
     """
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -158,9 +158,9 @@ def enlivened(model: nn.Module) -> nn.Module:
 
 
 def pruned(work: Workload, sparsity: float) -> nn.Module:
-    """Return the network with exactly this share of its weights zero, at random places.
+    """Return the network with exactly this share of its prunable weights zero, at random places.
 
-    The share is that of all convolutions together but those of `EXCLUDE`, which remain as they are.
+    The share is over all layers together, without those in `EXCLUDE`.
     """
     model = copy.deepcopy(work.model)
     weights = [layer.weight for layer in prunable(model, EXCLUDE).values()]
@@ -172,8 +172,8 @@ def pruned(work: Workload, sparsity: float) -> nn.Module:
 def own_networks(work: Workload, trials: Mapping[str, int] | None = None) -> Iterator[Contender]:
     """Yield every primitive in each form of the case.
 
-    `trials` are the largest numbers of a "layer" and of the whole "network". With them the fastest
-    primitive in float32 also runs as a search over its knobs leaves it.
+    `trials` limits the candidates of a "layer" and of the whole "network". With it, the fastest
+    primitive in float32 also runs autotuned.
     """
     for form in work.case.forms:
         technique = form if form in ("float16", "int8") else "none"
@@ -194,7 +194,7 @@ def own_networks(work: Workload, trials: Mapping[str, int] | None = None) -> Ite
 
 
 def _seconds(contender: Contender) -> float:
-    """Return the time of a run, infinite for one that declines."""
+    """Return the shortest time of a run; infinity for an unsupported primitive."""
     if contender.sample is None:
         return float("inf")
     return min(contender.sample(RUNS) for _ in range(SAMPLES))
@@ -203,9 +203,9 @@ def _seconds(contender: Contender) -> float:
 def own_primitives(
     work: Workload, network: Network, expected: np.ndarray, weight_format: str, sparsity: float
 ) -> Iterator[Contender]:
-    """Yield every primitive on a network, checked against the logits that it must give.
+    """Yield every primitive on a network, checked against the expected logits.
 
-    Those that decline the network have the reason in their status.
+    Primitives that do not support the network have the reason in their status.
     """
     for primitive in primitives.names():
         own = Contender("dlas", primitive, weight_format, network.dtype, sparsity, "untuned")
@@ -218,7 +218,24 @@ def own_primitives(
 
 
 def imported(work: Workload, model: nn.Module, technique: str) -> tuple[Network, np.ndarray]:
-    """Return a network compressed by a technique without levels, and the logits that it must give."""
+    """Compress a network and import it for the compiler.
+
+    Parameters
+    ----------
+    work : Workload
+        The images of calibration and of the check.
+    model : nn.Module
+        The network, which is not changed.
+    technique : str
+        A technique without levels.
+
+    Returns
+    -------
+    Network
+        The imported network.
+    np.ndarray
+        The expected logits of `work.image`.
+    """
     settings = {"observer": "minmax", "calibration_images": IMAGES, "epochs": 0}
     recipe = Recipe("sgd", learning_rate=0.1, weight_decay=0.0, epochs=1, batch_size=IMAGES)
     task = compression.Task(work.dataset, settings, recipe, 0, 1, False, 0)
@@ -230,7 +247,24 @@ def imported(work: Workload, model: nn.Module, technique: str) -> tuple[Network,
 def checked(
     work: Workload, library: CompiledNetwork, expected: np.ndarray, own: Contender
 ) -> Contender:
-    """Return a contender whose library is checked and ready to be timed."""
+    """Check a library, and return its contender ready to be timed.
+
+    Parameters
+    ----------
+    work : Workload
+        The image of the check.
+    library : CompiledNetwork
+        The library.
+    expected : np.ndarray
+        The expected logits.
+    own : Contender
+        The contender without a sampler.
+
+    Raises
+    ------
+    WrongError
+        For logits beyond the tolerance.
+    """
     try:
         check_outputs(library, work.image, expected, own.dtype, TOLERANCES[own.dtype])
     except WrongError as error:
@@ -247,7 +281,21 @@ def searched(
     trials: Mapping[str, int],
     way: str = WAY,
 ) -> Outcome:
-    """Return the schedules that a way to schedule finds within a budget of trials. What was measured before is kept."""
+    """Search for schedules; records of earlier runs of the same code are reused.
+
+    Parameters
+    ----------
+    network : Network
+        The imported network.
+    primitive, weight_format : str
+        The primitive and the weight format.
+    platform : Platform
+        The platform to measure on.
+    trials : mapping of str to int
+        Most candidates of a "layer" and of the whole "network".
+    way : str
+        The way to schedule.
+    """
     kernels = (
         f"dlas.primitives.{primitive}",
         f"dlas.primitives.{weight_format}",
@@ -267,7 +315,7 @@ def searched(
 
 
 def timed(timer: NetworkTimer) -> Sampler:
-    """Return a function that gives the mean seconds of `number` runs of a compiled network."""
+    """Return a sampler of the mean seconds of `number` runs of a compiled network."""
     return lambda number: timer.time(number)[0]
 
 
@@ -276,8 +324,14 @@ def measure(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Time the contenders of a network in turns.
 
-    Returns a row each, and the samples in milliseconds [turns, contenders], NaN where there are
-    none. One that fails meanwhile has the reason in its status, and no latency.
+    A contender that fails has the reason in its status, and no latency.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row for each contender, with the columns COLUMNS.
+    np.ndarray
+        float64 [turns, contenders], milliseconds; NaN for missing samples.
     """
     statuses = [contender.status for contender in contenders]
 

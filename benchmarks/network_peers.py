@@ -1,6 +1,6 @@
-"""The peers of a network: the same one in other runtimes, in float32 and quantized by their own tools.
+"""Peers of a network: other runtimes, in float32 and quantized by the runtimes' own tools.
 
-Each runs in a process of its own, on one core, and is checked before it is timed. One that is not
+Each runs in a subprocess on one core, and is checked before it is timed. A peer that is not
 installed, fails, hangs or is wrong has the reason in its row.
 """
 
@@ -22,14 +22,14 @@ from dlas.models import accuracy
 from dlas.models.export import write_onnx, write_program
 from dlas.runtimes.peer import started
 
-# Of the largest logit: what rounding to integers changes.
+# The largest error from rounding to integers, relative to the largest logit.
 INT8_TOLERANCE = 0.1
 TOLERANCE = {"float32": TOLERANCES["float32"], "int8": INT8_TOLERANCE}
 
 
 @contextmanager
 def peers(work: Workload) -> Iterator[list[Contender]]:
-    """Yield every runtime in float32 and, of a case with int8, those in int8 that have a tool for it."""
+    """Yield every runtime in float32; for a case with int8, also the runtimes with an int8 tool."""
     with TemporaryDirectory() as folder, ExitStack() as stack:
         reference = Path(folder, "reference.npz")
         logits = accuracy.logits(work.model, work.image)
@@ -54,13 +54,13 @@ def peer(
     time: Callable[[int], Sequence[float]] | None = None,
     status: str = "ok",
 ) -> Contender:
-    """Return a peer that is timed by its process, or cannot be."""
+    """Return the contender of a peer: timed by its process, or with a status."""
     sample = None if time is None else lambda number: time(number)[0]
     return Contender(name, "", "dense", dtype, 0.0, "", sample, status)
 
 
 def exported(work: Workload, folder: Path) -> dict[str, Path]:
-    """Write a network in the form that each runtime loads; return the files by runtime."""
+    """Export a network for each runtime; return the files by runtime."""
     forms = {"onnx": write_onnx, "pt2": write_program}
     files = {form: folder / f"float32.{form}" for form in forms}
     for form, file in files.items():
@@ -71,10 +71,14 @@ def exported(work: Workload, folder: Path) -> dict[str, Path]:
 
 
 def quantized(work: Workload, exported: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Quantize an ONNX model by the tools of the runtimes that have one.
+    """Quantize an ONNX model with the runtimes' tools, in subprocesses as tools start threads.
 
-    Returns the files by runtime, and the status of each that failed. The tools work in processes of
-    their own, as they bring threads.
+    Returns
+    -------
+    dict of str to Path
+        The quantized models by runtime.
+    dict of str to str
+        The status of each tool that failed.
     """
     tools = {"onnxruntime": quantize_for_onnxruntime, "openvino": quantize_for_openvino}
     files, reasons = {}, {}
@@ -90,10 +94,10 @@ def quantized(work: Workload, exported: Path) -> tuple[dict[str, Path], dict[str
 def quantize_for_onnxruntime(model: Path, images: np.ndarray) -> Path:
     """Write an ONNX model in 8-bit integers beside it, as ONNX Runtime recommends.
 
-    Activations are uint8, weights int8 with a scale for each channel, in the QDQ format, which ONNX
-    Runtime turns into integer operators when it loads the model: all that it has, so that feature
-    maps stay integers from layer to layer. The model's own shapes suffice: their symbolic inference
-    would add nothing.
+    Activations are uint8, weights int8 with a scale per channel, in the QDQ format. ONNX Runtime
+    turns it into integer operators on loading; all supported operators are quantized, so feature
+    maps stay integers from layer to layer. The model has all shapes, so symbolic shape inference is
+    skipped.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -125,7 +129,7 @@ def quantize_for_onnxruntime(model: Path, images: np.ndarray) -> Path:
 
 
 def quantize_for_openvino(model: Path, images: np.ndarray) -> Path:
-    """Write an ONNX model in 8-bit integers beside it in OpenVINO's form, by NNCF with its defaults."""
+    """Write an ONNX model in 8-bit integers beside it for OpenVINO, by NNCF with its defaults."""
     import nncf
     import openvino
 

@@ -1,4 +1,7 @@
-"""How fast this project's fastest primitive is in each form, beside the fastest peer: as columns, text and figure."""
+"""The latency of this project's fastest primitive in each form relative to the fastest peer.
+
+The module adds columns to the table, and writes a text and a figure.
+"""
 
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from benchmarks.interleaved import ratios_to
 from dlas.analysis.style import GREY, style
 
 OWN = "dlas"
-# What is compared, as (format, dtype), and its name in the figure.
+# The compared (format, dtype), and their names in the figure.
 FORMS = {
     ("dense", "float32"): "float32",
     ("dense", "float16"): "float16",
@@ -21,10 +24,15 @@ FORMS = {
 
 
 def with_ratios(table: pd.DataFrame, samples: np.ndarray) -> pd.DataFrame:
-    """Return the rows of one network with the columns `best_peer` and `ratio_to_best_peer`.
+    """Add the columns `best_peer` and `ratio_to_best_peer` to the rows of one network.
 
     Rows in int8 are compared with the fastest peer in int8, all others with the fastest in float32.
-    A ratio is the median over the turns of two samples of one turn.
+    A ratio is the median over turns of the ratio of two samples of a turn.
+
+    Parameters
+    ----------
+    table, samples
+        The results of `network_contenders.measure`.
     """
     table = table.assign(best_peer="", ratio_to_best_peer=np.nan)
     integers = table["dtype"] == "int8"
@@ -42,7 +50,17 @@ def with_ratios(table: pd.DataFrame, samples: np.ndarray) -> pd.DataFrame:
 def fastest(
     rows: pd.DataFrame, weight_format: str, dtype: str, tuning: str = ""
 ) -> pd.Series | None:
-    """Return the row of this project's fastest primitive, in one way to schedule or in any; None without one."""
+    """Return the row of this project's fastest primitive; None if there is none.
+
+    Parameters
+    ----------
+    rows : pd.DataFrame
+        The rows of one network.
+    weight_format, dtype : str
+        The form.
+    tuning : str
+        The way to schedule; empty for any.
+    """
     own = rows[
         (rows["runtime"] == OWN) & (rows["format"] == weight_format) & (rows["dtype"] == dtype)
     ]
@@ -53,7 +71,7 @@ def fastest(
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Return the ratios of latencies that matter, as text; below 1, this project's primitive is faster."""
+    """Return the most important ratios as text; below 1, this project's primitive is faster."""
     lines = ["latency of this project's fastest primitive relative to others, one thread"]
     for network, rows in table.groupby("network", sort=False):
         lines += ["", f"{network}:"]
@@ -79,7 +97,7 @@ def summary(table: pd.DataFrame) -> str:
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """Write a bar chart of the ratios: a group for each network, a bar for each form in its fastest way."""
+    """Draw the ratios: a group for each network, a bar for each form's fastest primitive."""
     found = [
         (network, label, row["ratio_to_best_peer"])
         for network, rows in table.groupby("network", sort=False)

@@ -1,8 +1,8 @@
-"""Whole networks: this project's primitives, dense and compressed, against the runtimes that are its peers.
+"""Time whole networks: this project's primitives, dense and compressed, against peer runtimes.
 
-One thread, one run. All contenders of a network take turns, so that a drift of the machine meets
-all of them alike; a ratio is the median over the turns of two samples of one turn. A run that was
-killed goes on with the networks that it has not done.
+All run on one thread, in one run. All contenders of a network take turns, so drift affects all
+alike. A ratio is the median over turns of the ratio of two samples of a turn. A killed run resumes
+with the networks that are left.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-# Read by PyTorch when it starts.
+# PyTorch reads this when it is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pandas as pd
@@ -34,7 +34,7 @@ from dlas.closure import code_hash
 from dlas.hardware import host
 
 RESULTS = Path(__file__).parent / "results"
-# What finding out how many runs fill a sample takes, in samples.
+# Samples' worth of time that it takes to find the number of runs in a sample.
 FIRST_TURNS = 1
 
 
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def finished_folder(arguments: argparse.Namespace) -> Path:
-    """Return where the tables of finished networks are kept until all are: one folder for each code and effort."""
+    """Return the folder that keeps finished networks' tables during a run, by code and options."""
     plugins = [registry.module_name("primitive", name) for name in primitives.names()]
     plugins += [registry.module_name("runtime", name) for name in registry.names("runtime")]
     code = code_hash(ROOT, None, ("benchmarks.networks", *plugins))
@@ -90,7 +90,7 @@ def finished_folder(arguments: argparse.Namespace) -> Path:
 
 
 def estimate(cases: Sequence[Case], arguments: argparse.Namespace) -> str:
-    """Say how long the measurements that are left will take, without searches."""
+    """Return a line with the time of the remaining measurements, without searches."""
     minutes = 0.0
     for case in cases:
         libraries = len(primitives.names()) * len(case.forms)
@@ -113,7 +113,7 @@ def measured(case: Case, arguments: argparse.Namespace) -> pd.DataFrame:
 
 
 def updated(file: Path, measured: pd.DataFrame) -> pd.DataFrame:
-    """Return the table in a file, if it is there, with the rows of networks that were measured now."""
+    """Return the table in a file, if it exists, with new rows for the measured networks."""
     before = [read(file)] if file.exists() else []
     kept = [table[~table["network"].isin(measured["network"])] for table in before]
     table = pd.concat([*kept, measured])
@@ -122,7 +122,7 @@ def updated(file: Path, measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def read(file: Path) -> pd.DataFrame:
-    """Return a table whose words are empty where nothing stands."""
+    """Return a table with empty texts for missing words."""
     table = pd.read_csv(file)
     words = table.select_dtypes(exclude="number").columns
     return table.fillna(dict.fromkeys(words, ""))

@@ -12,12 +12,12 @@ from benchmarks.layers import Layer, operands
 from dlas.primitives.convolution import Convolution
 
 OPSET, FORMAT = 17, 8
-# Of the output's range: its zero point.
+# The zero point of the output is the middle of its range.
 MIDDLE = np.uint8(128)
 
 
 def onnx_runtime(layer: Layer) -> Iterator[Contender]:
-    """Yield the dense convolution in float32 and, quantized to 8-bit integers, with a scale for each channel."""
+    """Yield the dense convolution in float32, and in 8-bit integers with a scale per channel."""
     shape = layer.convolution
     data, weight = operands(shape, "float32")
     run, output = session("Conv", shape, data, {"weight": weight})
@@ -41,7 +41,7 @@ def onnx_runtime(layer: Layer) -> Iterator[Contender]:
     run, output = session("QLinearConv", shape, data, constants)
     expected = np.rint(sums * scale[:, None, None]) + float(MIDDLE)
     run()
-    # Roundings of a half differ.
+    # Runtimes differ in the rounding of halves.
     step = 1 / expected.max()
     check(output.numpy().astype(float), expected, 1.01 * step, f"{layer.name}: QLinearConv")
     yield Contender("int8", 0.0, "onnxruntime", "", "dense", run)
@@ -78,12 +78,12 @@ def session(
 def bound(
     model: bytes, data: np.ndarray, output: np.ndarray
 ) -> tuple[Callable[[], object], onnxruntime.OrtValue]:
-    """Return one run of an ONNX model of one input and one output on one thread, and its output, both bound once."""
+    """Return one run of an ONNX model on one thread, and its output; both tensors are bound."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     running = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     (given,), (wanted,) = running.get_inputs(), running.get_outputs()
-    # In memory of the runtime's own: what is made from an array does not keep it.
+    # The runtime owns this memory: an OrtValue made from an array would not keep the array alive.
     feature = onnxruntime.OrtValue.ortvalue_from_shape_and_type(data.shape, data.dtype)
     feature.update_inplace(data)
     result = onnxruntime.OrtValue.ortvalue_from_numpy(output)

@@ -1,4 +1,4 @@
-"""Images of no data set, for what takes as long on any."""
+"""Random images, for measurements that take equally long on any images."""
 
 import numpy as np
 
@@ -6,9 +6,18 @@ from dlas import datasets
 
 
 def random_images(count: int, size: int, classes: int, others: int = 1) -> datasets.Dataset:
-    """Return a data set of random square images: `count` to train on and `others` in each other split.
+    """Return a data set of random square images, always the same; labels cycle through the classes.
 
-    Their labels are all classes in turns. It is the same one each time.
+    Parameters
+    ----------
+    count : int
+        Training images.
+    size : int
+        Pixels on each side.
+    classes : int
+        Number of classes.
+    others : int
+        Images of the validation split, and of the test split.
     """
     draw = np.random.default_rng(0)
 

@@ -1,7 +1,7 @@
-"""What a layer can reach at most: the machine's arithmetic, or the cache or memory that its numbers fit into.
+"""The limits of a layer: the machine's arithmetic, or the bandwidth of its cache or memory.
 
-The model is that of Williams, Waterman and Patterson, "Roofline: An Insightful Visual Performance
-Model for Multicore Architectures", CACM 2009, on one thread.
+This is the roofline model of Williams, Waterman and Patterson, "Roofline: An Insightful Visual
+Performance Model for Multicore Architectures", CACM 2009, on one thread.
 """
 
 from collections.abc import Mapping
@@ -10,14 +10,17 @@ from typing import Any
 from dlas.hardware import peak
 
 BYTES = {"float32": 4, "float16": 2, "int8": 1}
-# Of a stored weight's place: offsets have 16 bits where they fit, and one for four weights in BSR.
+# Bytes of the index of a stored weight: 16-bit offsets in CSR, one for four weights in BSR.
 INDEX_BYTES = {"dense": 0.0, "csr": 2.0, "bsr": 0.5}
-# Powers of two: sizes in bytes at which reading is measured.
+# Exponents of 2: sizes in bytes at which reading is measured.
 SMALLEST, LARGEST = 15, 26
 
 
 class Roofline:
-    """A machine's limits: arithmetic in each dtype, and reading at each size, measured at once."""
+    """A machine's limits: arithmetic in each dtype, and read bandwidth at each size.
+
+    Creating it measures them.
+    """
 
     def __init__(self, target: Mapping[str, Any]) -> None:
         self.gflops = peak.measure_each_arithmetic(target, 1)
@@ -30,8 +33,8 @@ class Roofline:
     def limit(self, operations: float, size: float, dtype: str) -> tuple[str, float]:
         """Return "arithmetic" or "bandwidth", and the fewest milliseconds that it allows.
 
-        Bandwidth is that of reading `size` bytes again and again, rounded down to a power of two: a
-        layer that is timed by itself finds its numbers in the cache that they fit into.
+        Bandwidth is that of reading `size` bytes repeatedly, rounded down to a power of two: a
+        layer that is timed by itself finds its data in the smallest cache that holds it.
         """
         power = min(max(int(size).bit_length() - 1, SMALLEST), LARGEST)
         computed = 1e-6 * operations / self.gflops[dtype]

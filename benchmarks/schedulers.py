@@ -1,7 +1,7 @@
-"""The ways to schedule on one network: latencies beside the default schedule, and what each search cost.
+"""Compare the ways to schedule on one network: their latencies, and the cost of each search.
 
-One thread, one run: the libraries of a primitive take turns, so that a drift of the machine meets
-all of them alike.
+All run on one thread, in one run. The libraries of a primitive take turns, so drift affects all
+alike.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Read by PyTorch when it starts.
+# PyTorch reads this when it is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
@@ -52,20 +52,21 @@ COLUMNS = [
 
 
 class Costs(logging.Handler):
-    """Keeps what the last search cost, from its log: candidates, seconds, and those of the search itself."""
+    """Read the cost of the last search from its log: candidates, seconds, seconds of the search."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self.last = (np.nan, np.nan, np.nan)
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep the costs in a message of the search."""
         if found := COST.search(record.getMessage()):
             self.last = tuple(map(float, found.groups()))  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
 class Found:
-    """The schedules that a way to schedule found, its trials a layer, and its cost as `Costs.last` gives it."""
+    """The schedules that a way to schedule found, its trials per layer, and its `Costs.last`."""
 
     tuning: str
     trials: int = 0
@@ -76,7 +77,7 @@ class Found:
 def found(
     network: Network, primitive: str, trials: Sequence[int], ways: Sequence[str]
 ) -> Iterator[Found]:
-    """Yield what there is to build: the default, the bare loops, and what each search finds."""
+    """Yield the variants to build: the default, the bare loops, and the result of each search."""
     costs = Costs()
     logger = logging.getLogger("dlas")
     logger.setLevel(logging.INFO)
@@ -93,7 +94,7 @@ def found(
 def contender(
     work: Workload, network: Network, expected: np.ndarray, primitive: str, one: Found
 ) -> Contender:
-    """Return the network as one way has it, checked."""
+    """Return the checked contender of one way to schedule."""
     own = Contender("dlas", primitive, "dense", network.dtype, 0.0, one.tuning, None)
     library = build_library(
         network,
@@ -131,7 +132,7 @@ def main() -> None:
     (case,) = (case for case in CASES if case.name == arguments.network)
     work = workload(case)
     network, expected = imported(work, work.model, arguments.technique)
-    # Searches build on all cores, and in forks of a process that has run no kernels.
+    # Searches build on all cores, and fork this process, which must have run no kernels.
     ways = {
         primitive: list(found(network, primitive, arguments.trials, arguments.ways))
         for primitive in arguments.primitives

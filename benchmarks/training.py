@@ -1,6 +1,6 @@
-"""How long the trainings of a config take on this machine: an epoch or two of each network, on random images.
+"""Time a config's trainings on this machine: an epoch or two of each network, on random images.
 
-Of the last epoch, its validation included. Each network is trained twice, which shows whether the
+The last epoch counts, with its validation. Each network is trained twice, which shows whether the
 machine gives the same bits.
 """
 
@@ -17,6 +17,7 @@ from dlas.models import training
 
 
 def main() -> None:
+    """Measure and print a row for each model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configfile", type=Path, default=Path("config/paper.yaml"))
     parser.add_argument("--dataset", default="cifar10", help="whose recipes and first layers")
@@ -40,7 +41,7 @@ def main() -> None:
 def measured(
     config: study.Config, model: str, data: datasets.Dataset, options: argparse.Namespace
 ) -> dict[str, object]:
-    """Return the figures of one network's training."""
+    """Return the row of one network's training."""
     recipe = training.recipe(study.recipe(config, options.dataset, model))
     short = replace(recipe, epochs=options.epochs, device=options.device or recipe.device)
     runs = []

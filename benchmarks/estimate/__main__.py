@@ -1,7 +1,7 @@
-"""How long a study will take on this machine, stage by stage, before anything of it is run.
+"""Estimate the run time of a study on this machine, stage by stage, without running any of it.
 
 Rates are measured here in a minute or three, with random images and weights. No data set is needed,
-no job is started.
+and no job is started.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from dlas.files import write_json
 
 
 def main() -> None:
-    """Measure, print the table and, where it is asked for, write it as JSON."""
+    """Measure, print the table and, with --json, write it as JSON."""
     parser = argparse.ArgumentParser(prog="benchmarks.estimate", description=__doc__)
     parser.add_argument("--configfile", default="", help="an overlay on config.yaml")
     parser.add_argument("--cores", default="all", help="of the study: a number, or all")
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def estimate(arguments: argparse.Namespace) -> None:
-    """Do what the command line asks for; StudyError for a wrong config."""
+    """Estimate with the options of the command line; raise StudyError for an invalid config."""
     config = study.load(*filter(None, [arguments.configfile]))
     networks = demand.networks(config)
     rates = measure(config, networks, arguments.seconds)
@@ -61,7 +61,7 @@ def estimate(arguments: argparse.Namespace) -> None:
 
 
 def notes(inputs: Inputs, found: list[Stage], results: Path) -> list[str]:
-    """Return where the rates are from, and what they leave out."""
+    """Return remarks on the source of the rates, and on what they leave out."""
     compiled = ", ".join(sorted(inputs.rates.measured_on.values()))
     lines = [
         "rates measured on this machine: training and inference of each network at its own size; "

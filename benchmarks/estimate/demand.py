@@ -1,4 +1,4 @@
-"""What a config asks for: the jobs of each rule, the images of each data set, and what each network costs."""
+"""The work of a study: the jobs of each rule, the images and the networks' sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from dlas import datasets, models, registry, study
 from dlas.models import accounting
 
 ROOT = Path(__file__).parents[2]
-# The official archive.
+# The official archive of CIFAR-10.
 CIFAR10 = {"train": 50_000, "test": 10_000, "classes": 10, "size": 32}
 IMAGENET_CLASSES = 1000
-# Jobs of analysis that are one of their kind.
+# Jobs of analysis that exist once.
 TABLES = (
     "tabulate_study",
     "trace_rows",
@@ -39,7 +39,7 @@ Jobs = Mapping[str, list[dict[str, str]]]
 
 @dataclass(frozen=True)
 class Images:
-    """How many images the splits of a data set have, of how many classes, and the pixels on each side."""
+    """The number of images in each split of a data set, of classes, and the pixels on each side."""
 
     train: int
     validation: int
@@ -49,16 +49,28 @@ class Images:
 
     @property
     def total(self) -> int:
+        """The number of images in all splits."""
         return self.train + self.validation + self.test
 
 
 @dataclass(frozen=True)
 class Network:
-    """A model on a data set, uncompressed.
+    """An uncompressed model on a data set.
 
-    `macs` and `activations` (numbers that its layers give out) are those of one image, `layers` the
-    convolutions and linear layers, `workloads` the convolutions that differ in shape. `kind` is
-    "depthwise" if it has such layers.
+    Attributes
+    ----------
+    dataset, model : str
+        Its names.
+    images : Images
+        The images of the data set.
+    parameters : int
+        Number of parameters.
+    macs, activations : int
+        Multiply-accumulate operations and layer outputs of one image.
+    layers, workloads : int
+        Number of convolutions and linear layers, and of convolutions with different shapes.
+    kind : {"dense", "depthwise"}
+        "depthwise" if it has depthwise convolutions.
     """
 
     dataset: str
@@ -73,11 +85,12 @@ class Network:
 
     @property
     def name(self) -> str:
+        """The key "dataset/model"."""
         return f"{self.dataset}/{self.model}"
 
 
 def jobs(config: study.Config) -> Jobs:
-    """Return the wildcards of every job of the whole study but downloads by rule, in the order of the stack."""
+    """Return the wildcards of every job except downloads, by rule, in the order of the stack."""
     untrained, networks = set(study.untrained(config)), study.networks(config)
     pairs = sorted({(network["dataset"], network["model"]) for network in networks})
     trained, loaded = (
@@ -127,9 +140,12 @@ def _different(choices: list[dict[str, str]], *layers: str) -> list[dict[str, st
 
 
 def images(config: study.Config, dataset: str) -> Images:
-    """Return the images of a data set that may not be on disk: an embedded one is cut here, which takes seconds.
+    """Return the images of a data set that may not be on disk; an embedded one is made in seconds.
 
-    Raises a StudyError for another one that is not prepared.
+    Raises
+    ------
+    StudyError
+        For any other data set that is not prepared.
     """
     settings = config.datasets[dataset]
     if dataset == "cifar10":
@@ -149,7 +165,7 @@ def images(config: study.Config, dataset: str) -> Images:
 
 
 def networks(config: study.Config) -> dict[str, Network]:
-    """Return every model on its data set by "dataset/model"."""
+    """Return every model on its data set, by "dataset/model"."""
     found = {name: images(config, name) for name in config.study.datasets}
     listed = [
         network(dataset, model, found[dataset], config.models.width)
@@ -159,7 +175,7 @@ def networks(config: study.Config) -> dict[str, Network]:
 
 
 def network(dataset: str, model: str, images: Images, width: float) -> Network:
-    """Return what a model on images costs, found without memory for its weights and without arithmetic."""
+    """Return the size of a model on images, built on torch's meta device without memory."""
     shape = (1, 3, images.size, images.size)
     with torch.device("meta"):
         built = models.build(
@@ -183,7 +199,7 @@ def network(dataset: str, model: str, images: Images, width: float) -> Network:
 
 
 def _traced(model: nn.Module, image: torch.Tensor) -> tuple[int, int]:
-    """Return how many numbers the layers give out and how many convolutions differ in shape."""
+    """Return the number of layer outputs, and of convolutions with different shapes."""
     numbers, shapes = 0, set()
 
     def note(layer: nn.Module, inputs: Any, output: torch.Tensor) -> None:

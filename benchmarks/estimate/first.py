@@ -1,4 +1,4 @@
-"""The smallest job of each kind: what it takes is what a job takes to start, with all that is imported on first use."""
+"""The smallest job of each kind: its time is the start-up of a job, with all imports."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def exporting() -> None:
 
 
 def compiling() -> None:
-    """Ask for the target, as all that compiles does."""
+    """Resolve the target, as every job that compiles does."""
     from dlas.hardware.platforms import Platform, target
 
     target(Platform("local_cpu"))
 
 
 def tables() -> None:
-    """Do nothing: its script has imported all."""
+    """Do nothing: the script of these jobs has imported everything."""
 
 
 def analysis() -> None:

@@ -1,8 +1,8 @@
-"""How fast this machine does what the jobs of a study do: measured in a minute or three, with the study's own code.
+"""Measure the speed of this machine in a minute or three, with the study's own code.
 
-Networks are trained, run and compiled by as many processes as there are cores, one thread each:
-side by side, as the jobs of a study run. What a study measures alone, candidates and latency on all
-cores, is measured alone afterwards.
+Networks are trained, run and compiled by one process per core with one thread each, as a study runs
+its jobs side by side. Candidates and latency on all cores, which a study measures alone, are
+measured alone afterwards.
 """
 
 import ast
@@ -47,15 +47,15 @@ from dlas.hardware.devices import device_opener
 from dlas.hardware.platforms import Platform, target
 from dlas.models import accuracy, export, training
 
-# Of the forward pass of one step of training: so many images at once.
+# MACs of the forward pass of a training step; they set the batch size.
 STEP_MACS = 3e9
-# Of a library.
+# Runs of a library.
 RUNS = 4
-# Of training, at most.
+# Most steps of training.
 STEPS = 6
-# Of the CSR networks, where the study has no ladder of sparsities.
+# Sparsity of the CSR networks if the study has no ladder of sparsities.
 SPARSITY = 0.8
-# The script of a job of each kind, of which `first` does the smallest.
+# The script of each kind of job; `first` has the smallest job of the kind.
 STARTED = {
     "training": "compress_model",
     "importing": "import_network",
@@ -70,7 +70,17 @@ HERE = Platform("local_cpu")
 
 @dataclass(frozen=True)
 class Technique:
-    """Seconds that a technique without a ladder takes at once, for an image of calibration, and for one inference."""
+    """Seconds of a technique without a ladder.
+
+    Attributes
+    ----------
+    once : float
+        Seconds of one compression with a single image of calibration.
+    calibration : float
+        Seconds for each further image of calibration.
+    inference : float
+        Seconds for the inference of an image.
+    """
 
     once: float
     calibration: float
@@ -79,7 +89,7 @@ class Technique:
 
 @dataclass(frozen=True)
 class NetworkRates:
-    """Seconds on one thread: of training with an image, of its inference, and of each technique without a ladder."""
+    """Seconds on one thread for an image of training and of inference, and of each technique."""
 
     training: float
     inference: float
@@ -88,9 +98,16 @@ class NetworkRates:
 
 @dataclass(frozen=True)
 class Code:
-    """One primitive in one format: seconds to build a layer, seconds a MAC on one thread and on all cores.
+    """The rates of one primitive in one format.
 
-    `layer_bytes` is what a layer takes in a library besides its weights.
+    Attributes
+    ----------
+    build_layer : float
+        Seconds to build a layer.
+    mac, mac_all_cores : float
+        Seconds per MAC on one thread and on all cores.
+    layer_bytes : float
+        Bytes of a layer in a library, without its weights.
     """
 
     build_layer: float
@@ -101,30 +118,33 @@ class Code:
 
 @dataclass(frozen=True)
 class Rates:
-    """What was measured. Kinds of networks are those of `Network`; codes are "primitive-format"."""
+    """The measured rates.
+
+    `Network.kind` is the key of networks' kinds; the key of a code is "primitive-format".
+    """
 
     cores: int
-    # Seconds until a job has imported what it needs, by STARTED.
+    # Seconds until a job has imported its modules, by kind of STARTED.
     start: Mapping[str, float]
-    # Of memory then.
+    # Bytes of memory at that time.
     start_bytes: Mapping[str, float]
     networks: Mapping[str, NetworkRates]
-    # By kind.
+    # Keyed by kind of network.
     codes: Mapping[str, Mapping[str, Code]]
     import_layer: float
     export_layer: float
-    # Seconds of a search, of small layers, by way to schedule.
+    # Seconds per candidate of a search on small layers, by way to schedule.
     candidate: Mapping[str, float]
-    # Of a candidate.
+    # Bytes of the records of a candidate.
     record_bytes: Mapping[str, float]
     # Seconds to decode and shrink a photograph.
     image: float
-    # Kind: the network that was compiled.
+    # The compiled network of each kind.
     measured_on: Mapping[str, str]
 
 
 def measure(config: study.Config, networks: Mapping[str, Network], seconds: float = 60.0) -> Rates:
-    """Measure the rates of a config's networks; `seconds` is what it may take where one step of each takes less."""
+    """Measure the rates of a config's networks in about `seconds`, but at least a step of each."""
     cores = len(host.cores())
     budget = 0.3 * seconds * cores / len(networks)
     smallest = {
@@ -134,7 +154,7 @@ def measure(config: study.Config, networks: Mapping[str, Network], seconds: floa
         for kind in sorted({each.kind for each in networks.values()})
     }
     with code_folder() as folder:
-        # The longest first, so that no core waits at the end.
+        # The longest jobs start first, so no core is idle at the end.
         work: dict[tuple[str, str], Callable[[], Any]] = {
             ("code", kind): partial(measure_code, config, each, folder / kind)
             for kind, each in smallest.items()
@@ -164,8 +184,7 @@ def measure(config: study.Config, networks: Mapping[str, Network], seconds: floa
             name: Code(
                 build_layer=built["seconds"] / smallest[kind].layers,
                 mac=built["latency"] / smallest[kind].macs,
-                # Threads that wait for each other are slowed by whatever else runs; one thread is
-                # not.
+                # Other load slows threads that wait for each other, but not a single thread.
                 mac_all_cores=min(of("latency")[kind][name], built["latency"])
                 / smallest[kind].macs,
                 layer_bytes=built["bytes"] / smallest[kind].layers,
@@ -193,7 +212,7 @@ def measure(config: study.Config, networks: Mapping[str, Network], seconds: floa
 def _run(
     work: Mapping[tuple[str, str], Callable[[], Any]], processes: int, threads: int, progress: Any
 ) -> dict[tuple[str, str], Any]:
-    """Do pieces of work side by side, in the order given, and return what each found."""
+    """Run functions in parallel, in the order given, and return their results."""
     os.environ |= {"TVM_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
     with ProcessPoolExecutor(
         processes, get_context("spawn"), initializer=_begin, initargs=(threads,)
@@ -223,14 +242,24 @@ def _begin(threads: int) -> None:
 
 
 def measure_network(config: study.Config, network: Network, budget: float) -> NetworkRates:
-    """Train and run a network on random images of its size for about `budget` seconds, one step at least.
+    """Train and run a network on random images.
 
-    This process has one thread for it: those that wait for each other would count as well.
+    This process uses one thread, as CPU time would include threads that wait for each other.
+
+    Parameters
+    ----------
+    config : Config
+        The config.
+    network : Network
+        The network; the images have its size.
+    budget : float
+        Approximate CPU seconds; at least one step is trained.
     """
     dataset, model = network.dataset, network.model
     recipe = training.recipe(study.recipe(config, dataset, model))
     count = max(2, min(recipe.batch_size, int(STEP_MACS / network.macs)))
-    # A rate at which nothing diverges on random labels; the rate of a GPU is given, not measured.
+    # A learning rate at which nothing diverges on random labels. The rate of a GPU is an option,
+    # and not measured here.
     step = replace(
         recipe, epochs=1, batch_size=count, learning_rate=1e-6, device="cpu", processes=1
     )
@@ -253,7 +282,7 @@ def measure_network(config: study.Config, network: Network, budget: float) -> Ne
 
 
 def _seconds(work: Callable[[], Any], repeats: int = 2) -> float:
-    """Return the seconds of the fastest of several runs: of a core, so that what else runs here counts little."""
+    """Return the CPU seconds of the fastest of several runs, which other load hardly affects."""
     taken = []
     for _ in range(repeats):
         start = cpu_seconds()
@@ -263,7 +292,7 @@ def _seconds(work: Callable[[], Any], repeats: int = 2) -> float:
 
 
 def cpu_seconds() -> float:
-    """Return the seconds of all cores that this process and its ended children have used."""
+    """Return the CPU seconds that this process and its ended children have used."""
     used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(each.ru_utime + each.ru_stime for each in used)
 
@@ -323,12 +352,12 @@ def measure_start(kind: str) -> tuple[float, float]:
 
 
 def shortest(timer: NetworkTimer) -> float:
-    """Return the seconds of the shortest of some runs."""
+    """Return the seconds of the shortest of eight runs."""
     return min(seconds for _ in range(8) for seconds in timer.time(1))
 
 
 def measure_image() -> float:
-    """Return the seconds to decode a photograph of 600x400 pixels and to shrink it, as images of ImageNet are."""
+    """Return the seconds to decode a photograph of 600x400 pixels and shrink it like ImageNet's."""
     file = io.BytesIO()
     Image.fromarray(photographs.coffee()).save(file, "JPEG")
 
@@ -340,14 +369,14 @@ def measure_image() -> float:
 
 
 def codes(config: study.Config) -> list[tuple[str, str]]:
-    """Return the primitives and formats that are compiled; CSR only where a technique makes weights zero."""
+    """Return the compiled primitives and formats; CSR only if a technique creates zero weights."""
     return sorted({(each.primitive, each.format) for each in study.configurations(config)})
 
 
 def measure_code(config: study.Config, network: Network, folder: Path) -> dict[str, Any]:
-    """Import and export a network with random weights, and build and run it with each primitive and format.
+    """Import and export a random network, and build and run it with each primitive and format.
 
-    What the measurements that come later need is left in `folder`.
+    The files for later measurements stay in `folder`.
     """
     folder.mkdir()
     images, width = network.images, config.models.width
@@ -356,7 +385,7 @@ def measure_code(config: study.Config, network: Network, folder: Path) -> dict[s
     image = datasets.normalize(pixels.train.images, pixels.mean, pixels.std)
     np.save(folder / "image.npy", image)
     found: dict[str, Any] = {"built": {}}
-    # What is imported on first use belongs to the start of a job.
+    # Imports on first use belong to the start of a job.
     build_library(first.importing(), *codes(config)[0], target(HERE))
     first.exporting()
     imported = {}
@@ -384,7 +413,7 @@ def measure_code(config: study.Config, network: Network, folder: Path) -> dict[s
         timer = load_library(file).timer(image)
         found["built"][f"{primitive}-{format_}"] = {
             "seconds": seconds,
-            # Each time runs it once more, which does not count.
+            # The timer adds a warm-up run to each call.
             "latency": _seconds(partial(timer.time, RUNS - 1), 3) / RUNS,
             "bytes": max(0.0, file.stat().st_size - parameters),
         }
@@ -392,7 +421,7 @@ def measure_code(config: study.Config, network: Network, folder: Path) -> dict[s
 
 
 def sparsity(config: study.Config) -> float:
-    """Return the share of zeros that CSR is measured with: the middle of the ladder of sparsities."""
+    """Return the share of zeros for measurements of CSR: the middle of the ladder of sparsities."""
     ladders = [
         study.levels(config, name)
         for name in config.study.compression
@@ -402,7 +431,19 @@ def sparsity(config: study.Config) -> float:
 
 
 def library_bytes(parameters: int, format_: str, sparsity: float, number: int = 4) -> float:
-    """Return the bytes of the weights in a library; CSR has an index of 4 bytes beside each that is not zero."""
+    """Return the bytes of the weights in a library.
+
+    Parameters
+    ----------
+    parameters : int
+        Number of weights.
+    format_ : str
+        The weight format; all but "dense" have an index of 4 bytes for each nonzero weight.
+    sparsity : float
+        Share of zeros.
+    number : int
+        Bytes of a weight.
+    """
     return parameters * (number if format_ == "dense" else (number + 4) * (1 - sparsity))
 
 
@@ -433,7 +474,7 @@ def searched(config: study.Config) -> list[str]:
 
 
 def measure_tuning(config: study.Config, way: str, folder: Path) -> tuple[float, float]:
-    """Tune a network a little; return the seconds and the bytes of records of a candidate."""
+    """Tune a network briefly; return the seconds and the bytes of records per candidate."""
     settings = study.tuning(config, tuning=way) | {"trials": {"layer": 3, "network": 1 << 20}}
     network = load_network(folder / "network.json", folder / "parameters.safetensors")
     primitive = study.tuned_choices(config)[0]["primitive"]

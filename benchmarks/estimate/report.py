@@ -1,4 +1,4 @@
-"""An estimate as text and as JSON, and what a finished study of the user's own says of rates."""
+"""An estimate as text and as JSON, and the rates of a finished study of the user."""
 
 import csv
 import json
@@ -14,8 +14,7 @@ from benchmarks.estimate.demand import Network
 from benchmarks.estimate.rates import Rates
 from benchmarks.estimate.stages import Finished, Stage, dominating, total
 
-# Rules whose time depends on the number of layers alone, and those whose time depends on nothing in
-# a config.
+# The time of BY_LAYER depends only on the number of layers. That of FIXED depends on no config key.
 BY_LAYER = ("import_network", "export_network", "build_libraries")
 FIXED = (
     *(
@@ -36,7 +35,17 @@ FIXED = (
 
 
 def finished(results: Path, networks: Mapping[str, Network], rates: Rates) -> Finished:
-    """Return what Snakemake's benchmark files in `results`/benchmarks say; nothing where there are none."""
+    """Return the rates of a finished study; none if it has no benchmark files.
+
+    Parameters
+    ----------
+    results : Path
+        The study's results, with Snakemake's benchmark files in the folder `benchmarks`.
+    networks : mapping of str to Network
+        The networks of the estimated study.
+    rates : Rates
+        Rates measured on this machine, for the start of jobs.
+    """
     taken: dict[str, list[tuple[Path, float]]] = defaultdict(list)
     folder = results / "benchmarks"
     for file in sorted(folder.rglob("*.tsv")):
@@ -79,7 +88,7 @@ def finished(results: Path, networks: Mapping[str, Network], rates: Rates) -> Fi
 
 
 def _libraries(results: Path, job: Path, rule: str) -> int:
-    """Return how many libraries a job compiled; one network for a rule that compiles none."""
+    """Return the number of libraries that a job compiled; 1 for a rule that compiles none."""
     builds = (results / "builds" / job).with_suffix(".json")
     if rule != "build_libraries":
         return 1
@@ -87,7 +96,7 @@ def _libraries(results: Path, job: Path, rule: str) -> int:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in the unit that suits it."""
+    """Return a duration in a suitable unit."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
@@ -95,7 +104,7 @@ def duration(seconds: float) -> str:
 
 
 def size(number: float) -> str:
-    """Return bytes in the unit that suits them; nothing for none."""
+    """Return bytes in a suitable unit; an empty text for 0."""
     for unit, each in (("GB", 1e9), ("MB", 1e6)):
         if number >= 0.95 * each:
             return f"{number / each:.1f} {unit}"
@@ -105,7 +114,7 @@ def size(number: float) -> str:
 def text(
     found: Sequence[Stage], networks: Mapping[str, Network], cores: int, notes: Sequence[str]
 ) -> str:
-    """Return the networks, the stages, their sum, what dominates, and where the rates are from."""
+    """Return the networks, the stages, their sum, the dominating stage and the notes as text."""
     whole = total(found, cores)
     rows = [
         {
@@ -158,7 +167,7 @@ def as_json(
     rates: Rates,
     notes: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the estimate as plain data: seconds and bytes."""
+    """Return the estimate as plain data, in seconds and bytes."""
     return {
         "cores": cores,
         "wall_seconds": total(found, cores),
@@ -171,7 +180,7 @@ def as_json(
 
 
 def loaded(content: str) -> list[Stage]:
-    """Return the stages of an estimate that was written as JSON."""
+    """Return the stages of an estimate from its JSON."""
     stages = json.loads(content)["stages"]
     return [
         Stage(**{name: value for name, value in each.items() if name != "wall_seconds"})

@@ -1,4 +1,4 @@
-"""How long each stage of a study takes, what it writes and how much memory a job needs: jobs times rates."""
+"""The time, disk and memory of each stage of a study: jobs times rates."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ from dlas.compiler.schedulers import plugin
 from dlas.hardware.platforms import Platform, target
 from dlas.primitives.vector import processor
 
-# They have the machine to themselves.
+# Rules whose jobs run alone on the machine.
 EXCLUSIVE = ("resolve_target", "probe_platform", "tune_network", "time_libraries")
 # Libraries that are timed a second time, see dlas.hardware.timing.
 REPLICATES = 3
-# Whose training the rates of GPUs are published for.
+# The network for which training rates of GPUs are published.
 RESNET50 = ("imagenet", "resnet50")
 
 
@@ -25,10 +25,18 @@ RESNET50 = ("imagenet", "resnet50")
 class Stage:
     """The jobs of one rule.
 
-    `seconds` is the sum over the jobs of this machine, `longest` what has to run one after the
-    other: the longest job, or all jobs where they share one GPU. `elsewhere` is how many are for
-    boards or this machine's GPU, which `seconds` leaves out. `disk` is of all jobs, `memory` of
-    one, in bytes.
+    Attributes
+    ----------
+    rule : str
+        Its name.
+    jobs, elsewhere : int
+        The number of all jobs, and of the jobs on boards or this machine's GPU.
+    seconds : float
+        Sum over the jobs on this machine; `elsewhere` is left out.
+    longest : float
+        Seconds that cannot run in parallel: the longest job, or all jobs if they share a GPU.
+    disk, memory : float
+        Bytes on disk of all jobs, and bytes of memory of one.
     """
 
     rule: str
@@ -45,13 +53,13 @@ class Stage:
         return self.rule in EXCLUSIVE
 
     def wall(self, cores: int) -> float:
-        """Return the seconds that it takes on so many cores."""
+        """Return its wall time in seconds on a number of cores."""
         return self.seconds if self.exclusive else max(self.seconds / cores, self.longest)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What the user's own finished study took: seconds a job by rule, a layer, and a candidate of each search."""
+    """Rates of a finished study: seconds of a job or layer by rule, of a candidate by search."""
 
     job: Mapping[str, float] = field(default_factory=dict)
     layer: Mapping[str, float] = field(default_factory=dict)
@@ -60,7 +68,11 @@ class Finished:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that the time of a job depends on. `gpu` is images a second of ResNet50's training at 224x224 pixels."""
+    """Everything that the time of a job depends on.
+
+    `gpu` is images per second of ResNet50's training at 224x224 pixels, `gpu_macs` its MACs per
+    image.
+    """
 
     config: study.Config
     networks: Mapping[str, Network]
@@ -70,9 +82,11 @@ class Inputs:
     gpu_macs: int = 0
 
     def network(self, job: Mapping[str, str]) -> Network:
+        """Return the network of a job."""
         return self.networks[f"{job['dataset']}/{job['model']}"]
 
     def code(self, network: Network, job: Mapping[str, str]) -> Code:
+        """Return the rates of a job's primitive and format for its network."""
         return self.rates.codes[network.kind][f"{job['primitive']}-{job['format']}"]
 
 
@@ -82,12 +96,12 @@ def stages(inputs: Inputs, jobs: Jobs) -> list[Stage]:
 
 
 def dominating(found: Sequence[Stage], cores: int) -> Stage:
-    """Return the stage that takes longest."""
+    """Return the stage with the longest wall time."""
     return max(found, key=lambda stage: stage.wall(cores))
 
 
 def total(found: Sequence[Stage], cores: int) -> float:
-    """Return the seconds that all stages take."""
+    """Return the wall time of all stages in seconds."""
     return sum(stage.wall(cores) for stage in found)
 
 
@@ -96,7 +110,7 @@ def _stage(inputs: Inputs, rule: str, jobs: Sequence[Mapping[str, str]]) -> Stag
     seconds = [SECONDS.get(rule, _plot)(inputs, job | {"rule": rule}) for job in here]
     longest = max(seconds, default=0.0)
     if inputs.gpu and rule in ("train_model", "compress_model"):
-        # One GPU takes one after the other.
+        # Jobs on the GPU run one after the other.
         longest = sum(seconds)
     return Stage(
         rule,
@@ -191,13 +205,13 @@ def _probe(inputs: Inputs, job: Mapping[str, str]) -> float:
 def _tune(inputs: Inputs, job: Mapping[str, str]) -> float:
     network, tuning = inputs.network(job), inputs.config.tuning
     start, way = inputs.rates.start["compiling"], job["tuning"]
-    # A library of each, and of all.
+    # It builds a library of each combined way, of their combination, and of the default.
     if combined := registry.describe("tuning", way).combines:
         return start + (2 + len(combined)) * network.layers * inputs.code(network, job).build_layer
     if _has_records(inputs.config, job) or _declines(way, job["format"]):
         return start
     candidate = inputs.finished.candidate.get(way, inputs.rates.candidate[way])
-    # Layers slower than a sample lasts at least make each sample longer.
+    # Layers that run longer than the shortest sample make each sample longer.
     layer = network.macs * _mac(inputs, job) / network.layers
     longer = max(0.0, layer - tuning.measurement.min_repeat_ms / 1e3)
     each = candidate + tuning.measurement.repeats * longer
@@ -206,26 +220,26 @@ def _tune(inputs: Inputs, job: Mapping[str, str]) -> float:
 
 @cache
 def _declines(way: str, weight_format: str) -> bool:
-    """Return whether a way to schedule declines a format of weights on this machine."""
+    """Return whether a way to schedule does not support a weight format on this machine."""
     here = processor(complete(target(Platform("host", threads=1))), "float32")
     return bool(plugin.unsupported(plugin.load(way), primitives.load_format(weight_format), here))
 
 
 def _has_records(config: study.Config, job: Mapping[str, str]) -> bool:
-    """Return whether the layers are those of the uncompressed network, of which all is measured by then."""
+    """Return whether the layers are the uncompressed network's, which are measured by then."""
     layers = {name: value for name, value in job.items() if name != "rule"}
     baseline = layers | {"compression": study.BASELINE}
     return _has_baseline_kernels(config, job) and bool(study.tuned_choices(config, **baseline))
 
 
 def _has_baseline_kernels(config: study.Config, job: Mapping[str, str]) -> bool:
-    """Return whether the kernels are those of the uncompressed network, with other constants."""
+    """Return whether the kernels are the uncompressed network's, with other constants."""
     alone = study.parent(config, job["compression"]) is None
     return job["format"] == "dense" and alone and study.sparse(config, job["compression"])
 
 
 def candidates(config: study.Config, way: str, network: Network) -> int:
-    """Return how many candidates a way to schedule measures at most, the default code of each layer included."""
+    """Return the most candidates of a way to schedule, with the default code of each layer."""
     if way not in config.tuning.trials:
         return 0
     trials = config.tuning.trials[way]
@@ -249,7 +263,7 @@ def _libraries(inputs: Inputs, job: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def _mac(inputs: Inputs, library: Mapping[str, str]) -> float:
-    """Return the seconds a MAC of a library on the threads of its platform."""
+    """Return the seconds per MAC of a library on its platform's threads."""
     code = inputs.code(inputs.network(library), library)
     one_thread = inputs.config.platforms[library["platform"]].threads == 1
     return code.mac if one_thread else code.mac_all_cores
@@ -274,17 +288,17 @@ def _time(inputs: Inputs, job: Mapping[str, str]) -> float:
 
 
 def _sample(inputs: Inputs, job: Mapping[str, str]) -> float:
-    """Return the seconds that the samples of one platform take in a timing job."""
+    """Return the seconds of the samples of one platform in a timing job."""
     network, timing = inputs.network(job), inputs.config.platforms[job["platform"]].timing
     libraries = _libraries(inputs, job)
     latency = [network.macs * _mac(inputs, library) for library in libraries]
     mean = sum(latency) / len(latency)
     peers = study.peers(inputs.config, job["platform"])
-    # Replicates, the reference kernel and peers are samples as well, of about the libraries'
-    # latency.
+    # Replicates, the reference kernel and peers are also sampled. Their latency is taken to be the
+    # libraries' mean.
     latency += [mean] * (min(REPLICATES, len(libraries)) + 1 + len(peers))
     least = timing.min_repeat_ms / 1e3
-    # Each sample follows a run that does not count.
+    # Each sample follows a warm-up run.
     samples = sum(timing.rounds * (max(least, each) + each) for each in latency)
     warmup = sum(2 * max(1, timing.warmup) * each for each in latency)
     return warmup + samples
@@ -308,7 +322,7 @@ SECONDS: Mapping[str, Callable[[Inputs, Mapping[str, str]], float]] = {
 
 
 def _stored(inputs: Inputs, job: Mapping[str, str]) -> float:
-    """Return the bytes of a network's parameters as a technique stores them; of pruned channels all are counted."""
+    """Return the bytes of a compressed network's parameters; pruned channels count in full."""
     size = {"float16": 2, "int8": 1}.get(study.dtype(inputs.config, job["compression"]), 4)
     return float(inputs.network(job).parameters * size)
 
@@ -359,10 +373,10 @@ STARTED_AS = {
 
 
 def _memory(inputs: Inputs, rule: str, job: Mapping[str, str]) -> float:
-    """Return the bytes that a job holds at its peak: what it imports, parameters, activations.
+    """Return the peak bytes of a job: imports, parameters and activations.
 
-    Data sets are none of it: they are mapped from the disk, and what is not read at the moment need
-    not stay.
+    Data sets do not count: they are mapped from the disk, and the system can drop pages that are
+    not in use.
     """
     started = STARTED_AS.get(rule, "plots" if rule.startswith("draw") else "analysis")
     held = inputs.rates.start_bytes[started]
@@ -372,8 +386,8 @@ def _memory(inputs: Inputs, rule: str, job: Mapping[str, str]) -> float:
     if rule in ("train_model", "compress_model"):
         recipe = study.recipe(inputs.config, job["dataset"], job["model"])
         batch = min(recipe["batch_size"], network.images.train)
-        # Weights, gradients, two moments, the best and the kept weights; what layers gave out, for
-        # the gradients.
+        # Weights, gradients, two moments, the best and the saved weights; and activations for the
+        # gradients.
         held += 4 * 6 * network.parameters + 4.0 * batch * network.activations
     elif rule == "time_libraries":
         held += _libraries_disk(inputs, job)
