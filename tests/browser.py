@@ -58,7 +58,7 @@ class Visit:
         self.page.on("websocket", lambda socket: self._note(socket.url))
 
     def end(self) -> None:
-        """Close the page; nothing may have gone wrong, and nothing have been asked for from outside."""
+        """Close the page; nothing may have gone wrong or have been requested from outside."""
         self.page.close()
         assert self.errors == []
         assert self.outside == []

@@ -1,4 +1,4 @@
-"""ILSVRC 2012 in its official forms, only fewer and smaller: 6 training and 4 validation images of three classes."""
+"""ILSVRC 2012 in its official forms, with 6 training and 4 validation images."""
 
 import io
 import tarfile
@@ -32,7 +32,7 @@ Picture = Callable[[int, int, int], bytes]
 
 
 def jpeg(label: int, green: int, number: int) -> bytes:
-    """Red is the class, green tells training (50) from official validation (200), blue the number."""
+    """Red is the class, green the split (training 50, validation 200), blue the number."""
     content = io.BytesIO()
     image = Image.new("RGB", (90, 60), (100 * label, green, 30 * number))
     image.save(content, "JPEG", quality=100, subsampling=0)
@@ -40,7 +40,7 @@ def jpeg(label: int, green: int, number: int) -> bytes:
 
 
 def photograph(label: int, green: int, number: int) -> bytes:
-    """Of each class another part of one photograph, of other places for training and official validation."""
+    """Each class has a photograph; each image of each split is another part of it."""
     whole = (coffee, astronaut, chelsea)[label]()
     left = 20 * number + green // 2
     content = io.BytesIO()
@@ -76,7 +76,7 @@ def settings(root: Path) -> dict[str, object]:
 
 
 def folders(root: Path) -> dict[str, object]:
-    """Make the usual tree of folders and return the settings of a data set that is read from there."""
+    """Make the usual tree of folders and return the settings of a data set in it."""
     for name, images in training_images().items():
         write(root / "train" / name, images)
     for (file, content), name in zip(validation_images().items(), GROUND_TRUTH, strict=True):
@@ -91,7 +91,7 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def archives(root: Path, picture: Picture = jpeg) -> dict[str, object]:
-    """Make the three official archives and return the settings of a data set that is read from them."""
+    """Make the three official archives and return the settings of a data set in them."""
     root.mkdir(parents=True, exist_ok=True)
     inner = {f"{name}.tar": packed(images) for name, images in training_images(picture).items()}
     (root / "ILSVRC2012_img_train.tar").write_bytes(packed(inner))

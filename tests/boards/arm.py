@@ -1,4 +1,4 @@
-"""An Arm board that needs no board: Debian's qemu, and an aarch64 root with Python and TVM's runtime to serve from it.
+"""An emulated Arm board: Debian's qemu, and an aarch64 root with Python and TVM's runtime.
 
 Nothing is installed: packages are downloaded with the system's apt and pip, and unpacked into a
 folder of their own. `python tests/boards/arm.py FOLDER` does that; what is there already stays.
@@ -39,7 +39,7 @@ def give_up(error: UnavailableError) -> NoReturn:
 
 
 def set_up(folder: Path = FOLDER) -> Path:
-    """Download and unpack what is missing, and return the folder; raises UnavailableError where that cannot be."""
+    """Download and unpack what is missing, and return the folder; UnavailableError on failure."""
     folder.mkdir(parents=True, exist_ok=True)
     done, wanted = folder / "done", "\n".join([*SYSTEM, *pinned(PACKAGES)])
     with FileLock(folder / "lock"):  # several workers may come at once

@@ -29,7 +29,7 @@ DEFINITION = re.compile(
 
 @dataclass(frozen=True)
 class Launch:
-    """A device kernel, what it is called with, and how many blocks of how many threads run it, along x, y and z.
+    """A device kernel, its arguments, and its numbers of blocks and threads along x, y and z.
 
     An argument is the variable whose memory it is, or a number.
     """
@@ -42,7 +42,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class HostFunction:
-    """What the host does for one kernel of the compiler: launches, on its parameters and on memory of its own."""
+    """The host's part of one kernel of the compiler: its launches, parameters and workspaces."""
 
     parameters: tuple[Var, ...]
     workspaces: tuple[Var, ...]
@@ -51,7 +51,7 @@ class HostFunction:
 
 @dataclass(frozen=True)
 class Lowered:
-    """A module's functions on the host; its kernels on the device: their source, and bytes of shared memory.
+    """A module's host functions, and its kernels' sources and bytes of shared memory.
 
     The preamble is what all sources begin with.
     """
@@ -64,7 +64,7 @@ class Lowered:
 
 @pass_instrument
 class AfterSplit:
-    """Keeps the module as it is where code is host's or device's, and the host's functions still have buffers."""
+    """Keeps the module after host and device are split, while host functions have buffers."""
 
     def run_after_pass(self, module: tvm.IRModule, info: Any) -> None:
         if info.name == "tirx.SplitHostDevice":
@@ -72,7 +72,7 @@ class AfterSplit:
 
 
 def lower(module: tvm.IRModule, target: Target) -> Lowered:
-    """Return the kernels of a module as `compile_module` makes them; a Relax function is left out."""
+    """Return a module's kernels as `compile_module` makes them; Relax functions are left out."""
     kernels = {
         variable: function
         for variable, function in module.functions_items()
@@ -144,7 +144,7 @@ def launch(call: Call, argument: Any) -> Launch:
 
 
 def sources(source: str) -> tuple[str, dict[str, str]]:
-    """Return what the kernels of a source share, which is before them all, and each kernel by its name."""
+    """Return the preamble that the kernels of a source share, and each kernel by its name."""
     without = DECLARATION.sub("", source)
     preamble, *kernels = re.split(
         r"^(?=// Function: |extern \"C\" __global__)", without, flags=re.M
@@ -153,7 +153,7 @@ def sources(source: str) -> tuple[str, dict[str, str]]:
 
 
 def beyond_limits(lowered: Lowered, target: Target) -> list[str]:
-    """Return the launches that a target refuses: too many threads in a block, or too much memory that they share."""
+    """Return the launches with more threads in a block or more shared memory than allowed."""
     threads = int(target.attrs["max_threads_per_block"])
     shared = int(target.attrs["max_shared_memory_per_block"])
     return [

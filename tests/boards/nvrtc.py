@@ -18,7 +18,7 @@ ctypes.CDLL(str(LIBRARY), ctypes.RTLD_GLOBAL)
 
 
 def build(source: str, architecture: str) -> bytes:
-    """Compile a source as TVM does for a GPU of an architecture; RuntimeError with the compiler's message otherwise."""
+    """Compile a source as TVM does for a GPU; RuntimeError with the compiler's message."""
     os.environ["CUDA_PATH"] = str(RUNTIME)  # where TVM looks for headers
     options = [f"-I{CCCL}", "-w"]
     return bytes(compile_cuda(source, "cubin", architecture, options, compiler="nvrtc"))

@@ -1,4 +1,4 @@
-"""Kernels in OpenCL on this machine's CPU, by PoCL: blocks and threads, barriers and shared memory, one by one."""
+"""OpenCL kernels on this machine's CPU, by PoCL: blocks, threads, barriers, shared memory."""
 
 import math
 import os
@@ -80,7 +80,7 @@ def build(preamble: str, sources: Iterable[str]) -> cl.Program:
 
 
 class Memory:
-    """A buffer of the device that holds a variable of the host, and behind it bytes that no kernel may write."""
+    """A device buffer of a host variable, followed by bytes that no kernel may write."""
 
     def __init__(self, variable: Var, values: np.ndarray | None = None) -> None:
         self.shape, self.dtype = extents(variable), str(variable.dtype)
@@ -116,7 +116,7 @@ class Kernels:
         self.kernels = {name: cl.Kernel(program, name) for name in lowered.sources}
 
     def run(self, name: str, inputs: Sequence[np.ndarray]) -> np.ndarray:
-        """Run a function whose last argument is its output, on arrays of its shapes and types; return the output."""
+        """Run a function on arrays of its shapes and types; return the last, its output."""
         function = self.functions[name]
         *arguments, output = function.parameters
         memory = {

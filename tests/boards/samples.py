@@ -75,7 +75,7 @@ def networks(techniques: Sequence[str], in_turn: bool = False) -> list[Any]:
 
 @dataclass(frozen=True)
 class Sample:
-    """A scheduled kernel, its operands, and what it must return: float64, or integers, in the kernel's layout.
+    """A scheduled kernel, its operands, and the expected float64 or integers in its layout.
 
     `counts` says which of the output's numbers do: others fill up a last block of channels.
     """
@@ -191,7 +191,7 @@ def network(
 def scheduled(
     pair: tuple[str, str, int], name: str, technique: str, target: Target
 ) -> tvm.IRModule:
-    """Return a network of the study with its kernels in a primitive; csr is a technique here, whatever is zero."""
+    """Return a network of the study with one primitive; csr is a technique here."""
     weight_format = "csr" if technique == "csr" else "dense"
     made, _, _ = network(*pair, "none" if technique == "csr" else technique, 0.25)
     return schedule_network(made, name, weight_format, target)

@@ -1,4 +1,4 @@
-"""Boards on this machine's loopback: real servers and trackers, each in a process group of its own."""
+"""Boards on this machine's loopback: real servers and trackers, each a process group."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Arm without a board: an aarch64 server under qemu, reached over RPC as a board is. Its times mean nothing."""
+"""An aarch64 server under qemu, reached over RPC as a board is. Its times mean nothing."""
 
 import time
 
@@ -164,7 +164,7 @@ def test_a_network_is_tuned_over_the_connection(address, networks, tmp_path):
 def test_candidates_of_auto_scheduling_run_on_arm(
     address, networks, tmp_path, dtype, described, instruction, monkeypatch
 ):
-    """Each is right, or it would be thrown away: its output is compared with that of the default schedule."""
+    """Each is right, or it would be thrown away: it is compared with the default schedule."""
     monkeypatch.setattr(schedule_search, "POPULATION", 8)
     platform, (network, _, _) = platform_at(address, described), networks[dtype]
     settings = Settings(

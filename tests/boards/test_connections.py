@@ -1,4 +1,4 @@
-"""A platform that is reached over a connection, on this machine's loopback: everything that is done with one."""
+"""A platform behind a connection, on this machine's loopback: everything done with one."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""What goes wrong on the way to a board: no wait without an end, and one line that names the platform."""
+"""Failures on the way to a board: every wait ends, and one line names the platform."""
 
 import os
 import resource
@@ -283,7 +283,7 @@ def test_a_server_listens_where_nobody_else_reaches_it():
 
 
 def builds_of(library, count):
-    """Lay out a library under some names, as the build of a network does; return the folder and the records."""
+    """Lay out a library under some names, as a build does; return the folder and records."""
     names = [f"{number}" for number in range(count)]
     for name in names:
         (library.parent / f"{name}.so").write_bytes(library.read_bytes())

@@ -1,4 +1,4 @@
-"""The workflow with boards: an entry of the config is enough, jobs of one board take turns, a failed one stops none."""
+"""The workflow with boards: a config entry is enough, and jobs of one board take turns."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A technique: its networks come back from their checkpoints, level by level, and are what its description says."""
+"""A technique: its networks survive their checkpoints, and are as its description says."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ KIND = "compression"
 
 @pytest.fixture
 def ladder(name, settings_of, tmp_path):
-    """Compress a small network; return the checkpoints of its levels, with the logits of the networks in them."""
+    """Compress a small network; return its levels' checkpoints and their networks' logits."""
     section = settings_of(name, "compression", "techniques")
     required = {key for key, one in registry.describe(KIND, name).settings.items() if one.required}
     if missing := sorted(required - section.keys()):

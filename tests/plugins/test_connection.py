@@ -1,4 +1,4 @@
-"""A connection is chosen by the setting of its name; how it works is tested with real servers in tests/boards."""
+"""A connection is chosen by the setting of its name; tests/boards tests real servers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every plugin: its description is valid, and its module has the functions of its kind's protocol."""
+"""Every plugin has a valid description, and its module the functions of its protocol."""
 
 import inspect
 

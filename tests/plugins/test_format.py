@@ -1,4 +1,4 @@
-"""A weight format: under each primitive its kernels compute what PyTorch computes, with zeros among the weights."""
+"""A weight format: under each primitive its kernels compute what PyTorch computes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A model is built for each stem and at reduced widths, down to its smallest image, and can be compiled."""
+"""A model is built for each stem, at reduced widths and its smallest image, and compiled."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""An observation keeps to the rules of all: its rule is stated, its verdict depends on the rows alone, it is drawn."""
+"""An observation: its rule is stated, its verdict depends on the rows alone, it is drawn."""
 
 import json
 

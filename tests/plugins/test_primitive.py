@@ -1,4 +1,4 @@
-"""A primitive against PyTorch's convolution, on the layers that it does not decline and this host's vector units."""
+"""A primitive against PyTorch's convolution, on the layers and vector units it supports."""
 
 from dataclasses import replace
 

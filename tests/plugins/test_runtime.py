@@ -1,4 +1,4 @@
-"""A peer runtime computes an exported network as PyTorch does, in a process of its own, and can be timed."""
+"""A peer runtime computes an exported network as PyTorch does, and can be timed."""
 
 import time
 

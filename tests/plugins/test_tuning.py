@@ -1,4 +1,4 @@
-"""A way to schedule makes a library that computes the same; one that searches finds a schedule for each layer."""
+"""A way to schedule computes the same; a search finds a schedule for each layer."""
 
 import numpy as np
 import pytest

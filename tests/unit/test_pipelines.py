@@ -1,4 +1,4 @@
-"""What the steps of a compression make of its levels, dtype and formats, and what each level starts from."""
+"""The steps of a compression: its levels, dtype and formats, and each level's start."""
 
 import pytest
 

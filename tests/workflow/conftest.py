@@ -11,7 +11,10 @@ from tests.workflow.project import ROOT, Project, copy
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Project:
-    """The project after `snakemake all` on config/smoke.yaml, run once for all workers. It must not be changed."""
+    """The project after `snakemake all` on config/smoke.yaml, run once for all workers.
+
+    It must not be changed.
+    """
     base = tmp_path_factory.getbasetemp()
     project = Project((base if worker_id == "master" else base.parent) / "smoke/study")
     done = project.folder.with_name("done")

@@ -1,4 +1,4 @@
-"""Plan the same workflow with each of some more config files, in a fraction of the time of as many runs.
+"""Plan the same workflow with several config files, in a fraction of the time of as many runs.
 
 `python plan_each.py FILE...` in the project's folder writes what a dry run prints with
 config/smoke.yaml and FILE to FILE.plan. Each plan is made in a process that is forked off one which

@@ -142,7 +142,7 @@ def copy(source: Path, target: Path) -> Project:
 
 
 def jobs_of(output: str) -> set[str]:
-    """Return the jobs that a dry run lists, in the words of `job`, but for the last, which only has targets."""
+    """Return a dry run's jobs in the words of `job`, without the last, which only has targets."""
     found = set()
     for block in re.split(r"\n(?=(?:local)?rule )", output):
         if (rule := re.match(r"(?:local)?rule (\w+):\n", block)) and rule[1] != "all":
@@ -166,5 +166,5 @@ def smoke_config(folder: Path = ROOT) -> study.Config:
 
 
 def lack(reason: str) -> None:
-    """End a test for lack of a program: it fails in CI, where all are installed, and is skipped elsewhere."""
+    """End a test for lack of a program: fail in CI, where all are installed; skip elsewhere."""
     pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)

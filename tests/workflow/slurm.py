@@ -1,4 +1,4 @@
-"""A real cluster of Slurm on this machine's loopback: two nodes, a controller, a key and folders of its own.
+"""A real Slurm cluster on this machine's loopback: two nodes, a controller, a key, folders.
 
 Of a Slurm that the machine may have, only the programs are used (Debian: slurmctld, slurmd,
 slurm-client, munge). Each node claims as many CPUs as it is told, whatever the machine has, and the
@@ -71,7 +71,7 @@ class Cluster:
         return done.stdout
 
     def running(self) -> dict[str, tuple[str, str]]:
-        """Return for each job that runs, by number, its node and its comment: the rule, or a group's rules."""
+        """Return each running job's node and comment, its rule or a group's rules, by number."""
         listed = self.ask("squeue", "--noheader", "--states", "R", "--format", "%i|%N|%k")
         jobs = (line.split("|", 2) for line in listed.splitlines())
         return {number: (node, comment) for number, node, comment in jobs}
@@ -97,7 +97,7 @@ class Cluster:
 
 @contextmanager
 def cluster(folder: Path, cpus: int = 2) -> Iterator[Cluster]:
-    """Yield a cluster of two nodes with so many CPUs each; all its processes end with the block, its jobs' too."""
+    """Yield a cluster of two nodes with these CPUs each; its processes end with the block."""
     (folder / "state").mkdir(parents=True)
     key = folder / "munge.key"
     key.touch(mode=0o600)
@@ -172,7 +172,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _kill(folder: Path, part: str | None = None) -> None:
-    """Kill the processes of the cluster, or of one part of it: all stand still first, so that none tells of another."""
+    """Kill the cluster's processes, or of one part; all stop first, so none reports another."""
     for what in (signal.SIGSTOP, signal.SIGKILL):
         for process in _processes(folder, part):
             with suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""The same study on a cluster: through profiles/slurm and a real Slurm, with jobs killed and a node lost."""
+"""The same study on a cluster: profiles/slurm, a real Slurm, killed jobs and a lost node."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def cluster(tmp_path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def fresh(fresh: Project) -> Project:
-    """A copy of the project whose profile knows how many cores the nodes have, as a user would tell it."""
+    """A copy of the project whose profile has the nodes' cores, as a user would write it."""
     fresh.edit(
         "profiles/slurm/config.yaml",
         lambda text: re.sub(r"cpus_per_task: [2-9]", f"cpus_per_task: {CORES}", text),

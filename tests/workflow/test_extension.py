@@ -1,4 +1,4 @@
-"""Every example of docs/how-to/extending.md: one file and one entry each, tested by its kind's tests and run for real."""
+"""Every example of docs/how-to/extending.md: one file and one entry, tested and run."""
 
 import hashlib
 import json
@@ -99,7 +99,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def extended(tmp_path_factory) -> Project:
-    """A copy of the project with all examples, each of which adds one file to it and changes none."""
+    """A copy of the project with all examples; each adds one file and changes none."""
     project = copy(ROOT, tmp_path_factory.mktemp("extended") / "study")
     shutil.copytree(ROOT / "tests", project.folder / "tests")
     shutil.copy2(ROOT / "pyproject.toml", project.folder)

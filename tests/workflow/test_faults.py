@@ -1,4 +1,4 @@
-"""A study that is killed at any moment goes on to the same end; two at once do not disturb one another."""
+"""A killed study resumes to the same end; two at once do not disturb one another."""
 
 from subprocess import TimeoutExpired
 

@@ -197,8 +197,8 @@ CHANGES = [
         "a choice that selects nothing new",
         "config/smoke.yaml",
         "  trials:",
-        "    - {compression: none, primitive: spatial_pack, model: mobilenet_v2, platform: local_cpu, "
-        "tuning: autotuned}\n"
+        "    - {compression: none, primitive: spatial_pack, model: mobilenet_v2, "
+        "platform: local_cpu, tuning: autotuned}\n"
         "  trials:",
         nothing,
     ),

@@ -1,4 +1,4 @@
-"""The paper's study on this machine: its networks, image sizes and archives' forms, only less data and no search."""
+"""The paper's study with its networks, sizes and archives, but less data and no search."""
 
 import subprocess
 import sys

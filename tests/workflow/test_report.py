@@ -23,16 +23,17 @@ class ReportVisit(Visit):
     """A reader's look at the report."""
 
     def shown(self) -> dict:
-        """Return the source, the width and the place of the image that is shown, once it is there."""
+        """Return the source, width and place of the shown image, once it is there."""
         image = self.page.locator("#app .p-3 > img")
         expect(image).to_have_count(1)
         self.page.wait_for_function("document.querySelector('#app .p-3 > img').complete")
         return image.evaluate(
-            "image => ({source: image.src, width: image.naturalWidth, top: image.getBoundingClientRect().top})"
+            "image => ({source: image.src, width: image.naturalWidth, "
+            "top: image.getBoundingClientRect().top})"
         )
 
     def open(self, link: Locator) -> None:
-        """Open a result's view; a click that is lost while the menu is drawn anew is repeated, as by a reader."""
+        """Open a result's view; a click that is lost while the menu is redrawn is repeated."""
         for patience in (3_000, 3_000, 60_000):
             link.click()
             with suppress(NotShownError):
@@ -71,7 +72,7 @@ def visit(browser, report) -> Iterator[ReportVisit]:
 
 @pytest.fixture
 def results(visit) -> dict[str, dict]:
-    """Return the results by path, as the report holds them: labels, caption, mime_type and data_uri."""
+    """Return the results by path, as the report has them: labels, caption, mime_type, data_uri."""
     return visit.page.evaluate("results")
 
 

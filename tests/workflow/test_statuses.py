@@ -1,4 +1,4 @@
-"""Whatever goes wrong with one configuration is the status of its row; tables and figures are there, all others ok."""
+"""An error of one configuration is the status of its row, and all others are ok."""
 
 import ctypes
 
@@ -98,7 +98,7 @@ def number_after(runs):
 
 
 def overflowing(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the weights of the same function in float32, whose activations are beyond the range of float16."""
+    """Return float32 weights of the same function whose activations overflow float16."""
     factor = 1e5
     for name in ("layer4.0.bn2", "layer4.0.downsample.1", "layer4.1.bn2"):
         for part in ("weight", "bias"):

@@ -1,4 +1,4 @@
-"""Weights from a file take the place of a training; published ones are downloaded, here from this machine."""
+"""Weights from a file replace training; published ones are downloaded from this machine."""
 
 import hashlib
 import json
@@ -97,7 +97,7 @@ def test_weights_that_compute_no_numbers_end_in_one_line(fresh, value, said):
 
 
 def test_a_network_that_ignores_its_images_is_not_built(fresh):
-    """All logits are the bias of the classifier, which any library would have that ignores them too."""
+    """All logits are the classifier's bias, which a library that ignores them would share."""
     save_file(changed("fc.weight", 0.0), fresh.folder / "mine.safetensors")
     overlay(fresh, "mine.safetensors")
     found = {}

@@ -1,4 +1,4 @@
-"""The estimate of a study: jobs that are those of the workflow, stages that follow the config, and the report."""
+"""The estimate of a study: the workflow's jobs, stages that follow the config, the report."""
 
 import json
 import subprocess
@@ -124,7 +124,7 @@ def test_images_of_embedded_data_are_those_that_are_cut():
 
 
 def test_networks_have_their_published_size(networks):
-    """torchvision's ResNet50 has 25557032 parameters and 4.09e9 MACs, its MobileNetV2 3504872 parameters."""
+    """torchvision: ResNet50 25557032 parameters and 4.09e9 MACs, MobileNetV2 3504872."""
     resnet50 = networks["imagenet/resnet50"]
     assert resnet50.parameters == 25_557_032
     assert resnet50.macs == pytest.approx(4.09e9, rel=0.01)

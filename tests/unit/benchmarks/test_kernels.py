@@ -1,4 +1,4 @@
-"""The layer benchmark: which layers, with which weights, what a row says, and where sparse kernels break even."""
+"""The layer benchmark: its layers, weights and rows, and where sparse kernels break even."""
 
 from collections import Counter
 

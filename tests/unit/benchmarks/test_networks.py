@@ -1,4 +1,4 @@
-"""The benchmark of whole networks: what is pruned, which forms take part, what a row says, and the summary."""
+"""The benchmark of whole networks: pruning, the forms of a case, rows and summary."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""The study's networks, small and untrained, as the compiler takes them: what the tests of compiled networks share."""
+"""The study's networks, small and untrained, as the compiler imports them."""
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ def network_of(*channels: int, linear: bool = True) -> Network:
 
 
 def layer_of(technique: str) -> Network:
-    """Return a network of one 3x3 convolution with ReLU, without a classifier, under a technique."""
+    """Return a network of one 3x3 convolution with ReLU and no classifier, compressed."""
     torch.manual_seed(0)
     layer = [torch.nn.Conv2d(3, 16, 3, padding=1, bias=False), torch.nn.BatchNorm2d(16)]
     body = [*layer, torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]

@@ -1,4 +1,4 @@
-"""Auto-scheduling: schedules from the bare loops that compute the same, records that survive, trials that count."""
+"""Auto-scheduling: right schedules from bare loops, surviving records, counted trials."""
 
 import json
 import logging
@@ -161,7 +161,7 @@ class Residual(torch.nn.Module):
 
 @st.composite
 def layers(draw):
-    """A network of one layer of any kind, with something fused behind it, between two plain ones."""
+    """A network with one layer of any kind, something fused behind it, between plain ones."""
     channels = draw(st.sampled_from([4, 12, 16]))
     groups = draw(st.sampled_from([1, channels]))
     size = draw(st.sampled_from([1, 3]))

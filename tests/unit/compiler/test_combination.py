@@ -50,7 +50,7 @@ def combined(network, others, folder):
 
 
 def timed(monkeypatch, ratios):
-    """Have the ways take these times in the network, relative to the default: one row a measurement."""
+    """Set the ways' times in the network, relative to the default: a row per measurement."""
     left = iter(ratios)
 
     def measure(self, ways):

@@ -1,4 +1,4 @@
-"""From a trained network to a library: import, storage, every network with every primitive, bad input."""
+"""From a trained network to a library: import, storage, every primitive, bad input."""
 
 import json
 from functools import cache
@@ -63,7 +63,7 @@ quick_pairs = of_pairs([pair for pair in PAIRS if pair[0] != "densenet161"])
 
 @pytest.fixture(scope="session")
 def networks():
-    """Return a function that imports a network of the pair, with images and what it must make of them."""
+    """Return a function that imports a network of the pair, with images and expected outputs."""
     return cache(imported)
 
 
@@ -142,7 +142,7 @@ def described(cpu):
 
 
 def operand_types(schedule, name):
-    """Return what a block reads besides its sums, and the sums' type; None where there is no such block."""
+    """Return a block's inputs besides its sums, and the sums' type; None without the block."""
     try:
         block = schedule.get(schedule.get_sblock(name))
     except ScheduleError:
@@ -154,7 +154,7 @@ def operand_types(schedule, name):
 
 
 def convolution_kernels(network, primitive, cpu):
-    """Return the blocks of each convolution of the scheduled code that add up, in the order in which they do."""
+    """Return the blocks of each convolution that add up in scheduled code, in their order."""
     names = ("products_update", "convolution_update", "convolution_update_o")
     module = schedule_network(network, primitive, "dense", described(cpu))
     schedules = [Schedule(module[name]) for name in kernel_names(module) if "convolution" in name]

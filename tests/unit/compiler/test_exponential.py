@@ -1,4 +1,4 @@
-"""The exponential and the logistic function: bounds, special values, vector code, the integer reference's bits."""
+"""The exponential and the logistic function: bounds, special values, vector code, bits."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ SAMPLE = np.arange(0, 1 << 32, 509, dtype=np.uint64)[: 1 << 23].astype(np.uint32
 
 
 def compiled(function, values, described):
-    """Return a compiled kernel of one function over as many values, scheduled as between convolutions."""
+    """Return a compiled kernel of one function over values, scheduled as in a network."""
     data = te.placeholder(values.shape, str(values.dtype), name="data")
     schedule = Schedule(te.create_prim_func([data, function(data)]))
     described = complete(described)
@@ -101,7 +101,7 @@ def test_no_element_calls_the_c_library(function, described, instruction):
 
 
 class Activations(torch.nn.Module):
-    """A convolution with the activations of MobileNetV3 and EfficientNet behind it, and an exponential."""
+    """A convolution with the activations of MobileNetV3 and EfficientNet, and an exponential."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""All libraries of a network in one job: what cannot be built is a status, a fault of the program is none."""
+"""All libraries of a network in one job: a failed build is a status, a bug is an error."""
 
 import faulthandler
 import json

@@ -1,4 +1,4 @@
-"""The design space of a target: its instructions are in the candidates, which compute the same, or it is declined."""
+"""The design space of a target: candidates use its instructions and compute the same."""
 
 import re
 import subprocess

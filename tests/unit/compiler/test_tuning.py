@@ -365,7 +365,7 @@ def test_the_number_of_cores_must_be_there_and_possible(network, tmp_path, chang
 
 
 def in_network(*speeds):
-    """A measurement of two workloads, "a" and "b", in 11 rounds; `speeds` are times over the default's by decisions.
+    """A measurement of workloads "a" and "b" in 11 rounds, `speeds` relative to the default.
 
     Every round is slower than the one before, and a little noise is in each sample.
     """
@@ -399,7 +399,7 @@ def test_what_is_no_faster_than_the_default_is_not_used():
 
 
 def test_a_network_by_wrong_choices_is_not_used(network, tmp_path, monkeypatch, caplog):
-    """Wrong only in the network: what is fused behind a layer is not there when it is measured alone."""
+    """Wrong only in the network: a layer is measured without the layers fused behind it."""
     right = measurement.load_library
 
     def load_wrong(path, board):

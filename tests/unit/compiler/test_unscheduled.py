@@ -1,4 +1,4 @@
-"""Networks as bare loops: right in every primitive, format and type of numbers, and refused where they cannot run."""
+"""Networks as bare loops: right in every primitive, format and dtype, or refused."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Channel pruning: the MACs of the level, smaller layers, the least important channels, any network."""
+"""Channel pruning: the level's MACs, smaller layers, least important channels, any network."""
 
 import copy
 import itertools
@@ -74,8 +74,7 @@ def narrowed(name, share, scope="uniform", multiple=4):
 @pytest.mark.parametrize("scope", channel_pruning.SCOPES)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_reaches_the_level_with_as_few_blocks_as_possible(name, scope):
-    """What is predicted for a number of blocks is what the narrowed network has: asking for what was
-    reached gives the same network, and asking for one MAC less gives a smaller one."""
+    """Asking for the MACs that were reached gives the same network, for one fewer a smaller one."""
     model, shape, macs = narrowed(name, 0.4, scope, 2)
     left = accounting.macs(model, shape)
     assert 0.2 * macs < left <= 0.6 * macs

@@ -118,6 +118,9 @@ def test_a_technique_without_a_ladder_has_one_row_that_is_chosen(tmp_path):
 
 
 def test_choosing_needs_neither_torch_nor_pandas():
-    code = "import sys, dlas.compression.elbow; sys.exit(not sys.modules.keys().isdisjoint(('torch', 'pandas')))"
+    code = (
+        "import sys, dlas.compression.elbow; "
+        "sys.exit(not sys.modules.keys().isdisjoint(('torch', 'pandas')))"
+    )
     root = Path(__file__).parents[3]
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0

@@ -1,4 +1,4 @@
-"""A checkpoint is enough to make the compressed network again, bit by bit, and others are refused."""
+"""A checkpoint restores the compressed network bit by bit; others are refused."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""N:M and block sparsity: exactly the level's share of each group or of all blocks is zero, and stays zero."""
+"""N:M and block sparsity: exactly the level's share is zero, and stays zero."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""A network of two layers whose libraries compute it, something else, or end the process that runs them."""
+"""A network of two layers whose libraries are right, are wrong, or end their process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ ENDS = {"crashes": "abort", "hangs": "pause"}
 
 
 def calling(function: str) -> ModuleType:
-    """Return the primitive `direct` whose first layer calls a function of the C library once a run."""
+    """Return the primitive `direct` whose first layer calls a C library function once a run."""
     direct: Any = primitives.load("direct")
     one = ModuleType("dlas.primitives.calling")
     vars(one).update({name: each for name, each in vars(direct).items() if name[0] != "_"})

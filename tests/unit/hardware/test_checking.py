@@ -1,4 +1,4 @@
-"""Checks of libraries: what is wrong, crashes or hangs is a status of its own and stops no other check."""
+"""Checks of libraries: a wrong result, crash or hang is a status and stops no other check."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Timings in a process that may crash or hang: its library has a status, and all others all of their samples."""
+"""Timings in a process that may crash or hang: a status for its library, no other loss."""
 
 from functools import partial
 
@@ -108,7 +108,7 @@ def test_a_process_that_ends_costs_no_row_of_another_platform(folder):
 
 @two_cores
 def test_threads_rest_before_another_platform_or_a_peer_is_timed(monkeypatch):
-    """On a busy machine threads that spin yield to others, so that the processor time of a worker says little."""
+    """On a busy machine spinning threads yield, so a worker's processor time says little."""
     calls, call = [], Worker.call
 
     def noted(worker, method, *arguments, **limits):

@@ -260,7 +260,7 @@ class Failing:
 
 
 def failing_contenders(rounds=4, peers=None, **failing):
-    """Return `direct` and `gemm` beside contenders that fail, and each that is made, by its name."""
+    """Return `direct` and `gemm` beside failing contenders, and each that is made, by name."""
     libraries = {name: [] for name in ("direct", "gemm", *failing)}
 
     def load(name):
@@ -281,7 +281,7 @@ def failing_contenders(rounds=4, peers=None, **failing):
 
 
 def timed_with(**failing):
-    """Time contenders that fail on one platform; return the samples, the statuses and the contenders."""
+    """Time failing contenders on one platform; return samples, statuses and contenders."""
     chosen, libraries = failing_contenders(**failing)
     timing = time_libraries({"here": chosen}, seed=0)
     return pd.DataFrame(timing.samples), timing.statuses["here"], libraries
@@ -327,7 +327,7 @@ def test_a_device_that_is_gone_for_good_is_looked_for_three_times():
 
 
 def beside(**failing):
-    """Time two platforms on one of which contenders fail; return the samples and statuses of both."""
+    """Time two platforms, one with failing contenders; return samples and statuses of both."""
     sound, _ = failing_contenders()
     broken, _ = failing_contenders(**failing)
     found = time_libraries({"broken": broken, "sound": sound}, seed=0)

@@ -74,7 +74,7 @@ def test_mobilenet_v2_has_the_counts_of_pytorch_cifar_models():
 
 
 def test_mobilenet_v1_has_the_counts_of_its_paper():
-    """arXiv:1704.04861, its tables: 1.0 MobileNet-224, 569 million mult-adds, 4.2 million parameters."""
+    """arXiv:1704.04861: 1.0 MobileNet-224 has 569 million mult-adds, 4.2 million parameters."""
     network = models.build("mobilenet_v1", 1000, 1.0, "large_input")
     assert accounting.parameters(network) == pytest.approx(4.2e6, rel=0.01)
     assert accounting.macs(network, LARGE) == pytest.approx(569e6, rel=0.01)
@@ -129,7 +129,7 @@ def test_a_half_network_has_the_same_macs_and_half_the_bytes():
 
 
 def test_stored_bytes_count_running_statistics_but_not_the_batches():
-    """Scale, shift, mean and variance of 8 channels; the int64 number of batches serves training."""
+    """Scale, shift, mean and variance of 8 channels; only training needs the int64 counter."""
     assert accounting.model_bytes(nn.BatchNorm2d(8)) == 4 * 8 * 4
     assert accounting.parameters(nn.BatchNorm2d(8)) == 2 * 8
 
@@ -138,7 +138,7 @@ def test_stored_bytes_count_running_statistics_but_not_the_batches():
     ("dtype", "size"), [(torch.float32, 4), (torch.float16, 2), (torch.int8, 1)]
 )
 def test_csr_bytes_by_hand(dtype, size):
-    """Two values with a 4-byte column each, and a 4-byte pointer to each of three rows and the end."""
+    """Two values with a 4-byte column each, and 4-byte pointers to three rows and the end."""
     weight = torch.zeros(3, 5, 1, 2).to(dtype)
     weight[0, 4, 0, 1] = 1
     weight[2, 0, 0, 0] = -1

@@ -77,7 +77,7 @@ def test_a_training_that_is_killed_goes_on_to_the_same_weights(digits, settings,
 
 @pytest.mark.parametrize("normalizes", [False, True])
 def test_two_processes_train_as_one_does(digits, normalizes, tmp_path):
-    """Exactly but for rounding, unless batch normalization sees only a process's part of a batch."""
+    """Exact but for rounding, unless batch normalization sees one process's part of a batch."""
     settings = SGD | {"epochs": 3, "pad_crop": 2, "horizontal_flip": True, "bfloat16": normalizes}
     (one, alone), (two, together) = (
         plainly_trained(digits, Recipe(**settings, processes=count), normalizes) for count in (1, 2)
@@ -139,7 +139,7 @@ def test_what_another_training_kept_is_not_gone_on_with(digits, tmp_path):
 
 
 def test_the_best_epoch_is_kept_though_later_ones_are_worse(digits):
-    """A huge learning rate makes validation results jump, so that the best epoch is not the last."""
+    """A huge learning rate makes validation results jump: the best epoch is not the last."""
     recipe = Recipe(**{**SGD, "epochs": 8, "learning_rate": 3.0})
     for seed in range(5):
         model, history = trained(digits, recipe, seed)

@@ -16,7 +16,7 @@ SGD = {
 
 
 def trained(dataset, recipe, seed=0, resume_from=None):
-    """Train a network of two convolutions that is fast enough for a test; return it and the history."""
+    """Train a network of two convolutions, fast enough for a test; return it and the history."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = nn.Sequential(

@@ -1,4 +1,4 @@
-"""Layers of any shape, their operands and their kernels, run once: what the tests of primitives share."""
+"""Layers of any shape, their operands and their kernels, shared by the primitives' tests."""
 
 from zlib import crc32
 
@@ -158,7 +158,7 @@ def kernel(
     weight: np.ndarray | None = None,
     point: int = 0,
 ) -> tuple:
-    """Return a layer's scheduled kernel with one primitive, the layouts that it reads and writes, its packed weight."""
+    """Return a layer's scheduled kernel, its input and output layouts, and its packed weight."""
     primitive, vector = primitives.load(name), vector_unit(described, KINDS[dtype])
     data_layout = primitive.layout(layer.in_channels, vector)
     output_layout = primitive.layout(layer.out_channels, vector)
@@ -182,7 +182,7 @@ def kernel(
 def compute(
     name: str, layer: Convolution, described: dict, dtype: str, epilogue: bool, point: int
 ) -> tuple:
-    """Run a layer with one primitive; also return what PyTorch makes of the same numbers in float64.
+    """Run a layer with one primitive; also return PyTorch's float64 result.
 
     And the sums of the products' magnitudes, to which rounding errors are relative.
     """

@@ -1,4 +1,4 @@
-"""Which extension each CPU computes in, and that kernels and peak microbenchmarks use its instruction."""
+"""The extension of each CPU, and its use by kernels and peak microbenchmarks."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Kernels of sparse weights against PyTorch's convolution: any layer, any pattern of zeros, any number of threads."""
+"""Kernels of sparse weights against PyTorch: any layer, pattern of zeros and threads."""
 
 import re
 from dataclasses import replace
@@ -250,7 +250,7 @@ def matrix_of(weight: np.ndarray, layer: Convolution, chunks: int, block: int = 
 )
 @settings(max_examples=30, deadline=None, derandomize=True)
 def test_a_matrix_has_the_non_zeros_and_little_else(kept, out_channels, chunks, block):
-    """Work is in proportion to the non-zeros: each row is filled up by less than what is interleaved."""
+    """Work is in proportion to the nonzeros: rows are padded by less than the interleaving."""
     layer = Convolution(1, 48, 6, 6, out_channels, (3, 3), (1, 1), (1, 1, 1, 1))
     weight = thinned(operands(layer, "float32")[1], kept, block=block)
     tile, matrix = matrix_of(weight, layer, chunks, block)

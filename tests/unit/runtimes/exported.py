@@ -15,7 +15,7 @@ CORES = sorted(os.sched_getaffinity(0))
 
 
 def export_network(folder: Path) -> Path:
-    """Write the network in each form, its reference images and the logits of these, and return the folder."""
+    """Write the network in each form, its reference images and logits; return the folder."""
     torch.manual_seed(0)
     layers = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 5)
     network = nn.Sequential(*layers).eval()
