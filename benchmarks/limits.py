@@ -4,6 +4,7 @@ A kernel runs on warm data and one thread; a row adds up the kernels of one kind
 longer than the sum of its kernels, data was not in cache when it was needed, mostly weights.
 """
 
+import argparse
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -99,12 +100,20 @@ def measure(
 
 def main() -> None:
     """Measure, print and write limits.csv."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", default="", help="those with this in their name alone")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="file to write")
+    arguments = parser.parse_args()
+    cases = [case for case in CASES if arguments.networks in case.name]
+    if not cases:
+        names = ", ".join(case.name for case in CASES)
+        parser.error(f"no network has {arguments.networks!r} in its name; there are {names}")
     host.use_threads(1)
     described = target(Platform("local_cpu", threads=1))
     limits = peak.measure_each_arithmetic(described, 1)
     print("peak of one thread, 10^9 operations/s:", limits)
     tables = []
-    for case in CASES:
+    for case in cases:
         work = workload(case)
         for dtype in ("float32", "int8"):
             technique = "none" if dtype == "float32" else dtype
@@ -115,7 +124,7 @@ def main() -> None:
                     tables.append(measure(case, network, primitive, described, limits[dtype]))
     table = pd.concat(tables, ignore_index=True)
     print(table.to_string(index=False))
-    write(table, RESULTS)
+    write(table, arguments.results)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def measured(
         history = training.train(network, data, short, 0, options.threads)
         runs.append((network.state_dict(), history))
     (first, history), (second, _) = runs
-    seconds = float(history.seconds.iloc[-1])
+    seconds = float(history[-1]["seconds"])
     peak = float("nan")
     if (short.device, short.processes) == ("cuda", 1):
         peak = torch.cuda.max_memory_allocated() / 1e9
@@ -62,7 +62,7 @@ def measured(
         "epoch_s": round(seconds, 2),
         "training_min": round(seconds * recipe.epochs / 60, 1),
         "gpu_gb": round(peak, 1),
-        "train_loss": round(float(history.train_loss.iloc[-1]), 4),
+        "train_loss": round(float(history[-1]["train_loss"]), 4),
         "same_bits": all(torch.equal(each, second[name]) for name, each in first.items()),
     }
 
