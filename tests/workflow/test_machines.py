@@ -1,4 +1,6 @@
-"""A study whose jobs see different machines, or are interrupted: no wrong number, and one line that says why."""
+"""A study whose jobs see different machines, or are interrupted: no wrong number, and one line that
+says why.
+"""
 
 import json
 import os
@@ -47,7 +49,9 @@ def test_variables_that_change_measurements_are_set_aside(fresh: Project, monkey
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory) -> Project:
-    """A finished study of one network on this CPU: with one thread, with all, and with more than there are."""
+    """A finished study of one network on this CPU: with one thread, with all, and with more than
+    there are.
+    """
     timing = {"warmup": 1, "rounds": 4, "min_repeat_ms": 1}
     overlay = {
         "study": {

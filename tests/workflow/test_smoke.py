@@ -1,4 +1,6 @@
-"""The smoke study from images to verdicts: every rule runs, and what comes out is what is promised."""
+"""The smoke study from images to verdicts: every rule runs, and what comes out is what is
+promised.
+"""
 
 import json
 import re
@@ -17,14 +19,15 @@ from dlas.status import MEASURED, WIDENED
 # that this one makes the study while the other is at tests that do not need it.
 pytestmark = pytest.mark.xdist_group("smoke")
 
-COLUMNS = """dataset model compression level primitive format dtype tuning platform params nonzero_params
-    macs model_bytes library_bytes scheduled_layers primitive_layers top1 top1_compiled latency_ms latency_ms_low
-    latency_ms_high repeats threads gflops peak_fraction native status""".split()
+COLUMNS = """dataset model compression level primitive format dtype tuning platform params
+    nonzero_params macs model_bytes library_bytes scheduled_layers primitive_layers top1
+    top1_compiled latency_ms latency_ms_low latency_ms_high repeats threads gflops peak_fraction
+    native status""".split()
 
-RECOMMENDATION = """platform dataset top1_floor model compression level primitive format tuning top1_compiled
-    latency_ms latency_ms_low latency_ms_high candidates reason contribution_model contribution_compression
-    contribution_primitive contribution_tuning layer_by_layer layer_by_layer_ms layer_by_layer_status joint_speedup
-    joint_speedup_low joint_speedup_high""".split()
+RECOMMENDATION = """platform dataset top1_floor model compression level primitive format tuning
+    top1_compiled latency_ms latency_ms_low latency_ms_high candidates reason contribution_model
+    contribution_compression contribution_primitive contribution_tuning layer_by_layer
+    layer_by_layer_ms layer_by_layer_status joint_speedup joint_speedup_low joint_speedup_high""".split()
 
 
 SMOKE = study.load(Path(__file__).parents[2] / "config/smoke.yaml")

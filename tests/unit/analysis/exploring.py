@@ -32,7 +32,9 @@ def study(platforms=synthetic.PLATFORMS, **choices):
 
 
 def samples(table, rounds=synthetic.ROUNDS, seed=0):
-    """Return the raw samples of a study's measured rows; the platforms of this CPU are one machine."""
+    """Return the raw samples of a study's measured rows; the platforms of this CPU are one
+    machine.
+    """
     timed = table[table["latency_ms"].notna()]
     long = timed.loc[timed.index.repeat(rounds), [*CONFIGURATION, "latency_ms"]]
     noise = np.exp(0.02 * np.random.default_rng(seed).standard_normal(len(long)))

@@ -113,14 +113,15 @@ def study(
     native=(),
     left=None,
 ):
-    """Return a study table; latency(platform, dataset, model, compression, primitive, tuning) is the truth in ms.
+    """Return a study table; latency(platform, dataset, model, compression, primitive, tuning) is
+    the truth in ms.
 
-    CSR, of what makes weights zero alone, takes half of it. What is measured deviates from it by normal noise of this
-    standard deviation, which the intervals describe.
-    `unreached` are the (dataset, model, compression) without a level within the tolerance, `widened` the
-    (compression, platform) whose arithmetic is widened, `native` those of whose type its peak is four times as high.
-    left(dataset, model, compression) is the share of the MACs that a pruned network is left with, of weight pruning
-    those of non-zero weights.
+    CSR, of what makes weights zero alone, takes half of it. What is measured deviates from it by
+    normal noise of this standard deviation, which the intervals describe. `unreached` are the
+    (dataset, model, compression) without a level within the tolerance, `widened` the (compression,
+    platform) whose arithmetic is widened, `native` those of whose type its peak is four times as
+    high. left(dataset, model, compression) is the share of the MACs that a pruned network is left
+    with, of weight pruning those of non-zero weights.
     """
     draw = np.random.default_rng(seed)
     low, high = np.exp(-1.96 * noise), np.exp(1.96 * noise)
@@ -181,7 +182,9 @@ def study(
 
 
 def table(rows, columns):
-    """Return the table of these rows, which are alike; made column by column it is made in half the time."""
+    """Return the table of these rows, which are alike; made column by column it is made in half the
+    time.
+    """
     return pd.DataFrame({name: [row[name] for row in rows] for name in columns})
 
 
@@ -197,7 +200,9 @@ def noise_floor(factor=1.01, *, models=MODELS, platforms=PLATFORMS):
 
 
 def peers(factors=None, *, models=MODELS, platform="local_cpu"):
-    """Return a table of peers that take so many times as long as direct does on the uncompressed network."""
+    """Return a table of peers that take so many times as long as direct does on the uncompressed
+    network.
+    """
     rows = [
         (platform, dataset, model, runtime, latency, latency / 1.01, latency * 1.01, 1, status.OK)
         for dataset, nets in models.items()
@@ -218,10 +223,11 @@ def curves(
     seed=None,
     tolerance=1.0,
 ):
-    """Return a table of accuracy curves; holds(dataset, model, technique) is where top-1 has lost one point.
+    """Return a table of accuracy curves; holds(dataset, model, technique) is where top-1 has lost
+    one point.
 
-    The loss grows with the fourth power of the logarithm of the compression. With a seed, the top-1 of both splits is
-    drawn from this number of images, else it is exact.
+    The loss grows with the fourth power of the logarithm of the compression. With a seed, the top-1
+    of both splits is drawn from this number of images, else it is exact.
     """
     draw = None if seed is None else np.random.default_rng(seed)
     rows = []
@@ -278,7 +284,8 @@ def curves(
 
 
 def with_pairs(curves, loss=0.4):
-    """Return curves with those of pipelines, which lose these points more than their step with a ladder.
+    """Return curves with those of pipelines, which lose these points more than their step with a
+    ladder.
 
     Level 0 is the other step alone, of which a curve has a point.
     """
@@ -294,7 +301,9 @@ def with_pairs(curves, loss=0.4):
 
 
 def tables(study=None, floor=None, curves=None):
-    """Return the tables with samples and answers that agree with them; a table that is not given is empty."""
+    """Return the tables with samples and answers that agree with them; a table that is not given is
+    empty.
+    """
     study = pd.DataFrame(columns=STUDY_COLUMNS) if study is None else study
     curves = pd.DataFrame(columns=CURVES_COLUMNS) if curves is None else curves
     return Tables(
@@ -327,7 +336,9 @@ def rounds(study):
 
 
 def answers(study, curves):
-    """Return answers of as many images right as the top-1 of each network says, at random and independent."""
+    """Return answers of as many images right as the top-1 of each network says, at random and
+    independent.
+    """
     images = curves.attrs.get("images", IMAGES)
     networks = pd.concat(
         [table[["dataset", "model", "compression", "level", "top1"]] for table in (study, curves)]
@@ -376,14 +387,18 @@ def realistic(platform, dataset, model, compression, primitive, tuning):
 
 
 def speed(tuning, primitive):
-    """Return how fast a way to schedule is over the default schedule; of bare loops, GEMM's are least slow."""
+    """Return how fast a way to schedule is over the default schedule; of bare loops, GEMM's are
+    least slow.
+    """
     if tuning == "unscheduled":
         return {"direct": 1 / 30, "gemm": 1 / 15, "spatial_pack": 1 / 60}.get(primitive, 1 / 30)
     return {"untuned": 1, "autotuned": 1.6, "auto_scheduled": 0.8, "best_of": 1.7}[tuning]
 
 
 def left(dataset, model, technique):
-    """Return the share of the MACs that pruning leaves; compact networks keep more, as in the embedded study."""
+    """Return the share of the MACs that pruning leaves; compact networks keep more, as in the
+    embedded study.
+    """
     if technique != "weight_pruning":
         return 0.5
     share = 0.15 + 0.03 * (len(model) - 5)  # another one for each model
@@ -399,7 +414,8 @@ def break_even_differs(platform, primitive, tuning):
 def sparse(platform, dataset, model, compression, primitive, tuning, line=break_even_differs):
     """Return the latency of `realistic`, of weight pruning by its density.
 
-    In CSR it takes start + slope * density of the uncompressed network's; line(platform, primitive, tuning) is the two.
+    In CSR it takes start + slope * density of the uncompressed network's; line(platform, primitive,
+    tuning) is the two.
     """
     if compression != "weight_pruning":
         return realistic(platform, dataset, model, compression, primitive, tuning)
@@ -409,10 +425,12 @@ def sparse(platform, dataset, model, compression, primitive, tuning, line=break_
 
 
 def tuning_curve(gain, *, start=1.0, layers=5, trials=40, failing=0.1, unfinished=False, seed=0):
-    """Return the curve of one search that makes the network this many times faster; each layer is called twice.
+    """Return the curve of one search that makes the network this many times faster; each layer is
+    called twice.
 
-    The layers take turns. Their first candidates have `start` times the speed of their default schedules: with 1 they
-    are these. This share of the candidates fails. Where the search is unfinished the last layer has no time.
+    The layers take turns. Their first candidates have `start` times the speed of their default
+    schedules: with 1 they are these. This share of the candidates fails. Where the search is
+    unfinished the last layer has no time.
     """
     draw = np.random.default_rng(seed)
     default = 0.1 * (1 + np.arange(layers))

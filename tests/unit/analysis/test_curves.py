@@ -27,7 +27,9 @@ def test_reach(top1, factor, bound):
 
 
 def ladders(factors, bounds):
-    """Ladders of these factors, in the first resample as measured, in the second each half as far and known."""
+    """Ladders of these factors, in the first resample as measured, in the second each half as far
+    and known.
+    """
     names = pd.DataFrame({"factor": factors, "bound": bounds})
     drawn = np.stack([factors, np.divide(factors, 2)], axis=1)
     return reach.Reaches(names, drawn, np.stack([bounds, np.zeros(len(bounds), bool)], axis=1))

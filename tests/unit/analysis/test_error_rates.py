@@ -1,6 +1,8 @@
-"""How often a claim is decided by chance, on tables whose true effect is the claim's threshold itself.
+"""How often a claim is decided by chance, on tables whose true effect is the claim's threshold
+itself.
 
-The noise floor is switched off throughout, so that the intervals and corrections alone hold the error rate.
+The noise floor is switched off throughout, so that the intervals and corrections alone hold the
+error rate.
 """
 
 from pathlib import Path
@@ -29,7 +31,8 @@ QUICK_DRAWS = 20  # of them, in every run of the tests
 MAX_DECIDED = {QUICK_DRAWS: 3, DRAWS: 50}
 NOISE = 0.02
 NO_FLOOR = 1.0
-# A quarter of the pairs are reversed; others have no order on photos, and noise could give them one.
+# A quarter of the pairs are reversed; others have no order on photos, and noise could give them
+# one.
 A_QUARTER = orders((2, 1, 3, 4, 4, 4, 4, 4, 0))
 
 
@@ -38,7 +41,9 @@ def all_alike(*_):
 
 
 def same_on_both(seed):
-    """The data sets have one order, drawn for each configuration, twice as different as the noise."""
+    """The data sets have one order, drawn for each configuration, twice as different as the
+    noise.
+    """
     draw = np.random.default_rng(40_000 + seed)
     factors = np.exp(0.2 * draw.standard_normal(15))
     return lambda *configuration: factors[rank(*configuration[3:5])]
@@ -54,7 +59,8 @@ def worth_it_on_average(seed):
     return lambda dataset, model: own[model]
 
 
-# The claims on means: the mean of the networks that are here is the threshold, wherever they are themselves.
+# The claims on means: the mean of the networks that are here is the threshold, wherever they are
+# themselves.
 MEANS = (
     "compression_speedup_by_platform",
     "sparsity_promise",
@@ -151,7 +157,9 @@ def test_hardly_a_conclusion_is_reversed_by_chance():
 
 
 def test_that_the_lowest_of_many_is_low_by_chance_is_no_gain():
-    """All configurations are equally fast, and of so much noise that the fastest one seems far from the others."""
+    """All configurations are equally fast, and of so much noise that the fastest one seems far from
+    the others.
+    """
     options = {"compressions": synthetic.COMPRESSIONS, "models": FOUR_MODELS, "noise": 0.2}
     for seed in range(20):
         study = joint(all_alike, seed=seed, **options)

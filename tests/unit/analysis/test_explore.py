@@ -82,7 +82,9 @@ def tap(page, row):
 
 
 def apart():
-    """Return the two rows of one model whose points, at the defaults, are farthest from all others."""
+    """Return the two rows of one model whose points, at the defaults, are farthest from all
+    others.
+    """
     table = STUDY[MEASURED]
     places = np.stack([np.log(table["latency_ms"]), table["top1"]], axis=1)
     places /= np.ptp(places, axis=0)

@@ -1,4 +1,6 @@
-"""What the page to explore embeds: every cell, every sample, and looks that tell all values apart."""
+"""What the page to explore embeds: every cell, every sample, and looks that tell all values
+apart.
+"""
 
 import base64
 import json

@@ -1,6 +1,8 @@
-"""Figures beside pictures of them that were looked at: fonts come with matplotlib, so that they are alike everywhere.
+"""Figures beside pictures of them that were looked at: fonts come with matplotlib, so that they are
+alike everywhere.
 
-After a wanted change: `python -m pytest tests/unit/analysis/test_golden.py --golden`, and look at the new pictures.
+After a wanted change: `python -m pytest tests/unit/analysis/test_golden.py --golden`, and look at
+the new pictures.
 """
 
 from pathlib import Path

@@ -166,7 +166,9 @@ def test_ratio_of_the_compressions_is_the_one_that_was_put_in():
 
 
 def test_a_ladder_that_still_holds_gives_a_lower_bound_only():
-    """Channel pruning loses nothing up to its end: that weight pruning goes on says nothing on the claim."""
+    """Channel pruning loses nothing up to its end: that weight pruning goes on says nothing on the
+    claim.
+    """
     found = observe_curves("02", reaching(12, 50))
     assert found.verdict != "supported" and found.estimate == pytest.approx(1)
     assert "8 of `channel_pruning`" in found.reason
@@ -361,7 +363,9 @@ def test_speedups_from_tuning_are_compared_where_nothing_else_differs():
 
 
 def test_which_configurations_are_tuned_is_no_difference_between_primitives():
-    """One primitive is tuned on the networks that gain much, the other on those that gain little."""
+    """One primitive is tuned on the networks that gain much, the other on those that gain
+    little.
+    """
     study = both_ways(tuned(every_factor), primitives=("direct", "spatial_pack"))
     compact = study["model"].isin(synthetic.COMPACT)
     chosen = (study["tuning"] == "unscheduled") | ((study["primitive"] == "direct") == compact)
@@ -410,7 +414,9 @@ def test_a_change_costs_something_both_ways(slower, gain, outcome):
 
 
 def test_a_network_changes_in_each_of_its_formats_by_itself():
-    """CSR halves every latency, so that mixing the formats would leave no order of the primitives."""
+    """CSR halves every latency, so that mixing the formats would leave no order of the
+    primitives.
+    """
     study = both_ways(tuned(one_factor, direct_wins), compressions=PRUNED, formats=("dense", "csr"))
     found = observe(NAMES["06"], study)
     assert found.n == 16 * 4 and set(found.evidence["outcome"]) == {"changes"}
@@ -443,7 +449,9 @@ def gemm_wins(*configuration):
 
 
 def best_together(platform, dataset, model, compression, primitive, tuning):
-    """Integers are fast in GEMM alone, which is slow else: layer by layer one ends at half the speed."""
+    """Integers are fast in GEMM alone, which is slow else: layer by layer one ends at half the
+    speed.
+    """
     if compression == "int8":
         return 0.3 if primitive == "gemm" else 0.9
     return {"direct": 1.0, "gemm": 1.3, "spatial_pack": 1.2}[primitive] * (
@@ -456,7 +464,8 @@ def best_apart(*configuration):
 
 
 MANY = {"models": network_models(14)}
-# Of each observation the options of a study, and latencies: of an effect that all networks have, one has, none has.
+# Of each observation the options of a study, and latencies: of an effect that all networks have,
+# one has, none has.
 GENERAL = {
     "01": (MANY, by_macs_reversed, lambda *names: by_macs(*names) / 2.1, by_macs),
     "04": (MANY, shared_wins, gemm_wins, direct_wins),
@@ -523,7 +532,9 @@ def test_only_pairs_decide(number):
 
 @pytest.mark.parametrize("number", ["05", "07"])
 def test_platforms_of_different_jobs_have_the_same_speedups(number):
-    """Each speedup is one of pairs; what all samples of one platform's job share has no part in it."""
+    """Each speedup is one of pairs; what all samples of one platform's job share has no part
+    in it.
+    """
     tables = synthetic.tables(ALL_FACTORS, FLOOR)
     here = (ALL_FACTORS["platform"] == "local_cpu").to_numpy()
     apart = replace(tables, rounds=Rounds(tables.rounds.log, 2 * tables.rounds.job + here))
@@ -567,7 +578,9 @@ def test_other_ways_to_schedule_change_no_observation_that_is_not_on_them(name):
 
 
 def searched(without, template, before=None):
-    """Return a study of all ways in which a search gains this without a template, and that with one."""
+    """Return a study of all ways in which a search gains this without a template, and that with
+    one.
+    """
 
     def latency(*configuration):
         gains = {"auto_scheduled": without, "autotuned": template}

@@ -34,7 +34,9 @@ def observe(number, study, floor=FLOOR, **changes):
 
 
 def pairs(share, *, shares=None, **options):
-    """Return a study in which pairs gain this share of the product, or one of their own in `shares`."""
+    """Return a study in which pairs gain this share of the product, or one of their own in
+    `shares`.
+    """
 
     def latency(platform, dataset, model, compression, primitive, tuning):
         steps = synthetic.STEPS[compression]

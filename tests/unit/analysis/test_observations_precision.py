@@ -39,7 +39,9 @@ def integers_turn(platform, dataset, model, compression, primitive, tuning):
 
 
 def turned(share):
-    """Return a latency in whose order on the photos this share of the pairs is reversed, roughly: the fastest ones."""
+    """Return a latency in whose order on the photos this share of the pairs is reversed, roughly:
+    the fastest ones.
+    """
 
     def latency(platform, dataset, model, compression, primitive, tuning):
         place, count = rank(compression, primitive), round(15 * share**0.5)
@@ -251,7 +253,8 @@ def test_conclusions_are_counted_in_both_data_sets():
     assert found.n == 2 * each and found.estimate == 1 and found.ci_low == found.ci_high == 1
     assert (found.evidence["model"] == SHARED).sum() == found.n == len(found.evidence)
     assert f"takes at most {1.3**14:.1f}"[:-1] in found.reason
-    # on one of the data sets all are alike, so that what the other says is neither reversed nor holds
+    # on one of the data sets all are alike, so that what the other says is neither reversed nor
+    # holds
     study = everything(lambda *names: turned(0.0)(*names) if names[1] == "digits" else 1.0)
     found = observe(DATASETS, study)
     assert (found.ci_low, found.ci_high) == (0, 1) and np.isnan(found.estimate)
@@ -283,7 +286,9 @@ def test_few_conclusions_say_nothing():
 
 
 def test_the_models_of_one_data_set_alone_are_not_judged():
-    """They differ, whatever the data set: in the means every order is reversed, on the shared model none."""
+    """They differ, whatever the data set: in the means every order is reversed, on the shared model
+    none.
+    """
 
     def latency(*configuration):
         dataset = "photos" if configuration[2] in synthetic.MODELS["photos"] else "digits"
@@ -361,7 +366,8 @@ def models_of_both(count):
 
 
 MANY = {"models": network_models(14)}
-# Of each observation the options of a study, and latencies: of an effect that all networks have, and of none.
+# Of each observation the options of a study, and latencies: of an effect that all networks have,
+# and of none.
 GENERAL = {
     VARIES: (MANY | {"compressions": QUANTIZED}, integers_turn, direct_wins),
     NATIVE: (

@@ -39,7 +39,9 @@ def observe(number, study, floor=FLOOR):
 
 
 def on_a_line(line):
-    """Return the latency of networks that all take line(platform, primitive, tuning) in CSR: start and slope."""
+    """Return the latency of networks that all take line(platform, primitive, tuning) in CSR: start
+    and slope.
+    """
     return partial(synthetic.sparse, line=line)
 
 
@@ -53,7 +55,9 @@ def one_break_even(platform, primitive, tuning):
 
 
 def together(platform, dataset, model, compression, primitive, tuning):
-    """Integers are fast in GEMM alone, which is slow else: 1.67 times as fast as channel pruning in direct."""
+    """Integers are fast in GEMM alone, which is slow else: 1.67 times as fast as channel pruning in
+    direct.
+    """
     if compression == "int8":
         return {"direct": 0.9, "gemm": 0.3, "spatial_pack": 0.9}[primitive]
     cost = {"direct": 1.0, "gemm": 1.3, "spatial_pack": 1.2}[primitive]
@@ -151,7 +155,9 @@ def test_a_noise_floor_beyond_the_effect_stops_the_verdict(number, study):
     ],
 )
 def test_what_it_says_on_other_networks(number, study, generalizes):
-    """A mean of networks that differ is measured well, and says little on others; so does that of one."""
+    """A mean of networks that differ is measured well, and says little on others; so does that of
+    one.
+    """
     found = observe(number, study)
     assert found.others.generalizes == generalizes
     assert found.verdict == ("contradicted" if generalizes == "no" else "supported")
@@ -195,7 +201,9 @@ def test_no_verdict_from_a_single_round(number, study):
 
 
 def test_shortfalls_are_the_ones_that_were_put_in():
-    """Where it starts at nothing, a line's slope is the promised speedup over the one that is reached."""
+    """Where it starts at nothing, a line's slope is the promised speedup over the one that is
+    reached.
+    """
     found = observe("08", pruned(short(2.0, gemm=3.0)))
     assert found.estimate == pytest.approx(2, rel=0.01) and found.n == 6
     assert "gemm" not in found.reason.split(":")[0].split(";")[0]
@@ -312,7 +320,9 @@ def test_a_compression_that_costs_accuracy_is_no_choice():
 
 
 def test_a_network_whose_combination_was_not_measured_is_left_out():
-    """Auto-tuned code is faster, but the compressed network was auto-tuned in one primitive only."""
+    """Auto-tuned code is faster, but the compressed network was auto-tuned in one primitive
+    only.
+    """
     study = joint(apart, tunings=TUNINGS)
     combination = (study["compression"] == "int8") & (study["primitive"] == "direct")
     missing = combination & (study["tuning"] == "autotuned") & (study["model"] == "vgg16")
@@ -354,7 +364,9 @@ def test_bare_loops_change_no_choice():
 
 
 def test_equal_accuracy_is_that_of_compiled_networks_where_one_way_has_no_such_top1():
-    """The framework's top-1 of the uncompressed network is lower, so that int8 would be as accurate."""
+    """The framework's top-1 of the uncompressed network is lower, so that int8 would be as
+    accurate.
+    """
     study = WAYS.copy()
     study.loc[study["compression"] == "none", "top1"] -= 2
     study.loc[study["compression"] == "int8", "top1_compiled"] -= 2

@@ -43,7 +43,9 @@ def test_the_front_is_what_nothing_dominates(points):
 
 
 def test_the_front_is_the_one_that_was_put_in():
-    """Of equally accurate networks the smallest and the fastest are on it; float16 is beaten by int8 in both."""
+    """Of equally accurate networks the smallest and the fastest are on it; float16 is beaten by
+    int8 in both.
+    """
     models = {"digits": {"resnet18": (0.7, 35, 98.9)}}
     latency = {
         "none": 4.0,

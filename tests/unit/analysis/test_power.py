@@ -1,4 +1,5 @@
-"""How often a claim is decided rightly whose true effect is beyond its threshold by twice the noise floor.
+"""How often a claim is decided rightly whose true effect is beyond its threshold by twice the noise
+floor.
 
 In logarithms: the effect is the threshold times the square of the noise floor, or over it.
 """

@@ -15,7 +15,9 @@ FIGURE = ["model", "compression"]
 
 
 def known(platform, dataset, model, compression, primitive, tuning):
-    """Auto-tuned code is 10 times as fast, and so is dense code after weight pruning: neither may count."""
+    """Auto-tuned code is 10 times as fast, and so is dense code after weight pruning: neither may
+    count.
+    """
     if compression == "weight_pruning":
         # CSR takes half of what is returned here.
         return 2 * PRIMITIVE[primitive] / SPEEDUPS[compression]
@@ -78,7 +80,9 @@ def test_a_speedup_is_that_of_the_fastest_untuned_code_in_the_published_format()
 
 
 def test_the_interval_is_that_of_paired_samples():
-    """Each latency is known to 3 %, so their ratio to about the square root of two times as much."""
+    """Each latency is known to 3 %, so their ratio to about the square root of two times as
+    much.
+    """
     wide = STUDY.assign(
         latency_ms_low=STUDY["latency_ms"] / 1.03, latency_ms_high=STUDY["latency_ms"] * 1.03
     )

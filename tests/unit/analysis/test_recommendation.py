@@ -1,4 +1,6 @@
-"""The recommendation: known answers, contributions that multiply out, and what happens where there is none."""
+"""The recommendation: known answers, contributions that multiply out, and what happens where there
+is none.
+"""
 
 import numpy as np
 import pandas as pd

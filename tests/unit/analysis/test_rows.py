@@ -7,14 +7,27 @@ import pytest
 from dlas.analysis import observation, rows, table
 
 CONFIGURATION = {
-    "dataset": "digits", "model": "resnet18", "compression": "none", "primitive": "direct",
-    "format": "dense", "tuning": "untuned", "platform": "local_cpu",
-}  # fmt: skip
+    "dataset": "digits",
+    "model": "resnet18",
+    "compression": "none",
+    "primitive": "direct",
+    "format": "dense",
+    "tuning": "untuned",
+    "platform": "local_cpu",
+}
 SUMMARY = {
-    "top1": 98.75, "validation_top1": 99.0, "params": 700_000, "nonzero_params": 700_000, "macs": 35_000_000,
+    "top1": 98.75,
+    "validation_top1": 99.0,
+    "params": 700_000,
+    "nonzero_params": 700_000,
+    "macs": 35_000_000,
     "nonzero_macs": 7_000_000,
-    "model_bytes": 2_800_000, "level": 0.0, "dtype": "float32", "input_shape": [1, 3, 32, 32], "classes": 10,
-}  # fmt: skip
+    "model_bytes": 2_800_000,
+    "level": 0.0,
+    "dtype": "float32",
+    "input_shape": [1, 3, 32, 32],
+    "classes": 10,
+}
 TARGET = {"threads": 1, "native": {"float32": True, "float16": False, "int8": True}}
 PLATFORM = {
     "status": "ok",
@@ -33,9 +46,12 @@ def timings(direct=2.0, replicate=2.02, gemm=3.0, rounds=20):
     for turn in range(rounds):
         drift = 1 + 0.01 * turn
         for primitive, role, latency in (
-            ("direct", "measured", direct), ("direct", "aa_replicate", replicate), ("gemm", "measured", gemm),
-            ("gemm", "aa_replicate", gemm), (None, "reference", 1.0),
-        ):  # fmt: skip
+            ("direct", "measured", direct),
+            ("direct", "aa_replicate", replicate),
+            ("gemm", "measured", gemm),
+            ("gemm", "aa_replicate", gemm),
+            (None, "reference", 1.0),
+        ):
             noise = np.exp(0.0005 * draw.standard_normal())
             variant = [None] * 4 if primitive is None else ["none", primitive, "dense", "untuned"]
             samples.append([*variant, role, turn, latency * drift * noise])

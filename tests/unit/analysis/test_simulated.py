@@ -11,8 +11,8 @@ from tests.unit.analysis import synthetic
 
 OBSERVATIONS = (
     "size_accuracy_latency pruning_reach compact_architectures fastest_primitive tuning_speedup "
-    "tuning_changes_primitive compression_speedup_by_platform sparsity_promise channel_pruning_promise "
-    "primitive_by_precision native_precision datasets_differ joint_choice"
+    "tuning_changes_primitive compression_speedup_by_platform sparsity_promise "
+    "channel_pruning_promise primitive_by_precision native_precision datasets_differ joint_choice"
 ).split()
 MEASURED = synthetic.study(
     synthetic.sparse,

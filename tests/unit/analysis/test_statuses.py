@@ -54,7 +54,9 @@ NAMES = registry.names("observation")
 
 
 def turned(study, given):
-    """Return a study in which the statuses of rows are these; only what ran keeps its measurements."""
+    """Return a study in which the statuses of rows are these; only what ran keeps its
+    measurements.
+    """
     found = study.assign(status=given)
     lost = ~found["status"].isin(status.RAN)
     simulated = found["status"] == status.SIMULATED

@@ -1,4 +1,6 @@
-"""The tables that a paper shows: what is in them on studies with a known answer, and how they are written."""
+"""The tables that a paper shows: what is in them on studies with a known answer, and how they are
+written.
+"""
 
 import re
 from dataclasses import replace
@@ -22,7 +24,9 @@ UNREACHED = ("photos", "efficientnet_b0", "weight_pruning")
 
 
 def known(platform, dataset, model, compression, primitive, tuning):
-    """Integers are twice as fast, auto-tuned code 1.5 times; direct and spatial pack are about equally fast."""
+    """Integers are twice as fast, auto-tuned code 1.5 times; direct and spatial pack are about
+    equally fast.
+    """
     gain = 2 if compression == "int8" else 1
     return COST[primitive] / gain / (1.5 if tuning == "autotuned" else 1)
 
@@ -135,7 +139,9 @@ def test_each_latency_is_in_its_column():
 
 
 def test_tied_is_all_that_is_not_clearly_slower_than_the_fastest():
-    """Direct and spatial pack differ by less than the noise floor, auto-tuned code from untuned by much more."""
+    """Direct and spatial pack differ by less than the noise floor, auto-tuned code from untuned by
+    much more.
+    """
     equal = rows("latency")[["fastest", "tied"]]
     assert (equal["fastest"] != equal["tied"]).all()
     assert set(equal.to_numpy().ravel()) == {"direct_autotuned", "spatial_pack_autotuned"}

@@ -37,7 +37,9 @@ def choices(
 
 
 def tabulated(configurations, **options):
-    """Curves of searches with a template begin with the default schedules, the others far from them."""
+    """Curves of searches with a template begin with the default schedules, the others far from
+    them.
+    """
     curves = [
         synthetic.tuning_curve(
             1.2 + 0.15 * number,

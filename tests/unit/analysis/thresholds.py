@@ -1,4 +1,6 @@
-"""Tables with a true effect that is a claim's threshold times a factor, drawn anew for each seed: `EFFECTS`."""
+"""Tables with a true effect that is a claim's threshold times a factor, drawn anew for each seed:
+`EFFECTS`.
+"""
 
 from dataclasses import replace
 from functools import cache
@@ -65,7 +67,9 @@ def networks(seed, spread, models=synthetic.MODELS, centred=False):
 
 
 def in_order(latency):
-    """Return tables of networks with latency(factor, size): size is 1 for the smallest, the next is twice as large."""
+    """Return tables of networks with latency(factor, size): size is 1 for the smallest, the next is
+    twice as large.
+    """
 
     def tables(factor, own, **options):
         return synthetic.study(
@@ -80,7 +84,9 @@ def in_order(latency):
 
 @cache
 def _ends(technique):
-    """Return the compressions at equal accuracy, as the rule reads them off a ladder, and where a point is lost."""
+    """Return the compressions at equal accuracy, as the rule reads them off a ladder, and where a
+    point is lost.
+    """
     ends = np.geomspace(1.2, 40, 300)
     one = {"digits": {"net": (100.0, 1, 99.0)}}
     found = []
@@ -94,9 +100,11 @@ def _ends(technique):
 
 
 def curves(reaches, seed, models, techniques):
-    """Return curves and answers of networks whose techniques reach reaches(dataset, model, technique).
+    """Return curves and answers of networks whose techniques reach reaches(dataset, model,
+    technique).
 
-    Whether an image is answered correctly depends on the image, on the network, and a little on the level.
+    Whether an image is answered correctly depends on the image, on the network, and a little on the
+    level.
     """
 
     def holds(dataset, model, technique):
@@ -145,9 +153,11 @@ def less_compact(factor, own, seed, **_):
 
 
 def losing(turned, factor):
-    """Return a latency with which direct, the best primitive, loses the threshold times a factor in some conditions.
+    """Return a latency with which direct, the best primitive, loses the threshold times a factor in
+    some conditions.
 
-    A loss is never below 1: short of the threshold, direct is faster than the next primitive by the factor.
+    A loss is never below 1: short of the threshold, direct is faster than the next primitive by the
+    factor.
     """
     by = COUNTS * factor if factor >= 1 else factor
 
@@ -174,7 +184,9 @@ def precision_turns(factor, own, **options):
 
 
 def tuning_differs(part):
-    """Return tables in which tuning gains differently: by a factor in this part of the claim, far so in the others."""
+    """Return tables in which tuning gains differently: by a factor in this part of the claim, far
+    so in the others.
+    """
 
     def tables(factor, own, **options):
         by = dict.fromkeys(tuning_speedup.FACTORS, tuning_speedup.THRESHOLD * FAR)
@@ -228,7 +240,9 @@ def closer_to_the_promise(factor, own, **options):
 
 
 def paying(part):
-    """Return tables in which types pay off natively and not elsewhere: by a factor in this part, far in the other."""
+    """Return tables in which types pay off natively and not elsewhere: by a factor in this part,
+    far in the other.
+    """
 
     def tables(factor, own, **options):
         def latency(platform, dataset, model, compression, primitive, tuning):
@@ -243,7 +257,9 @@ def paying(part):
 
 
 def orders(photos):
-    """Return tables of nine configurations, each faster by a factor than the one before, on photos in this order."""
+    """Return tables of nine configurations, each faster by a factor than the one before, on photos
+    in this order.
+    """
 
     def tables(factor, own, **options):
         def latency(platform, dataset, model, compression, primitive, tuning):
@@ -287,8 +303,8 @@ def structured_is_faster(factor, own, **options):
     return pruned(latency, compressions=compressions, models=FOUR_MODELS, **options)
 
 
-# tables(factor, own, seed, noise) in which each part of each claim has an effect of its threshold times `factor`, and
-# on each network times `own`, see `networks`.
+# tables(factor, own, seed, noise) in which each part of each claim has an effect of its threshold
+# times `factor`, and on each network times `own`, see `networks`.
 EFFECTS = {
     "pruning_reach": further,
     "compact_architectures": less_compact,

@@ -50,7 +50,9 @@ def network_models(count, dataset="digits"):
 
 
 def check_unpaired(name, tables):
-    """Without samples, with those of one round and of different rounds there is no pair, and nothing is decided."""
+    """Without samples, with those of one round and of different rounds there is no pair, and
+    nothing is decided.
+    """
     log = tables.rounds.log
     none = np.full_like(log, np.nan)
     once, alternating = none.copy(), log.copy()
@@ -67,7 +69,8 @@ def check_unpaired(name, tables):
 
 
 def check_drift(name, tables, unpaired=()):
-    """What slows all libraries of a job in a round changes nothing, nor do wide intervals of the latencies themselves.
+    """What slows all libraries of a job in a round changes nothing, nor do wide intervals of the
+    latencies themselves.
 
     `unpaired` are the observations that compare some of these.
     """
@@ -104,7 +107,9 @@ def twice(*_):
 
 
 def tuned(speedup, untuned=None, searches=synthetic.SEARCHES):
-    """Return a latency that these searches divide by speedup(platform, dataset, model, compression, primitive)."""
+    """Return a latency that these searches divide by speedup(platform, dataset, model, compression,
+    primitive).
+    """
 
     def latency(*configuration):
         before = 1.0 if untuned is None else untuned(*configuration)
@@ -129,7 +134,9 @@ def quantized(latency, **options):
 
 
 def gaining(native, elsewhere, primitives=synthetic.PRIMITIVES, techniques=QUANTIZED):
-    """Return a latency that these techniques divide by the gain of the platform, in these primitives."""
+    """Return a latency that these techniques divide by the gain of the platform, in these
+    primitives.
+    """
 
     def latency(platform, dataset, model, compression, primitive, tuning):
         if compression == "none":
@@ -149,13 +156,17 @@ def everything(latency, **options):
 
 
 def pruned(latency, **options):
-    """Return a study of both pruning techniques in both formats, on networks of different sparsity."""
+    """Return a study of both pruning techniques in both formats, on networks of different
+    sparsity.
+    """
     defaults = {"compressions": PRUNED, "formats": ("dense", "csr"), "left": synthetic.left}
     return synthetic.study(latency, **defaults | options)
 
 
 def channel_share(share):
-    """Return a latency at which channel pruning reaches this share of its promise, weight pruning 0.5 in CSR."""
+    """Return a latency at which channel pruning reaches this share of its promise, weight pruning
+    0.5 in CSR.
+    """
 
     def latency(platform, dataset, model, compression, primitive, tuning):
         before = synthetic.realistic(platform, dataset, model, "none", primitive, tuning)

@@ -26,7 +26,7 @@ WEIGHTS = {
 
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_large_input_models_have_torchvisions_counts(name):
-    """torchvision's metadata: num_params, and `_ops` in units of 1e9, which are MACs."""
+    """Torchvision's metadata: num_params, and `_ops` in units of 1e9, which are MACs."""
     published = WEIGHTS[name].meta
     network = models.build(name, 1000, 1.0, "large_input")
     assert accounting.parameters(network) == pytest.approx(published["num_params"], rel=0.01)
