@@ -27,7 +27,8 @@ COLUMNS = """dataset model compression level primitive format dtype tuning platf
 RECOMMENDATION = """platform dataset top1_floor model compression level primitive format tuning
     top1_compiled latency_ms latency_ms_low latency_ms_high candidates reason contribution_model
     contribution_compression contribution_primitive contribution_tuning layer_by_layer
-    layer_by_layer_ms layer_by_layer_status joint_speedup joint_speedup_low joint_speedup_high""".split()
+    layer_by_layer_ms layer_by_layer_status joint_speedup joint_speedup_low
+    joint_speedup_high""".split()
 
 
 SMOKE = study.load(Path(__file__).parents[2] / "config/smoke.yaml")
