@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -67,19 +68,16 @@ onstart:
         workflow.scheduler.job_rate_limiter = None
 
 
-# The rows that are not ok are the last that is said of a study.
 onsuccess:
     share_records()
-    summary = Path(study.path("status_summary"))
-    if summary.exists():
-        print(summary.read_text(), end="", file=sys.stderr)
+    for line in study.closing_lines(workflow.dag_settings.targets or {"all"}):
+        logger.info(line, extra={"study": True})
 
 
 onerror:
     share_records()
-    print(
-        "The study is not complete: finished artifacts are kept, and the same command goes on.",
-        file=sys.stderr,
+    logger.error(
+        "The study is not complete: finished artifacts are kept, and the same command goes on."
     )
 
 

@@ -8,6 +8,7 @@
 - `bundles`: tables packed for other studies, and taken from them
 - `settings`: the parts of the config that each rule depends on
 - `combinations`: checks that the parts of a config fit together
+- `closing`: the last lines of a finished study
 """
 
 from dlas.config import PUBLISHED, TRAIN, Config
@@ -20,6 +21,7 @@ from dlas.study.bundles import (
     packing,
     reading,
 )
+from dlas.study.closing import closing_lines
 from dlas.study.combinations import (
     check_combinations,
     image_size,
