@@ -1,26 +1,40 @@
-# make study    the whole study on the embedded data -> results/, plots/  (CORES=n, CONFIG=config/smoke.yaml)
-# make estimate how long a study will take, its disk and memory            (CONFIG=config/paper.yaml, ESTIMATE="options of benchmarks.estimate")
-# make test     the test suite                                            (PYTEST="options of pytest")
-# make check-plugin  the tests of a kind on one plugin: KIND=primitive NAME=x  (CONFIG=overlay.yaml with its settings, PYTEST=...)
-# make test-boards  the paths to Arm boards and GPUs of OpenCL, emulated (PYTEST="options of pytest")
-# make test-cuda  the kernels of every network compiled for GPUs of CUDA, without one (PYTEST="options of pytest")
-# make bundle   the measurements of a platform, for other studies: NAME=my_laptop  (PLATFORM=local_cpu, CONFIG=...)
-# make check-bundle  what is missing or inconsistent in bundles/: NAME=my_laptop, or all
-# make report   report.html from the finished study
-# make explore  results/explore.html, its path; opened where there is a screen
-# make test-faults  the smoke study, killed 20 times                      (PYTEST="options of pytest")
-# make test-draws  how often each claim is decided by chance, and rightly, in 1,000 tables  (PYTEST="options of pytest")
-# make test-cluster  the smoke study through a real Slurm, all on this machine (PYTEST="options of pytest")
-# make rehearsal  the paper's study on this machine, on little data: half an hour  (PYTEST="options of pytest")
-# make bench    the primitives against five other runtimes                 (TRIALS=n candidates a layer, NETWORKS="options of benchmarks.networks")
-# make bench-schedulers  the ways to schedule one network beside each other   (SCHEDULERS="options of benchmarks.schedulers")
-# make bench-kernels   the convolutions one by one, dense and sparse      (KERNELS="options of benchmarks.kernels")
-# make bench-gpu   the primitives against PyTorch on an NVIDIA GPU         (GPU="options of benchmarks.gpu")
-# make bench-training   how long the trainings of a config take here      (TRAINING="options of benchmarks.training")
-# make docs-config  config/schema.json and the tables of docs/reference/configuration.md
-# make lint     style and types of the code, style of the workflow
-# make clean    remove what can be made again in minutes; asks before what took hours
-# Each needs Python >= 3.11 alone: the environment is made in .venv, from exact pins, where it is missing or old.
+# make TARGET [VARIABLE=value ...]. It makes the environment .venv from exact pins where needed.
+#
+# The study
+#   demo              a first figure in two minutes -> demo/
+#   study             the study on the embedded data -> results/, plots/  CONFIG= CORES=
+#   report            report.html from the finished study                 CONFIG=
+#   explore           results/explore.html, opened where there is a screen
+#   estimate          how long a study takes, its disk and memory         CONFIG= ESTIMATE=
+#   bundle            pack a platform's measurements for other studies    NAME= PLATFORM=
+#   check-bundle      check bundles/NAME, or all bundles                  NAME=
+#
+# Checks
+#   test              the test suite                                      PYTEST=
+#   lint              style and types of the code, style of the workflow
+#   check-plugin      the tests of one plugin                             KIND= NAME= CONFIG=
+#   test-boards       emulated Arm boards and OpenCL GPUs
+#   test-cuda         every network compiled for CUDA, without a GPU
+#   test-cluster      the smoke study through a real Slurm on this machine
+#   test-draws        the error rates of the verdicts, on 1,000 tables each
+#   test-faults       the smoke study, killed 20 times
+#   rehearsal         the paper's study on little data: half an hour
+#
+# Benchmarks
+#   bench             the primitives against five other runtimes          TRIALS= NETWORKS=
+#   bench-gpu         the primitives against PyTorch on an NVIDIA GPU     GPU=
+#   bench-kernels     the convolutions one by one, dense and sparse       KERNELS=
+#   bench-schedulers  the ways to schedule one network side by side       SCHEDULERS=
+#   bench-training    how long the trainings of a config take             CONFIG= TRAINING=
+#
+# Upkeep
+#   docs-config       config/schema.json and the tables of docs/reference/configuration.md
+#   environments      envs/*.yaml from requirements.txt
+#   clean             remove what can be made again; asks before what took hours
+#
+# CONFIG=FILE overlays config.yaml, e.g. config/smoke.yaml. CORES=N limits the cores. PYTEST,
+# ESTIMATE, GPU, KERNELS, NETWORKS, SCHEDULERS and TRAINING hold more options of the command.
+# PYTHON=python3.12 names the Python (at least 3.11) of a new environment.
 
 PYTHON ?= python3
 CORES  ?= all
@@ -37,45 +51,80 @@ GPU     ?=
 TRAINING ?=
 TRIALS  ?= 0
 
+, := ,
 VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/python -m snakemake
-OVERLAYS  := $(foreach file,$(CONFIG),$(or $(wildcard $(file)),$(error CONFIG: $(file) does not exist)))
-OPTIONS   := --cores $(CORES) $(if $(CONFIG),--configfile $(OVERLAYS))
 
-.PHONY: help study estimate bundle check-bundle report explore test check-plugin test-boards test-cuda test-faults test-draws test-cluster rehearsal bench bench-schedulers bench-kernels bench-gpu bench-training docs-config lint clean
+# The targets of the list above, where three spaces and a name begin a line.
+TARGETS := help $(shell sed -n '/^$$/q; s/^\#   \([a-z-]*\)  .*/\1/p' Makefile)
+.PHONY: $(TARGETS)
+ifneq ($(filter-out $(TARGETS) $(VENV)/%,$(MAKECMDGOALS)),)
+$(error unknown target $(filter-out $(TARGETS) $(VENV)/%,$(MAKECMDGOALS)); known: $(TARGETS))
+endif
+
+# The value of the variable $(1), if the regular expression $(2) allows it; $(3) says what is allowed.
+allowed = $(or $(shell printf '%s\n' '$(subst ','\'',$($(1)))' | grep -Ex '$(2)'),$(error $(1) is '$($(1))'; allowed: $(3)))
+is_file = $(if $(wildcard $(1)/.),,$(wildcard $(1)))
+CORES    := $(call allowed,CORES,all|[1-9][0-9]{0$(,)5},all or an integer of at least 1)
+OVERLAYS := $(foreach file,$(CONFIG),$(or $(call is_file,$(file)),$(error CONFIG: $(file) does not exist or is a folder; allowed: files such as $(wildcard config/*.yaml))))
+OPTIONS  := --cores $(CORES) $(if $(CONFIG),--configfile $(OVERLAYS))
+ifneq ($(filter bundle check-plugin,$(MAKECMDGOALS)),)
+NAME     := $(call allowed,NAME,[a-z][a-z0-9_]*,a name of lower-case letters$(,) digits and underscores)
+endif
+ifneq ($(filter check-plugin,$(MAKECMDGOALS)),)
+KINDS    := dataset|model|compression|primitive|format|tuning|runtime|connection|observation
+KIND     := $(call allowed,KIND,$(KINDS),$(subst |,$(,) ,$(KINDS)))
+endif
+
+# First lines of recipes. Each ends with one line if something is missing.
+check_config = $(if $(CONFIG),@$(VENV)/bin/python -m dlas.config $(OVERLAYS))
+check_study  = @[ -e results/study.csv ] || { echo 'error: results/study.csv does not exist; allowed: after make study' >&2; exit 2; }
+open = @echo "$$PWD/$(1)"; if [ "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(VENV)/bin/python -m webbrowser "file://$$PWD/$(1)"; fi
+
 .DELETE_ON_ERROR:
 
 # Variables of Python that a user has set, such as PYTHONPATH or PYTHONHOME, are for other programs.
 unexport $(filter PYTHON%,$(.VARIABLES))
 
 help:
-	@grep '^# ' Makefile | cut -c 3-
+	@sed -n '/^$$/q; s/^# \{0,1\}//p' Makefile
+
+# In a folder of its own, so that it is never taken for the study.
+demo: $(VENV)/study
+	@$(SNAKEMAKE) --logger dlas --cores $(CORES) --configfile config/demo.yaml --directory demo -- plots/latency.png results/recommendation.csv
+	$(call open,demo/plots/latency.png)
 
 study: $(VENV)/study
-	$(SNAKEMAKE) all $(OPTIONS)
+	$(check_config)
+	$(SNAKEMAKE) all $(OPTIONS) --logger dlas
 
 estimate: $(VENV)/study
 	@$(VENV)/bin/python -m benchmarks.estimate $(OPTIONS) $(ESTIMATE)
 
 bundle: $(VENV)/study
-	$(SNAKEMAKE) bundles/$(or $(NAME),$(error NAME: say what the bundle is to be called)) $(OPTIONS) $(if $(PLATFORM),--config "bundle={platform: $(PLATFORM)}")
+	$(check_config)
+	$(check_study)
+	$(SNAKEMAKE) bundles/$(NAME) $(OPTIONS) --logger dlas $(if $(PLATFORM),--config "bundle={platform: $(PLATFORM)}")
 
 check-bundle: $(VENV)/study
 	@$(VENV)/bin/python -m dlas.bundles.checking $(or $(NAME:%=bundles/%),$(patsubst %/,%,$(wildcard bundles/*/)))
 
 report: $(VENV)/study
+	$(check_config)
+	$(check_study)
 	$(SNAKEMAKE) --report report.html --report-stylesheet report/report.css $(OPTIONS)
 
 explore: $(VENV)/study
-	$(SNAKEMAKE) results/explore.html $(OPTIONS)
-	@echo '$(CURDIR)/results/explore.html'
-	@if [ "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(VENV)/bin/python -m webbrowser 'file://$(CURDIR)/results/explore.html'; fi
+	$(check_config)
+	$(check_study)
+	$(SNAKEMAKE) results/explore.html $(OPTIONS) --logger dlas
+	$(call open,results/explore.html)
 
 test: $(VENV)/test
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12 $(PYTEST)
 
-# Kinds: dataset, model, compression, primitive, format, tuning, runtime, connection, observation.
 check-plugin: $(VENV)/test
+	$(check_config)
 	@$(VENV)/bin/python -m pytest -rs tests/plugins --plugin "$(KIND)/$(NAME)" $(if $(CONFIG),--overlay $(OVERLAYS)) $(PYTEST)
 
 # What is set up for it is kept in .boards/.
@@ -118,6 +167,9 @@ lint: $(VENV)/test
 docs-config: $(VENV)/study
 	$(VENV)/bin/python -m dlas.config.documentation
 
+environments: $(VENV)/study
+	$(VENV)/bin/python envs/generate.py
+
 bench-gpu: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.gpu $(GPU)
 
@@ -125,15 +177,15 @@ bench-training: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.training $(if $(CONFIG),--configfile $(OVERLAYS)) $(TRAINING)
 
 clean:
-	rm -rf plots report.html .boards .snakemake/log .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo plots report.html .boards .snakemake/log .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@if [ -e results ] || [ -e $(VENV) ]; then \
 	  printf 'Also remove results/ (trained models, timings) and $(VENV)? [y/N] '; \
 	  read -r answer; \
 	  if [ "$$answer" = y ]; then rm -rf results .snakemake $(VENV); else echo 'kept'; fi; \
 	fi
 
-# One stamp for each set of requirements: made again when a file that it is made from is newer, and when the environment was moved or
-# copied here, or has another Python since.
+# One stamp for each set of requirements: made again when a file that it is made from is newer, and
+# when the environment was moved or copied here, or has another Python since.
 ifneq ($(file <$(VENV)/place),$(realpath $(VENV)) $(realpath $(VENV)/bin/python))
 .PHONY: $(VENV)/study $(VENV)/test $(VENV)/bench
 endif

@@ -98,7 +98,10 @@ def main(environment: Path, requirements: str) -> None:
         run(python, "-I", "-m", "ensurepip")
     quiet = ("--quiet", "--no-compile", "--disable-pip-version-check")
     pip = (python, "-I", "-m", "pip", "install", *quiet, "--requirement", requirements)
-    print(*pip, flush=True)
+    print(
+        f"pip install of {requirements} into {environment}: takes minutes, most of them to download PyTorch",
+        flush=True,
+    )
     run(*pip, **pip_settings(environment))
     if (script := environment / "bin/snakemake").exists():
         script.write_text(SNAKEMAKE)

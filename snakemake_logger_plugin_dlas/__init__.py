@@ -15,8 +15,12 @@ from pathlib import Path
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-# Snakemake's own summaries of failed jobs. This logger lists them itself.
-SUMMARIES = ("Exiting because a job", "WorkflowError:\nAt least one job did not complete")
+# Messages of Snakemake about jobs that failed. This logger has a line for each.
+SUMMARIES = (
+    "Exiting because a job",
+    "RuleException:\nCalledProcessError in file",
+    "WorkflowError:\nAt least one job did not complete",
+)
 
 
 @dataclass(frozen=True)

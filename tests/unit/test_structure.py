@@ -155,13 +155,6 @@ def test_every_requirement_is_pinned_once():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.glob("envs/*.yaml")), ids=lambda file: file.stem)
-def test_an_environment_repeats_the_requirements(file):
-    *conda, pip = yaml.safe_load(file.read_text())["dependencies"]
-    assert conda == ["python >=3.11", "pip"]
-    assert pins(pip["pip"]).items() <= REQUIREMENTS[""].items()
-
-
 def test_a_board_is_given_the_versions_of_the_study():
     asked = re.findall(r"[\w-]+==[\w.]+", (ROOT / "docs/how-to/boards.md").read_text())
     assert asked and pins(asked).items() <= REQUIREMENTS[""].items()

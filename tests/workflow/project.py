@@ -25,6 +25,7 @@ PARTS = (
     "rules",
     "workflow",
     "dlas",
+    "snakemake_logger_plugin_dlas",
     "envs",
     "profiles",
     "report",

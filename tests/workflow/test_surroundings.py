@@ -155,7 +155,7 @@ def test_settings_of_python_and_pip_break_no_installation(set_up):
     project, said = set_up
     assert said["prefix"] == str(project / ".venv")
     assert said["variables"] == []
-    assert said["arguments"] == ["all", "--cores", "all"]
+    assert said["arguments"] == ["all", "--cores", "all", "--logger", "dlas"]
     found = {path.name for path in (project / ".venv").glob("lib/python*/site-packages/*")}
     assert {"snakemake", "needed", "pip"} <= found
     assert [path.name for path in project.with_name("elsewhere").iterdir()] == ["snakemake.py"]

@@ -1,0 +1,12 @@
+"""Check overlays of config.yaml, and say in one line what is wrong: `python -m dlas.config FILE ...`."""
+
+import sys
+
+from dlas.config import read, typed
+from dlas.errors import StudyError
+
+if __name__ == "__main__":
+    try:
+        typed(read(*sys.argv[1:]))
+    except StudyError as error:
+        sys.exit(str(error))
