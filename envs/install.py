@@ -98,8 +98,9 @@ def main(environment: Path, requirements: str) -> None:
         run(python, "-I", "-m", "ensurepip")
     quiet = ("--quiet", "--no-compile", "--disable-pip-version-check")
     pip = (python, "-I", "-m", "pip", "install", *quiet, "--requirement", requirements)
+    # pip itself says nothing for minutes.
     print(
-        f"pip install of {requirements} into {environment}: takes minutes, most of them to download PyTorch",
+        f"pip install of {requirements} into {environment}: minutes, most of them for PyTorch",
         flush=True,
     )
     run(*pip, **pip_settings(environment))

@@ -92,6 +92,37 @@ def test_the_version_is_the_same_everywhere():
     assert released and released.groups() == (VERSION, str(citation["date-released"]))
 
 
+def test_the_catalog_of_snakemake_workflows_finds_what_it_asks_for():
+    """Its standardized usage: a Snakefile in workflow/, a page on the config, and a description."""
+    assert 'include: "../Snakefile"' in (ROOT / "workflow/Snakefile").read_text()
+    page = (ROOT / "config/README.md").read_text()
+    overlays = {file.name for file in ROOT.glob("config/*.yaml")}
+    assert set(re.findall(r"^\| `(\w+\.yaml)` \|", page, re.MULTILINE)) == overlays
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage.keys() == {"mandatory-flags", "software-stack-deployment", "report"}
+    assert usage["mandatory-flags"].keys() == {"desc", "flags"}
+    assert usage["software-stack-deployment"] == {"conda": True} and usage["report"] is True
+
+
+COMMUNITY = [
+    *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", ".pre-commit-config.yaml")),
+    *sorted(path for path in (ROOT / ".github").rglob("*") if path.is_file()),
+]
+
+
+@pytest.mark.parametrize("file", COMMUNITY, ids=lambda file: file.name)
+def test_pages_for_contributors_name_what_exists(file):
+    text = file.read_text()
+    rules = set(re.findall(r"^([a-z-]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    called = re.findall(r"(?:^|`|run: |entry: )make ([a-z -]+)", text, re.MULTILINE)
+    assert {target for one in called for target in one.split()} <= rules
+    paths = re.findall(r"\]\((?!https?:)([^)#]+)|`((?:dlas|tests|config|envs)/[\w./]+)`", text)
+    missing = {link or path for link, path in paths if not (ROOT / (link or path)).exists()}
+    assert not missing
+    if file.suffix in {".yml", ".yaml"}:
+        assert yaml.safe_load(text)
+
+
 def load(name: str):
     """Import a script of envs/, which is no package."""
     spec = importlib.util.spec_from_file_location(name, ROOT / f"envs/{name}.py")

@@ -283,7 +283,9 @@ def test_the_study_is_a_module_of_another_workflow(fresh, tmp_path):
     assert any(
         job.startswith("dlas_tune_network") for job in jobs_of(snakemake("-n", "own", cwd=outer))
     )
-    with_config = 'configfile: "config.yaml"\n' + module + '    config: config["dlas"]\n'
+    # As the catalog of workflows has it.
+    there = module.replace("Snakefile", "workflow/Snakefile")
+    with_config = 'configfile: "config.yaml"\n' + there + '    config: config["dlas"]\n'
     (outer / "Snakefile").write_text(with_config + rest)
     planned = jobs_of(snakemake("-n", "own", "--config", "samples=4", cwd=outer))
     assert any(job.startswith("dlas_train_model") for job in planned)
