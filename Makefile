@@ -160,8 +160,8 @@ bench-kernels: $(VENV)/study
 lint: $(VENV)/test
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
-	$(VENV)/bin/python -m mypy dlas
-	$(VENV)/bin/python -m snakefmt --check Snakefile rules
+	$(VENV)/bin/python -m mypy dlas snakemake_logger_plugin_dlas
+	$(VENV)/bin/python -m snakefmt --check Snakefile rules workflow/Snakefile
 	$(SNAKEMAKE) --lint
 
 docs-config: $(VENV)/study

@@ -15,6 +15,8 @@ from pathlib import Path
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+# Messages of Snakemake below a warning that matter to a person.
+SHOWN = ("Nothing to be done", "Terminating processes", "Trying to restart job")
 # Messages of Snakemake about jobs that failed. This logger has a line for each.
 SUMMARIES = (
     "Exiting because a job",
@@ -36,15 +38,19 @@ class Job:
         return " ".join([self.rule.replace("_", " "), "/".join(self.wildcards)]).strip()
 
     def reason(self) -> str:
-        """Return why the job failed, by its log: the last error, or the last line of a traceback."""
-        try:
-            text = Path(self.log[0]).read_text(errors="replace")
-        except (IndexError, OSError):
+        """Return why the job failed, by its log: the last error, or the end of a traceback."""
+        files = [Path(file) for file in self.log if Path(file).is_file()]
+        if not files:
             return "it wrote no log; a line above may say more"
+        text = files[0].read_text(errors="replace")
+        if text.rstrip().endswith(" INFO interrupted"):
+            return "interrupted"
         _, _, error = text.rpartition(" ERROR ")
         first, *rest = [line for line in error.splitlines() if line.strip()] or [""]
         reason = rest[-1] if first == "failed" and rest else first
-        return reason or "its log has no error: the job was killed, perhaps for want of memory"
+        if " ERROR " not in text:
+            reason = "its log has no error: the job was killed, perhaps for want of memory"
+        return f"{reason} ({files[0]})"
 
 
 class LogHandler(LogHandlerBase):
@@ -135,7 +141,7 @@ class LogHandler(LogHandlerBase):
         """Return a message that is of no job, unless it only matters in the full log."""
         text = record.getMessage()
         shown = record.levelno >= logging.WARNING or getattr(record, "study", False)
-        if (shown or text.startswith("Nothing to be done")) and not text.startswith(SUMMARIES):
+        if (shown or text.startswith(SHOWN)) and not text.startswith(SUMMARIES):
             yield text
 
     def close(self) -> None:
@@ -144,7 +150,7 @@ class LogHandler(LogHandlerBase):
         if failed:
             print(f"{len(failed)} of {self.total} jobs failed:", file=sys.stderr)
         for job in failed.values():
-            print(f"  {job}: {job.reason()}", *job.log, sep="\n    ", file=sys.stderr)
+            print(f"  {job}: {job.reason()}", file=sys.stderr)
         super().close()
 
 

@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from snakemake_logger_plugin_dlas import Job
 from tests.workflow.project import ROOT
 
 SNAKEFILE = """
@@ -45,11 +48,27 @@ def test_failed_jobs_are_listed_with_their_reasons_at_the_end(tmp_path):
     done = snakemake(tmp_path, "--keep-going", "--config", "names=[a,bad,c]")
     assert done.returncode != 0
     assert len(re.findall(r"^\[\d/4\] write file [ac] ", done.stderr, re.MULTILINE)) == 2
-    assert done.stderr.splitlines()[-3:] == [
+    assert done.stderr.splitlines()[-2:] == [
         "1 of 4 jobs failed:",
-        "  write file bad: bad has no weights",
-        "    bad.log",
+        "  write file bad: bad has no weights (bad.log)",
     ]
+    assert "CalledProcessError" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ("1 INFO x\n2 ERROR failed\nTraceback:\n  f()\nValueError: 3\n", "ValueError: 3 ({})"),
+        ("1 INFO interrupted\n", "interrupted"),
+        ("1 INFO x\n", "its log has no error: the job was killed, perhaps for want of memory ({})"),
+        (None, "it wrote no log; a line above may say more"),
+    ],
+)
+def test_the_reason_of_a_failed_job_is_the_last_error_of_its_log(tmp_path, log, reason):
+    file = tmp_path / "job.log"
+    if log:
+        file.write_text(log)
+    assert Job("rule", (), (str(file),), 0.0).reason() == reason.format(file)
 
 
 def test_what_stops_a_study_before_any_job_is_said(tmp_path):
