@@ -54,6 +54,7 @@ TRIALS  ?= 0
 , := ,
 VENV      := .venv
 SNAKEMAKE := $(VENV)/bin/python -m snakemake
+PARALLEL  := $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12
 
 # The targets of the list above, where three spaces and a name begin a line.
 TARGETS := help $(shell sed -n '/^$$/q; s/^\#   \([a-z-]*\)  .*/\1/p' Makefile)
@@ -62,14 +63,18 @@ ifneq ($(filter-out $(TARGETS) $(VENV)/%,$(MAKECMDGOALS)),)
 $(error unknown target $(filter-out $(TARGETS) $(VENV)/%,$(MAKECMDGOALS)); known: $(TARGETS))
 endif
 
-# The value of the variable $(1), if the regular expression $(2) allows it; $(3) says what is allowed.
-allowed = $(or $(shell printf '%s\n' '$(subst ','\'',$($(1)))' | grep -Ex '$(2)'),$(error $(1) is '$($(1))'; allowed: $(3)))
-is_file = $(if $(wildcard $(1)/.),,$(wildcard $(1)))
-CORES    := $(call allowed,CORES,all|[1-9][0-9]{0$(,)5},all or an integer of at least 1)
-OVERLAYS := $(foreach file,$(CONFIG),$(or $(call is_file,$(file)),$(error CONFIG: $(file) does not exist or is a folder; allowed: files such as $(wildcard config/*.yaml))))
+# The value of the variable $(1), if the regular expression $(2) allows it. $(3) names what does.
+allowed = $(or $(shell printf '%s\n' '$(subst ','\'',$($(1)))' | grep -Ex '$(2)'),\
+  $(error $(1) is '$($(1))'; allowed: $(3)))
+overlay = $(or $(if $(wildcard $(1)/.),,$(wildcard $(1))),\
+  $(error CONFIG: $(1) does not exist or is a folder; allowed: files such as $(OWN)))
+OWN      := $(wildcard config/*.yaml)
+CORES    := $(call allowed,CORES,all|[1-9][0-9]*,all or an integer of at least 1)
+OVERLAYS := $(foreach file,$(CONFIG),$(call overlay,$(file)))
 OPTIONS  := --cores $(CORES) $(if $(CONFIG),--configfile $(OVERLAYS))
 ifneq ($(filter bundle check-plugin,$(MAKECMDGOALS)),)
-NAME     := $(call allowed,NAME,[a-z][a-z0-9_]*,a name of lower-case letters$(,) digits and underscores)
+LETTERS  := lower-case letters, digits and underscores, a letter first
+NAME     := $(call allowed,NAME,[a-z][a-z0-9_]*,$(LETTERS))
 endif
 ifneq ($(filter check-plugin,$(MAKECMDGOALS)),)
 KINDS    := dataset|model|compression|primitive|format|tuning|runtime|connection|observation
@@ -78,8 +83,11 @@ endif
 
 # First lines of recipes. Each ends with one line if something is missing.
 check_config = $(if $(CONFIG),@$(VENV)/bin/python -m dlas.config $(OVERLAYS))
-check_study  = @[ -e results/study.csv ] || { echo 'error: results/study.csv does not exist; allowed: after make study' >&2; exit 2; }
-open = @echo "$$PWD/$(1)"; if [ "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(VENV)/bin/python -m webbrowser "file://$$PWD/$(1)"; fi
+check_study  = @[ -e results/study.csv ] || \
+  { echo 'error: results/study.csv does not exist; allowed: after make study' >&2; exit 2; }
+# The last line of a recipe: the path of a file, which is opened where there is a screen.
+show = @echo "$$PWD/$(1)"; [ -z "$$DISPLAY$$WAYLAND_DISPLAY" ] || \
+  $(VENV)/bin/python -m webbrowser "file://$$PWD/$(1)"
 
 .DELETE_ON_ERROR:
 
@@ -91,8 +99,9 @@ help:
 
 # In a folder of its own, so that it is never taken for the study.
 demo: $(VENV)/study
-	@$(SNAKEMAKE) --logger dlas --cores $(CORES) --configfile config/demo.yaml --directory demo -- plots/latency.png results/recommendation.csv
-	$(call open,demo/plots/latency.png)
+	@$(SNAKEMAKE) --logger dlas --cores $(CORES) --configfile config/demo.yaml --directory demo \
+	  -- plots/latency.png results/recommendation.csv
+	$(call show,demo/plots/latency.png)
 
 study: $(VENV)/study
 	$(check_config)
@@ -104,10 +113,12 @@ estimate: $(VENV)/study
 bundle: $(VENV)/study
 	$(check_config)
 	$(check_study)
-	$(SNAKEMAKE) bundles/$(NAME) $(OPTIONS) --logger dlas $(if $(PLATFORM),--config "bundle={platform: $(PLATFORM)}")
+	$(SNAKEMAKE) bundles/$(NAME) $(OPTIONS) --logger dlas \
+	  $(if $(PLATFORM),--config "bundle={platform: $(PLATFORM)}")
 
 check-bundle: $(VENV)/study
-	@$(VENV)/bin/python -m dlas.bundles.checking $(or $(NAME:%=bundles/%),$(patsubst %/,%,$(wildcard bundles/*/)))
+	@$(VENV)/bin/python -m dlas.bundles.checking \
+	  $(or $(NAME:%=bundles/%),$(patsubst %/,%,$(wildcard bundles/*/)))
 
 report: $(VENV)/study
 	$(check_config)
@@ -118,34 +129,37 @@ explore: $(VENV)/study
 	$(check_config)
 	$(check_study)
 	$(SNAKEMAKE) results/explore.html $(OPTIONS) --logger dlas
-	$(call open,results/explore.html)
+	$(call show,results/explore.html)
 
 test: $(VENV)/test
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12 $(PYTEST)
+	$(PARALLEL) $(PYTEST)
 
 check-plugin: $(VENV)/test
 	$(check_config)
-	@$(VENV)/bin/python -m pytest -rs tests/plugins --plugin "$(KIND)/$(NAME)" $(if $(CONFIG),--overlay $(OVERLAYS)) $(PYTEST)
+	@$(VENV)/bin/python -m pytest -rs tests/plugins --plugin "$(KIND)/$(NAME)" \
+	  $(if $(CONFIG),--overlay $(OVERLAYS)) $(PYTEST)
 
-# What is set up for it is kept in .boards/.
+# It sets up its devices in .boards/ and keeps them.
 test-boards: $(VENV)/test
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12 -m "boards or not boards" --ignore tests/boards/test_cuda.py tests/boards $(PYTEST)
+	$(PARALLEL) -m "boards or not boards" --ignore tests/boards/test_cuda.py tests/boards $(PYTEST)
 
 test-cuda: $(VENV)/test
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadgroup --durations 12 -m "boards or not boards" tests/boards/test_cuda.py $(PYTEST)
+	$(PARALLEL) -m "boards or not boards" tests/boards/test_cuda.py $(PYTEST)
 
 test-faults: $(VENV)/test
 	$(VENV)/bin/python -m pytest -m "faults or not faults" tests/workflow/test_faults.py $(PYTEST)
 
 test-draws: $(VENV)/test
-	$(VENV)/bin/python -m pytest --numprocesses 2 -m draws tests/unit/analysis/test_error_rates.py tests/unit/analysis/test_power.py $(PYTEST)
+	$(PARALLEL) -m draws tests/unit/analysis/test_error_rates.py \
+	  tests/unit/analysis/test_power.py $(PYTEST)
 
 # Needs Slurm's programs (Debian: slurmctld slurmd slurm-client munge).
 test-cluster: $(VENV)/test
 	$(VENV)/bin/python -m pytest -m "cluster or not cluster" tests/workflow/test_cluster.py $(PYTEST)
 
 rehearsal: $(VENV)/test
-	$(VENV)/bin/python -m pytest --capture no -m "rehearsal or not rehearsal" tests/workflow/test_rehearsal.py $(PYTEST)
+	$(VENV)/bin/python -m pytest --capture no -m "rehearsal or not rehearsal" \
+	  tests/workflow/test_rehearsal.py $(PYTEST)
 
 bench: $(VENV)/bench
 	$(VENV)/bin/python -m benchmarks.networks --trials $(TRIALS) $(NETWORKS)
@@ -174,10 +188,12 @@ bench-gpu: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.gpu $(GPU)
 
 bench-training: $(VENV)/study
+	$(check_config)
 	$(VENV)/bin/python -m benchmarks.training $(if $(CONFIG),--configfile $(OVERLAYS)) $(TRAINING)
 
 clean:
-	rm -rf demo plots report.html .boards .snakemake/log .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo plots report.html .boards build .snakemake/log
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@if [ -e results ] || [ -e $(VENV) ]; then \
 	  printf 'Also remove results/ (trained models, timings) and $(VENV)? [y/N] '; \
 	  read -r answer; \
@@ -197,7 +213,8 @@ $(VENV)/test: requirements-test.txt requirements.txt
 	$(call install,requirements-test.txt)
 
 define install
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=...")'
+	@$(PYTHON) -c 'import sys; old = sys.version_info < (3, 11); \
+	  sys.exit(old and "Python >= 3.11 is needed: make PYTHON=...")'
 	@$(PYTHON) -I envs/install.py $(VENV) $(1)
 	@touch $@
 endef

@@ -9,7 +9,7 @@ from snakemake.utils import min_version
 
 min_version("9.27")
 
-# The folder of this file. The study may run in another one, and in the workflow of somebody else as a module.
+# The folder of this file. The study may run in another one, and as a module of another workflow.
 if not workflow.current_basedir.is_local:
     sys.exit(
         "error: the Snakefile is not on this machine's disk; allowed: one in a clone of the project"
@@ -48,8 +48,8 @@ report: "report/study.rst"
 onstart:
     if LOOKED_AT:
         sys.exit(
-            f"error: {LOOKED_AT} cannot be written to; allowed: to look at it (--dry-run, --summary, --report), "
-            "or --directory with another folder"
+            f"error: {LOOKED_AT} cannot be written to; allowed: to look at it (--dry-run, "
+            "--summary, --report), or --directory with another folder"
         )
     place = "results" if os.path.lexists("results") else "."
     if not os.access(place, os.W_OK):
@@ -58,12 +58,13 @@ onstart:
         )
     if os.statvfs(place).f_flag & os.ST_NOEXEC:
         sys.exit(
-            "error: results/ is on a file system that is mounted noexec, and compiled networks cannot be loaded "
-            "from there; allowed: a folder on another one, or a link to it"
+            "error: results/ is on a file system that is mounted noexec, and compiled networks "
+            "cannot be loaded from there; allowed: a folder on another one, or a link to it"
         )
-    # Snakemake limits jobs per timespan. Each round of its scheduler then starts a timer for another round, which starts
-    # one too: hundreds of rounds a second in the end, minutes of a core beside the timings. No option turns this off. A
-    # long timespan (--max-jobs-per-timespan) makes rounds rare, but Snakemake waits for the last timer before it exits.
+    # Snakemake limits jobs per timespan. Each round of its scheduler then starts a timer for
+    # another round: hundreds of rounds a second in the end, minutes of a core beside the timings.
+    # No option turns this off. A long timespan (--max-jobs-per-timespan) makes rounds rare, but
+    # Snakemake then waits for the last timer before it exits.
     if workflow.local_exec:
         workflow.scheduler.job_rate_limiter = None
 

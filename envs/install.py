@@ -2,8 +2,8 @@
 
     python3 -I envs/install.py .venv requirements.txt
 
-Settings of the user for pip or Python change nothing but where packages come from and how they are reached. The
-environment works from any folder that it is moved or copied to.
+Settings of the user for pip or Python change only where packages come from and how pip reaches
+them. The environment works from any folder that it is moved or copied to.
 """
 
 import configparser
@@ -38,7 +38,7 @@ exec "$(dirname "$(readlink -f "$0")")/python" -P -m snakemake "$@"
 
 
 def pip_settings(environment: Path) -> dict[str, str]:
-    """Return the settings of pip that are kept, as variables; pip's own files and variables, in its order."""
+    """Return the settings of pip that are kept, as variables, from the places that pip reads."""
     own, home = os.environ.get("PIP_CONFIG_FILE", ""), Path("~").expanduser()
     shared = os.environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep)
     files = [*(Path(folder, "pip/pip.conf") for folder in shared), Path("/etc/pip.conf")]
@@ -64,7 +64,7 @@ def pip_settings(environment: Path) -> dict[str, str]:
 
 
 def run(*command: str | Path, **variables: str) -> None:
-    """Run a command without the user's settings of pip and Python; end with its exit status if it fails."""
+    """Run a command without the user's settings of pip and Python, or exit with its status."""
     own = {
         name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))
     }
@@ -85,8 +85,8 @@ def main(environment: Path, requirements: str) -> None:
     # As in the Snakefile.
     if {*"{}:\n"} & {*str(Path.cwd())}:
         sys.exit(
-            f"error: the path of the study, {str(Path.cwd())!r}, has a brace, a colon or a line break; "
-            "allowed: any other character"
+            f"error: the path of the study, {str(Path.cwd())!r}, has a brace, a colon "
+            "or a line break; allowed: any other character"
         )
     python, made_here = environment / "bin/python", (environment / "pyvenv.cfg").exists()
     if not works(python, "-I", "-c", ""):

@@ -1,4 +1,7 @@
-"""Check overlays of config.yaml, and say in one line what is wrong: `python -m dlas.config FILE ...`."""
+"""Check overlays of config.yaml: `python -m dlas.config FILE ...`.
+
+What is wrong is one line.
+"""
 
 import sys
 

@@ -4,8 +4,9 @@ import pytest
 
 from dlas import study
 
-RECOMMENDATION = """platform,dataset,top1_floor,model,compression,level,primitive,format,tuning,top1_compiled,\
-latency_ms,reason,contribution_model,contribution_compression,contribution_primitive,contribution_tuning
+RECOMMENDATION = """platform,dataset,top1_floor,model,compression,level,primitive,format,tuning,\
+top1_compiled,latency_ms,reason,\
+contribution_model,contribution_compression,contribution_primitive,contribution_tuning
 local_cpu,digits,96.5,resnet18,weight_pruning,0.9,gemm,csr,untuned,96.84,1.23456,,1.0,2.5,,1.125
 local_cpu,photos,93.0,,,,,,,,,none reaches the floor,,,,
 """
@@ -31,7 +32,8 @@ def test_a_study_ends_with_statuses_verdicts_and_the_fastest_configurations():
         "3 verdicts in results/observations.csv: 1 inconclusive, 2 supported",
         "local_cpu, digits: fastest with a top-1 of at least 96.5 %: "
         "resnet18 weight_pruning 0.9 gemm csr untuned, 1.23 ms, 96.8 %",
-        "  faster than the default choices: 2.50 times by the compression, 1.12 times by the tuning",
+        "  faster than the default choices: 2.50 times by the compression, "
+        "1.12 times by the tuning",
         "local_cpu, photos: none reaches the floor",
         "Every row: results/study.csv. In a browser: make explore; in one file: make report.",
     ]

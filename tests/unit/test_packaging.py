@@ -1,4 +1,4 @@
-"""The package `dlas`, its version, and the environments that are generated from the requirements."""
+"""The package `dlas`, its version, the generated environments, and the community's files."""
 
 import importlib.util
 import re

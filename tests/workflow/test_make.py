@@ -61,9 +61,9 @@ WRONG = [
     ("report", "error: results/study.csv does not exist; allowed: after make study"),
     ("explore", "error: results/study.csv does not exist; allowed: after make study"),
     ("bundle NAME=mine", "error: results/study.csv does not exist; allowed: after make study"),
-    ("bundle", "NAME is ''; allowed: a name of lower-case letters"),
-    ("bundle NAME=../mine", "NAME is '../mine'; allowed: a name of lower-case letters"),
-    ("check-plugin KIND=primitive", "NAME is ''; allowed: a name of lower-case letters"),
+    ("bundle", "NAME is ''; allowed: lower-case letters"),
+    ("bundle NAME=../mine", "NAME is '../mine'; allowed: lower-case letters"),
+    ("check-plugin KIND=primitive", "NAME is ''; allowed: lower-case letters"),
     ("check-plugin NAME=fft KIND=kernel", "KIND is 'kernel'; allowed: dataset"),
     ("study plots", "unknown target plots; known: help demo study "),
 ]
