@@ -122,18 +122,20 @@ class LogHandler(LogHandlerBase):
         self.waiting[job.rule] -= 1
         self.done += 1
         line = f"[{self.done:{len(str(self.total))}}/{self.total}] {job} ({duration(seconds)})"
-        if self.done < self.total:
-            line += f"; about {duration(self.left(now))} left"
-        return line
+        left = self.left(now)
+        return line if left is None else f"{line}; about {duration(left)} left"
 
-    def left(self, now: float) -> float:
-        """Estimate the seconds left: each job takes as long as those of its rule took so far."""
+    def left(self, now: float) -> float | None:
+        """Estimate the seconds left, once half of the waiting jobs are of rules that have run.
+
+        Each job is expected to take as long as those of its rule took so far.
+        """
+        known = {rule: sum(each) / len(each) for rule, each in self.seconds.items()}
+        waiting = self.waiting.total()
+        if not waiting or 2 * sum(self.waiting[rule] for rule in known) < waiting:
+            return None
         spent = sum(map(sum, self.seconds.values()))
-        mean = spent / self.done
-        rest = sum(
-            count * (sum(known) / len(known) if (known := self.seconds.get(rule)) else mean)
-            for rule, count in self.waiting.items()
-        )
+        rest = sum(n * known.get(rule, spent / self.done) for rule, n in self.waiting.items())
         # Jobs run side by side.
         return rest * min(1, (now - self.start) / max(spent, 1e-9))
 
