@@ -82,6 +82,7 @@ def works(*command: str | Path) -> bool:
 
 
 def main(environment: Path, requirements: str) -> None:
+    """Make or repair the environment, and install a file of requirements in it."""
     # As in the Snakefile.
     if {*"{}:\n"} & {*str(Path.cwd())}:
         sys.exit(

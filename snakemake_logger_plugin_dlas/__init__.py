@@ -71,6 +71,7 @@ class LogHandler(LogHandlerBase):
         self.start = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Print the lines of a record."""
         try:
             for line in self.lines(record):
                 stream = sys.stdout if self.common_settings.stdout else sys.stderr
