@@ -14,11 +14,12 @@ from tests.workflow.project import ROOT, job
 Choices = Mapping[str, str | tuple[str, ...]]
 Chain = Callable[[study.Config], set[str]]
 
+# The rules, with strings of two lines joined.
+RULES = "".join(re.sub(r'"\s+"', "", file.read_text()) for file in ROOT.glob("rules/*.smk"))
 # The wildcards of each rule, which its log repeats.
 WILDCARDS = {
     rule: re.findall(r"{(\w+)}", rest)
-    for file in ROOT.glob("rules/*.smk")
-    for rule, rest in re.findall(r'"results/logs/(\w+)(/.*)?\.log"', file.read_text())
+    for rule, rest in re.findall(r'"results/logs/(\w+)(/.*)?\.log"', RULES)
 }
 # A job compiles one library, or all libraries of a network for a platform.
 (BUILD,) = (rule for rule in WILDCARDS if rule.startswith("build_"))
