@@ -1,4 +1,4 @@
-"""The study in other surroundings: odd folders, other file systems, other users, settings of Python and pip."""
+"""The study in odd folders, on other file systems, for other users, with settings of pip."""
 
 import json
 import os
@@ -151,7 +151,7 @@ def set_up(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, ob
 
 
 def test_settings_of_python_and_pip_break_no_installation(set_up):
-    """Only where packages come from, here a folder that the user's pip.conf names, is taken from them."""
+    """Only the place of the packages is taken from them: a folder that the user's pip.conf names."""
     project, said = set_up
     assert said["prefix"] == str(project / ".venv")
     assert said["variables"] == []
@@ -323,7 +323,8 @@ def test_paths_of_the_config_are_expanded_and_relative_to_the_folder_of_the_stud
 def test_names_that_no_file_can_have_are_refused(fresh, tmp_path):
     name = "a" * 250
     (fresh.folder / "overlay.yaml").write_text(
-        f"platforms: {{{name}: {{target: host, threads: 1, timing: {{warmup: 1, rounds: 2, min_repeat_ms: 1}}}}}}\n"
+        f"platforms: {{{name}: {{target: host, threads: 1, "
+        "timing: {warmup: 1, rounds: 2, min_repeat_ms: 1}}}\n"
     )
     said = line_of(fresh.attempt("--dry-run", config="overlay.yaml"))
     assert said.startswith(f"config: platforms has the key '{name}'; allowed: names of ")
