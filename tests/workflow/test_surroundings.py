@@ -151,7 +151,7 @@ def set_up(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, ob
 
 
 def test_settings_of_python_and_pip_break_no_installation(set_up):
-    """Only the place of the packages is taken from them: a folder that the user's pip.conf names."""
+    """Only the place of the packages is taken from them: a folder that a pip.conf names."""
     project, said = set_up
     assert said["prefix"] == str(project / ".venv")
     assert said["variables"] == []
