@@ -1,4 +1,4 @@
-"""Every example of docs/how-to/extending.md: one file and one entry, tested and run."""
+"""Every example plugin of the docs: one file and one entry each, tested and run."""
 
 import hashlib
 import json
@@ -36,12 +36,14 @@ TARGETS = (
     "results/observations/20.json",
     "plots/observation_20.pdf",
 )
+# The pages with examples.
+PAGES = ("how-to/extending.md", "how-to/observations.md", "tutorial/add-a-primitive.md")
 FOLDERS = {registry.KINDS[kind][0]: kind for kind in registry.KINDS if kind != "format"}
 
 
 @dataclass(frozen=True)
 class Example:
-    """A plugin of the page: its file, the code in it and its entry in the config."""
+    """A plugin of the docs: its file, the code in it and its entry in the config."""
 
     file: str
     code: str
@@ -57,10 +59,10 @@ class Example:
 
 
 def examples() -> dict[str, Example]:
-    """Return the examples of the page by kind."""
+    """Return the examples of the pages by kind."""
     found = re.findall(
         r"`(dlas/[\w/]+\.py)`:\n\n```python\n(.*?)^```$.*?^```yaml\n(.*?)^```$",
-        (ROOT / "docs/how-to/extending.md").read_text(),
+        "".join((ROOT / "docs" / page).read_text() for page in PAGES),
         re.MULTILINE | re.DOTALL,
     )
     return {example.kind: example for example in (Example(*each) for each in found)}
@@ -76,7 +78,7 @@ OVERLAYS = (
 )
 
 
-def test_the_page_has_an_example_of_each_layer():
+def test_the_docs_have_an_example_of_each_layer():
     kinds = {"dataset", "model", "compression", "primitive", "runtime", "observation"}
     assert set(EXAMPLES) == kinds
 
@@ -135,7 +137,7 @@ def test_the_examples_pass_the_tests_of_their_kinds(extended):
     done = subprocess.run(command, cwd=extended.folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 30
-    assert (extended.folder / "dlas/primitives/pointwise.py").is_file()
+    assert (extended.folder / "dlas/primitives/kn2row.py").is_file()
 
 
 def test_a_peer_that_computes_something_else_fails_the_tests_of_its_kind(extended):
@@ -169,10 +171,12 @@ def table(project: Project, name: str) -> pd.DataFrame:
 
 def test_what_the_primitive_declines_is_a_row_with_the_reason(ran):
     rows = table(ran, "study.csv")
-    pointwise = rows.primitive == "pointwise"
-    assert rows[pointwise].status.str.startswith("unsupported: ").all()
-    assert rows[pointwise].status.str.contains("only 1x1 convolutions").all()
-    assert pointwise.any() and set(rows[~pointwise].status) == {"ok"}
+    kn2row = rows[rows.primitive == "kn2row"]
+    strided = kn2row.model == "resnet18"
+    assert set(kn2row[~strided].model) == {"vgg11"} and strided.any()
+    assert set(kn2row[~strided].status) == set(rows[rows.primitive == "gemm"].status) == {"ok"}
+    assert kn2row[strided].status.str.startswith("unsupported: ").all()
+    assert kn2row[strided].status.str.contains("only convolutions without stride and groups").all()
 
 
 def test_the_data_set_the_model_and_the_technique_are_in_the_table(ran):
