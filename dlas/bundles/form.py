@@ -71,7 +71,7 @@ class Bundle:
     Parameters
     ----------
     machine, provenance : mapping
-        machine.json and provenance.json, see docs/how-to/machines.md.
+        machine.json and provenance.json, see docs/reference/bundles.md.
     tables : mapping of str to DataFrame
         The tables by name, see `TABLES`.
     digest : str

@@ -1,6 +1,6 @@
 """Make a bundle part of a study: bundles of one machine put together, and the rows that fit.
 
-The rules are in docs/how-to/machines.md: which rows are left out, and with which reason.
+The rules are in docs/reference/bundles.md: which rows are left out, and with which reason.
 """
 
 from collections.abc import Mapping, Sequence
