@@ -28,6 +28,9 @@ def pytest_configure(config):
             registry.describe(kind, name)
     except StudyError as error:
         raise pytest.UsageError(str(error)) from error
+    if config.getoption("plugin"):
+        # Its author looks for the error, not for the logs of libraries.
+        config.option.tbstyle, config.option.showcapture = "short", "no"
 
 
 def pytest_ignore_collect(collection_path, config):
