@@ -1,6 +1,6 @@
 """Generate config/schema.json and the tables of docs/reference/configuration.md.
 
-Both describe the pydantic classes of the config. `python -m dlas.config.documentation` writes them.
+Both describe the pydantic classes of the config. `make docs-reference` writes them.
 """
 
 import json
@@ -106,8 +106,3 @@ def _value(root: Schema, part: Schema) -> str:
     words = {"boolean": "`true`, `false`", "string": "text", "object": "section"}
     bounds = [f"{sign} {part[name]:g}" for name, sign in BOUNDS.items() if name in part]
     return f"{words.get(part['type'], part['type'])} {', '.join(bounds)}".strip()
-
-
-if __name__ == "__main__":
-    SCHEMA.write_text(json.dumps(schema(), indent=2) + "\n")
-    PAGE.write_text(page(PAGE.read_text()))

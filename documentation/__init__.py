@@ -1,0 +1,1 @@
+"""How the documentation is made: its generated pages, and the hooks of the site."""

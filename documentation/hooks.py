@@ -1,0 +1,84 @@
+"""Hooks of the site: list the pages of a folder, and let links leave docs/.
+
+MkDocs calls the functions; `mkdocs.yml` names this file.
+"""
+
+import posixpath
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+# [text](target), but no image.
+LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
+FENCE = re.compile(r"(^ *```.*?^ *```)", re.DOTALL | re.MULTILINE)
+# The branch whose files the links lead to.
+BRANCH = "main"
+
+
+def on_config(config: Any) -> Any:
+    """Replace each folder of the navigation by its pages."""
+    docs = Path(config["docs_dir"])
+    config["nav"] = [
+        {title: expanded(docs, value) for title, value in entry.items()} for entry in config["nav"]
+    ]
+    return config
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
+    """Rewrite the links of a page that lead out of docs/."""
+    return outside_links(markdown, page.file.src_uri, config["repo_url"])
+
+
+def expanded(docs: Path, value: str | list[str]) -> str | list[str]:
+    """Return an entry of the navigation with the pages of a folder in its place.
+
+    Parameters
+    ----------
+    docs : Path
+        The folder of all pages.
+    value : str or list of str
+        A page, a folder with a slash at its end, or several of them. Pages listed before their
+        folder are not repeated.
+    """
+    if isinstance(value, str) and not value.endswith("/"):
+        return value
+    listed: list[str] = []
+    for one in [value] if isinstance(value, str) else value:
+        found = (
+            sorted(file.relative_to(docs).as_posix() for file in (docs / one).glob("*.md"))
+            if one.endswith("/")
+            else [one]
+        )
+        listed += [name for name in found if name not in listed]
+    return listed
+
+
+def outside_links(markdown: str, page: str, repository: str | None) -> str:
+    """Return a page whose links to files outside docs/ lead to the repository.
+
+    Without the address of a repository the text of the link stays alone.
+
+    Parameters
+    ----------
+    markdown : str
+        The page.
+    page : str
+        Its path below docs/.
+    repository : str or None
+        The address of the repository on its forge.
+    """
+
+    def replace(link: re.Match[str]) -> str:
+        text, target = link.groups()
+        path, hash_, anchor = target.partition("#")
+        place = posixpath.normpath(PurePosixPath("docs", page).parent / path)
+        if ":" in target or not path or place.startswith("docs/"):
+            return link[0]
+        if repository:
+            return f"[{text}]({repository.rstrip('/')}/blob/{BRANCH}/{place}{hash_}{anchor})"
+        return text
+
+    parts = FENCE.split(markdown)
+    # Every second part is a fence.
+    parts[::2] = [LINK.sub(replace, part) for part in parts[::2]]
+    return "".join(parts)
