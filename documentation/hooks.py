@@ -1,4 +1,4 @@
-"""Hooks of the site: list the pages of a folder, and let links leave docs/.
+"""Hooks of the site: list the pages of a folder, and let links and figures leave docs/.
 
 MkDocs calls the functions; `mkdocs.yml` names this file.
 """
@@ -8,8 +8,10 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-# [text](target), but no image.
-LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
+from mkdocs.structure.files import File
+
+# [text](target), with ! before it where it is an image.
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 FENCE = re.compile(r"(^ *```.*?^ *```)", re.DOTALL | re.MULTILINE)
 # The branch whose files the links lead to.
 BRANCH = "main"
@@ -22,6 +24,15 @@ def on_config(config: Any) -> Any:
         {title: expanded(docs, value) for title, value in entry.items()} for entry in config["nav"]
     ]
     return config
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the figures of the benchmarks to the site, under their path in the repository."""
+    root = Path(config["docs_dir"]).parent
+    for figure in sorted(root.glob("benchmarks/results/*.png")):
+        place = figure.relative_to(root).as_posix()
+        files.append(File.generated(config, place, abs_src_path=str(figure)))
+    return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
@@ -56,7 +67,8 @@ def expanded(docs: Path, value: str | list[str]) -> str | list[str]:
 def outside_links(markdown: str, page: str, repository: str | None) -> str:
     """Return a page whose links to files outside docs/ lead to the repository.
 
-    Without the address of a repository the text of the link stays alone.
+    Without the address of a repository the text of the link stays alone. Images are in the site
+    under their path in the repository.
 
     Parameters
     ----------
@@ -69,11 +81,13 @@ def outside_links(markdown: str, page: str, repository: str | None) -> str:
     """
 
     def replace(link: re.Match[str]) -> str:
-        text, target = link.groups()
+        image, text, target = link.groups()
         path, hash_, anchor = target.partition("#")
         place = posixpath.normpath(PurePosixPath("docs", page).parent / path)
         if ":" in target or not path or place.startswith("docs/"):
             return link[0]
+        if image:
+            return f"![{text}]({posixpath.relpath(place, PurePosixPath(page).parent)})"
         if repository:
             return f"[{text}]({repository.rstrip('/')}/blob/{BRANCH}/{place}{hash_}{anchor})"
         return text

@@ -17,9 +17,10 @@ from typing import Any
 
 import pandas as pd
 
-from documentation.reference import ROOT, table
 from dlas.analysis.captions import effect
+from dlas.analysis.observation import floors
 from dlas.study.paths import path
+from documentation.reference import ROOT, table
 
 PAGE = ROOT / "docs/results/verdicts.md"
 README = ROOT / "README.md"
@@ -79,7 +80,7 @@ def _study(config: str, folder: Path) -> Iterator[str]:
 def _facts(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield what identifies the measurements of a study."""
     study = _read(folder, "study")
-    floor = _read(folder, "noise_floor")["ratio"].map(lambda ratio: max(ratio, 1 / ratio)).max()
+    floor = max(floors(_read(folder, "noise_floor")).values())
     measured = Counter(study["status"].str.partition(":")[0])
     yield "measured", _date(folder)
     yield "commit", f"`{_commit(folder)}`"
@@ -90,7 +91,7 @@ def _facts(folder: Path) -> Iterator[tuple[str, str]]:
             rates = f"{peak:.0f} GFLOP/s in float32, {record['bandwidth_gbs']:.0f} GB/s"
             yield f"platform `{name}`", rates
     yield "rows", ", ".join(f"{number} {status}" for status, number in measured.most_common())
-    yield "largest noise floor", f"{floor:.3f}"
+    yield "largest noise floor", f"{floor:.2f}"
 
 
 def _cells(row: Any) -> tuple[str, ...]:
