@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dlas.analysis import by_machine, recommendation, rows, table
 from dlas.config.documentation import schema
 from dlas.config.messages import MOVED
 from dlas.registry import KINDS
@@ -183,3 +184,22 @@ def test_a_folder_of_the_navigation_stands_for_its_other_pages(tmp_path):
 
 def test_the_readme_fits_on_one_screen():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 70
+
+
+@pytest.mark.parametrize(
+    ("title", "columns"),
+    [
+        ("## results/study.csv", rows.STUDY_COLUMNS),
+        ("## results/samples.csv.gz", rows.SAMPLES_COLUMNS),
+        ("## results/noise_floor.csv", rows.NOISE_FLOOR_COLUMNS),
+        ("## results/peers.csv", rows.PEERS_COLUMNS),
+        ("## results/accuracy_curves.csv", table.CURVES_COLUMNS),
+        ("## results/recommendation.csv", recommendation.COLUMNS),
+        ("`verdicts_by_machine.csv`", by_machine.COLUMNS),
+    ],
+)
+def test_the_reference_has_every_column_of_a_table(title, columns):
+    page = (ROOT / "docs/reference/columns.md").read_text()
+    lines = page.partition(f"\n{title}")[2].partition("\n|")[2].partition("\n\n")[0].splitlines()
+    found = [name for line in lines[2:] for name in line.split(" | ")[0].strip("| ").split(", ")]
+    assert sorted(found) == sorted(columns)
