@@ -92,5 +92,5 @@ def test_the_readme_has_what_was_decided(study):
 
 
 def test_a_folder_without_a_study_is_one_line(tmp_path):
-    with pytest.raises(SystemExit, match="has no results/observations.csv; needed: a finished"):
+    with pytest.raises(SystemExit, match="needed: a finished study"):
         verdicts.main(f"config.yaml={tmp_path}")
