@@ -40,6 +40,12 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
     return outside_links(markdown, page.file.src_uri, config["repo_url"])
 
 
+def on_post_build(config: Any) -> None:
+    """Write the index of the search as a script too: a page opened from disk can load no JSON."""
+    index = Path(config["site_dir"]) / "search/search_index.json"
+    index.with_suffix(".js").write_text(f"var __index = {index.read_text()}")
+
+
 def expanded(docs: Path, value: str | list[str]) -> str | list[str]:
     """Return an entry of the navigation with the pages of a folder in its place.
 

@@ -63,7 +63,7 @@ def findings(folder: Path) -> str:
 def _study(config: str, folder: Path) -> Iterator[str]:
     """Yield the lines of the section on one study."""
     yield f"\n## Study of `{config}`\n"
-    yield from table(("", ""), _facts(folder))
+    yield from (f"- {name}: {value}" for name, value in _facts(folder))
     yield "\n### Every observation\n"
     verdicts = _read(folder, "observations")
     head = ("", "claim", "origin", "verdict", "effect size", "other networks")

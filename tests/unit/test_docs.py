@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from dlas.analysis import by_machine, recommendation, rows, table
 from dlas.config.documentation import schema
 from dlas.config.messages import MOVED
 from dlas.registry import KINDS
 from documentation import hooks, reference
+from tests.browser import Visit, launched
 from tests.markdown import PAGES, ROOT, anchors, links, names
 
 CODE = sorted(
@@ -144,17 +146,42 @@ def test_the_generated_reference_is_up_to_date(file):
     assert file.read_text() == reference.pages()[file], "run make docs-reference"
 
 
-def test_the_site_is_built_without_a_warning_and_asks_for_nothing_outside(tmp_path):
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Build the site without a warning."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert built.returncode == 0, built.stdout + built.stderr
-    pages = [*tmp_path.rglob("*.html")]
+    return folder
+
+
+def test_every_page_of_the_site_fits_a_laptop_and_a_phone(site):
+    """And asks for nothing from outside, in light and dark mode."""
+    # The page of a server for wrong addresses has absolute links.
+    pages = sorted({*site.rglob("*.html")} - {site / "404.html"})
     assert len(pages) > 10
-    for page in pages:
-        asked = re.findall(
-            r'<(?:script|img|link)\b[^>]* (?:src|href)="?https?:[^">]*', page.read_text()
-        )
-        assert not [one for one in asked if 'rel="canonical"' not in one], page
+    with launched() as browser:
+        for width, scheme in ((1366, "light"), (390, "dark")):
+            size = {"width": width, "height": 800}
+            visit = Visit(browser.new_page(viewport=size, color_scheme=scheme))
+            for page in pages:
+                visit.page.goto(page.as_uri())
+                wide = visit.page.evaluate("document.documentElement.scrollWidth")
+                assert wide <= width, (page, wide)
+            look = visit.page.locator("body").get_attribute("data-md-color-scheme")
+            assert look == {"light": "default", "dark": "slate"}[scheme]
+            visit.end()
+
+
+def test_the_search_works_on_pages_from_disk(site):
+    with launched() as browser:
+        visit = Visit(browser.new_page())
+        visit.page.goto((site / "reference/columns.html").as_uri())
+        visit.page.locator(".md-search__input").click()
+        visit.page.keyboard.type("noise floor")
+        expect(visit.page.locator(".md-search-result__meta")).to_contain_text("matching documents")
+        visit.end()
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,10 @@ def test_the_page_has_every_verdict_with_machine_date_and_commit(study):
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=study, capture_output=True, text=True)
     assert "## Study of `config.yaml`" in page
     assert f"`{commit.stdout[:12]}`" in page
-    assert "| measured | 2026-11-28 |" in page
+    assert "- measured: 2026-11-28" in page
     assert "A CPU (znver5), 2 cores" in page
     assert "272 GFLOP/s in float32, 43 GB/s" in page
-    assert "| rows | 2 ok, 1 failed |" in page
+    assert "- rows: 2 ok, 1 failed" in page
     assert (
         "| 01 | claim 01 | abstract | supported | 1.20 [1.20, 1.20], a ratio | open [0.50," in page
     )
