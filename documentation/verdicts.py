@@ -1,8 +1,9 @@
-"""The findings of finished studies: docs/results/verdicts.md and the table in the README.
+"""The findings of finished studies: docs/results/verdicts.md, the README's table, docs/images/.
 
 `python -m documentation.verdicts CONFIG=FOLDER ...` reads the results below each folder. CONFIG is
 the config file that the study there was made with, `config.yaml` where only a folder is given. The
-first study is that of the README. `make docs-results STUDIES="..."` runs it.
+first study is that of the README. Pictures of the report and the explorer are taken anew where
+`make report` and `make explore` were run. `make docs-results STUDIES="..."` runs it.
 """
 
 import json
@@ -20,6 +21,7 @@ import pandas as pd
 from dlas.analysis.captions import effect
 from dlas.analysis.observation import floors
 from dlas.study.paths import path
+from documentation import pictures
 from documentation.reference import ROOT, table
 
 PAGE = ROOT / "docs/results/verdicts.md"
@@ -55,7 +57,8 @@ def findings(folder: Path) -> str:
     rows = verdicts[verdicts["estimate"].notna()]
     count = Counter(rows["verdict"])
     counts = ", ".join(f"{count[name]} {name}" for name in VERDICTS if count[name])
-    head = f"{_machine(folder)}, {_date(folder)}: {counts}."
+    platforms = ", ".join(f"`{name}`" for name in _platforms(folder))
+    head = f"{_machine(folder)}, as {platforms}, {_date(folder)}: {counts}."
     cells = ((row.claim, row.verdict, _effect(row)) for row in rows.itertuples())
     return "\n".join([head, "", *table(("claim", "verdict", "effect size [95 %]"), cells)]) + "\n"
 
@@ -162,6 +165,7 @@ def main(*arguments: str) -> None:
         studies[config or "config.yaml"] = Path(folder)
         if not (Path(folder) / path("observations")).exists():
             sys.exit(f"{folder} has no {path('observations')}; needed: a finished study")
+    pictures.renew(studies.values())
     PAGE.write_text(page(studies))
     text = findings(next(iter(studies.values())))
     README.write_text(FINDINGS.sub(lambda found: found[1] + text + found[2], README.read_text()))

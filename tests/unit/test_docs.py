@@ -4,8 +4,10 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from playwright.sync_api import expect
@@ -230,3 +232,14 @@ def test_the_reference_has_every_column_of_a_table(title, columns):
     lines = page.partition(f"\n{title}")[2].partition("\n|")[2].partition("\n\n")[0].splitlines()
     found = [name for line in lines[2:] for name in line.split(" | ")[0].strip("| ").split(", ")]
     assert sorted(found) == sorted(columns)
+
+
+def test_the_badges_are_true():
+    (licence, python, snakemake) = re.findall(
+        r"img\.shields\.io/badge/\w+-([^)]*)-blue", (ROOT / "README.md").read_text()
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert licence.replace("_", "-") == project["license"]
+    assert unquote(python) == project["requires-python"].replace(">=", "≥_")
+    least = re.search(r'min_version\("(.*)"\)', (ROOT / "Snakefile").read_text())[1]
+    assert unquote(snakemake) == f"≥_{least}"
