@@ -58,7 +58,7 @@ def findings(folder: Path) -> str:
     count = Counter(rows["verdict"])
     counts = ", ".join(f"{count[name]} {name}" for name in VERDICTS if count[name])
     platforms = ", ".join(f"`{name}`" for name in _platforms(folder))
-    head = f"{_machine(folder)}, as {platforms}, {_date(folder)}: {counts}."
+    head = f"{_machine(folder)}, as {platforms}, {_date(folder)}:\n{counts}."
     cells = ((row.claim, row.verdict, _effect(row)) for row in rows.itertuples())
     return "\n".join([head, "", *table(("claim", "verdict", "effect size [95 %]"), cells)]) + "\n"
 

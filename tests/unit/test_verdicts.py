@@ -86,7 +86,7 @@ def test_several_machines_have_a_table(study):
 
 def test_the_readme_has_what_was_decided(study):
     text = verdicts.findings(study)
-    assert text.startswith("A CPU (znver5), 2 cores, as `local_cpu`, 2026-11-28: 1 supported.\n")
+    assert text.startswith("A CPU (znver5), 2 cores, as `local_cpu`, 2026-11-28:\n1 supported.\n")
     assert "| claim 01 | supported | 1.20 [1.20, 1.20] |" in text
     assert "claim 02" not in text
 
