@@ -73,7 +73,7 @@ def expanded(docs: Path, value: str | list[str]) -> str | list[str]:
 def outside_links(markdown: str, page: str, repository: str | None) -> str:
     """Return a page whose links to files outside docs/ lead to the repository.
 
-    Without the address of a repository the text of the link stays alone. Images are in the site
+    Without the address of a repository only the text of the link stays. Images are in the site
     under their path in the repository.
 
     Parameters
@@ -96,7 +96,8 @@ def outside_links(markdown: str, page: str, repository: str | None) -> str:
             return f"![{text}]({posixpath.relpath(place, PurePosixPath(page).parent)})"
         if repository:
             return f"[{text}]({repository.rstrip('/')}/blob/{BRANCH}/{place}{hash_}{anchor})"
-        return text
+        # The name of a file is code.
+        return f"`{text}`" if re.fullmatch(r"[\w-]*[./][\w./-]*", text) else text
 
     parts = FENCE.split(markdown)
     # Every second part is a fence.

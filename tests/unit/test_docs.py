@@ -190,6 +190,7 @@ def test_the_search_works_on_pages_from_disk(site):
     ("markdown", "here", "there"),
     [
         ("[a](../../dlas/files.py)", "a", "[a](https://forge/x/blob/main/dlas/files.py)"),
+        ("[a/b](../../a/b)", "`a/b`", "[a/b](https://forge/x/blob/main/a/b)"),
         ("[`a`](../../README.md#b)", "`a`", "[`a`](https://forge/x/blob/main/README.md#b)"),
         ("[a](../start.md)", "[a](../start.md)", "[a](../start.md)"),
         ("[a](https://b.c/d)", "[a](https://b.c/d)", "[a](https://b.c/d)"),
