@@ -73,7 +73,9 @@ def _prose(token: Token) -> str:
     """Return the text of a part of a paragraph; a piece of code counts as one word."""
     if token.type in ("softbreak", "hardbreak"):
         return " "
-    return {"text": token.content, "code_inline": "QZ"}.get(token.type, "")
+    # No word of any rule.
+    code = "Q" + re.sub(r"\W", "", token.content)
+    return {"text": token.content, "code_inline": code}.get(token.type, "")
 
 
 def _long_sentences(prose: str) -> Iterator[str]:

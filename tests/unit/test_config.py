@@ -470,7 +470,7 @@ def test_a_nested_value_of_the_command_line_is_that_of_a_file(value):
 
 
 def test_the_schema_and_the_tables_of_the_documentation_are_up_to_date():
-    """If not: make docs-config."""
+    """If not: make docs-reference."""
     text = documentation.PAGE.read_text()
     assert json.loads(documentation.SCHEMA.read_text()) == documentation.schema()
     assert documentation.page(text) == text
