@@ -147,9 +147,10 @@ def _date(folder: Path) -> str:
 
 
 def _commit(folder: Path) -> str:
-    """Return the commit of the checkout that a study lies in."""
-    command = ["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    """Return the commit of the checkout that a study lies in, "-dirty" where files differ."""
+    described = ["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    done = subprocess.run(["git", "-C", str(folder), *described], capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
 
 
 def _read(folder: Path, name: str) -> pd.DataFrame:
