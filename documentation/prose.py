@@ -23,8 +23,8 @@ AVOID = {
     r"told|is told": "say what is reported",
     r"those that|those which": "name the noun",
     r"what becomes of|so many as|as far as that": "say it directly",
-    r"parted|spared|twins?|written out": "use the field's term: partitioned, excluded, A/A replicate",
-    r"halves|type of numbers": "use the field's term: float16, dtype",
+    r"parted|spared|twins?|written out": "use partitioned, excluded, A/A replicate or unrolled",
+    r"halves|type of numbers": "use float16 or dtype",
 }
 CONFIG = {
     "max_errors": 1000,

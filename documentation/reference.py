@@ -55,9 +55,9 @@ def plugins() -> str:
         "",
         GENERATED,
         "",
-        "A plugin is one file that describes itself. The study finds it by its folder; `config.yaml`",
-        "names it by its file. [Extending](../how-to/extending.md) shows how to write one of each kind.",
-        "The settings of each plugin are in the [configuration](configuration.md).",
+        "A plugin is one file that describes itself. The study finds it by its folder, and",
+        "`config.yaml` names it by its file. [Extending](../how-to/extending.md) shows how to write",
+        "one of each kind; the [configuration](configuration.md) has the settings of each plugin.",
     ]
     for kind, (folder, _) in KINDS.items():
         place = f"`dlas/{folder}/`, tested by `make check-plugin KIND={kind} NAME=...`"
@@ -98,8 +98,8 @@ def commands() -> str:
         "",
         "## snakemake",
         "",
-        "With the environment active (`. .venv/bin/activate`) every file below is a target, with names",
-        "in the place of its wildcards. `snakemake all`, the default, makes the whole study.",
+        "With the environment active (`. .venv/bin/activate`) every file below is a target, with",
+        "names in the place of its wildcards. `snakemake all`, the default, makes the whole study.",
         "[Snakemake's command line](https://snakemake.readthedocs.io/en/stable/executing/cli.html)",
         "has all options. These are the most useful ones:",
         "",

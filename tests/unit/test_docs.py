@@ -85,7 +85,7 @@ def test_every_file_target_and_key_that_a_message_names_exists():
 
 
 def _unknown(name: str) -> bool:
-    """Return whether a name has the form of a file, make target or config key, and there is none."""
+    """Return whether a name looks like a file, make target or config key, and there is none."""
     if make := re.match(r"make ([a-z][\w-]*)", name):
         return make[1] not in TARGETS
     path, _, anchor = name.partition("#")
@@ -118,7 +118,7 @@ def _is_key(names: list[str], part: dict | None = None) -> bool:
 
 
 def _texts(file: Path) -> Iterator[str]:
-    """Yield the texts in a file of code; `x` stands for what is filled in, docstrings are left out."""
+    """Yield the texts in a file of code but docstrings; `x` stands for what is filled in."""
     if file.suffix != ".py":
         yield from re.findall(r'"([^"\n]*)"', re.sub(r"\{[^{}\n]*\}", "x", file.read_text()))
         return
