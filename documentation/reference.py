@@ -55,8 +55,8 @@ def plugins() -> str:
         "",
         GENERATED,
         "",
-        "A plugin is one file that describes itself. The study finds it by its folder, and",
-        "`config.yaml` names it by its file. [Extending](../how-to/extending.md) shows how to write",
+        "A plugin is one file that describes itself. The study finds it by its folder, `config.yaml`",
+        "by its name. [Extending](../how-to/extending.md) shows how to write",
         "one of each kind; the [configuration](configuration.md) has the settings of each plugin.",
     ]
     for kind, (folder, _) in KINDS.items():
