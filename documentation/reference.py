@@ -55,9 +55,9 @@ def plugins() -> str:
         "",
         GENERATED,
         "",
-        "A plugin is one file that describes itself. The study finds it by its folder, `config.yaml`",
-        "by its name. [Extending](../how-to/extending.md) shows how to write",
-        "one of each kind; the [configuration](configuration.md) has the settings of each plugin.",
+        "A plugin is one file that describes itself. The study finds it by its folder.",
+        "`config.yaml` names it by its file. [Extending](../how-to/extending.md) shows how to",
+        "write one of each kind; [the configuration](configuration.md) has the settings of each.",
     ]
     for kind, (folder, _) in KINDS.items():
         place = f"`dlas/{folder}/`, tested by `make check-plugin KIND={kind} NAME=...`"
