@@ -18,7 +18,7 @@ def plan(printed: str, arguments: list[str]) -> bool:
     """Write a dry run to a file; return whether it came to a good end."""
     with open(printed, "w") as stream, redirect_stdout(stream), redirect_stderr(stream):
         try:
-            main([*arguments, "--dry-run", "--quiet"])
+            main(["--quiet", "--dry-run", *arguments])
         except SystemExit as end:
             return not end.code
     return True
