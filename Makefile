@@ -28,7 +28,9 @@
 #   bench-training    how long the trainings of a config take             CONFIG= TRAINING=
 #
 # Upkeep
-#   docs-config       config/schema.json and the tables of docs/reference/configuration.md
+#   docs              the documentation site -> site/index.html
+#   docs-reference    config/schema.json and the generated pages of docs/reference/
+#   docs-results      docs/results/verdicts.md, pictures, README findings  STUDIES=
 #   environments      envs/*.yaml from requirements.txt
 #   clean             remove what can be made again; asks before what took hours
 #
@@ -49,6 +51,7 @@ NAME    ?=
 PLATFORM ?=
 GPU     ?=
 TRAINING ?=
+STUDIES ?=
 TRIALS  ?= 0
 
 , := ,
@@ -176,10 +179,19 @@ lint: $(VENV)/test
 	$(VENV)/bin/python -m ruff format --check .
 	$(VENV)/bin/python -m mypy dlas snakemake_logger_plugin_dlas
 	$(VENV)/bin/python -m snakefmt --check Snakefile rules workflow/Snakefile
+	$(VENV)/bin/python -m documentation.prose README.md CONTRIBUTING.md SECURITY.md config docs
 	$(SNAKEMAKE) --lint
 
-docs-config: $(VENV)/study
-	$(VENV)/bin/python -m dlas.config.documentation
+docs: $(VENV)/test
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
+	@echo '$(CURDIR)/site/index.html'
+
+docs-reference: $(VENV)/study
+	@$(VENV)/bin/python -m documentation.reference
+
+# STUDIES="config.yaml=FOLDER config/beyond.yaml=FOLDER": the folders of finished studies.
+docs-results: $(VENV)/test
+	@$(VENV)/bin/python -m documentation.verdicts $(or $(STUDIES),.)
 
 environments: $(VENV)/study
 	$(VENV)/bin/python envs/generate.py
@@ -192,7 +204,7 @@ bench-training: $(VENV)/study
 	$(VENV)/bin/python -m benchmarks.training $(if $(CONFIG),--configfile $(OVERLAYS)) $(TRAINING)
 
 clean:
-	rm -rf demo plots report.html .boards build .snakemake/log
+	rm -rf demo plots report.html site .boards build .snakemake/log
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@if [ -e results ] || [ -e $(VENV) ]; then \
 	  printf 'Also remove results/ (trained models, timings) and $(VENV)? [y/N] '; \
