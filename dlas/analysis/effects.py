@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
-from statsmodels.stats.robust_compare import TrimmedMean
+import scipy
 
 from dlas.analysis import statistics
 from dlas.analysis.columns import CONFIGURATION, MEASURED, MODEL
@@ -56,7 +55,7 @@ class Effect:
             The number of comparisons that hold at once with 95 % confidence (Bonferroni).
         """
         level = statistics.ERROR_RATE / 2 / max(1, comparisons)
-        reach = stats.t.isf(level, self.freedom) * self.error
+        reach = scipy.stats.t.isf(level, self.freedom) * self.error
         return Limits(np.exp(self.log), np.exp(self.log - reach), np.exp(self.log + reach))
 
     def orders(self, floor: float, comparisons: int) -> np.ndarray:
@@ -157,6 +156,8 @@ def effects(series: np.ndarray) -> Effect:
     Effect
         Arrays [series]; NaN for a series of fewer than `FEWEST_ROUNDS` rounds.
     """
+    from statsmodels.stats.robust_compare import TrimmedMean  # slow to import
+
     log, error, freedom = (np.full(len(series), np.nan) for _ in range(3))
     there = np.isfinite(series)
     patterns, which = np.unique(there, axis=0, return_inverse=True)
@@ -258,7 +259,7 @@ def _grid_mean(found: Effect) -> Effect:
 
 def _sample_mean(found: Effect) -> Effect:
     count = len(found.log)
-    error = stats.sem(found.log) if count > 1 else np.nan
+    error = scipy.stats.sem(found.log) if count > 1 else np.nan
     return Effect(found.log.mean(), np.asarray(error), np.asarray(count - 1 or np.nan))
 
 

@@ -56,6 +56,30 @@ def intervals(
         )
 
 
+def configurations(
+    axis: Axes,
+    looks: Looks,
+    rows: pd.DataFrame,
+    at: Sequence[float],
+    names: Sequence[str] = LATENCY,
+    **look: Any,
+) -> None:
+    """Draw `intervals` of configurations, each in the look of its compression, primitive, format and tuning.
+
+    All that look alike are one artist: a figure with an artist for each takes several times as long.
+    """
+    heights = pd.Series(at, rows.index, dtype=float)
+    kinds = ["compression", "primitive", "format", "tuning"]
+    for (compression, primitive, weight_format, tuning), alike in rows.groupby(kinds, sort=False):
+        own = {
+            "color": looks.colour(compression),
+            "marker": looks.marker(primitive),
+            "fillstyle": looks.fill(tuning),
+            **looks.edge(weight_format),
+        }
+        intervals(axis, alike, heights[alike.index], names, **own, **look)
+
+
 def peers(axis: Axes, looks: Looks, rows: pd.DataFrame, low: float, high: float) -> None:
     """Draw the latency of each peer as an upright line behind all marks.
 

@@ -69,31 +69,31 @@ def draw(study: pd.DataFrame, peers: pd.DataFrame, looks: Looks) -> Figure:
         primitive: ((len(primitives) - 1) / 2 - index) * 0.7 / len(primitives) * share
         for index, primitive in enumerate(primitives)
     }
+    reach = len(lines) / 2 * share
     for axis, platform in zip(axes[0], platforms, strict=False):
+        here, missing, beside = (
+            table[table["platform"] == platform] for table in (rows, no_level, peers)
+        )
         for (dataset, model), centre in heights.items():
-            here = _at(rows, dataset, model, platform)
-            missing = _at(no_level, dataset, model, platform)
-            if here.empty:
+            if not len(_at(here, dataset, model)):
                 marks.absent(axis, centre)
-            reach = len(lines) / 2 * share
-            beside = _at(peers, dataset, model, platform)
-            marks.peers(axis, looks, beside, centre - reach, centre + reach)
-            for line, offset in offsets.items():
-                compression, weight_format, tuning = line
-                colour = looks.colour(compression)
-                if (missing[LINE] == list(line)).all(axis=1).any():
-                    marks.no_level(axis, centre + offset, colour)
-                one = here[(here[LINE] == list(line)).all(axis=1)]
-                look = {
-                    "color": colour,
-                    "fillstyle": looks.fill(tuning),
-                    **looks.edge(weight_format),
-                }
-                for primitive, step in steps.items():
-                    shown = one[one["primitive"] == primitive]
-                    at = [centre + offset + step] * len(shown)
-                    look |= {"marker": looks.marker(primitive)}
-                    marks.intervals(axis, shown, at, **look, **SMALL)
+            marks.peers(axis, looks, _at(beside, dataset, model), centre - reach, centre + reach)
+        for row in missing.drop_duplicates([*MODEL, *LINE]).itertuples():
+            offset = offsets[row.compression, row.format, row.tuning]
+            height = heights[row.dataset, row.model] + offset
+            marks.no_level(axis, height, looks.colour(row.compression))
+        marks.configurations(
+            axis,
+            looks,
+            here,
+            [
+                heights[row.dataset, row.model]
+                + offsets[row.compression, row.format, row.tuning]
+                + steps[row.primitive]
+                for row in here.itertuples()
+            ],
+            **SMALL,
+        )
         if len(rows):
             shown = [rows["latency_ms_low"], rows["latency_ms_high"], peers["latency_ms"]]
             limits = pd.concat(shown).astype(float)
@@ -105,10 +105,8 @@ def draw(study: pd.DataFrame, peers: pd.DataFrame, looks: Looks) -> Figure:
     return figure
 
 
-def _at(rows: pd.DataFrame, dataset: str, model: str, platform: str) -> pd.DataFrame:
-    return rows[
-        (rows["dataset"] == dataset) & (rows["model"] == model) & (rows["platform"] == platform)
-    ]
+def _at(rows: pd.DataFrame, dataset: str, model: str) -> pd.DataFrame:
+    return rows[(rows["dataset"] == dataset) & (rows["model"] == model)]
 
 
 def _legend(

@@ -486,7 +486,7 @@ def technique_marks(
     looks : Looks
         Looks of the methods.
     rows : DataFrame
-        One row for each mark.
+        One row for each mark, all untuned.
     platform : str
         The platform whose rows are drawn.
     heights : mapping of (dataset, model) to float
@@ -500,16 +500,12 @@ def technique_marks(
         here = rows[of(rows, platform, dataset, model)]
         if here.empty:
             marks.absent(axis, height)
-        for row in here.itertuples():
-            marks.intervals(
-                axis,
-                here.loc[[row.Index]],
-                [height + offsets[row.compression, row.primitive]],
-                limits,
-                color=looks.colour(row.compression),
-                marker=looks.marker(row.primitive),
-                **looks.edge(row.format),
-            )
+    here = rows[rows["platform"] == platform].assign(tuning="untuned")
+    places = [
+        heights[row.dataset, row.model] + offsets[row.compression, row.primitive]
+        for row in here.itertuples()
+    ]
+    marks.configurations(axis, looks, here, places, limits)
 
 
 def at(rows: pd.DataFrame, network: str, variant: str) -> pd.Series:
@@ -553,9 +549,11 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
     figure : Figure
         The figure.
     paths : iterable of path
-        The suffix (pdf, svg, png) is the format.
+        The suffix (pdf, svg, png) is the format. All files have the layout of the first one.
     """
     for path in map(Path, paths):
         metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix)
         with style(), atomic_write(path) as temporary:
             figure.savefig(temporary, metadata=metadata)
+            # A layout takes longer than the drawing.
+            figure.set_layout_engine(None)

@@ -2,15 +2,15 @@
 
 import math
 from fractions import Fraction
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
-from scipy.special import ndtri
-from statsmodels.regression.linear_model import OLS
-from statsmodels.stats.contingency_tables import mcnemar
+
+# It imports scipy.stats when that is first used: most jobs that draw do without.
+import scipy
 
 from dlas.errors import StudyError
 
@@ -20,7 +20,7 @@ CONFIDENCE = 0.95
 # Family-wise, over all comparisons of a verdict.
 ERROR_RATE = 1 - CONFIDENCE
 # Standard errors from an estimate to a limit of its interval.
-REACH = float(ndtri((1 + CONFIDENCE) / 2))
+REACH = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 class Interval(NamedTuple):
@@ -76,7 +76,7 @@ def median(samples: Samples, confidence: float = CONFIDENCE, seed: int = 0) -> I
     values = finite(samples)
     if len(values) < 2:
         return Interval(float(np.median(values)), np.nan, np.nan)
-    result = stats.bootstrap(
+    result = scipy.stats.bootstrap(
         (values,),
         np.median,
         n_resamples=4999,
@@ -111,7 +111,7 @@ def geometric_mean_ratio(
     mean = float(logarithms.mean())
     if len(logarithms) < 2:
         return Interval(float(np.exp(mean)), np.nan, np.nan)
-    limits = stats.ttest_1samp(logarithms, 0).confidence_interval(confidence)
+    limits = scipy.stats.ttest_1samp(logarithms, 0).confidence_interval(confidence)
     return Interval(*(float(np.exp(value)) for value in (mean, *limits)))
 
 
@@ -145,6 +145,8 @@ def group_difference(
     differences = np.linalg.lstsq(design, values)[0][0]
     if len(design) <= design.shape[1] or np.linalg.matrix_rank(design) < design.shape[1]:
         return differences, Interval(np.nan, np.nan, np.nan)
+    from statsmodels.regression.linear_model import OLS  # slow to import
+
     low, high = OLS(values[:, 0], design).fit().conf_int(ERROR_RATE)[0]
     return differences, Interval(float(differences[0]), float(low), float(high))
 
@@ -169,19 +171,19 @@ def rank_correlation(first: Samples, second: Samples, seed: int = 0) -> Interval
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Interval(np.nan, np.nan, np.nan)
     chosen = np.random.default_rng(seed).integers(len(x), size=(2000, len(x)))
-    ranks = [stats.rankdata(values[chosen], axis=1) for values in (x, y)]
+    ranks = [scipy.stats.rankdata(values[chosen], axis=1) for values in (x, y)]
     centred = [values - values.mean(axis=1, keepdims=True) for values in ranks]
     scale = np.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum(axis=1))
     resampled = (centred[0] * centred[1]).sum(axis=1)[scale > 0] / scale[scale > 0]
     low, high = np.quantile(resampled, [ERROR_RATE / 2, 1 - ERROR_RATE / 2])
-    return Interval(float(stats.spearmanr(x, y).statistic), float(low), float(high))
+    return Interval(float(scipy.stats.spearmanr(x, y).statistic), float(low), float(high))
 
 
 def proportion(count: int, total: int) -> Interval:
     """Return a share with its exact interval (Clopper and Pearson 1934); NaN if `total` is 0."""
     if total == 0:
         return Interval(np.nan, np.nan, np.nan)
-    limits = stats.binomtest(count, total).proportion_ci(CONFIDENCE, method="exact")
+    limits = scipy.stats.binomtest(count, total).proportion_ci(CONFIDENCE, method="exact")
     return Interval(count / total, float(limits.low), float(limits.high))
 
 
@@ -207,6 +209,8 @@ def accuracy_order(first: np.ndarray | None, second: np.ndarray | None, comparis
     """
     if first is None or second is None:
         return 0
+    from statsmodels.stats.contingency_tables import mcnemar  # slow to import
+
     alone = int((first & ~second).sum()), int((second & ~first).sum())
     table = [[0, alone[0]], [alone[1], 0]]
     clear = mcnemar(table, exact=True).pvalue < ERROR_RATE / comparisons

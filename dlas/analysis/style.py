@@ -21,8 +21,8 @@ from itertools import chain, count, cycle, islice, product
 from typing import Any
 
 import matplotlib
+import matplotlib.style
 import pandas as pd
-import seaborn
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.lines import Line2D
 
@@ -48,8 +48,12 @@ _SETTINGS = {
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
-    "legend.frameon": False,
     "axes.linewidth": 0.6,
+    # Without ticks, but with the space of them.
+    "xtick.bottom": False,
+    "ytick.left": False,
+    "xtick.major.size": 3.5,
+    "ytick.major.size": 3.5,
     "grid.linewidth": 0.4,
     "lines.linewidth": 1.0,
     "lines.markersize": 4.0,
@@ -64,7 +68,7 @@ _SETTINGS = {
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in the study's style, inside the context or in a decorated function."""
-    with seaborn.axes_style("whitegrid"), matplotlib.rc_context(_SETTINGS):
+    with matplotlib.style.context(["seaborn-v0_8-whitegrid", _SETTINGS]):
         yield
 
 

@@ -40,7 +40,7 @@ def merge(bundles: Sequence[Bundle]) -> Bundle:
         _check_alike(first, other)
     tables = {name: _first_of([one.tables[name] for one in ordered], name) for name in form.TABLES}
     samples = pd.concat(_renumbered([one.tables["samples"] for one in ordered]), ignore_index=True)
-    study = _timed_again(tables["study"], samples)
+    study = timed_again(tables["study"], samples)
     merged = replace(
         first,
         machine={**first.machine, "measured": ordered[-1].machine["measured"]},
@@ -99,7 +99,7 @@ def _first_of(tables: Sequence[pd.DataFrame], name: str) -> pd.DataFrame:
     return every.drop_duplicates(keys).sort_values(keys).reset_index(drop=True)
 
 
-def _timed_again(study: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+def timed_again(study: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     """Return rows with the latency of all their samples, and what is derived of it."""
     own = samples[samples["role"] == MEASURED]
     sampled = {name: some["latency_ms"] for name, some in own.groupby(CONFIGURATION)}

@@ -180,17 +180,8 @@ def draw(observation: Observation, looks: Looks) -> tuple[Figure, list[Line2D]]:
                 marks.absent(axis, height)
             elif "combination" not in set(here["choice"]):
                 marks.absent(axis, height + STEPS["combination"], "not measured together")
-            for row in here.itertuples():
-                marks.intervals(
-                    axis,
-                    here.loc[[row.Index]],
-                    [height + STEPS[row.choice]],
-                    SPEEDUP,
-                    color=looks.colour(row.compression),
-                    marker=looks.marker(row.primitive),
-                    fillstyle=looks.fill(row.tuning),
-                    **looks.edge(row.format),
-                )
+            places = [height + STEPS[row.choice] for row in here.itertuples()]
+            marks.configurations(axis, looks, here, places, SPEEDUP)
         for row in observation.evidence.itertuples():
             if row.platform == platform:
                 clear, same = row.low > 1, row.joint == row.combination

@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy import stats
-from scipy.special import stdtrit
 
 from dlas.analysis import judging, panels, statistics
 from dlas.analysis.columns import MODEL
@@ -142,7 +141,7 @@ def break_even(
     intercept = relative.mean() - slope * density.mean()
     error = np.sqrt(max(0.0, scatter - slope * common) / spread / freedom)
     # The half-width of the slope's interval.
-    reach = stdtrit(freedom, (1 + statistics.CONFIDENCE) / 2) * error
+    reach = scipy.special.stdtrit(freedom, (1 + statistics.CONFIDENCE) / 2) * error
     if not slope > reach or intercept > 1:
         return nowhere
     # The confidence band of the line contains 1 between the roots of a parabola, relative to the
@@ -260,7 +259,7 @@ def _comparisons(groups: dict[Group, pd.DataFrame]) -> pd.DataFrame:
     )
     table = table.astype({name: float for name in ("difference", "error", "noise", "networks")})
     level = statistics.ERROR_RATE / 2 / max(1, len(table))
-    reach = table["error"] * stats.t.isf(level, table["networks"] - 2)
+    reach = table["error"] * scipy.stats.t.isf(level, table["networks"] - 2)
     return table.assign(low=table["difference"] - reach, high=table["difference"] + reach)[COLUMNS]
 
 

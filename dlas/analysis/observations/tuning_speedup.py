@@ -296,14 +296,5 @@ def _panel(
         own = rows[panels.at(rows, *place)]
         if own.empty:
             marks.absent(axis, height, "not searched")
-        for row in own.itertuples():
-            marks.intervals(
-                axis,
-                own.loc[[row.Index]],
-                [height + offsets[row.primitive, row.tuning]],
-                SPEEDUP,
-                color=looks.colour(row.compression),
-                marker=looks.marker(row.primitive),
-                fillstyle=looks.fill(row.tuning),
-                **looks.edge(row.format),
-            )
+        places = [height + offsets[row.primitive, row.tuning] for row in own.itertuples()]
+        marks.configurations(axis, looks, own, places, SPEEDUP)
