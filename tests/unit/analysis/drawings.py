@@ -147,10 +147,4 @@ def texts(figure):
 
 
 def markers(axis):
-    """Return the artist of each mark, and each line with marks; marks that look alike may have one artist."""
-    lines = [line for line in axis.lines if line.get_marker() in MARKERS and len(line.get_xdata())]
-    return [
-        line
-        for line in lines
-        for _ in (line.get_xdata() if line.get_linestyle() == "None" else [None])
-    ]
+    return [line for line in axis.lines if line.get_marker() in MARKERS and len(line.get_xdata())]

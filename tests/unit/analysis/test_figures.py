@@ -86,6 +86,11 @@ def test_one_mark_for_each_compressed_network():
     assert colours == {LOOKS.colour("weight_pruning"), LOOKS.colour("int8")}
 
 
+def each_mark(axis):
+    """Return the artist of each mark; marks that look alike have one artist."""
+    return [line for line in markers(axis) for _ in line.get_xdata()]
+
+
 def test_overview_has_every_measurement_on_a_log_scale():
     full = TABLES["full"]
     figure = overview_of("full")
@@ -94,11 +99,11 @@ def test_overview_has_every_measurement_on_a_log_scale():
     for axis, platform in zip(figure.axes, ("local_cpu", "local_cpu_avx2"), strict=True):
         assert axis.get_xscale() == "log" and "ms" in axis.get_xlabel()
         own = full[(full.platform == platform) & (full.level != 0)]
-        drawn = sorted(float(at) for line in {*markers(axis)} for at in line.get_xdata())
+        drawn = sorted(float(at) for line in markers(axis) for at in line.get_xdata())
         assert drawn == pytest.approx(sorted(own["latency_ms"])) and len(drawn) == 8 * 6 * 3 - 6
         crosses = [line for line in axis.lines if line.get_marker() == "x"]
         assert [line.get_color() for line in crosses] == [LOOKS.colour("weight_pruning")] * 2
-        black = [line for line in markers(axis) if line.get_markeredgecolor() == "#000000"]
+        black = [line for line in each_mark(axis) if line.get_markeredgecolor() == "#000000"]
         assert len(black) == (own["format"] == "csr").sum() == 21
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names.count("MobileNetV2") == 2 and "VGG-16" in names
@@ -141,7 +146,7 @@ def test_overview_has_open_marks_for_what_is_autotuned(table, opened):
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
     assert ("auto-tuned" in entries) == ("untuned" in entries) == (opened > 0)
     for axis in figure.axes:
-        fills = [line.get_fillstyle() for line in markers(axis)]
+        fills = [line.get_fillstyle() for line in each_mark(axis)]
         assert fills.count("none") == opened and fills.count("full") == 8 * 6 * 3 - 6
 
 
@@ -152,16 +157,16 @@ def test_overview_tells_all_ways_to_schedule_apart():
     assert {"unscheduled", "untuned", "auto-tuned", "auto-scheduled"} <= set(entries)
     networks = 3  # ResNet18 on one data set, MobileNetV2 on both
     for axis in figure.axes:
-        fills = [line.get_fillstyle() for line in markers(axis)]
+        fills = [line.get_fillstyle() for line in each_mark(axis)]
         assert {fills.count(fill) for fill in ("left", "none", "right")} == {3 * networks}
     assert len({LOOKS.line(way) for way in synthetic.WAYS}) == len(synthetic.WAYS)
 
 
 def test_speedup_of_each_autotuned_configuration_and_none_other():
     figure = drawn("tuning_speedup", "some auto-tuned")[2]
-    assert [len(markers(axis)) for axis in figure.axes] == [2 * 3, 2 * 3]
+    assert [len(each_mark(axis)) for axis in figure.axes] == [2 * 3, 2 * 3]
     figure = drawn("tuning_speedup", "one platform auto-tuned")[2]
-    assert [len(markers(axis)) for axis in figure.axes] == [0, 8 * 2 * 3]
+    assert [len(each_mark(axis)) for axis in figure.axes] == [0, 8 * 2 * 3]
 
 
 def test_speedups_of_all_ways_by_contrast():
@@ -170,7 +175,7 @@ def test_speedups_of_all_ways_by_contrast():
     networks = 3  # ResNet18 on one data set, MobileNetV2 on both
     for axis, ways in zip(figure.axes, [3, 3, 1, 1], strict=True):
         assert axis.get_xscale() == "log" and axis.get_xlabel().startswith("speedup over un")
-        fills = [line.get_fillstyle() for line in markers(axis)]
+        fills = [line.get_fillstyle() for line in each_mark(axis)]
         assert {fill: fills.count(fill) for fill in fills} == dict.fromkeys(
             ("full", "none", "right") if ways == 3 else ("none",), 3 * networks
         )
@@ -203,7 +208,7 @@ def test_the_fastest_primitive_of_each_way_is_at_one_and_named(table, contrasts,
 
 def test_widened_arithmetic_has_pale_marks():
     for axis in overview_of("full").axes:
-        half = [line for line in markers(axis) if line.get_color() == LOOKS.colour("float16")]
+        half = [line for line in each_mark(axis) if line.get_color() == LOOKS.colour("float16")]
         pale = [line for line in half if line.get_markerfacecolor() != line.get_color()]
         assert len(half) == 24
         assert len(pale) == (24 if axis.get_title() == LOOKS.label("local_cpu_avx2") else 0)
