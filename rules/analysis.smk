@@ -147,9 +147,14 @@ TABLES = {
 }
 
 
+# Of each machine with a bundle: the accuracy of the networks that it trained.
+ACCURACIES = [*bundled("bundled_curves"), *bundled("bundled_correct")]
+
+
 rule assess_observation:
     input:
         **TABLES,
+        bundled=ACCURACIES,
     output:
         assessment=study.path("assessment"),
     log:
@@ -161,6 +166,7 @@ rule assess_observation:
     params:
         settings=settings(
             observation="observations.{number}",
+            bundles=study.bundled_tables,
             groups=study.descriptions.groups,
             steps=study.descriptions.steps,
         ),
@@ -202,6 +208,7 @@ rule draw_observation:
 rule compare_machines:
     input:
         **TABLES,
+        bundled=ACCURACIES,
         assessments=observations("assessment"),
         platforms=[study.path("platform", platform=name) for name in study.platforms(CONFIG)],
     output:
@@ -221,6 +228,7 @@ rule compare_machines:
     params:
         settings=settings(
             machines=study.machine_platforms,
+            bundles=study.bundled_tables,
             platforms=study.platforms,
             observations="observations",
             claims=study.descriptions.claims,

@@ -9,6 +9,7 @@ rule pack_bundle:
         peers=study.path("peers"),
         samples=study.path("samples"),
         curves=study.path("accuracy_curves"),
+        answers=study.path("answers_table"),
         traced=study.path("provenance"),
         networks=networks("chosen"),
         target=lambda wildcards: packed("target", wildcards),
@@ -38,6 +39,7 @@ rule read_bundle:
         peers=study.path("bundled_peers"),
         samples=study.path("bundled_samples"),
         curves=study.path("bundled_curves"),
+        correct=study.path("bundled_correct"),
         platform=study.path("platform"),
     log:
         "results/logs/read_bundle/{platform}.log",

@@ -303,10 +303,12 @@ def packed(name, wildcards):
 
 def bundle_files(wildcards):
     """Return the files of a platform's bundles, not the folders: no job makes these again."""
-    from dlas.bundles.form import FILES, MANIFEST
+    from dlas.bundles import form
 
     folders = resolve_or_exit(study.reading, wildcards)["folders"]
-    return [f"{folder}/{name}" for folder in folders for name in (*FILES, MANIFEST)]
+    return [
+        f"{folder}/{name}" for folder in folders for name in (*form.files(folder), form.MANIFEST)
+    ]
 
 
 def observations(name, **choices):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from dlas import datasets
 from dlas.errors import StudyError
@@ -16,6 +17,7 @@ from dlas.files import atomic_write
 
 # (dataset, model, compression, level); the level as `level_name` writes it.
 Network = tuple[str, str, str, str]
+CORRECT_COLUMNS = ["dataset", "model", "compression", "level", "images", "correct"]
 
 
 @dataclass(frozen=True)
@@ -147,4 +149,34 @@ def read(path: str | Path) -> Answers:
         else:
             dataset, model, compression, level = key
             answers[dataset, model, compression, level] = array
+    return Answers(labels, answers)
+
+
+def correct_table(answers: Answers) -> pd.DataFrame:
+    """Return which test images each network gets right, one row for each network.
+
+    Returns
+    -------
+    DataFrame
+        The columns CORRECT_COLUMNS. `level` is NaN without a ladder, `images` the number of test
+        images. `correct` has one bit for each image, 1 where the network is right. It is written
+        as two hexadecimal digits for each 8 images; the last byte is filled up with 0.
+    """
+    rows = []
+    for network, predicted in sorted(answers.answers.items()):
+        *names, level = network
+        correct = predicted == answers.labels[network[0]]
+        number = np.nan if level == level_name(None) else float(level)
+        rows.append((*names, number, len(correct), np.packbits(correct).tobytes().hex()))
+    return pd.DataFrame(rows, columns=CORRECT_COLUMNS)
+
+
+def from_correct_table(table: pd.DataFrame) -> Answers:
+    """Return the answers of a table of `correct_table`: 1 where right, else 0; all labels are 1."""
+    labels, answers = {}, {}
+    for row in table.itertuples():
+        packed = np.frombuffer(bytes.fromhex(row.correct), np.uint8)
+        network = row.dataset, row.model, row.compression, level_name(row.level)
+        answers[network] = np.unpackbits(packed, count=row.images).astype(np.uint16)
+        labels[row.dataset] = np.ones(row.images, np.uint16)
     return Answers(labels, answers)

@@ -22,16 +22,19 @@ COLUMNS = (
 
 
 def on_platforms(tables: Tables, platforms: Sequence[str]) -> Tables:
-    """Return the tables with the rows of these platforms alone.
+    """Return the tables with the rows of these platforms of one machine alone.
 
-    Accuracy curves and answers belong to networks, not to platforms, and stay.
+    Accuracy curves and answers are those of the networks that the machine trained.
     """
+    accuracy = tables.accuracy(platforms[0])
     here = tables.study["platform"].isin(platforms).to_numpy()
     floor = tables.noise_floor
     return replace(
         tables,
         study=tables.study[here].reset_index(drop=True),
         noise_floor=floor[floor["platform"].isin(platforms)].reset_index(drop=True),
+        curves=accuracy.curves,
+        answers=accuracy.answers,
         rounds=Rounds(tables.rounds.log[here], tables.rounds.job[here]),
     )
 
@@ -106,8 +109,8 @@ def page(rows: pd.DataFrame, records: Mapping[str, Mapping[str, Any]], words: Wo
         "Verdicts by machine",
         "Each observation decided on the rows of each machine alone, beside the verdict on all of "
         "them. The effect size has its 95 % interval. A claim on differences between platforms "
-        "needs two of them. Which images a network gets right is known of this study's own "
-        "networks alone. " + " ".join(sources),
+        "needs two of them. Accuracy is that of the networks that the machine trained. "
+        + " ".join(sources),
         table,
         classes=looks,
     )
@@ -129,4 +132,9 @@ def _source(label: str, record: Mapping[str, Any]) -> str:
     if facts["commit"]:
         text += f" at commit {facts['commit']}"
     other = f"{facts['other_code']} of {facts['rows']} rows were measured with other code"
-    return f"{text}; {other if facts['other_code'] else 'measured with the same code'}."
+    text += f"; {other if facts['other_code'] else 'measured with the same code'}"
+    if not facts["answers"]:
+        text += (
+            "; it does not say which images its networks get right, which claims on accuracy need"
+        )
+    return f"{text}."

@@ -29,6 +29,22 @@ NUMBERS = ("estimate", "ci_low", "ci_high", *GENERALIZES[1:])
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """The accuracy of the networks of one machine.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        As accuracy_curves.csv has it.
+    answers : Answers
+        Which test images each network gets right.
+    """
+
+    curves: pd.DataFrame
+    answers: Answers
+
+
+@dataclass(frozen=True)
 class Tables:
     """Input of an observation.
 
@@ -44,6 +60,8 @@ class Tables:
         The group of each model that is in one: "compact" or "large".
     steps : mapping of str to sequence of str
         The techniques of each compression in their order, one for a technique alone.
+    bundled : mapping of str to Accuracy
+        By the platforms of bundles: their rows are of networks that their machines trained.
     """
 
     study: pd.DataFrame
@@ -53,6 +71,11 @@ class Tables:
     answers: Answers
     groups: Mapping[str, str] = field(default_factory=dict)
     steps: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    bundled: Mapping[str, Accuracy] = field(default_factory=dict)
+
+    def accuracy(self, platform: str) -> Accuracy:
+        """Return the accuracy of the networks that a platform's rows are of."""
+        return self.bundled.get(platform, Accuracy(self.curves, self.answers))
 
     @property
     def rows(self) -> pd.DataFrame:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dlas.analysis.answers import from_correct_table
 from dlas.analysis.answers import read as read_answers
 from dlas.analysis.columns import CONFIGURATION
 from dlas.analysis.effects import rounds_of
-from dlas.analysis.observation import NUMBERS, Module, Observation, Tables
+from dlas.analysis.observation import NUMBERS, Accuracy, Module, Observation, Tables
 from dlas.analysis.rows import NOISE_FLOOR_COLUMNS, PEERS_COLUMNS, STUDY_COLUMNS
 from dlas.compression.elbow import CURVE_COLUMNS
 from dlas.errors import StudyError
@@ -186,6 +187,7 @@ def read_tables(
     files: Any,
     groups: Mapping[str, str] | None = None,
     steps: Mapping[str, Sequence[str]] | None = None,
+    bundles: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Tables:
     """Read the input of observations.
 
@@ -195,19 +197,31 @@ def read_tables(
         Has the paths as attributes: study, noise_floor, curves, samples and answers.
     groups, steps : mapping, optional
         See `Tables`.
+    bundles : mapping of str to mapping of str to path, optional
+        By platform the tables "curves" and "correct" of its bundle. The first ones are the study's where it made no
+        network itself.
     """
-    study = read_table(files.study)
+    study, answers = read_table(files.study), read_answers(files.answers)
+    bundled = {
+        name: Accuracy(read_table(one["curves"]), from_correct_table(read_table(one["correct"])))
+        for name, one in (bundles or {}).items()
+    }
+    if bundled and not answers.answers:
+        answers = next(iter(bundled.values())).answers
     return Tables(
         study=study,
         noise_floor=read_table(files.noise_floor),
         curves=read_table(files.curves),
         rounds=rounds_of(study, read_table(files.samples)),
-        answers=read_answers(files.answers),
+        answers=answers,
+        bundled=bundled,
         groups=groups or {},
         steps=steps or {},
     )
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a CSV; names such as "none" and observation numbers such as "01" stay text."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"observation": str})
+    """Read a CSV; names such as "none" and digits such as "01" stay text."""
+    return pd.read_csv(
+        path, keep_default_na=False, na_values=[""], dtype={"observation": str, "correct": str}
+    )

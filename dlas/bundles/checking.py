@@ -11,7 +11,8 @@ import pandas as pd
 
 from dlas import status
 from dlas.analysis import rows, statistics
-from dlas.analysis.columns import CONFIGURATION, LATENCY, MEASURED, MODEL
+from dlas.analysis.answers import level_name
+from dlas.analysis.columns import CONFIGURATION, LATENCY, MEASURED, MODEL, NETWORK
 from dlas.bundles import form, machine
 from dlas.bundles.form import Bundle
 from dlas.errors import StudyError
@@ -26,20 +27,21 @@ def problems(folder: str | Path) -> list[str]:
     if found := form_problems(folder) or [*_private_problems(folder)]:
         return found
     platform = json.loads((folder / form.MACHINE).read_text())["platform"]
-    return [*_value_problems(form.read(folder, platform))]
+    bundle = form.read(folder, platform)
+    answered = form.TABLES["correct"][0] in form.files(folder)
+    return [*_value_problems(bundle), *(_answer_problems(bundle) if answered else ())]
 
 
 def form_problems(folder: Path) -> list[str]:
     """Return what is wrong with the files of a bundle: missing, changed, of another schema, with foreign cells."""
     if not folder.is_dir():
         return ["it is not a folder; allowed: what `make bundle` has packed"]
+    files = form.files(folder)
     found = [
-        f"{name} is missing"
-        for name in (*form.FILES, form.MANIFEST)
-        if not (folder / name).is_file()
+        f"{name} is missing" for name in (*files, form.MANIFEST) if not (folder / name).is_file()
     ]
     # Snakemake dates a folder by a file in it.
-    known = {*form.FILES, form.MANIFEST, ".snakemake_timestamp"}
+    known = {*files, form.MANIFEST, ".snakemake_timestamp"}
     found += [
         f"{file.name} is a foreign file"
         for file in sorted(folder.iterdir())
@@ -63,7 +65,7 @@ def form_problems(folder: Path) -> list[str]:
         jsons |= dict(zip((form.MACHINE, form.PROVENANCE), newest, strict=True))
     for name, value in jsons.items():
         found += [f"{name} lacks {key}" for key in form.KEYS.get(name, ()) if not _has(value, key)]
-    there = [name for name in form.FILES if (folder / name).is_file()]
+    there = [name for name in files if (folder / name).is_file()]
     for name, (file, _) in form.TABLES.items():
         if file in there:
             found += _table_problems(
@@ -130,6 +132,37 @@ def _value_problems(bundle: Bundle) -> Iterator[str]:
     known = set(study[MODEL].itertuples(index=False, name=None))
     for place in sorted(set(samples[MODEL].itertuples(index=False, name=None)) - known):
         yield f"samples.csv.gz has samples of {'/'.join(place)}, which study.csv lacks"
+
+
+def _answer_problems(bundle: Bundle) -> Iterator[str]:
+    """Yield which networks do not get as many images right as their top-1 says."""
+    correct, curves = bundle.tables["correct"], bundle.tables["curves"]
+    measured = curves[curves["top1"].notna()].to_dict("records")
+    top1 = {_network(row): row["top1"] for row in measured}
+    seen = set()
+    for row in correct.to_dict("records"):
+        place = _network(row)
+        name = f"{form.TABLES['correct'][0]}: {'/'.join(place)}"
+        unused = 4 * len(row["correct"]) - row["images"]
+        bits = int(row["correct"], 16)
+        share = 100 * bits.bit_count() / row["images"]
+        if place in seen:
+            yield f"{name} is there twice"
+        elif not 0 <= unused < 8 or bits % 2**unused:
+            yield f"{name} does not have one bit for each of {row['images']} images"
+        elif place not in top1:
+            yield f"{name} has no top1 in accuracy_curves.csv"
+        elif not _close(share, top1[place]):
+            yield f"{name} gets {share:.6g} % of the images right, its top1 is {top1[place]:.6g}"
+        seen.add(place)
+    # Level 0 of a ladder is a network that has a line of its own.
+    for row in measured:
+        if row["level"] != 0 and _network(row) not in seen:
+            yield f"{form.TABLES['correct'][0]}: it lacks {'/'.join(_network(row))}"
+
+
+def _network(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (*(row[name] for name in NETWORK), level_name(row["level"]))
 
 
 def row_problems(bundle: Bundle) -> dict[tuple[str, ...], str]:

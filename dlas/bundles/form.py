@@ -12,13 +12,20 @@ from typing import Any
 import pandas as pd
 
 from dlas import registry, status
-from dlas.analysis import rows, table
+from dlas.analysis import answers, rows, table
 from dlas.errors import StudyError
 from dlas.files import read_json, write_json, write_text
 
-SCHEMA = 1
+SCHEMA = 2
+
+
+def _without_answers(machine: dict, provenance: dict) -> tuple[dict, dict]:
+    """Convert schema 1: which images its networks get right is not known."""
+    return {**machine, "schema": 2}, provenance
+
+
 # From each older schema to the next one: functions of machine.json and provenance.json that return both.
-CONVERSIONS: dict[int, Callable[[dict, dict], tuple[dict, dict]]] = {}
+CONVERSIONS: dict[int, Callable[[dict, dict], tuple[dict, dict]]] = {1: _without_answers}
 
 MACHINE, PROVENANCE, MANIFEST = "machine.json", "provenance.json", "manifest.json"
 # The tables by name: the file and the columns of each.
@@ -28,7 +35,10 @@ TABLES = {
     "peers": ("peers.csv", rows.PEERS_COLUMNS),
     "samples": ("samples.csv.gz", rows.SAMPLES_COLUMNS),
     "curves": ("accuracy_curves.csv", table.CURVES_COLUMNS),
+    "correct": ("correct.csv.gz", answers.CORRECT_COLUMNS),
 }
+# The first schema of tables that older ones lack.
+_SINCE = {"correct": 2}
 FILES = (MACHINE, PROVENANCE, *(file for file, _ in TABLES.values()))
 KEYS = {
     MACHINE: (
@@ -53,6 +63,8 @@ CELLS = (
     dict.fromkeys(_TEXTS.split(), _NAME)
     | dict.fromkeys(["native", "chosen"], _FLAG)
     | {"status": _STATUS}
+    | {"correct": ("([0-9a-f]{2})+", "two hexadecimal digits for each 8 images")}
+    | {"images": ("[1-9][0-9]*", "a number of images")}
 )
 # Every other cell may be empty.
 _KEYS = {
@@ -61,6 +73,7 @@ _KEYS = {
     "peers": "platform dataset model runtime status".split(),
     "samples": "dataset model machine platform role round latency_ms".split(),
     "curves": "dataset model compression status".split(),
+    "correct": "dataset model compression images correct".split(),
 }
 
 
@@ -82,6 +95,20 @@ class Bundle:
     provenance: Mapping[str, Any]
     tables: Mapping[str, pd.DataFrame]
     digest: str
+
+
+def files(folder: str | Path) -> tuple[str, ...]:
+    """Return the files that a bundle of its schema has; those of the newest one if it says none."""
+    try:
+        schema = read_json(Path(folder) / MACHINE)["schema"]
+    except (OSError, ValueError, KeyError, TypeError):
+        schema = SCHEMA
+    newer = {
+        TABLES[name][0]
+        for name, since in _SINCE.items()
+        if schema in CONVERSIONS and schema < since
+    }
+    return tuple(name for name in FILES if name not in newer)
 
 
 def write(folder: Path, jsons: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> None:
@@ -116,7 +143,11 @@ def read(folder: str | Path, platform: str) -> Bundle:
     """
     folder = Path(folder)
     machine, provenance = converted(read_json(folder / MACHINE), read_json(folder / PROVENANCE))
-    tables = {name: table.read_table(folder / file) for name, (file, _) in TABLES.items()}
+    there = files(folder)
+    tables = {
+        name: table.read_table(folder / file) if file in there else pd.DataFrame(columns=columns)
+        for name, (file, columns) in TABLES.items()
+    }
     for name, content in tables.items():
         named = {key: platform for key in ("platform", "machine") if key in content}
         tables[name] = content.assign(**named)

@@ -90,6 +90,7 @@ def _first_of(tables: Sequence[pd.DataFrame], name: str) -> pd.DataFrame:
         "peers": [*MODEL, "runtime"],
         "noise_floor": MODEL,
         "curves": [*NETWORK, "level"],
+        "correct": [*NETWORK, "level"],
     }.get(name)
     if keys is None:
         return every
@@ -136,20 +137,29 @@ class Terms:
 
     def misfit(self, row: Mapping[str, Any], bundle: Bundle) -> str | None:
         """Return why a row does not fit, None of one that does."""
-        theirs, ours = bundle.provenance["settings"], self.settings
-        if theirs["width"] != ours["width"]:
-            return f"models.width was {theirs['width']}, here it is {ours['width']}"
-        for kind, name in (
-            ("datasets", row["dataset"]),
-            ("compressions", row["compression"]),
-            ("checks", row["dtype"]),
-        ):
-            before, now = theirs[kind].get(name), ours[kind].get(name)
-            if before != now:
-                return f"{_SAID[kind].format(name)}: {_plain(before)}, here {_plain(now)}"
+        if reason := self.other_network(row, bundle) or self._other("checks", row["dtype"], bundle):
+            return reason
         if self.same_code and (other := self.other_code(row, bundle)):
             return f"the code of {other} was another one"
         return None
+
+    def other_network(self, network: Mapping[str, Any], bundle: Bundle) -> str | None:
+        """Return why a data set, model and compression of a bundle is another network than this study's."""
+        theirs, ours = bundle.provenance["settings"]["width"], self.settings["width"]
+        if theirs != ours:
+            return f"models.width was {theirs}, here it is {ours}"
+        return self._other("datasets", network["dataset"], bundle) or self._other(
+            "compressions", network["compression"], bundle
+        )
+
+    def _other(self, kind: str, name: str, bundle: Bundle) -> str | None:
+        """Return how a setting of a bundle differs from this study's."""
+        before, now = (
+            settings[kind].get(name) for settings in (bundle.provenance["settings"], self.settings)
+        )
+        if before == now:
+            return None
+        return f"{_SAID[kind].format(name)}: {_plain(before)}, here {_plain(now)}"
 
     def other_code(self, row: Mapping[str, Any], bundle: Bundle) -> str | None:
         """Return the first part of a row's code that is not this study's, None where all is the same."""
@@ -192,7 +202,8 @@ def adopt(
         By name. Each configuration has a row: with the reason as status where the bundle lacks it
         or it does not fit.
     record : dict
-        The record of the platform's probe, with "bundle": date and commit, and how many rows are of other code.
+        The record of the platform's probe, with "bundle": date and commit, how many rows are of other code, and
+        whether it is known which images the networks get right.
     """
     there = {
         tuple(row[name] for name in CONFIGURATION): row
@@ -219,19 +230,24 @@ def adopt(
     kept = {
         tuple(row[name] for name in CONFIGURATION) for row in study if status.ran(row["status"])
     }
-    models = {(one["dataset"], one["model"]) for one in asked}
-    compressions = {one["compression"] for one in asked}
+    models = {tuple(one[name] for name in MODEL) for one in asked}
+    networks = {
+        tuple(one[name] for name in NETWORK)
+        for one in asked
+        if not terms.other_network(one, bundle)
+    }
     tables = {**bundle.tables, **checking.remade_tables(bundle)}
-    tables = {name: _of(content, models) for name, content in tables.items()}
-    peers, curves = tables["peers"], tables["curves"]
+    tables = {name: _of(content, MODEL, models) for name, content in tables.items()}
+    peers = tables["peers"]
     tables |= {
         "study": pd.DataFrame(study, columns=rows.STUDY_COLUMNS),
         "peers": peers[peers["runtime"].isin(runtimes)],
         "samples": _sampled(tables["samples"], kept, runtimes),
-        "curves": curves[curves["compression"].isin(compressions)],
+        "curves": _of(tables["curves"], NETWORK, networks),
+        "correct": _of(tables["correct"], NETWORK, networks),
     }
     facts = {name: bundle.machine[name] for name in ("measured", "commit")}
-    facts |= {"rows": len(kept), "other_code": other_code}
+    facts |= {"rows": len(kept), "other_code": other_code, "answers": len(tables["correct"]) > 0}
     return tables, {**bundle.machine["probe"], "bundle": facts}
 
 
@@ -245,9 +261,11 @@ def _refused(row: Mapping[str, Any], reason: str) -> dict[str, Any]:
     return {**row, **dict.fromkeys(_MEASURED), "status": reason}
 
 
-def _of(content: pd.DataFrame, models: set[tuple[str, str]]) -> pd.DataFrame:
-    places = pd.Series(list(content[MODEL].itertuples(index=False, name=None)), content.index)
-    return content[places.isin(models)] if len(content) else content
+def _of(
+    content: pd.DataFrame, columns: Sequence[str], wanted: set[tuple[str, ...]]
+) -> pd.DataFrame:
+    places = pd.Series(list(content[columns].itertuples(index=False, name=None)), content.index)
+    return content[places.isin(wanted)] if len(content) else content
 
 
 def _sampled(

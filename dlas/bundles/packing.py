@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from dlas import status
+from dlas.analysis import answers
 from dlas.bundles import form, machine
 from dlas.errors import StudyError
 
 
-def tables(files: Mapping[str, str], platform: str) -> dict[str, Any]:
+def tables(files: Mapping[str, str], answered: str, platform: str) -> dict[str, Any]:
     """Return the tables of a bundle by name: the rows of one platform, cell by cell as they were.
 
     Accuracy belongs to networks, so that of all networks is there. Private parts of statuses are left out.
@@ -18,6 +19,8 @@ def tables(files: Mapping[str, str], platform: str) -> dict[str, Any]:
     ----------
     files : mapping of str to path
         The study's tables by name, see `dlas.bundles.form.TABLES`.
+    answered : path
+        The study's answers.npz.
 
     Raises
     ------
@@ -33,7 +36,7 @@ def tables(files: Mapping[str, str], platform: str) -> dict[str, Any]:
         found[name] = content.reset_index(drop=True)
     if not found["study"]["status"].isin(status.MEASURED).any():
         raise StudyError(f"no row of {platform} is measured; allowed: a platform that is")
-    return found
+    return found | {"correct": answers.correct_table(answers.read(answered))}
 
 
 def networks(files: Mapping[str, str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ BUNDLED_TABLES = {
     "peers": "peers.csv",
     "samples": "samples.csv.gz",
     "curves": "accuracy_curves.csv",
+    "correct": "correct.csv.gz",
 }
 PATHS = {
     "archive": "results/downloads/{dataset}.tar.gz",

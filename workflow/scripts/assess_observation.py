@@ -7,7 +7,9 @@ from dlas.files import write_json
 with job(snakemake):
     settings = snakemake.params.settings
     module = observation.load(settings["observation"])
-    tables = table.read_tables(snakemake.input, settings["groups"], settings["steps"])
+    tables = table.read_tables(
+        snakemake.input, settings["groups"], settings["steps"], settings["bundles"]
+    )
     found = observation.assess(module, tables)
     record = table.observation_record(snakemake.wildcards.number, module, found)
     write_json(snakemake.output.assessment, record)

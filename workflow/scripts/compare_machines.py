@@ -11,7 +11,7 @@ with job(snakemake):
     joint = {one["observation"]: observation.restored(one) for one in assessments}
     named = sorted(settings["observations"].items())
     modules = {number: observation.load(name) for number, name in named}
-    tables = table.read_tables(files, settings["groups"], settings["steps"])
+    tables = table.read_tables(files, settings["groups"], settings["steps"], settings["bundles"])
     rows = by_machine.verdicts(tables, modules, joint, settings["machines"], settings["claims"])
     table.write_table(snakemake.output.table, rows)
     paths = zip(settings["platforms"], files.platforms, strict=True)

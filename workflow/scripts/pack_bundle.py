@@ -9,7 +9,7 @@ from dlas.files import read_json
 
 with job(snakemake):
     files, settings = snakemake.input, snakemake.params.settings["packing"]
-    tables = {name: files[name] for name in form.TABLES}
+    tables = {name: files[name] for name in form.TABLES if name != "correct"}
     records = map(read_json, (files.target, files.platform, files.traced))
     described = machine.describe(settings["platform"], settings["here"], *records)
     provenance = {
@@ -21,7 +21,7 @@ with job(snakemake):
     form.write(
         folder,
         {form.MACHINE: described, form.PROVENANCE: provenance},
-        packing.tables(tables, settings["platform"]),
+        packing.tables(tables, files.answers, settings["platform"]),
     )
     if found := checking.problems(folder):
         raise StudyError(f"{folder} is not packed: {found[0]}")

@@ -163,7 +163,8 @@ def _pairs(
 ) -> pd.DataFrame:
     """Return the pairs of networks in each relation: discordant, concordant or unclear.
 
-    Size and accuracy are the same on every platform, so their relation counts on one platform only.
+    Size is the same on every platform, and accuracy too unless machines trained the networks again,
+    so their relation counts on one platform only.
     """
     # Each pair is compared in latency and in accuracy.
     comparisons = sum(len(group) * (len(group) - 1) for group in groups.values())
@@ -172,9 +173,10 @@ def _pairs(
         one, two = np.triu_indices(len(group), 1)
         first, second = group.iloc[one], group.iloc[two]
         effect, paired = compared(first, second, tables.rounds)
+        answers = tables.accuracy(platform).answers
         orders = {
             "size": np.sign(first["model_bytes"].to_numpy() - second["model_bytes"].to_numpy()),
-            "accuracy": _accuracy_orders(group, one, two, tables.answers, comparisons),
+            "accuracy": _accuracy_orders(group, one, two, answers, comparisons),
             "latency": effect.orders(floor[platform, dataset], comparisons),
         }
         names = list(group[NETWORK].itertuples(index=False, name=None))

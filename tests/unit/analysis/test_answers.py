@@ -146,3 +146,20 @@ def test_a_damaged_file_of_a_network_is_named(tmp_path, dataset, content):
         file.write_bytes(content)
     with pytest.raises(StudyError, match=r"0\.8\.npy are missing or damaged"):
         answers.collect(dataset, [network(file)])
+
+
+@pytest.mark.parametrize("images", [1, 8, 13])
+def test_a_bit_for_each_image_says_whether_it_is_right(images):
+    labels = np.arange(images, dtype=np.uint16)
+    found = {
+        ("digits", "resnet18", "none", "single"): labels,
+        ("digits", "resnet18", "weight_pruning", "0.8"): np.where(labels % 3, labels, 99),
+    }
+    before = answers.Answers({"digits": labels}, {k: v.astype(np.uint16) for k, v in found.items()})
+    table = answers.correct_table(before)
+    assert list(table.columns) == answers.CORRECT_COLUMNS
+    assert set(table["correct"].str.len()) == {2 * -(-images // 8)}
+    after = answers.from_correct_table(table)
+    for key in found:
+        assert after.correct(*key).tolist() == before.correct(*key).tolist()
+    assert after.correct("digits", "resnet18", "weight_pruning", "0.9") is None

@@ -19,7 +19,9 @@ def copy(bundle: Bundle, seed: int, name: str) -> Bundle:
     """Return a bundle whose latencies differ by up to 20 % from configuration to configuration, and by round."""
     draw = np.random.default_rng(seed)
     samples = bundle.tables["samples"]
-    keys = [key for key in samples if key not in ("machine", "platform", "role", "round", "latency_ms")]
+    keys = [
+        key for key in samples if key not in ("machine", "platform", "role", "round", "latency_ms")
+    ]
     numbers = samples.groupby(keys, dropna=False).ngroup()
     factors = draw.uniform(0.8, 1.2, numbers.max() + 1)[numbers]
     latency = samples["latency_ms"] * factors * draw.normal(1, 0.005, len(samples))
@@ -39,7 +41,11 @@ def write(count: int, original: Path, folder: Path) -> None:
     names = [f"simulated_{number}" for number in range(count)]
     for seed, name in enumerate(names):
         made = copy(form.read(original, name), seed, name)
-        form.write(folder / name, {form.MACHINE: made.machine, form.PROVENANCE: made.provenance}, made.tables)
+        form.write(
+            folder / name,
+            {form.MACHINE: made.machine, form.PROVENANCE: made.provenance},
+            made.tables,
+        )
     select = yaml.safe_load(Path("config.yaml").read_text())["tuning"]["select"]
     config = {
         "study": {"platforms": names},

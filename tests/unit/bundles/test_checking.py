@@ -144,7 +144,7 @@ def test_a_row_that_is_there_twice_is_found(folder):
 @pytest.mark.parametrize(
     ("name", "key", "value", "line"),
     [
-        ("machine.json", "schema", 99, f"machine.json: schema is 99; allowed: {form.SCHEMA}"),
+        ("machine.json", "schema", 99, f"machine.json: schema is 99; allowed: 1, {form.SCHEMA}"),
         ("machine.json", "schema", None, "machine.json: schema is None; allowed: "),
         (
             "machine.json",
@@ -188,18 +188,41 @@ def test_a_key_that_is_missing_is_found(folder):
     assert "machine.json lacks probe" in checking.problems(folder)
 
 
-def test_an_older_schema_is_converted(folder, monkeypatch):
-    def add(described, provenance):
-        return {**described, "schema": form.SCHEMA, "threads": 1}, provenance
-
-    monkeypatch.setitem(form.CONVERSIONS, form.SCHEMA - 1, add)
-    for key in ("threads", "schema"):
-        small.edit_json(folder, "machine.json", lambda content, key=key: content.pop(key))
-    small.edit_json(
-        folder, "machine.json", lambda content: content.update({"schema": form.SCHEMA - 1})
-    )
+def test_a_bundle_of_schema_1_is_converted_and_has_no_answers(folder):
+    (folder / "correct.csv.gz").unlink()
+    small.edit_json(folder, "machine.json", lambda content: content.update({"schema": 1}))
     assert checking.problems(folder) == []
-    assert form.read(folder, "laptop").machine["threads"] == 1
+    read = form.read(folder, "laptop")
+    assert read.machine["schema"] == form.SCHEMA and read.tables["correct"].empty
+    small.edit_json(folder, "machine.json", lambda content: content.update({"schema": 2}))
+    assert checking.problems(folder) == ["correct.csv.gz is missing"]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (
+            {"correct": "ffffffffff"},
+            "digits/resnet18/none/single gets 100 % of the images right, its",
+        ),
+        (
+            {"correct": "fffffffff"},
+            "correct is 'fffffffff'; allowed: two hexadecimal digits for each",
+        ),
+        (
+            {"correct": "fffffffe"},
+            "digits/resnet18/none/single does not have one bit for each of 40",
+        ),
+        ({"images": "39"}, "digits/resnet18/none/single gets 100 % of the images right, its top1"),
+        ({"images": "0"}, "images is '0'; allowed: a number of images"),
+        ({"compression": "int8"}, "digits/resnet18/int8/single has no top1 in accuracy_curves.csv"),
+        ({"level": "0.8"}, "it lacks digits/resnet18/none/single"),
+    ],
+)
+def test_answers_that_are_not_those_of_the_top1_are_found(folder, change, line):
+    small.edit_table(folder, "correct", lambda content: content.assign(**change))
+    found = checking.problems(folder)
+    assert any(line in one for one in found), found
 
 
 def test_the_program_says_each_problem_and_fails(folder):

@@ -106,7 +106,9 @@ def test_rows_that_fit_are_taken_as_they_are(laptop):
         "commit": "0123456789ab",
         "rows": 3,
         "other_code": 0,
+        "answers": True,
     }
+    assert len(tables["curves"]) == len(tables["correct"]) == 1
 
 
 def test_a_configuration_that_the_bundle_lacks_is_unreachable_and_others_are_left_out(laptop):
@@ -134,6 +136,8 @@ def test_other_settings_make_rows_unreachable_with_both_values(laptop, key, valu
     tables, record, statuses = adopted(laptop, terms)
     assert all(one.startswith(f"unreachable: in the bundle {reason}") for one in statuses.values())
     assert tables["study"]["latency_ms"].isna().all() and record["bundle"]["rows"] == 0
+    # With another check it is the same network.
+    assert len(tables["curves"]) == len(tables["correct"]) == (key == "checks")
     assert set(tables["samples"]["role"]) == {"reference", "onnxruntime"}
 
 
