@@ -7,6 +7,7 @@
 #   explore           results/explore.html, opened where there is a screen
 #   estimate          how long a study takes, its disk and memory         CONFIG= ESTIMATE=
 #   bundle            pack a platform's measurements for other studies    NAME= PLATFORM=
+#   networks          pack the trained networks for other machines        CONFIG=
 #   check-bundle      check bundles/NAME, or all bundles                  NAME=
 #
 # Checks
@@ -118,6 +119,10 @@ bundle: $(VENV)/study
 	$(check_study)
 	$(SNAKEMAKE) bundles/$(NAME) $(OPTIONS) --logger dlas \
 	  $(if $(PLATFORM),--config "bundle={platform: $(PLATFORM)}")
+
+networks: $(VENV)/study
+	$(check_config)
+	$(SNAKEMAKE) results/networks.zip $(OPTIONS) --logger dlas
 
 check-bundle: $(VENV)/study
 	@$(VENV)/bin/python -m dlas.bundles.checking \

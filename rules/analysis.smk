@@ -91,7 +91,8 @@ rule tabulate_curves:
 rule tabulate_answers:
     input:
         datasets=list(study.prepared(CONFIG).values()),
-        answers=[one["file"] for one in study.answers(CONFIG)],
+        answers=answer_files,
+        archive=ancient(networks_archive),
     output:
         answers=study.path("answers_table"),
     log:
@@ -101,7 +102,9 @@ rule tabulate_answers:
     conda:
         "../envs/plotting.yaml"
     params:
-        settings=settings(datasets=study.prepared, networks=study.answers),
+        settings=settings(
+            datasets=study.prepared, networks=study.answers, archived=archived_networks
+        ),
         code=code("tabulate_answers"),
     script:
         "../workflow/scripts/tabulate_answers.py"

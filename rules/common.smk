@@ -46,6 +46,10 @@ try:
             from dlas.bundles.checking import check_inputs
 
             check_inputs(asked)
+        if CONFIG.models.archive:
+            from dlas.compression.archive import check
+
+            check(CONFIG.models.archive, study.network_terms(CONFIG), study.networks(CONFIG))
 except StudyError as error:
     sys.exit(str(error))
 
@@ -72,6 +76,10 @@ DOWNLOADED = "|".join(study.downloads(CONFIG)) or "(?!)"
 FILED = "|".join(f"{dataset}/{model}" for dataset, model in study.untrained(CONFIG))
 LOADED = f"(?=(?:{FILED})(?![a-z0-9_]))[a-z0-9_]+"
 TRAINED = f"(?!(?:{FILED})(?![a-z0-9_]))[a-z0-9_]+"
+# Networks are made here, unless an archive has them.
+MADE, ARCHIVED = registry.NAME.pattern, "(?!)"
+if CONFIG.models.archive:
+    MADE, ARCHIVED = ARCHIVED, MADE
 # The boards that each platform is reached on. Their number limits the jobs that use them at a time.
 BOARDS = study.boards(CONFIG)
 for name, count in study.board_counts(CONFIG).items():
@@ -181,6 +189,25 @@ def archive(wildcards):
     return study.path("archive", **wildcards) if downloaded else []
 
 
+def networks_archive(wildcards):
+    """Return the archive that networks are taken from; none if they are made here."""
+    return CONFIG.models.archive or []
+
+
+def archived_networks(config, **_):
+    """Return the hash of all that the archive of networks contains; None if networks are made here."""
+    if not config.models.archive:
+        return None
+    from dlas.compression.archive import digest
+
+    return digest(config.models.archive)
+
+
+def answer_files(wildcards):
+    """Return the answers of each level of each network; none if an archive has them."""
+    return [] if CONFIG.models.archive else [one["file"] for one in study.answers(CONFIG)]
+
+
 def mirrors(wildcards, output):
     """Return the mirrors of an archive.
 
@@ -266,18 +293,22 @@ def every_provenance(wildcards):
     """Return the provenance records of all jobs behind the rows of the study."""
     chosen = [vars(one) for one in study.compiled(CONFIG)]
     downloaded = study.downloads(CONFIG)
-    names = "dataset checkpoint curve network target builds check platform".split()
+    names = "dataset curve network target builds check platform".split()
     found = {name: chosen for name in names} | {
         "timing": study.timing_jobs(CONFIG),
         "archive": [one for one in chosen if one["dataset"] in downloaded],
-        "weights": [one for one in chosen if study.from_torchvision(CONFIG, **one)],
-        "compressed": [
-            {**network, "level": level}
-            for network in study.networks(CONFIG)
-            for level in study.levels(CONFIG, network["compression"])
-        ],
         "tuning": [one for one in chosen if study.searches(one["tuning"])],
     }
+    if not CONFIG.models.archive:
+        found |= {
+            "checkpoint": chosen,
+            "weights": [one for one in chosen if study.from_torchvision(CONFIG, **one)],
+            "compressed": [
+                {**network, "level": level}
+                for network in study.networks(CONFIG)
+                for level in study.levels(CONFIG, network["compression"])
+            ],
+        }
     return sorted({provenance(name, **one) for name, ones in found.items() for one in ones})
 
 

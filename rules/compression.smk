@@ -62,6 +62,8 @@ rule choose_level:
         "results/logs/choose_level/{dataset}/{model}/{compression}.log",
     benchmark:
         "results/benchmarks/choose_level/{dataset}/{model}/{compression}.tsv"
+    wildcard_constraints:
+        dataset=MADE,
     conda:
         "../envs/plotting.yaml"
     params:
@@ -69,3 +71,47 @@ rule choose_level:
         code=code("choose_level"),
     script:
         "../workflow/scripts/choose_level.py"
+
+
+# No target of `all`: `make networks` asks for it.
+rule pack_networks:
+    input:
+        files=[networks(name) for name in ("chosen", "summary", "curve")],
+        answers=study.path("answers_table"),
+    output:
+        archive=study.path("networks_archive"),
+    log:
+        "results/logs/pack_networks.log",
+    benchmark:
+        "results/benchmarks/pack_networks.tsv"
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(terms=study.network_terms, networks=study.network_files),
+        code=code("pack_networks"),
+    script:
+        "../workflow/scripts/pack_networks.py"
+
+
+# The content of the archive decides about reruns, not its date: a copy of it changes nothing.
+rule unpack_network:
+    input:
+        archive=ancient(networks_archive),
+    output:
+        curve=study.path("curve"),
+        chosen=study.path("chosen"),
+        summary=study.path("summary"),
+        provenance=provenance("curve"),
+    log:
+        "results/logs/unpack_network/{dataset}/{model}/{compression}.log",
+    benchmark:
+        "results/benchmarks/unpack_network/{dataset}/{model}/{compression}.tsv"
+    wildcard_constraints:
+        dataset=ARCHIVED,
+    conda:
+        "../envs/plotting.yaml"
+    params:
+        settings=settings(networks=archived_networks),
+        code=code("unpack_network"),
+    script:
+        "../workflow/scripts/unpack_network.py"

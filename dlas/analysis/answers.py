@@ -96,9 +96,7 @@ def collect(files: Mapping[str, str], networks: Iterable[Mapping[str, str]]) -> 
     StudyError
         For a file that is missing, damaged or of another data set.
     """
-    labels = {
-        name: datasets.load(file).test.labels.astype(np.uint16) for name, file in files.items()
-    }
+    labels = _labels(files)
     answers = {}
     for one in networks:
         try:
@@ -110,6 +108,38 @@ def collect(files: Mapping[str, str], networks: Iterable[Mapping[str, str]]) -> 
         if len(found):
             answers[one["dataset"], one["model"], one["compression"], one["level"]] = found
     return Answers(labels, answers)
+
+
+def _labels(files: Mapping[str, str]) -> dict[str, np.ndarray]:
+    return {name: datasets.load(file).test.labels.astype(np.uint16) for name, file in files.items()}
+
+
+def select(
+    every: Answers, files: Mapping[str, str], networks: Iterable[Mapping[str, str]]
+) -> Answers:
+    """Select the answers of the networks of a study, whatever their levels.
+
+    Parameters
+    ----------
+    every : Answers
+        The answers that come with networks of another machine.
+    files, networks : mapping, iterable
+        See `collect`; a "file" is not read.
+
+    Raises
+    ------
+    StudyError
+        If the test images of a data set have other labels.
+    """
+    labels = _labels(files)
+    for name, ours in labels.items():
+        if not np.array_equal(ours, every.labels.get(name, ours[:0])):
+            raise StudyError(
+                f"the archived networks were tested on other images of {name}; allowed: the seed "
+                "and the settings of its data set that the networks were made with"
+            )
+    wanted = {(one["dataset"], one["model"], one["compression"]) for one in networks}
+    return Answers(labels, {key: one for key, one in every.answers.items() if key[:3] in wanted})
 
 
 def write(path: str | Path, answers: Answers) -> None:

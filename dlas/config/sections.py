@@ -141,6 +141,11 @@ class Models(Section):
         description=f"where the weights of a model come from: `{TRAIN}` (the default), "
         f"`{PUBLISHED}` (torchvision's), or a file",
     )
+    archive: Location | None = Field(
+        None,
+        description="an [archive of networks](../how-to/machines.md) from `make networks`: with it "
+        "no network is trained or compressed here",
+    )
     training: dict[Dataset, Annotated[Plain, Like(Training)]] = Field(
         description="the recipe of each data set"
     )

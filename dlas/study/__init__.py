@@ -18,6 +18,7 @@ from dlas.study.bundles import (
     bundled_tables,
     compared_modules,
     machine_platforms,
+    network_terms,
     packing,
     reading,
 )
@@ -32,6 +33,7 @@ from dlas.study.files import (
     artifacts,
     combined_tunings,
     libraries,
+    network_files,
     prepared,
     row_files,
     sample_files,

@@ -10,13 +10,19 @@ from dlas.study.combinations import image_size
 from dlas.study.paths import BUNDLED_TABLES, path
 
 
-def terms(config: Config, **_: str) -> dict[str, Any]:
-    """Return the settings that a bundle's rows must share with a study, see `dlas.bundles.merging`."""
-    check = config.compiler.check
+def network_terms(config: Config, **_: str) -> dict[str, Any]:
+    """Return the settings that networks made elsewhere must share with a study."""
     return {
         "width": config.models.width,
         "datasets": {name: image_size(config, name) for name in config.study.datasets},
         "compressions": {name: pipelines.steps(config, name) for name in config.study.compression},
+    }
+
+
+def terms(config: Config, **_: str) -> dict[str, Any]:
+    """Return the settings that a bundle's rows must share with a study, see `dlas.bundles.merging`."""
+    check = config.compiler.check
+    return network_terms(config) | {
         "checks": {
             kind: [
                 check.images,

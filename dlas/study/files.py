@@ -119,6 +119,15 @@ def answers(config: Config, **_: str) -> list[dict[str, str]]:
     return [one | {"file": path("answers", **one)} for one in every]
 
 
+def network_files(config: Config, **_: str) -> dict[str, dict[str, str]]:
+    """Return the files of each network that an archive has, by "dataset/model/compression"."""
+    names = ("chosen", "summary", "curve")
+    return {
+        "/".join(network.values()): {name: path(name, **network) for name in names}
+        for network in networks(config)
+    }
+
+
 def row_files(config: Config, **_: str) -> list[dict[str, Any]]:
     """Return each configuration with the name of its library and the input files of its row."""
     names = ("summary", "target", "platform", "builds", "check", "timing", "statuses")

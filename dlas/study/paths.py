@@ -32,6 +32,7 @@ PATHS = {
     "curve": f"{_COMPRESSED}/curve.csv",
     "chosen": f"{_COMPRESSED}/chosen.safetensors",
     "summary": f"{_COMPRESSED}/summary.json",
+    "networks_archive": "results/networks.zip",
     "network": f"{_NETWORK}/network.json",
     "parameters": f"{_NETWORK}/parameters.safetensors",
     "reference": f"{_NETWORK}/reference.npz",

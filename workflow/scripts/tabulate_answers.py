@@ -1,10 +1,16 @@
 """Put the predictions of all networks for the test images in one file."""
 
+from io import BytesIO
+
 from job import job
 from dlas.analysis import answers
+from dlas.compression import archive
 
 with job(snakemake):
-    settings = snakemake.params.settings
-    answers.write(
-        snakemake.output.answers, answers.collect(settings["datasets"], settings["networks"])
-    )
+    settings, packed = snakemake.params.settings, snakemake.input.archive
+    if packed:
+        every = answers.read(BytesIO(archive.read(packed, archive.ANSWERS)))
+        found = answers.select(every, settings["datasets"], settings["networks"])
+    else:
+        found = answers.collect(settings["datasets"], settings["networks"])
+    answers.write(snakemake.output.answers, found)
