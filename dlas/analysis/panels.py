@@ -20,7 +20,7 @@ from dlas.analysis.captions import sentence
 from dlas.analysis.columns import MODEL, NETWORK
 from dlas.analysis.judging import EXPLAINED
 from dlas.analysis.observation import Module, Observation
-from dlas.analysis.style import DARK, VERDICT_COLOURS, Looks, style
+from dlas.analysis.style import DARK, DOTS_PER_INCH, VERDICT_COLOURS, Looks, style
 from dlas.files import atomic_write
 
 Name = TypeVar("Name", bound=Hashable)
@@ -549,11 +549,13 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
     figure : Figure
         The figure.
     paths : iterable of path
-        The suffix (pdf, svg, png) is the format. All files have the layout of the first one.
+        The suffix (pdf, svg, png) is the format. All files have the layout of the first one. The
+        PNG of a figure wider than a page has fewer dots per inch.
     """
+    dpi = DOTS_PER_INCH * min(1, PAGE_INCHES / figure.get_figwidth())
     for path in map(Path, paths):
         metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix)
         with style(), atomic_write(path) as temporary:
-            figure.savefig(temporary, metadata=metadata)
+            figure.savefig(temporary, dpi=dpi, metadata=metadata)
             # A layout takes longer than the drawing.
             figure.set_layout_engine(None)

@@ -121,8 +121,8 @@ def draw(study: pd.DataFrame, looks: Looks) -> Figure:
     for axis in axes[:, 0]:
         axis.set_ylabel("top-1 (%)")
     panels.legend_below(figure, *_legend(looks, rows, largest))
-    # Drawing gives the panels the size that the places of the names depend on.
-    figure.canvas.draw()
+    # The layout gives the panels the size that the places of the names depend on.
+    figure.draw_without_rendering()
     for (line, dataset), (column, platform) in product(enumerate(datasets), enumerate(platforms)):
         here = rows[(rows["dataset"] == dataset) & (rows["platform"] == platform)]
         _names(axes[line, column], looks, here)

@@ -125,8 +125,8 @@ def draw(study: pd.DataFrame, platforms: Mapping[str, Mapping[str, Any]], looks:
             axis.set_xlabel("operations a byte, at most (log scale)")
         line[0].set_ylabel("10\N{SUPERSCRIPT NINE} operations/s (log scale)")
     panels.legend_below(figure, *_legend(looks, rows))
-    # Drawing gives the panels the size that the places of the names depend on.
-    figure.canvas.draw()
+    # The layout gives the panels the size that the places of the names depend on.
+    figure.draw_without_rendering()
     for axis, here in filled.items():
         _names(axis, looks, here)
     return figure

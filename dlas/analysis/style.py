@@ -35,6 +35,8 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)
 VERDICT_COLOURS = {"supported": "#007A5A", "contradicted": "#B34700", "inconclusive": "#5A5A5A"}
 GREY = "#8C8C8C"
 DARK = "#404040"
+# Of PNG files of figures as wide as a page.
+DOTS_PER_INCH = 300
 # The share of its colour that a mark of widened arithmetic keeps.
 PALE = 0.5
 _SETTINGS = {
@@ -61,7 +63,7 @@ _SETTINGS = {
     "svg.fonttype": "none",
     # Without a salt every SVG has random identifiers.
     "svg.hashsalt": "dlas",
-    "savefig.dpi": 300,
+    "savefig.dpi": DOTS_PER_INCH,
 }
 
 

@@ -100,6 +100,9 @@ def test_a_copy_is_a_platform_like_any_other(project):
     verdicts = table(project, "tables/verdicts_by_machine")
     assert set(verdicts.machine) == {"all", "local_cpu", "copy"}
     assert len(verdicts) == 3 * len(table(project, "observations"))
+    # Its networks are the same, and so are its answers to the test images.
+    reach = verdicts[verdicts.observation == 2].set_index("machine")
+    assert reach.loc["copy", "estimate"] == reach.loc["local_cpu", "estimate"] != ""
     page = (project.folder / "results/tables/verdicts_by_machine.html").read_text()
     assert "a copy of this CPU" in page and "measured with the same code" in page
     assert project.planned(*files, config=None) == {}
@@ -119,8 +122,10 @@ def test_a_study_of_bundles_alone_is_analysis_alone(packed, fresh):
     lacking = rows.status == "unreachable: the bundle copy has no such configuration"
     assert sorted(rows[~lacking].status) == sorted(before.status) and lacking.any()
     assert len(table(fresh, "accuracy_curves"))
-    found = table(fresh, "observations").set_index("observation")
-    assert found.loc[2].reason.startswith("needs the accuracy curves")
+    # With the networks of the bundle.
+    found, own = (table(one, "observations").set_index("observation") for one in (fresh, packed))
+    assert found.loc[2].reason == own.loc[2].reason
+    assert found.loc[2].reason.startswith("weight pruning compresses")
 
 
 def stops(project, config, *said):
