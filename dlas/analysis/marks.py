@@ -64,9 +64,10 @@ def configurations(
     names: Sequence[str] = LATENCY,
     **look: Any,
 ) -> None:
-    """Draw `intervals` of configurations, each in the look of its compression, primitive, format and tuning.
+    """Draw the `intervals` of configurations in the looks of their methods.
 
-    All that look alike are one artist: a figure with an artist for each takes several times as long.
+    Configurations of one look are one artist. A figure with an artist for each takes several times
+    as long.
     """
     heights = pd.Series(at, rows.index, dtype=float)
     kinds = ["compression", "primitive", "format", "tuning"]

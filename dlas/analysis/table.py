@@ -198,8 +198,8 @@ def read_tables(
     groups, steps : mapping, optional
         See `Tables`.
     bundles : mapping of str to mapping of str to path, optional
-        By platform the tables "curves" and "correct" of its bundle. The first ones are the study's where it made no
-        network itself.
+        By platform the tables "curves" and "correct" of its bundle. A study that made no network
+        itself takes the answers of the first one.
     """
     study, answers = read_table(files.study), read_answers(files.answers)
     bundled = {

@@ -22,7 +22,7 @@ CLOSE = 1e-9
 
 
 def problems(folder: str | Path) -> list[str]:
-    """Return everything that is missing or inconsistent in a bundle, in one line each; nothing of a right one."""
+    """Return everything that is missing or inconsistent in a bundle, in one line each."""
     folder = Path(folder)
     if found := form_problems(folder) or [*_private_problems(folder)]:
         return found
@@ -33,7 +33,7 @@ def problems(folder: str | Path) -> list[str]:
 
 
 def form_problems(folder: Path) -> list[str]:
-    """Return what is wrong with the files of a bundle: missing, changed, of another schema, with foreign cells."""
+    """Return the problems of the files: missing, changed, another schema, unknown cells."""
     if not folder.is_dir():
         return ["it is not a folder; allowed: what `make bundle` has packed"]
     files = form.files(folder)
@@ -85,7 +85,7 @@ def _has(value: Any, key: str) -> bool:
 
 
 def _changed(folder: Path, there: Sequence[str], manifest: Mapping[str, Any]) -> list[str]:
-    """Return the files whose hash is not that of the manifest, or the manifest if its text is another one."""
+    """Return the files with another hash than in the manifest, or the manifest if it differs."""
     found = [name for name in there if manifest.get(name) != form.sha256(folder / name)]
     if not found and (folder / form.MANIFEST).is_file():
         same = (folder / form.MANIFEST).read_bytes() == form.manifest(folder).encode()
@@ -109,7 +109,7 @@ def _table_problems(file: Path, name: str, platform: Any) -> Iterator[str]:
 
 
 def _private_problems(folder: Path) -> Iterator[str]:
-    """Yield which texts are not to be published. Names of a reader's machine say nothing of a bundle that is read."""
+    """Yield the texts that must not be published."""
     for name in (form.MACHINE, form.PROVENANCE):
         for key, part in machine.private_leaves(json.loads((folder / name).read_text())):
             yield f"{name}: {key} has {part!r}, which is private"
@@ -166,7 +166,7 @@ def _network(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def row_problems(bundle: Bundle) -> dict[tuple[str, ...], str]:
-    """Return for each measured row whose latency its samples do not give the reason, by its configuration."""
+    """Return why samples contradict the latencies of rows, by configuration."""
     study, samples = (bundle.tables[name] for name in ("study", "samples"))
     own = samples[samples["role"] == MEASURED]
     sampled = {name: some["latency_ms"] for name, some in own.groupby(CONFIGURATION)}
@@ -207,7 +207,7 @@ def _close(value: float, other: float) -> bool:
 
 
 def remade_tables(bundle: Bundle) -> dict[str, pd.DataFrame]:
-    """Return noise_floor.csv and peers.csv as the samples of a bundle give them; statuses stay as they are."""
+    """Compute noise_floor.csv and peers.csv again from the samples; statuses stay."""
     samples, before = bundle.tables["samples"], bundle.tables["peers"]
     wrong = before[before["status"] != status.OK]
     platform = bundle.tables["study"]["platform"].iloc[0]

@@ -24,7 +24,8 @@ def _without_answers(machine: dict, provenance: dict) -> tuple[dict, dict]:
     return {**machine, "schema": 2}, provenance
 
 
-# From each older schema to the next one: functions of machine.json and provenance.json that return both.
+# From each older schema to the next one: functions of machine.json and provenance.json that return
+# both.
 CONVERSIONS: dict[int, Callable[[dict, dict], tuple[dict, dict]]] = {1: _without_answers}
 
 MACHINE, PROVENANCE, MANIFEST = "machine.json", "provenance.json", "manifest.json"
@@ -42,11 +43,12 @@ _SINCE = {"correct": 2}
 FILES = (MACHINE, PROVENANCE, *(file for file, _ in TABLES.values()))
 KEYS = {
     MACHINE: (
-        "schema platform measured cpu cpu.model kernel versions commit threads target probe probe.status "
-        "probe.peak_gflops"
+        "schema platform measured cpu cpu.model kernel versions commit threads target probe "
+        "probe.status probe.peak_gflops"
     ).split(),
     PROVENANCE: (
-        "settings settings.width settings.datasets settings.compressions settings.checks code networks"
+        "settings settings.width settings.datasets settings.compressions settings.checks code "
+        "networks"
     ).split(),
 }
 
@@ -167,7 +169,7 @@ def sha256(file: Path) -> str:
 
 
 def texts(file: Path) -> pd.DataFrame:
-    """Return a table with each cell as it stands in the file; raise StudyError for one that is none."""
+    """Return a table with each cell as text; raise StudyError for a file that is no table."""
     try:
         return pd.read_csv(file, dtype=str, keep_default_na=False)
     except (ValueError, OSError, EOFError, zlib.error) as error:
@@ -176,7 +178,7 @@ def texts(file: Path) -> pd.DataFrame:
 
 
 def cell_problems(name: str, content: pd.DataFrame) -> list[str]:
-    """Return what is wrong with the columns and cells of a table of texts: the first cell of each column."""
+    """Return the problems of columns, and the first wrong cell of each column."""
     file, asked = TABLES[name]
     found = [f"{file} lacks the column {column}" for column in asked if column not in content]
     found += [

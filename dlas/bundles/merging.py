@@ -18,13 +18,13 @@ from dlas.errors import StudyError
 
 # What a configuration's measurement leaves in its row.
 _MEASURED = (
-    "library_bytes scheduled_layers primitive_layers top1_compiled latency_ms latency_ms_low latency_ms_high repeats "
-    "gflops peak_fraction"
+    "library_bytes scheduled_layers primitive_layers top1_compiled latency_ms latency_ms_low "
+    "latency_ms_high repeats gflops peak_fraction"
 ).split()
 
 
 def merge(bundles: Sequence[Bundle]) -> Bundle:
-    """Return bundles of one machine as one, with the rounds of all; their order and copies change nothing.
+    """Combine bundles of one machine, with the rounds of all; order and copies change nothing.
 
     Raises
     ------
@@ -55,8 +55,8 @@ def _check_alike(first: Bundle, other: Bundle) -> None:
     machines = [(one.machine["cpu"]["model"], one.machine["target"]) for one in (first, other)]
     if machines[0] != machines[1]:
         raise StudyError(
-            f"the bundles are of different machines: {machines[0][0]} and {machines[1][0]}, or of different "
-            "targets; allowed: bundles of one machine, or a platform for each"
+            f"the bundles are of different machines: {machines[0][0]} and {machines[1][0]}, or of "
+            "different targets; allowed: bundles of one machine, or a platform for each"
         )
     for key in ("networks", "code", "settings"):
         one, another = first.provenance[key], other.provenance[key]
@@ -124,7 +124,8 @@ class Terms:
     Parameters
     ----------
     settings : mapping
-        "width", and by name the "datasets", "compressions" and "checks", see `dlas.study.bundles.terms`.
+        "width", and by name the "datasets", "compressions" and "checks", see
+        `dlas.study.bundles.terms`.
     code : mapping of str to str
         The hash of each method's code and of the compiler's.
     same_code : bool
@@ -144,7 +145,7 @@ class Terms:
         return None
 
     def other_network(self, network: Mapping[str, Any], bundle: Bundle) -> str | None:
-        """Return why a data set, model and compression of a bundle is another network than this study's."""
+        """Return why a network of a bundle differs from this study's; None if it does not."""
         theirs, ours = bundle.provenance["settings"]["width"], self.settings["width"]
         if theirs != ours:
             return f"models.width was {theirs}, here it is {ours}"
@@ -162,7 +163,7 @@ class Terms:
         return f"{_SAID[kind].format(name)}: {_plain(before)}, here {_plain(now)}"
 
     def other_code(self, row: Mapping[str, Any], bundle: Bundle) -> str | None:
-        """Return the first part of a row's code that is not this study's, None where all is the same."""
+        """Return the first part of a row's code that differs from this study's, or None."""
         steps = self.settings["compressions"][row["compression"]]
         kinds = ("model", "primitive", "format", "tuning")
         parts = ["compiler", *(f"{kind} {row[kind]}" for kind in kinds)]
@@ -185,7 +186,7 @@ def _plain(value: Any) -> str:
 def adopt(
     bundle: Bundle, asked: Sequence[Mapping[str, Any]], terms: Terms, runtimes: Sequence[str]
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Return the tables of a bundle as far as a study asks for them, and the record of its platform.
+    """Return the part of a bundle that a study asks for, and the record of its platform.
 
     Parameters
     ----------
@@ -202,8 +203,8 @@ def adopt(
         By name. Each configuration has a row: with the reason as status where the bundle lacks it
         or it does not fit.
     record : dict
-        The record of the platform's probe, with "bundle": date and commit, how many rows are of other code, and
-        whether it is known which images the networks get right.
+        The record of the platform's probe, with "bundle": date, commit, the number of rows of other
+        code, and whether the bundle has the answers of its networks.
     """
     there = {
         tuple(row[name] for name in CONFIGURATION): row

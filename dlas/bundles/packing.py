@@ -13,7 +13,7 @@ from dlas.errors import StudyError
 def tables(files: Mapping[str, str], answered: str, platform: str) -> dict[str, Any]:
     """Return the tables of a bundle by name: the rows of one platform, cell by cell as they were.
 
-    Accuracy belongs to networks, so that of all networks is there. Private parts of statuses are left out.
+    Accuracy belongs to networks, so all networks are there. Private parts of statuses are left out.
 
     Parameters
     ----------

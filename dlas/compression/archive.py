@@ -108,7 +108,7 @@ def unpack(path: str, network: str, outputs: Mapping[str, str]) -> None:
 
 
 def read(path: str, name: str) -> bytes:
-    """Return the content of a file of an archive; raise StudyError unless it is as it was packed."""
+    """Return a file of an archive; raise StudyError if it was changed after it was packed."""
     expected = _manifest(path)["files"].get(name)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -121,7 +121,7 @@ def read(path: str, name: str) -> bytes:
 
 
 def digest(path: str) -> str:
-    """Return a hash of all that an archive contains, by its manifest; raise StudyError for a damaged one."""
+    """Return a hash of the content of an archive, made from its manifest."""
     return _sha256(json.dumps(_manifest(path), sort_keys=True).encode())
 
 

@@ -20,7 +20,7 @@ def network_terms(config: Config, **_: str) -> dict[str, Any]:
 
 
 def terms(config: Config, **_: str) -> dict[str, Any]:
-    """Return the settings that a bundle's rows must share with a study, see `dlas.bundles.merging`."""
+    """Return the settings that rows of a bundle must share with a study."""
     check = config.compiler.check
     return network_terms(config) | {
         "checks": {
@@ -35,7 +35,7 @@ def terms(config: Config, **_: str) -> dict[str, Any]:
 
 
 def packed_platform(config: Config, **_: str) -> str:
-    """Return the platform that `make bundle` packs; raise StudyError for one that is not measured here."""
+    """Return the platform that `make bundle` packs; raise StudyError unless it is measured here."""
     name = config.bundle.platform
     measured = {one.platform for one in grid.compiled(config)}
     if name not in measured:
@@ -49,7 +49,7 @@ def packed_platform(config: Config, **_: str) -> str:
 
 
 def packing(config: Config, bundle: str) -> dict[str, Any]:
-    """Return all that a bundle depends on but its files; raise StudyError for the name of one that is read."""
+    """Return the settings of packing; raise StudyError if the study reads the bundle itself."""
     for name, platform in grid.bundles(config).items():
         if path("bundle", bundle=bundle) in platform.folders:
             raise StudyError(f"{path('bundle', bundle=bundle)} is read as platforms.{name}.bundle")
@@ -107,7 +107,7 @@ def reading(config: Config, platform: str) -> dict[str, Any]:
 
 
 def bundle_inputs(config: Config) -> dict[str, dict[str, Any]]:
-    """Return the folders of each platform of a bundle and the configurations that it is asked for."""
+    """Return the folders of each platform of a bundle, and the configurations asked of it."""
     return {
         name: {"folders": one.folders, "configurations": grid.bundled_choices(config, name)}
         for name, one in grid.bundles(config).items()

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from dlas.bundles import checking, form
+from tests.unit.bundles import simulated
 from tests.unit.bundles.small import edit_json
 from tests.workflow.project import Project
 
@@ -126,6 +127,17 @@ def test_a_study_of_bundles_alone_is_analysis_alone(packed, fresh):
     found, own = (table(one, "observations").set_index("observation") for one in (fresh, packed))
     assert found.loc[2].reason == own.loc[2].reason
     assert found.loc[2].reason.startswith("weight pruning compresses")
+
+
+def test_ten_machines_are_one_study(packed, fresh):
+    """The machines are simulated: copies of this one with noise."""
+    simulated.write(10, packed.folder / "bundles/smoke", fresh.folder / "simulated", "all")
+    files = ("--configfile", "config/smoke.yaml", "simulated/study.yaml")
+    fresh.snakemake("--cores", "2", "results/study.csv", "plots/latency.png", *files, config=None)
+    rows = table(fresh, "study")
+    measured = rows[rows.status == "ok"].groupby("platform")
+    assert len(measured) == 10 and measured.size().nunique() == 1
+    assert measured["latency_ms"].first().nunique() == 10
 
 
 def stops(project, config, *said):

@@ -33,7 +33,8 @@ RECOMMENDATION = """platform dataset top1_floor model compression level primitiv
 
 SMOKE = study.load(Path(__file__).parents[2] / "config/smoke.yaml")
 
-# For what the smoke study does not use: test_downloads.py, test_weights.py, test_bundles.py, test_networks.py.
+# For what the smoke study does not use: test_downloads.py, test_weights.py, test_bundles.py,
+# test_networks.py.
 ELSEWHERE = {
     *("download_archive", "download_weights", "load_weights", "pack_bundle", "read_bundle"),
     *("pack_networks", "unpack_network"),

@@ -1,4 +1,4 @@
-"""Structure of the figures: panels, labels, marks against the data, nothing clipped, the same bytes each time."""
+"""Structure of the figures: panels, labels, marks against the data, nothing clipped."""
 
 import re
 from itertools import product

@@ -1,12 +1,13 @@
-"""Simulate machines for tests: copies of a bundle whose samples have noise. No machine has these numbers.
+"""Simulate machines for tests: copies of a bundle with noise. No machine has these numbers.
 
-`python -m tests.unit.bundles.simulated 10 bundles/amd_epyc_znver5 FOLDER` writes ten of them, and FOLDER/study.yaml,
-the config of a study that merges them.
+`python -m tests.unit.bundles.simulated 10 bundles/amd_epyc_znver5 FOLDER` writes ten of them, and
+FOLDER/study.yaml, the config of a study that merges them.
 """
 
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -16,7 +17,7 @@ from dlas.bundles.form import Bundle
 
 
 def copy(bundle: Bundle, seed: int, name: str) -> Bundle:
-    """Return a bundle whose latencies differ by up to 20 % from configuration to configuration, and by round."""
+    """Return a bundle whose latencies differ by up to 20 % by configuration, and by round."""
     draw = np.random.default_rng(seed)
     samples = bundle.tables["samples"]
     keys = [
@@ -36,8 +37,8 @@ def copy(bundle: Bundle, seed: int, name: str) -> Bundle:
     return replace(made, tables=tables | checking.remade_tables(made))
 
 
-def write(count: int, original: Path, folder: Path) -> None:
-    """Write copies of a bundle as simulated_0 and so on, and the config of a study that merges them."""
+def write(count: int, original: Path, folder: Path, select: str | list[dict[str, Any]]) -> None:
+    """Write copies of a bundle as simulated_0 and so on, and the config that merges them."""
     names = [f"simulated_{number}" for number in range(count)]
     for seed, name in enumerate(names):
         made = copy(form.read(original, name), seed, name)
@@ -46,10 +47,13 @@ def write(count: int, original: Path, folder: Path) -> None:
             {form.MACHINE: made.machine, form.PROVENANCE: made.provenance},
             made.tables,
         )
-    select = yaml.safe_load(Path("config.yaml").read_text())["tuning"]["select"]
     config = {
         "study": {"platforms": names},
-        "tuning": {"select": [one | {"platform": names} for one in select]},
+        "tuning": {
+            "select": select
+            if isinstance(select, str)
+            else [one | {"platform": names} for one in select]
+        },
         "platforms": {
             name: {"bundle": str(folder / name), "label": f"simulated {number}"}
             for number, name in enumerate(names)
@@ -59,4 +63,5 @@ def write(count: int, original: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+    selected = yaml.safe_load(Path("config.yaml").read_text())["tuning"]["select"]
+    write(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), selected)

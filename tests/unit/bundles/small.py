@@ -1,4 +1,4 @@
-"""A small bundle that is right, to be changed by tests: one network, two primitives, a peer. Its numbers are random."""
+"""A small bundle for tests to change: one network, three primitives, a peer, random numbers."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ def machine(measured="2026-11-29", **others):
 
 
 def samples(seed, rounds, primitives=PRIMITIVES, platform="local_cpu"):
-    """Return samples of libraries, the first of which has a replicate, of a reference kernel and of a peer."""
+    """Return samples of libraries, a replicate of the first, a reference kernel and a peer."""
     draw = np.random.default_rng(seed)
     variant = {"compression": "none", "format": "dense", "tuning": "untuned"}
     timed = [(MEASURED, variant | {"primitive": name}) for name in primitives]

@@ -1,4 +1,4 @@
-"""Archives of networks: the same files again, and one line for each that is damaged or does not fit."""
+"""Archives of networks: equal files come out; what is damaged or does not fit is one line."""
 
 import zipfile
 from pathlib import Path
