@@ -148,3 +148,8 @@ def texts(figure):
 
 def markers(axis):
     return [line for line in axis.lines if line.get_marker() in MARKERS and len(line.get_xdata())]
+
+
+def each_mark(axis):
+    """Return the artist of each mark; marks that look alike have one artist."""
+    return [line for line in markers(axis) for _ in line.get_xdata()]

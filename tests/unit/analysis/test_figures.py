@@ -31,6 +31,7 @@ from tests.unit.analysis.drawings import (
     axis_labels_overlap,
     draw,
     drawn,
+    each_mark,
     markers,
     nothing_is_clipped,
     overview_of,
@@ -84,11 +85,6 @@ def test_one_mark_for_each_compressed_network():
     assert [len(markers(axis)) for axis in figure.axes] == [networks, networks]
     colours = {line.get_color() for axis in figure.axes for line in markers(axis)}
     assert colours == {LOOKS.colour("weight_pruning"), LOOKS.colour("int8")}
-
-
-def each_mark(axis):
-    """Return the artist of each mark; marks that look alike have one artist."""
-    return [line for line in markers(axis) for _ in line.get_xdata()]
 
 
 def test_overview_has_every_measurement_on_a_log_scale():

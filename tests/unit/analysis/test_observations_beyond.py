@@ -9,7 +9,7 @@ from dlas.analysis import observation
 from dlas.analysis.observation import assess
 from dlas.analysis.observations import gains_multiply, structured_sparsity
 from tests.unit.analysis import synthetic
-from tests.unit.analysis.drawings import markers
+from tests.unit.analysis.drawings import each_mark, markers
 from tests.unit.analysis.verdicts import (
     AVX512,
     FLOOR,
@@ -294,9 +294,9 @@ def test_each_pair_and_primitive_has_a_mark_and_each_primitive_its_mean():
 
 def test_each_structured_network_has_a_mark_with_the_edge_of_its_format():
     for axis in axes_of("15", structured(1.5, formats=("dense", "csr"))):
-        colours = [line.get_color() for line in markers(axis)]
+        colours = [line.get_color() for line in each_mark(axis)]
         assert {colours.count(LOOKS.colour(name)) for name in SHAPES} == {8 * 3}
-        edges = {line.get_markeredgecolor() for line in markers(axis)}
+        edges = {line.get_markeredgecolor() for line in each_mark(axis)}
         assert edges == {LOOKS.edge("csr")["markeredgecolor"]}
 
 

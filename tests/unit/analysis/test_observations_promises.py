@@ -13,7 +13,7 @@ from dlas.analysis import observation
 from dlas.analysis.observation import assess
 from dlas.analysis.observations import channel_pruning_promise, sparsity_promise
 from tests.unit.analysis import synthetic
-from tests.unit.analysis.drawings import markers
+from tests.unit.analysis.drawings import each_mark, markers
 from tests.unit.analysis.verdicts import (
     FLOOR,
     PRUNED,
@@ -376,7 +376,7 @@ def test_equal_accuracy_is_that_of_compiled_networks_where_one_way_has_no_such_t
 
 def test_marks_have_the_fill_of_their_way():
     for axis in drawn("13", WAYS):
-        fills = [line.get_fillstyle() for line in markers(axis)]
+        fills = [line.get_fillstyle() for line in each_mark(axis)]
         compact = 4
         assert fills.count(LOOKS.fill("auto_scheduled")) == 2 * compact
         assert fills.count(LOOKS.fill("autotuned")) == 2 * (8 - compact)
@@ -403,17 +403,17 @@ def test_every_sparse_network_and_each_break_even_is_drawn():
 
 def test_each_pruned_network_has_a_mark_for_each_technique_and_primitive():
     for axis in drawn("09", DIFFERENT):
-        colours = [line.get_color() for line in markers(axis)]
+        colours = [line.get_color() for line in each_mark(axis)]
         assert {colours.count(LOOKS.colour(name)) for name in PRUNED[1:]} == {8 * 3}
-        black = [line for line in markers(axis) if line.get_markeredgecolor() == "#000000"]
+        black = [line for line in each_mark(axis) if line.get_markeredgecolor() == "#000000"]
         assert len(black) == 8 * 3  # weight pruning is faster in CSR
 
 
 def test_combination_and_joint_optimum_stand_one_above_the_other():
     speedups = {f"{speedup:.2f}x" for speedup in observe("13", JOINT).evidence["speedup"]}
     for axis in drawn("13", JOINT):
-        assert len(markers(axis)) == 8 * 2
-        upper, lower = markers(axis)[:2]
+        assert len(each_mark(axis)) == 8 * 2
+        upper, lower = each_mark(axis)[:2]
         assert upper.get_ydata()[0] > lower.get_ydata()[0]
         assert upper.get_color() == LOOKS.colour("channel_pruning")
         assert lower.get_color() == LOOKS.colour("int8")
