@@ -549,11 +549,12 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
     figure : Figure
         The figure.
     paths : iterable of path
-        The suffix (pdf, svg, png) is the format. All files have the layout of the first one. The
-        PNG of a figure wider than a page has fewer dots per inch.
+        The suffix (pdf, svg, png) is the format. All files have the layout of the PNG. That of a
+        figure wider than a page has fewer dots per inch.
     """
     dpi = DOTS_PER_INCH * min(1, PAGE_INCHES / figure.get_figwidth())
-    for path in map(Path, paths):
+    # Rounding to pixels makes letters wider, so the layout of the PNG has room for all formats.
+    for path in sorted(map(Path, paths), key=lambda path: path.suffix != ".png"):
         metadata = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix)
         with style(), atomic_write(path) as temporary:
             figure.savefig(temporary, dpi=dpi, metadata=metadata)
