@@ -1,4 +1,4 @@
-"""What is published of a machine: its processor, system and versions, without the names of it and its user."""
+"""The published facts of a machine: processor, system and versions, without host or user names."""
 
 import getpass
 import os
@@ -80,7 +80,7 @@ def _jobs(name: str, traced: Any) -> list[dict[str, Any]]:
 
 
 def commit() -> str | None:
-    """Return the commit of the project, "-dirty" behind it where files differ; None of a copy without Git."""
+    """Return the commit, with "-dirty" if files differ, or None in a copy without Git."""
     if not (_ROOT / ".git").exists() or not shutil.which("git"):
         return None
     described = "describe --always --dirty --exclude=* --abbrev=12".split()

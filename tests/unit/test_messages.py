@@ -19,7 +19,8 @@ CODE = [
 # Messages of Snakemake, pip, the system and the shell.
 FOREIGN = re.compile(
     "bad interpreter|No such file|FileNotFoundError|File name too long|Read-only file system|"
-    "No space left|Write-protected|Failed to setup log|PermissionError|LockException|Could not find a version"
+    "No space left|Write-protected|Failed to setup log|PermissionError|LockException|"
+    "Could not find a version"
 )
 
 

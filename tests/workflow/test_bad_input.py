@@ -79,8 +79,9 @@ def check_line(project, line: str, *arguments: str, **options) -> None:
 
 
 def fails(study, target: str, *said: str) -> None:
-    """Check that the job of `target` fails with one line that says these things, and that nothing but
-    its own outputs, which lie side by side and were out of date, has changed.
+    """Check that the job of `target` fails with one line that says these things.
+
+    Nothing but its own outputs, which lie side by side and were out of date, has changed.
     """
     before = study.artifacts()
     done = study.attempt("--cores", "1", target)
