@@ -150,7 +150,7 @@ def _validation(root: Path) -> Source:
     if not archive.exists():
         raise StudyError(f"{root} lacks {VALIDATION_FOLDER}/ or {VALIDATION_ARCHIVE}")
     if not devkit.exists():
-        raise StudyError(f"{root} lacks {DEVKIT}, which tells the classes of {VALIDATION_ARCHIVE}")
+        raise StudyError(f"{root} lacks {DEVKIT}, which has the classes of {VALIDATION_ARCHIVE}")
     classes = _Devkit.read(devkit).validation_classes
     images = _members(archive)
     numbers = _numbers([one.name for one in images])

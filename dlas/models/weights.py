@@ -95,7 +95,7 @@ def read(path: str | Path) -> dict[str, Tensor]:
         isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in tensors.items()
     ):
         raise StudyError(
-            f"the weights {path} are no tensors by name; allowed: what torch.save writes of a "
+            f"the weights {path} are not tensors by name; allowed: what torch.save writes of a "
             f"state_dict()"
         )
     checkpoint.check_finite(tensors, f"the weights {path}")
