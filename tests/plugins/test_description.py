@@ -28,7 +28,11 @@ PROTOCOLS = {
 # Protocols of functions that only some plugins of a kind have.
 OPTIONAL = {"model": RenamedArchitecture, "compression": ReshapingTechnique}
 LAYER = {"supports": ["convolution", "dtype", "vector"]}
-SUPPORTS = {"primitive": LAYER, "format": LAYER, "tuning": {"supports": ["format", "vector"]}}
+SUPPORTS = {
+    "primitive": LAYER,
+    "format": LAYER,
+    "tuning": {"supports": ["weight_format", "vector"]},
+}
 
 
 def functions(protocol):

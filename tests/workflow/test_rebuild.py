@@ -52,8 +52,8 @@ CHANGES = [
     (
         "the style of the figures",
         "dlas/analysis/style.py",
-        '"whitegrid"',
-        '"ticks"',
+        '"grid.linewidth": 0.4',
+        '"grid.linewidth": 0.5',
         # An observation's file holds both its rule and its drawing.
         together(DRAWN, starting("assess_observation")),
     ),
@@ -177,8 +177,8 @@ CHANGES = [
     (
         "a selection of less",
         "config/smoke.yaml",
-        "compression: [none, weight_pruning], primitive",
-        "compression: none, primitive",
+        "compression: [none, weight_pruning]\n      primitive: spatial_pack",
+        "compression: none\n      primitive: spatial_pack",
         together(
             starting(
                 LISTING, model="mobilenet_v2", platform="local_cpu", compression="weight_pruning"
@@ -189,8 +189,9 @@ CHANGES = [
     (
         "the same selection in other words",
         "config/smoke.yaml",
-        "{model: mobilenet_v2, compression: [none, weight_pruning], primitive: spatial_pack",
-        "{model: [mobilenet_v2], compression: [weight_pruning, none], primitive: [spatial_pack]",
+        "model: mobilenet_v2\n      compression: [none, weight_pruning]\n      primitive: spatial_pack",
+        "model: [mobilenet_v2]\n      compression: [weight_pruning, none]\n"
+        "      primitive: [spatial_pack]",
         nothing,
     ),
     (

@@ -456,8 +456,16 @@ def test_files_have_the_permissions_of_any_new_file(tmp_path, withheld, mode):
 
 
 def snapshot(folder: Path) -> dict[Path, int]:
-    """Return what is in a folder, but for the records of Snakemake, which it makes itself."""
-    found = (path for path in folder.rglob("*") if ".snakemake" not in path.parts)
+    """Return what is in a folder, except for the records of Snakemake, which it makes itself.
+
+    Snakemake imports the logger before it reads the Snakefile, so Python writes its bytecode.
+    """
+    logger = folder / "snakemake_logger_plugin_dlas"
+    found = (
+        path
+        for path in folder.rglob("*")
+        if ".snakemake" not in path.parts and path != logger and logger not in path.parents
+    )
     return {path: path.lstat().st_mtime_ns for path in found}
 
 
