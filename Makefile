@@ -1,7 +1,7 @@
 # make TARGET [VARIABLE=value ...]. It makes the environment .venv from exact pins where needed.
 #
 # The study
-#   demo              a first figure in two minutes -> demo/
+#   demo              a first figure in one minute -> demo/
 #   study             the study on the embedded data -> results/, plots/  CONFIG= CORES=
 #   report            report.html from the finished study                 CONFIG=
 #   explore           results/explore.html, opened where there is a screen

@@ -189,7 +189,8 @@ CHANGES = [
     (
         "the same selection in other words",
         "config/smoke.yaml",
-        "model: mobilenet_v2\n      compression: [none, weight_pruning]\n      primitive: spatial_pack",
+        "model: mobilenet_v2\n      compression: [none, weight_pruning]\n"
+        "      primitive: spatial_pack",
         "model: [mobilenet_v2]\n      compression: [weight_pruning, none]\n"
         "      primitive: [spatial_pack]",
         nothing,
