@@ -29,6 +29,12 @@ Name = TypeVar("Name", bound=Hashable)
 COLUMN_INCHES = 3.5
 PAGE_INCHES = 7.2
 PLATFORM_INCHES = 1.5
+# Titles and x labels of more columns of panels are wrapped.
+MAX_WIDE_COLUMNS = 3
+# Share of a figure's width that its panels and their gaps take.
+LABEL_SHARE = 0.9
+# Mean width of a letter in ems, with a margin for words of wide letters.
+LETTER_EMS = 0.55
 # The size of a legend's text in points, and of a handle and its space in multiples of that.
 LEGEND_POINTS, HANDLE_SIZE = 7, 3.3
 
@@ -541,6 +547,24 @@ def spread(names: Sequence[Name]) -> dict[Name, float]:
     return {name: step * ((len(names) - 1) / 2 - index) for index, name in enumerate(names)}
 
 
+def _wrap_labels(figure: Figure) -> None:
+    """Wrap titles and x labels of many columns of panels, which would overlap otherwise."""
+    for axis in figure.axes:
+        place = axis.get_subplotspec()
+        if place is None or (columns := place.get_gridspec().ncols) <= MAX_WIDE_COLUMNS:
+            continue
+        points = 72 * LABEL_SHARE * figure.get_figwidth() / columns
+        for label in (axis.title, axis.xaxis.label):
+            letters = int(points / (LETTER_EMS * float(label.get_fontsize())))
+            lines = label.get_text().split("\n")
+            wrapped = [
+                part
+                for line in lines
+                for part in textwrap.wrap(line, letters, break_on_hyphens=False) or [""]
+            ]
+            label.set_text("\n".join(wrapped))
+
+
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:
     """Write a figure to each path atomically; the same figure gives the same bytes.
 
@@ -552,6 +576,7 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
         The suffix (pdf, svg, png) is the format. All files have the layout of the PNG. That of a
         figure wider than a page has fewer dots per inch.
     """
+    _wrap_labels(figure)
     dpi = DOTS_PER_INCH * min(1, PAGE_INCHES / figure.get_figwidth())
     # Rounding to pixels makes letters wider, so the layout of the PNG has room for all formats.
     for path in sorted(map(Path, paths), key=lambda path: path.suffix != ".png"):

@@ -311,3 +311,15 @@ def test_an_svg_names_fonts_for_a_browser_that_lacks_the_first(tmp_path):
     panels.save(draw("fastest_primitive", SMALL)[2], [tmp_path / "plot.svg"])
     families = set(re.findall(r"font-family: ([^;\"]+)", (tmp_path / "plot.svg").read_text()))
     assert families == {"'DejaVu Sans', 'Verdana', 'Arial', 'Helvetica', sans-serif"}
+
+
+@pytest.mark.parametrize("count", [2, 4, 10])
+def test_titles_and_labels_of_many_panels_do_not_overlap(count, tmp_path):
+    platforms = [f"machine number {number}, AVX2" for number in range(count)]
+    with style.style():
+        figure, axes = panels.columns(LOOKS, platforms, width=panels.PAGE_INCHES)
+        for axis in axes.flat:
+            axis.set_xlabel("latency / fastest of the same way")
+    panels.save(figure, [tmp_path / "figure.png"])
+    figure.draw_without_rendering()
+    assert not axis_labels_overlap(figure)
