@@ -272,7 +272,7 @@ DAMAGES = {
         ],
     ),
     "no validation images": (lambda folder: (folder / VALIDATION).unlink(), ["lacks val/ or"]),
-    "no devkit": (lambda folder: (folder / DEVKIT).unlink(), [f"lacks {DEVKIT}, which tells"]),
+    "no devkit": (lambda folder: (folder / DEVKIT).unlink(), [f"lacks {DEVKIT}, which has"]),
     "training images cut": (cut(TRAIN, 0.5), [f"{TRAIN} is truncated or no uncompressed tar"]),
     "validation images cut": (cut(VALIDATION, 0.5), [f"{VALIDATION} is truncated or no"]),
     "devkit cut": (cut(DEVKIT, 0.5), [f"{DEVKIT} is truncated or no .tar.gz"]),
