@@ -9,7 +9,6 @@ first study is that of the README. Pictures of the report and the explorer are t
 import json
 import math
 import re
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import pandas as pd
 
 from dlas.analysis.captions import effect
 from dlas.analysis.observation import floors
+from dlas.bundles.machine import commit_of
 from dlas.study.paths import path
 from documentation import pictures
 from documentation.reference import ROOT, table
@@ -71,9 +71,8 @@ def _study(config: str, folder: Path) -> Iterator[str]:
     verdicts = _read(folder, "observations")
     head = ("", "claim", "origin", "verdict", "effect size", "other networks")
     yield from table(head, (_cells(row) for row in verdicts.itertuples()))
-    by_machine = folder / path("by_machine")
-    if by_machine.exists():
-        rows = pd.read_csv(by_machine, dtype={"observation": str})
+    if (folder / path("by_machine")).exists():
+        rows = _read(folder, "by_machine")
         if rows["machine"].nunique() > 2:
             yield "\n### By machine\n"
             yield from _by_machine(rows)
@@ -86,7 +85,7 @@ def _facts(folder: Path) -> Iterator[tuple[str, str]]:
     floor = max(floors(_read(folder, "noise_floor")).values())
     measured = Counter(study["status"].str.partition(":")[0])
     yield "measured", _date(folder)
-    yield "commit", f"`{_commit(folder)}`"
+    yield "commit", f"`{commit_of(folder) or 'unknown'}`"
     yield "machine", _machine(folder)
     for name, record in _platforms(folder).items():
         if record.get("peak_gflops"):
@@ -144,13 +143,6 @@ def _date(folder: Path) -> str:
     """Return the day of the last timing."""
     jobs = json.loads((folder / path("provenance")).read_text())["jobs"].values()
     return max(job["finished"] for job in jobs if job and job["rule"] == "time_libraries")[:10]
-
-
-def _commit(folder: Path) -> str:
-    """Return the commit of the checkout that a study lies in, "-dirty" where files differ."""
-    described = ["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    done = subprocess.run(["git", "-C", str(folder), *described], capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
 
 
 def _read(folder: Path, name: str) -> pd.DataFrame:

@@ -556,13 +556,7 @@ def _wrap_labels(figure: Figure) -> None:
         points = 72 * LABEL_SHARE * figure.get_figwidth() / columns
         for label in (axis.title, axis.xaxis.label):
             letters = int(points / (LETTER_EMS * float(label.get_fontsize())))
-            lines = label.get_text().split("\n")
-            wrapped = [
-                part
-                for line in lines
-                for part in textwrap.wrap(line, letters, break_on_hyphens=False) or [""]
-            ]
-            label.set_text("\n".join(wrapped))
+            label.set_text(_paragraphs(label.get_text().split("\n"), letters))
 
 
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:

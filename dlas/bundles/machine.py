@@ -80,11 +80,16 @@ def _jobs(name: str, traced: Any) -> list[dict[str, Any]]:
 
 
 def commit() -> str | None:
-    """Return the commit, with "-dirty" if files differ, or None in a copy without Git."""
-    if not (_ROOT / ".git").exists() or not shutil.which("git"):
+    """Return the commit of the project, or None in a copy without Git."""
+    return commit_of(_ROOT) if (_ROOT / ".git").exists() else None
+
+
+def commit_of(folder: Path) -> str | None:
+    """Return the commit of the checkout that a folder is in, with "-dirty" if files differ."""
+    if not shutil.which("git"):
         return None
     described = "describe --always --dirty --exclude=* --abbrev=12".split()
-    command = ["git", "-C", str(_ROOT), *described]
+    command = ["git", "-C", str(folder), *described]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.stdout.strip() or None
 

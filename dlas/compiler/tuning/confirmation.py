@@ -157,7 +157,7 @@ def confirm(
 
 
 def _chance(wins: int, rounds: int) -> float:
-    """Return the probability of so many wins or more between two equals: one-sided sign test.
+    """Return the probability of at least `wins` wins between equals: a one-sided sign test.
 
     SciPy's takes as long to import as all other modules of a tuning job.
     """

@@ -292,7 +292,7 @@ class _Bench:
 class _Candidate:
     """A candidate's code on a device, loaded with several copies of its constants.
 
-    On a device that is not observable there is one copy, as its runs cannot be told apart.
+    On a device that is not observable there is one copy, as nothing distinguishes its runs.
     """
 
     def __init__(self, folder: Path, data: np.ndarray, copies: int, device: Device) -> None:

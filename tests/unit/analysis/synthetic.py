@@ -200,9 +200,7 @@ def noise_floor(factor=1.01, *, models=MODELS, platforms=PLATFORMS):
 
 
 def peers(factors=None, *, models=MODELS, platform="local_cpu"):
-    """Return a table of peers that take so many times as long as direct does on the uncompressed
-    network.
-    """
+    """Return a table of peers; factors are their latencies over that of direct, uncompressed."""
     rows = [
         (platform, dataset, model, runtime, latency, latency / 1.01, latency * 1.01, 1, status.OK)
         for dataset, nets in models.items()
